@@ -1,0 +1,145 @@
+#include "api/alloc.h"
+
+#include "large/large.h"
+#include "os/os.h"
+
+#include <string.h>
+
+static void *large(size_t size, size_t align, bool *zero)
+{
+	struct hk_cache *cache = hk_enter();
+	void *p = hk_large_alloc(size, align, zero);
+
+	hk_leave(cache);
+	if (!p)
+		errno = ENOMEM;
+	return p;
+}
+
+void *hk_calloc(size_t count, size_t size)
+{
+	size_t total;
+	bool zero = false;
+	void *p;
+
+	if (__builtin_mul_overflow(count, size, &total)) {
+		errno = ENOMEM;
+		return NULL;
+	}
+	p = total <= HK_SLAB_MAX ? hk_malloc(total) : large(total, HK_GRAIN, &zero);
+	if (p && !zero)
+		memset(p, 0, total);
+	return p;
+}
+
+/* The slab that the live block p lies in, or NULL: Mid, Large or Huge. */
+static struct hk_slab *slab_of(const void *p, enum hk_call call)
+{
+	struct hk_slab *slab = hk_slab_guess(p);
+	const struct hk_block *block = p;
+
+	if (!hk_slab_valid(slab, p)) {
+		slab = hk_run_find(p);
+		if (!slab || slab->kind != HK_RUN_SLAB)
+			return NULL;
+		if (!hk_slab_valid(slab, p))
+			hk_bad_pointer(call, p);
+	}
+	if (block->mark == HK_FREED && hk_slab_bit(slab, hk_slab_index(slab, p)))
+		hk_already_free(call, p, slab);
+	return slab;
+}
+
+size_t hk_usable_size(const void *p, enum hk_call call)
+{
+	struct hk_slab *slab;
+	size_t size;
+
+	if (!p)
+		return 0;
+	slab = slab_of(p, call);
+	if (slab)
+		return slab->size;
+	size = hk_large_size(p);
+	if (!size)
+		hk_bad_pointer(call, p);
+	return size;
+}
+
+static void *resize_large(void *p, size_t size)
+{
+	struct hk_cache *cache = hk_enter();
+
+	p = hk_large_resize(p, size);
+	hk_leave(cache);
+	return p;
+}
+
+/* Stays while the block fits and no more than half of it would idle. */
+void *hk_realloc(void *p, size_t size)
+{
+	size_t old;
+	void *to;
+
+	if (!p)
+		return hk_malloc(size);
+	if (size == 0) {
+		hk_free(p, HK_CALL_REALLOC);
+		return NULL;
+	}
+	old = hk_usable_size(p, HK_CALL_REALLOC);
+	if (size <= old && size >= old / 2)
+		return p;
+	if (old > HK_SLAB_MAX) {
+		to = resize_large(p, size);
+		if (to)
+			return to;
+	}
+	to = hk_malloc(size);
+	if (!to)
+		return size <= old ? p : NULL;
+	memcpy(to, p, size < old ? size : old);
+	hk_free(p, HK_CALL_REALLOC);
+	return to;
+}
+
+void *hk_reallocarray(void *p, size_t count, size_t size)
+{
+	size_t total;
+
+	if (__builtin_mul_overflow(count, size, &total)) {
+		errno = ENOMEM;
+		return NULL;
+	}
+	return hk_realloc(p, total);
+}
+
+/*
+ * Slots are aligned to 32 KiB, so every block of a class whose size is a
+ * multiple of the alignment is aligned; one of the next classes always is.
+ */
+void *hk_memalign(size_t align, size_t size)
+{
+	size_t fit = size > align ? size : align;
+	bool zero;
+
+	if (align == 0 || (align & (align - 1))) {
+		errno = EINVAL;
+		return NULL;
+	}
+	if (align <= HK_GRAIN)
+		return hk_malloc(size);
+	if (fit <= HK_SLAB_MAX) {
+		unsigned class = hk_class_of(fit);
+
+		while (class < HK_CLASSES && hk_class_size(class) % align)
+			class++;
+		if (class < HK_CLASSES)
+			return hk_malloc(hk_class_size(class));
+	}
+	if (align > (size_t)1 << 30 || size > PTRDIFF_MAX) {
+		errno = ENOMEM;
+		return NULL;
+	}
+	return large(size > HK_SLAB_MAX ? size : HK_SLAB_MAX + 1, align, &zero);
+}

@@ -1,0 +1,101 @@
+/* libc's names and the hak_ names of the same verbs. */
+#include "api/alloc.h"
+
+#include "os/os.h"
+
+#include <hakmem/hakmem.h>
+
+#define FREE_ARGS_IGNORED(x) ((void)(x))
+
+HK_API void *hak_malloc(size_t size) { return hk_malloc(size); }
+HK_API void hak_free(void *p) { hk_free(p, HK_CALL_FREE); }
+HK_API void *hak_calloc(size_t count, size_t size) { return hk_calloc(count, size); }
+HK_API void *hak_realloc(void *p, size_t size) { return hk_realloc(p, size); }
+
+HK_API void *hak_reallocarray(void *p, size_t count, size_t size)
+{
+	return hk_reallocarray(p, count, size);
+}
+
+HK_API void *hak_memalign(size_t align, size_t size) { return hk_memalign(align, size); }
+HK_API void *hak_aligned_alloc(size_t align, size_t size) { return hk_memalign(align, size); }
+
+HK_API int hak_posix_memalign(void **out, size_t align, size_t size)
+{
+	int saved = errno, error = 0;
+	void *p;
+
+	if (align % sizeof(void *) || align == 0 || (align & (align - 1)))
+		return EINVAL;
+	p = hk_memalign(align, size);
+	if (p)
+		*out = p;
+	else
+		error = ENOMEM;
+	errno = saved;
+	return error;
+}
+
+HK_API void *hak_valloc(size_t size) { return hk_memalign(hk_page_size, size); }
+
+HK_API void *hak_pvalloc(size_t size)
+{
+	if (size > PTRDIFF_MAX) {
+		errno = ENOMEM;
+		return NULL;
+	}
+	return hk_memalign(hk_page_size, (size + hk_page_size - 1) & -hk_page_size);
+}
+
+HK_API size_t hak_malloc_usable_size(const void *p) { return hk_usable_size(p, HK_CALL_USABLE); }
+
+/* The size is the caller's word for what is known better here. */
+HK_API void hak_free_sized(void *p, size_t size)
+{
+	FREE_ARGS_IGNORED(size);
+	hk_free(p, HK_CALL_FREE_SIZED);
+}
+
+HK_API void hak_free_aligned_sized(void *p, size_t align, size_t size)
+{
+	FREE_ARGS_IGNORED(align);
+	FREE_ARGS_IGNORED(size);
+	hk_free(p, HK_CALL_FREE_ALIGNED_SIZED);
+}
+
+HK_API int hak_malloc_trim(size_t pad)
+{
+	FREE_ARGS_IGNORED(pad);
+	return hk_cache_trim() != 0;
+}
+
+#ifndef HK_PREFIXED
+#define ALIAS(name) __attribute__((alias(#name), copy(name))) HK_API
+
+ALIAS(hak_malloc) void *malloc(size_t);
+ALIAS(hak_free) void free(void *);
+ALIAS(hak_free) void cfree(void *);
+ALIAS(hak_calloc) void *calloc(size_t, size_t);
+ALIAS(hak_realloc) void *realloc(void *, size_t);
+ALIAS(hak_reallocarray) void *reallocarray(void *, size_t, size_t);
+ALIAS(hak_memalign) void *memalign(size_t, size_t);
+ALIAS(hak_aligned_alloc) void *aligned_alloc(size_t, size_t);
+ALIAS(hak_posix_memalign) int posix_memalign(void **, size_t, size_t);
+ALIAS(hak_valloc) void *valloc(size_t);
+ALIAS(hak_pvalloc) void *pvalloc(size_t);
+ALIAS(hak_malloc_usable_size) size_t malloc_usable_size(void *);
+ALIAS(hak_free_sized) void free_sized(void *, size_t);
+ALIAS(hak_free_aligned_sized) void free_aligned_sized(void *, size_t, size_t);
+ALIAS(hak_malloc_trim) int malloc_trim(size_t);
+
+/* glibc's own names for them, which some programs call or replace. */
+ALIAS(hak_malloc) void *__libc_malloc(size_t);
+ALIAS(hak_free) void __libc_free(void *);
+ALIAS(hak_free) void __libc_cfree(void *);
+ALIAS(hak_calloc) void *__libc_calloc(size_t, size_t);
+ALIAS(hak_realloc) void *__libc_realloc(void *, size_t);
+ALIAS(hak_memalign) void *__libc_memalign(size_t, size_t);
+ALIAS(hak_valloc) void *__libc_valloc(size_t);
+ALIAS(hak_pvalloc) void *__libc_pvalloc(size_t);
+ALIAS(hak_posix_memalign) int __posix_memalign(void **, size_t, size_t);
+#endif

@@ -1,0 +1,160 @@
+/*
+ * A thread's cache: one TLS SLL per size class, and what its slow path needs.
+ *
+ *	malloc --pop--> SLL <--refill-- slabs the thread owns <-- Shared Pool
+ *	free  --push--> SLL --flush---> slabs it owns
+ *	                    \-remote--> batches by slab --> mailbox of the owner
+ *
+ * The TLS pointer starts at an empty static cache: every list in it is empty
+ * and it owns no slab, so malloc and free of a new thread fall into the slow
+ * path by the branches that they have anyway.
+ *
+ * The hot path touches bin->head, bin->room and the blocks, and is entered by
+ * the owner alone. All else happens with the cache lock held, which the owner
+ * takes for each slow-path step: uncontended, except that fork, trimming and
+ * statistics take the locks of all caches to find every slab at rest.
+ *
+ * Caches are immortal: a dead thread's is reused by a later thread.
+ */
+#ifndef HK_CACHE_CACHE_H
+#define HK_CACHE_CACHE_H
+
+#include "os/lock.h"
+#include "slab/slab.h"
+
+/*
+ * Invariants:
+ *	room = capacity - length of the list at head
+ *	capacity <= capacity_max, batch <= batch_max: both start small and
+ *		double on use, so that a short thread holds little
+ *	avail lists the owned slabs that can give a block, fullest in front;
+ *		full the other owned ones
+ */
+struct hk_bin {
+	struct hk_block *head;		/* hot */
+	int32_t room;			/* hot */
+	int32_t capacity, capacity_max;
+	int32_t batch, batch_max;
+	uint32_t size;
+	struct hk_slab *avail, *full;
+	size_t refills, flushes;	/* for statistics */
+};
+
+/* Blocks of one slab on their way to its owner: a chain, newest in front. */
+struct hk_batch {
+	struct hk_slab *slab;
+	struct hk_block *head, *tail;
+	unsigned count;
+};
+
+enum {
+	HK_BATCHES = 16,
+	HK_BATCH_BLOCKS = 32,		/* sent when so many are together */
+	HK_BATCH_BYTES = 8192,		/* or so much */
+	HK_SUSPECTS = 8,
+};
+
+/* No chain; the mailbox of a cache without a thread. */
+#define HK_MAILBOX_CLOSED ((struct hk_block *)16)
+
+struct hk_cache {
+	struct hk_block *none;		/* always NULL: the list that every
+					 * size of the empty cache leads to */
+	uint16_t bin_offset[HK_TINY_MAX / HK_GRAIN + 1];
+	struct hk_bin bin[HK_CLASSES];
+
+	struct hk_lock lock;
+	struct hk_batch batch[HK_BATCHES];	/* owner, no lock */
+	unsigned ticks;
+	size_t remote_sent, remote_received;
+
+	/* Registry lock. */
+	struct hk_cache *next_registered, *next_spare;
+	bool live;
+
+	/* Chains of freed blocks of this cache's slabs. Pushed to by any
+	 * thread (release), emptied by the owner (acquire). */
+	_Atomic(struct hk_block *) mailbox HK_ALIGNED(HK_CACHE_LINE);
+	/* Blocks freed with the mark of a free block; see check.c. Entered
+	 * by any thread (compare-and-swap), removed by the owner. */
+	_Atomic(void *) suspect[HK_SUSPECTS];
+	_Atomic bool suspected;
+	unsigned suspect_age[HK_SUSPECTS];
+};
+
+extern HK_TLS struct hk_cache *hk_tls HK_HIDDEN;
+extern struct hk_cache hk_empty_cache HK_HIDDEN;	/* before the first slow path */
+extern struct hk_cache hk_dead_cache HK_HIDDEN;		/* after thread teardown */
+
+HK_INLINE struct hk_bin *hk_bin_for(struct hk_cache *cache, size_t size)
+{
+	return (void *)((char *)cache +
+			cache->bin_offset[(size + HK_GRAIN - 1) / HK_GRAIN]);
+}
+
+HK_INLINE void *hk_bin_pop(struct hk_bin *bin, struct hk_block *block)
+{
+	bin->head = block->next;
+	bin->room++;
+	block->mark = 0;
+	block->where = 0;
+	return block;
+}
+
+/* False: the list is over its capacity, flush it. */
+HK_INLINE bool hk_bin_push(struct hk_bin *bin, struct hk_block *block)
+{
+	block->mark = HK_FREED;
+	block->where = HK_IN_CACHE;
+	block->next = bin->head;
+	bin->head = block;
+	return --bin->room >= 0;
+}
+
+/* thread.c: this thread's cache, made if need be, or the one that threads
+ * after their teardown share; locked. Leave unlocks. */
+struct hk_cache *hk_enter(void);
+void hk_leave(struct hk_cache *cache);
+
+/* True if the cache belongs to this thread alone. */
+bool hk_cache_private(const struct hk_cache *cache);
+
+/* All locks of the allocator, in order: fork and statistics. */
+void hk_lock_everything(void);
+void hk_unlock_everything(void);
+struct hk_cache *hk_registered_caches(void);
+
+/* Gives back what this thread and the pool hold without need. */
+size_t hk_cache_trim(void);
+
+/* refill.c; lock held. A block of the class, or NULL. */
+void *hk_refill(struct hk_cache *cache, unsigned class);
+void hk_cache_own(struct hk_cache *cache, struct hk_slab *slab);
+void hk_release_empty(struct hk_cache *cache);
+
+/* flush.c; lock held. */
+void hk_flush(struct hk_cache *cache, struct hk_bin *bin, int32_t keep);
+void hk_put_owned(struct hk_cache *cache, struct hk_slab *slab, void *block);
+
+/* remote.c */
+void hk_remote_free(struct hk_cache *cache, struct hk_slab *slab, void *block);
+void hk_deliver_all(struct hk_cache *cache);
+void hk_receive(struct hk_cache *cache);
+void hk_mailbox_close(struct hk_cache *cache);
+bool hk_mailbox_has(struct hk_cache *cache, struct hk_cache *owner, const void *block);
+bool hk_list_has(const struct hk_block *list, const void *block);
+
+/* check.c */
+enum hk_call { HK_CALL_FREE, HK_CALL_REALLOC, HK_CALL_USABLE, HK_CALL_FREE_SIZED,
+	       HK_CALL_FREE_ALIGNED_SIZED };
+_Noreturn void hk_bad_pointer(enum hk_call call, const void *p);
+_Noreturn void hk_already_free(enum hk_call call, const void *p, const struct hk_slab *slab);
+bool hk_innocent(struct hk_cache *cache, struct hk_slab *slab, void *block, enum hk_call call);
+void hk_suspects_review(struct hk_cache *cache, bool settle);
+
+/* slow.c: what the hot path calls. errno: malloc sets ENOMEM, free keeps it. */
+void *hk_malloc_slow(size_t size);
+void hk_free_slow(void *p, enum hk_call call);
+void hk_free_overflow(struct hk_bin *bin);
+
+#endif

@@ -1,0 +1,200 @@
+/*
+ * Pointers that must not be freed: what they are, said in one line.
+ *
+ * A block freed with the mark of a free block in it is only a suspect, for a
+ * program may have copied those bytes. Proof is to find it: in its slab's
+ * bitmap, in the owner's list, on its way in a batch or a mailbox. What is
+ * proved neither way must not be linked anywhere, it might be in a list
+ * already; it waits in its owner's suspects. There it is convicted when it
+ * turns up a second time or has been given out again, and taken as freed
+ * when nothing of the kind happened for a while.
+ */
+#include "cache/cache.h"
+#include "large/large.h"
+#include "os/line.h"
+#include "slab/pagemap.h"
+
+enum { SUSPECT_PATIENCE = 64 };
+
+static void start(struct hk_line *line, enum hk_call call, const void *p)
+{
+	static const char *const name[] = { "free", "realloc", "malloc_usable_size",
+		"free_sized", "free_aligned_sized" };
+
+	hk_line_start(line);
+	hk_line_str(line, name[call]);
+	hk_line_str(line, "(): ");
+	hk_line_hex(line, (uintptr_t)p);
+}
+
+static void put_kind(struct hk_line *line, const struct hk_slab *slab)
+{
+	hk_line_dec(line, slab->size);
+	hk_line_str(line, "-byte block of C");
+	hk_line_dec(line, hk_class_group(slab->class));
+}
+
+static void put_inside(struct hk_line *line, const void *p, uintptr_t block)
+{
+	hk_line_str(line, " is ");
+	hk_line_dec(line, (uintptr_t)p - block);
+	hk_line_str(line, " bytes inside a ");
+}
+
+static void put_start(struct hk_line *line, uintptr_t block)
+{
+	hk_line_str(line, " that starts at ");
+	hk_line_hex(line, block);
+}
+
+_Noreturn void hk_already_free(enum hk_call call, const void *p, const struct hk_slab *slab)
+{
+	struct hk_line line;
+
+	start(&line, call, p);
+	hk_line_str(&line, " is already free (");
+	put_kind(&line, slab);
+	hk_line_char(&line, ')');
+	hk_line_abort(&line);
+}
+
+static void describe_slab(struct hk_line *line, const void *p, const struct hk_slab *slab)
+{
+	unsigned i = hk_slab_index(slab, p);
+	uintptr_t block = slab->base + (uintptr_t)i * slab->size;
+
+	if (i < slab->carved && block != (uintptr_t)p) {
+		put_inside(line, p, block);
+		put_kind(line, slab);
+		put_start(line, block);
+		return;
+	}
+	hk_line_str(line, i < slab->carved ? " is already free (" : " was never allocated (");
+	put_kind(line, slab);
+	hk_line_char(line, ')');
+}
+
+static void describe_span(struct hk_line *line, const void *p, uintptr_t block,
+			  size_t size, const char *kind)
+{
+	put_inside(line, p, block);
+	hk_line_dec(line, size);
+	hk_line_str(line, "-byte ");
+	hk_line_str(line, kind);
+	hk_line_str(line, " block");
+	put_start(line, block);
+}
+
+_Noreturn void hk_bad_pointer(enum hk_call call, const void *p)
+{
+	struct hk_slab *run = hk_run_find(p);
+	struct hk_span span;
+	struct hk_line line;
+
+	start(&line, call, p);
+	if (run && run->kind == HK_RUN_SLAB)
+		describe_slab(&line, p, run);
+	else if (run && run->base != (uintptr_t)p)
+		describe_span(&line, p, run->base, run->size, "Mid");
+	else if (run || hk_granule_find(p).superslab)
+		hk_line_str(&line, " is already free (Mid block)");
+	else if (hk_large_around(p, &span))
+		describe_span(&line, p, span.start, span.size, span.kind);
+	else
+		hk_line_str(&line, " is not a hakmem block");
+	hk_line_abort(&line);
+}
+
+/* Lock held; the block of the cache's own slab is on no list of this cache. */
+static bool found_here(struct hk_cache *cache, struct hk_slab *slab, const void *block)
+{
+	return hk_slab_bit(slab, hk_slab_index(slab, block)) ||
+	       hk_list_has(cache->bin[slab->class].head, block);
+}
+
+static bool report(struct hk_cache *owner, void *block)
+{
+	unsigned i;
+
+	for (i = 0; i < HK_SUSPECTS; i++) {
+		void *nothing = NULL;
+
+		if (atomic_load_explicit(&owner->suspect[i], memory_order_relaxed) == block)
+			return false;
+		if (atomic_compare_exchange_strong(&owner->suspect[i], &nothing, block))
+			break;
+	}
+	/* With all places taken the block is lost, which harms nobody. */
+	atomic_store(&owner->suspected, true);
+	return true;
+}
+
+/* True: go on and free it. False: it is being looked after. */
+bool hk_innocent(struct hk_cache *cache, struct hk_slab *slab, void *p, enum hk_call call)
+{
+	struct hk_block *block = p;
+	struct hk_cache *owner = atomic_load(&slab->owner);
+	unsigned i;
+
+	for (i = 0; i < HK_BATCHES; i++)
+		if (cache->batch[i].slab == slab && hk_list_has(cache->batch[i].head, p))
+			hk_already_free(call, p, slab);
+	if (hk_slab_bit(slab, hk_slab_index(slab, p)))
+		hk_already_free(call, p, slab);
+	if (owner == cache) {
+		if (block->where == HK_IN_TRANSIT)
+			hk_receive(cache);
+		if (found_here(cache, slab, p))
+			hk_already_free(call, p, slab);
+		if (block->where != HK_IN_TRANSIT)
+			return true;
+	} else if (!owner) {
+		/* Nobody has a list that it could be in. */
+		return true;
+	} else if (block->where == HK_IN_TRANSIT && hk_mailbox_has(cache, owner, p)) {
+		hk_already_free(call, p, slab);
+	}
+	if (!report(owner, p))
+		hk_already_free(call, p, slab);
+	return false;
+}
+
+static bool settled(struct hk_cache *cache, struct hk_block *block, unsigned *age, bool settle)
+{
+	struct hk_slab *slab = hk_run_find(block);
+
+	if (!slab || !hk_slab_valid(slab, block))
+		hk_bad_pointer(HK_CALL_FREE, block);
+	if (atomic_load(&slab->owner) != cache) {
+		hk_remote_free(cache, slab, block);
+		return true;
+	}
+	if (block->mark != HK_FREED || found_here(cache, slab, block))
+		hk_already_free(HK_CALL_FREE, block, slab);
+	if (block->where == HK_IN_TRANSIT && !settle && ++*age < SUSPECT_PATIENCE)
+		return false;
+	hk_put_owned(cache, slab, block);
+	return true;
+}
+
+void hk_suspects_review(struct hk_cache *cache, bool settle)
+{
+	bool left = false;
+	unsigned i;
+
+	atomic_store(&cache->suspected, false);
+	for (i = 0; i < HK_SUSPECTS; i++) {
+		struct hk_block *block = atomic_load(&cache->suspect[i]);
+
+		if (!block)
+			continue;
+		if (settled(cache, block, &cache->suspect_age[i], settle)) {
+			cache->suspect_age[i] = 0;
+			atomic_store(&cache->suspect[i], NULL);
+		} else {
+			left = true;
+		}
+	}
+	if (left)
+		atomic_store(&cache->suspected, true);
+}

@@ -1,0 +1,118 @@
+/* Blocks from slabs into a TLS SLL. */
+#include "cache/cache.h"
+#include "pool/pool.h"
+
+static void unlink_slab(struct hk_bin *bin, struct hk_slab *slab)
+{
+	struct hk_slab **list = slab->listed_full ? &bin->full : &bin->avail;
+
+	if (slab->prev)
+		slab->prev->next = slab->next;
+	else
+		*list = slab->next;
+	if (slab->next)
+		slab->next->prev = slab->prev;
+}
+
+static void link_slab(struct hk_bin *bin, struct hk_slab *slab, bool full)
+{
+	struct hk_slab **list = full ? &bin->full : &bin->avail;
+
+	slab->listed_full = full;
+	slab->prev = NULL;
+	slab->next = *list;
+	if (slab->next)
+		slab->next->prev = slab;
+	*list = slab;
+}
+
+void hk_cache_own(struct hk_cache *cache, struct hk_slab *slab)
+{
+	slab->bin = &cache->bin[slab->class];
+	link_slab(slab->bin, slab, hk_slab_exhausted(slab));
+}
+
+/*
+ * A slab that was full and has a block again goes to the front: the fullest
+ * slabs serve first, the sparse ones at the back get their chance to empty.
+ * An empty slab goes back to the pool unless it is all that the bin has.
+ */
+void hk_put_owned(struct hk_cache *cache, struct hk_slab *slab, void *block)
+{
+	struct hk_bin *bin = &cache->bin[slab->class];
+
+	if (!hk_slab_put(slab, block))
+		hk_already_free(HK_CALL_FREE, block, slab);
+	if (slab->listed_full) {
+		unlink_slab(bin, slab);
+		link_slab(bin, slab, false);
+	}
+	if (slab->used == 0 && (slab->prev || slab->next)) {
+		unlink_slab(bin, slab);
+		hk_pool_return(slab);
+	}
+}
+
+/* An adopted slab may turn out full: its blocks are still in use. */
+static struct hk_slab *available(struct hk_cache *cache, struct hk_bin *bin)
+{
+	while (!bin->avail) {
+		struct hk_slab *slab = hk_pool_acquire((unsigned)(bin - cache->bin), cache);
+
+		if (!slab)
+			return NULL;
+		hk_cache_own(cache, slab);
+	}
+	return bin->avail;
+}
+
+/*
+ * The batch doubles from a small start: a program with few blocks of a class
+ * has few of them lying idle.
+ */
+void *hk_refill(struct hk_cache *cache, unsigned class)
+{
+	struct hk_bin *bin = &cache->bin[class];
+	struct hk_block *chain, *last;
+	struct hk_slab *slab;
+	int32_t got;
+
+	if (atomic_load_explicit(&cache->mailbox, memory_order_relaxed))
+		hk_receive(cache);
+	if (atomic_load_explicit(&cache->suspected, memory_order_relaxed))
+		hk_suspects_review(cache, false);
+	if ((++cache->ticks & 15) == 0)
+		hk_deliver_all(cache);
+	if (!bin->head) {
+		slab = available(cache, bin);
+		if (!slab)
+			return NULL;
+		got = (int32_t)hk_slab_take(slab, (unsigned)bin->batch, &chain);
+		if (hk_slab_exhausted(slab)) {
+			unlink_slab(bin, slab);
+			link_slab(bin, slab, true);
+		}
+		for (last = chain; last->next; last = last->next)
+			;
+		bin->head = chain;
+		bin->room -= got;
+		bin->refills++;
+		bin->batch = bin->batch * 2 < bin->batch_max ? bin->batch * 2 : bin->batch_max;
+	}
+	return hk_bin_pop(bin, bin->head);
+}
+
+void hk_release_empty(struct hk_cache *cache)
+{
+	struct hk_slab *slab, *next;
+	unsigned class;
+
+	for (class = 0; class < HK_CLASSES; class++)
+		for (slab = cache->bin[class].avail; slab; slab = next) {
+			next = slab->next;
+			if (slab->used == 0) {
+				unlink_slab(&cache->bin[class], slab);
+				hk_pool_return(slab);
+			}
+		}
+}

@@ -1,0 +1,185 @@
+/*
+ * Frees of other threads' blocks. They gather here by slab and travel as one
+ * chain, one compare-and-swap each, to the mailbox of the slab's owner; never
+ * into the lists of the thread that frees (after snmalloc's message passing,
+ * Liétar et al., ISMM 2019).
+ *
+ * A slab without an owner is adopted for as long as it takes to put the
+ * blocks back. A mailbox is closed when its thread ends, after its slabs got
+ * rid of their owner: who finds it closed looks for the owner anew. A chain
+ * may still reach a cache whose new thread never owned the slab; it is sent
+ * on from there.
+ */
+#include "cache/cache.h"
+#include "pool/pool.h"
+#include "slab/pagemap.h"
+
+static bool post(struct hk_cache *owner, struct hk_block *head, struct hk_block *tail)
+{
+	struct hk_block *old = atomic_load_explicit(&owner->mailbox, memory_order_relaxed);
+
+	do {
+		if (old == HK_MAILBOX_CLOSED)
+			return false;
+		tail->next = old;
+	} while (!atomic_compare_exchange_weak_explicit(&owner->mailbox, &old, head,
+			memory_order_release, memory_order_relaxed));
+	return true;
+}
+
+static void put_adopted(struct hk_slab *slab, struct hk_block *block)
+{
+	struct hk_block *next;
+
+	for (; block; block = next) {
+		next = block->next;
+		if (!hk_slab_put(slab, block))
+			hk_already_free(HK_CALL_FREE, block, slab);
+	}
+	if (slab->used == 0)
+		hk_pool_return(slab);
+	else
+		hk_pool_abandon(slab);
+}
+
+/* Cache lock held. The chain ends at tail. */
+static void deliver(struct hk_cache *cache, struct hk_slab *slab,
+		    struct hk_block *head, struct hk_block *tail)
+{
+	struct hk_block *next;
+
+	tail->next = NULL;
+	for (;;) {
+		struct hk_cache *owner = atomic_load(&slab->owner);
+
+		if (owner == cache) {
+			for (; head; head = next) {
+				next = head->next;
+				hk_put_owned(cache, slab, head);
+			}
+			return;
+		}
+		if (owner && post(owner, head, tail))
+			return;
+		if (!owner && hk_pool_adopt(slab, cache)) {
+			put_adopted(slab, head);
+			return;
+		}
+	}
+}
+
+static void deliver_batch(struct hk_cache *cache, struct hk_batch *batch)
+{
+	struct hk_slab *slab = batch->slab;
+
+	if (!slab)
+		return;
+	batch->slab = NULL;
+	cache->remote_sent += batch->count;
+	deliver(cache, slab, batch->head, batch->tail);
+}
+
+void hk_deliver_all(struct hk_cache *cache)
+{
+	unsigned i;
+
+	for (i = 0; i < HK_BATCHES; i++)
+		deliver_batch(cache, &cache->batch[i]);
+}
+
+/* Lock held. */
+void hk_remote_free(struct hk_cache *cache, struct hk_slab *slab, void *p)
+{
+	struct hk_batch *batch = &cache->batch[((uintptr_t)slab / sizeof *slab) % HK_BATCHES];
+	struct hk_block *block = p;
+
+	if (batch->slab != slab) {
+		deliver_batch(cache, batch);
+		batch->slab = slab;
+		batch->head = NULL;
+		batch->tail = block;
+		batch->count = 0;
+	}
+	block->mark = HK_FREED;
+	block->where = HK_IN_TRANSIT;
+	block->next = batch->head;
+	batch->head = block;
+	if (++batch->count >= HK_BATCH_BLOCKS ||
+	    (size_t)batch->count * slab->size >= HK_BATCH_BYTES ||
+	    !hk_cache_private(cache))
+		deliver_batch(cache, batch);
+}
+
+bool hk_list_has(const struct hk_block *list, const void *p)
+{
+	while (list && list != p)
+		list = list->next;
+	return list != NULL;
+}
+
+static void receive_one(struct hk_cache *cache, struct hk_slab *slab, struct hk_block *block)
+{
+	if (atomic_load_explicit(&slab->owner, memory_order_relaxed) != cache) {
+		deliver(cache, slab, block, block);
+		return;
+	}
+	/* The owner freed it as well, meanwhile. */
+	if (block->mark == HK_FREED && block->where == HK_IN_CACHE &&
+	    hk_list_has(cache->bin[slab->class].head, block))
+		hk_already_free(HK_CALL_FREE, block, slab);
+	hk_put_owned(cache, slab, block);
+}
+
+void hk_receive(struct hk_cache *cache)
+{
+	struct hk_block *block = atomic_exchange_explicit(&cache->mailbox, NULL,
+							  memory_order_acquire);
+	struct hk_block *next;
+	struct hk_slab *slab;
+
+	for (; block && block != HK_MAILBOX_CLOSED; block = next) {
+		slab = hk_run_find(block);
+		if (!slab || !hk_slab_valid(slab, block))
+			hk_bad_pointer(HK_CALL_FREE, block);
+		next = block->next;
+		receive_one(cache, slab, block);
+		cache->remote_received++;
+	}
+}
+
+/*
+ * Is the block in this mailbox? Taking the chain out makes it ours to read;
+ * then it goes back.
+ */
+bool hk_mailbox_has(struct hk_cache *cache, struct hk_cache *owner, const void *p)
+{
+	struct hk_block *chain = atomic_load_explicit(&owner->mailbox, memory_order_relaxed);
+	struct hk_block *next;
+	bool found;
+
+	do {
+		if (!chain || chain == HK_MAILBOX_CLOSED)
+			return false;
+	} while (!atomic_compare_exchange_weak_explicit(&owner->mailbox, &chain, NULL,
+			memory_order_acquire, memory_order_relaxed));
+	found = hk_list_has(chain, p);
+	for (; chain; chain = next) {
+		next = chain->next;
+		deliver(cache, hk_run_find(chain), chain, chain);
+	}
+	return found;
+}
+
+/* The thread ends and its slabs have no owner any more; what still came in
+ * is sent on. */
+void hk_mailbox_close(struct hk_cache *cache)
+{
+	struct hk_block *block = atomic_exchange_explicit(&cache->mailbox,
+			HK_MAILBOX_CLOSED, memory_order_acq_rel);
+	struct hk_block *next;
+
+	for (; block && block != HK_MAILBOX_CLOSED; block = next) {
+		next = block->next;
+		deliver(cache, hk_run_find(block), block, block);
+	}
+}

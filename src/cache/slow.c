@@ -1,0 +1,87 @@
+/* What the hot path falls into: the slow halves of malloc and free. */
+#include "cache/cache.h"
+#include "large/large.h"
+#include "slab/pagemap.h"
+
+#include <errno.h>
+
+void *hk_malloc_slow(size_t size)
+{
+	struct hk_cache *cache = hk_enter();
+	void *p;
+
+	if (size <= HK_SLAB_MAX) {
+		struct hk_bin *bin = &cache->bin[hk_class_of(size)];
+
+		/* Groups above C7 have lists too, and so has the shared cache. */
+		if (bin->head)
+			p = hk_bin_pop(bin, bin->head);
+		else
+			p = hk_refill(cache, hk_class_of(size));
+	} else {
+		p = hk_large_alloc(size, HK_GRAIN, NULL);
+	}
+	hk_leave(cache);
+	if (hk_unlikely(!p))
+		errno = ENOMEM;
+	return p;
+}
+
+/* Half of a list that ran over goes back. The capacity grows first, towards
+ * its limit: a list that runs over is one that the program uses. */
+static void overflow(struct hk_cache *cache, struct hk_bin *bin)
+{
+	int32_t more = bin->capacity_max - bin->capacity;
+
+	if (more > 0) {
+		if (more > bin->capacity)
+			more = bin->capacity;
+		bin->capacity += more;
+		bin->room += more;
+	} else {
+		hk_flush(cache, bin, bin->capacity / 2);
+	}
+}
+
+void hk_free_overflow(struct hk_bin *bin)
+{
+	struct hk_cache *cache = hk_enter();
+
+	overflow(cache, bin);
+	hk_leave(cache);
+}
+
+static void free_block(struct hk_cache *cache, struct hk_slab *slab, void *p, enum hk_call call)
+{
+	struct hk_block *block = p;
+
+	if (block->mark == HK_FREED && !hk_innocent(cache, slab, p, call))
+		return;
+	if (atomic_load_explicit(&slab->owner, memory_order_relaxed) != cache)
+		hk_remote_free(cache, slab, p);
+	else if (!hk_bin_push(slab->bin, block))
+		overflow(cache, slab->bin);
+}
+
+/* free() of all but a sound block of this thread's own: NULL, blocks of
+ * other threads, Mid and above, suspects, and what is no block. */
+void hk_free_slow(void *p, enum hk_call call)
+{
+	struct hk_slab *slab;
+	struct hk_cache *cache;
+
+	if (!p)
+		return;
+	slab = hk_slab_guess(p);
+	if (!hk_slab_valid(slab, p)) {
+		slab = hk_run_find(p);
+		if (slab && slab->kind == HK_RUN_SLAB && !hk_slab_valid(slab, p))
+			hk_bad_pointer(call, p);
+	}
+	cache = hk_enter();
+	if (slab && slab->kind == HK_RUN_SLAB)
+		free_block(cache, slab, p, call);
+	else if (!hk_large_free(p))
+		hk_bad_pointer(call, p);
+	hk_leave(cache);
+}

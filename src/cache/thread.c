@@ -1,0 +1,336 @@
+/* A thread's life: its cache comes with the first slow path and goes with a
+ * pthread key; before and after, static empty caches stand in. */
+#include "cache/cache.h"
+#include "config/settings.h"
+#include "os/os.h"
+#include "pool/meta.h"
+#include "pool/pool.h"
+#include "large/large.h"
+
+#include <errno.h>
+
+struct hk_cache hk_empty_cache;
+struct hk_cache hk_dead_cache;
+HK_TLS struct hk_cache *hk_tls = &hk_empty_cache;
+
+/*
+ * The cache of threads that have none: after their teardown, or when there is
+ * no memory for one. Its lists are used under its own lock, taken before the
+ * cache lock.
+ */
+static struct hk_cache orphan;
+static struct hk_lock orphan_lock = HK_LOCK_INITIALIZER(HK_RANK_ORPHAN);
+
+/* All under its lock, but for started (acquire). */
+static struct {
+	struct hk_lock lock;
+	struct hk_cache *all, *spare;
+	_Atomic bool started;
+	bool has_key, had_environment;
+	pthread_key_t key;
+} registry = { .lock = HK_LOCK_INITIALIZER(HK_RANK_REGISTRY) };
+
+enum { SMALL_BATCH = 4, MID_BYTES = 64 * 1024, BATCH_BYTES = 8192 };
+
+static int32_t clamp(int32_t value, int32_t low, int32_t high)
+{
+	return value < low ? low : value > high ? high : value;
+}
+
+/* Limits from the settings; what they leave open is bounded in bytes. */
+static void set_limits(struct hk_bin *bin, unsigned class)
+{
+	int32_t size = (int32_t)hk_class_size(class);
+	unsigned group = hk_class_group(class);
+	int32_t capacity = hk_settings.cache_capacity[group];
+	int32_t batch = hk_settings.refill_batch[group];
+
+	if (!capacity)
+		capacity = clamp(MID_BYTES / size, 2, 512);
+	if (!batch)
+		batch = clamp(BATCH_BYTES / size, 1, 64);
+	bin->capacity_max = capacity;
+	bin->batch_max = clamp(batch, 1, capacity);
+	bin->batch = clamp(SMALL_BATCH, 1, bin->batch_max);
+	bin->room += clamp(capacity / 8, 2, capacity) - bin->capacity;
+	bin->capacity = clamp(capacity / 8, 2, capacity);
+	bin->size = (uint32_t)size;
+}
+
+static void init_cache(struct hk_cache *cache)
+{
+	unsigned class, i;
+
+	cache->lock = (struct hk_lock)HK_LOCK_INITIALIZER(HK_RANK_CACHE);
+	for (class = 0; class < HK_CLASSES; class++)
+		set_limits(&cache->bin[class], class);
+	for (i = 0; i <= HK_TINY_MAX / HK_GRAIN; i++)
+		cache->bin_offset[i] = (uint16_t)((char *)&cache->bin[hk_class_of(i * HK_GRAIN)] -
+						  (char *)cache);
+}
+
+static void thread_exit(void *argument);
+static void fork_prepare(void) { hk_lock_everything(); }
+static void fork_parent(void) { hk_unlock_everything(); }
+static void fork_child(void);
+
+/*
+ * Runs once, in the first slow path of the process, which may come before
+ * any constructor. Nothing called here allocates, but for a C library that
+ * has more fork handlers than it keeps room for; then the allocation finds
+ * the allocator started.
+ */
+static void start_process(void)
+{
+	hk_os_start();
+	registry.had_environment = hk_os_environment() != NULL;
+	hk_settings_load(hk_os_environment(), hk_os_secure());
+	init_cache(&orphan);
+	atomic_store_explicit(&registry.started, true, memory_order_release);
+}
+
+static void start_once(void)
+{
+	hk_lock(&registry.lock);
+	if (!atomic_load_explicit(&registry.started, memory_order_relaxed))
+		start_process();
+	hk_unlock(&registry.lock);
+}
+
+/* Before libc has set the environment there is none to read. */
+static void late_settings(void)
+{
+	struct hk_cache *cache;
+	unsigned class;
+
+	hk_lock_everything();
+	hk_settings_load(hk_os_environment(), hk_os_secure());
+	for (cache = registry.all; cache; cache = cache->next_registered)
+		for (class = 0; class < HK_CLASSES; class++)
+			set_limits(&cache->bin[class], class);
+	hk_unlock_everything();
+}
+
+__attribute__((constructor(101))) static void hk_constructor(void)
+{
+	struct hk_cache *cache;
+
+	hk_leave(hk_enter());
+	if (!registry.had_environment)
+		late_settings();
+	registry.has_key = pthread_key_create(&registry.key, thread_exit) == 0;
+	pthread_atfork(fork_prepare, fork_parent, fork_child);
+	cache = hk_enter();
+	if (registry.has_key && hk_cache_private(cache))
+		pthread_setspecific(registry.key, cache);
+	hk_pool_prewarm(hk_settings.superslab_prewarm);
+	hk_leave(cache);
+}
+
+static struct hk_cache *attach(void)
+{
+	struct hk_cache *cache;
+
+	hk_lock(&registry.lock);
+	cache = registry.spare;
+	if (cache) {
+		registry.spare = cache->next_spare;
+	} else {
+		cache = hk_meta_alloc(sizeof *cache);
+		if (cache) {
+			init_cache(cache);
+			cache->next_registered = registry.all;
+			registry.all = cache;
+		}
+	}
+	if (cache) {
+		cache->live = true;
+		atomic_store_explicit(&cache->mailbox, NULL, memory_order_relaxed);
+	}
+	hk_unlock(&registry.lock);
+	return cache;
+}
+
+static struct hk_cache *enter_without_cache(void)
+{
+	struct hk_cache *cache = NULL;
+
+	if (!atomic_load_explicit(&registry.started, memory_order_acquire))
+		start_once();
+	if (hk_tls == &hk_empty_cache)
+		cache = attach();
+	if (!cache) {
+		hk_lock(&orphan_lock);
+		cache = &orphan;
+	} else {
+		int saved = errno;
+
+		hk_tls = cache;
+		/* Beyond 32 keys this may allocate: from the cache just made. */
+		if (registry.has_key)
+			pthread_setspecific(registry.key, cache);
+		errno = saved;
+	}
+	hk_lock(&cache->lock);
+	return cache;
+}
+
+struct hk_cache *hk_enter(void)
+{
+	struct hk_cache *cache = hk_tls;
+
+	if (cache == &hk_empty_cache || cache == &hk_dead_cache)
+		return enter_without_cache();
+	hk_lock(&cache->lock);
+	return cache;
+}
+
+void hk_leave(struct hk_cache *cache)
+{
+	hk_unlock(&cache->lock);
+	if (cache == &orphan)
+		hk_unlock(&orphan_lock);
+}
+
+bool hk_cache_private(const struct hk_cache *cache)
+{
+	return cache != &orphan;
+}
+
+static void abandon_list(struct hk_slab *slab)
+{
+	struct hk_slab *next;
+
+	for (; slab; slab = next) {
+		next = slab->next;
+		if (slab->used == 0)
+			hk_pool_return(slab);
+		else
+			hk_pool_abandon(slab);
+	}
+}
+
+/* Slabs first, mailbox after: see remote.c. */
+static void abandon_slabs(struct hk_cache *cache)
+{
+	unsigned class;
+
+	for (class = 0; class < HK_CLASSES; class++) {
+		struct hk_bin *bin = &cache->bin[class];
+
+		abandon_list(bin->avail);
+		abandon_list(bin->full);
+		bin->avail = bin->full = NULL;
+		bin->head = NULL;
+		bin->room = bin->capacity;
+		set_limits(bin, class);
+	}
+}
+
+static void flush_all(struct hk_cache *cache)
+{
+	unsigned class;
+
+	hk_deliver_all(cache);
+	hk_suspects_review(cache, true);
+	for (class = 0; class < HK_CLASSES; class++)
+		if (cache->bin[class].head)
+			hk_flush(cache, &cache->bin[class], 0);
+}
+
+static void retire(struct hk_cache *cache)
+{
+	hk_lock(&registry.lock);
+	cache->live = false;
+	cache->next_spare = registry.spare;
+	registry.spare = cache;
+	hk_unlock(&registry.lock);
+}
+
+static void thread_exit(void *argument)
+{
+	struct hk_cache *cache = argument;
+	int saved = errno;
+
+	hk_tls = &hk_dead_cache;
+	hk_lock(&cache->lock);
+	flush_all(cache);
+	abandon_slabs(cache);
+	hk_mailbox_close(cache);
+	hk_deliver_all(cache);
+	hk_unlock(&cache->lock);
+	retire(cache);
+	errno = saved;
+}
+
+void hk_lock_everything(void)
+{
+	struct hk_cache *cache;
+
+	hk_lock(&registry.lock);
+	hk_lock(&orphan_lock);
+	hk_lock(&orphan.lock);
+	for (cache = registry.all; cache; cache = cache->next_registered)
+		hk_lock(&cache->lock);
+	hk_pool_lock_all();
+	hk_large_lock();
+}
+
+void hk_unlock_everything(void)
+{
+	struct hk_cache *cache;
+
+	hk_large_unlock();
+	hk_pool_unlock_all();
+	for (cache = registry.all; cache; cache = cache->next_registered)
+		hk_unlock(&cache->lock);
+	hk_unlock(&orphan.lock);
+	hk_unlock(&orphan_lock);
+	hk_unlock(&registry.lock);
+}
+
+struct hk_cache *hk_registered_caches(void)
+{
+	return registry.all;
+}
+
+/*
+ * The child has this thread alone. The others' slabs were at rest, so they
+ * are abandoned as at thread exit and get used again; blocks in the others'
+ * lists stay taken, for no one can tell what the hot path was doing. So do
+ * the blocks on their way to them.
+ */
+static void fork_child(void)
+{
+	struct hk_cache *cache, *mine = hk_tls;
+
+	hk_unlock_everything();
+	for (cache = registry.all; cache; cache = cache->next_registered) {
+		unsigned i;
+
+		if (cache == mine || !cache->live)
+			continue;
+		hk_lock(&cache->lock);
+		abandon_slabs(cache);
+		atomic_store(&cache->mailbox, HK_MAILBOX_CLOSED);
+		for (i = 0; i < HK_BATCHES; i++)
+			cache->batch[i].slab = NULL;
+		for (i = 0; i < HK_SUSPECTS; i++)
+			atomic_store(&cache->suspect[i], NULL);
+		hk_unlock(&cache->lock);
+		retire(cache);
+	}
+}
+
+size_t hk_cache_trim(void)
+{
+	struct hk_cache *cache = hk_enter();
+	size_t bytes;
+
+	hk_receive(cache);
+	flush_all(cache);
+	hk_release_empty(cache);
+	bytes = hk_pool_trim(cache) + hk_large_trim();
+	hk_leave(cache);
+	return bytes;
+}

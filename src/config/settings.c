@@ -1,0 +1,127 @@
+#include "config/internal.h"
+
+#include <string.h>
+
+_Static_assert(HK_OVERRIDE_GROUPS == 8, "the accepted text of lists says C7");
+
+static const char *const profile_words[] = {
+#define PROFILE(id, name, ...) name,
+#include "config/settings.def"
+	NULL
+};
+
+static const char *const tiny_preset_words[] = {
+#define PRESET(id, name, ...) name,
+#include "config/settings.def"
+	NULL
+};
+
+const int16_t hk_preset_capacity[HK_PRESET_COUNT][HK_GROUPS] = {
+#define PRESET(id, name, ...) { __VA_ARGS__ },
+#include "config/settings.def"
+};
+
+const struct hk_profile hk_profile_table[HK_PROFILE_COUNT] = {
+#define PROFILE(id, name, purpose, ...) { name, purpose, { __VA_ARGS__ } },
+#include "config/settings.def"
+};
+
+static const char profile_accepted[] =
+#define PROFILE(id, name, ...) ", " name
+#include "config/settings.def"
+	;
+
+static const char tiny_preset_accepted[] =
+#define PRESET(id, name, ...) ", " name
+#include "config/settings.def"
+	;
+
+#define TEXT_FLAG(field, least, most) .accepted = "0, 1",
+#define TEXT_NUMBER(field, least, most) .accepted = #least " to " #most,
+#define TEXT_WORD(field, least, most) .accepted = field##_accepted + 2, .words = field##_words,
+#define TEXT_LIST(field, least, most) .accepted = \
+	"none, or a list as in C0:256:16,C3:192:12 of group:capacity:batch, " \
+	"with groups C0 to C7 at most once each, capacity " #least " to " #most \
+	", batch 1 to the capacity",
+#define TEXT_PATH(field, least, most) .accepted = \
+	"none, or a path in printable ASCII of at most " #most \
+	" bytes, %p for the process id, %% for a percent sign",
+
+const struct hk_setting hk_setting_table[HK_SET_COUNT] = {
+#define SETTING(id, type, field, low, high, start, old, what) \
+	{ .name = "HAKMEM_" #id, .older = (old), .initial = #start, \
+	  .effect = (what), TEXT_##type(field, low, high) \
+	  .offset = offsetof(struct hk_settings, field), \
+	  .least = (low), .most = (high), .kind = HK_##type },
+#include "config/settings.def"
+};
+
+/* A static value, because malloc may be called before anything was loaded. */
+#define START_FLAG(field, initial) .field = (initial),
+#define START_NUMBER(field, initial) .field = (initial),
+#define START_WORD(field, initial)
+#define START_LIST(field, initial)
+#define START_PATH(field, initial)
+#define START_DEFAULT(...) .cache_capacity = { __VA_ARGS__ },
+#define START_ULTRA_TIGHT(...)
+
+struct hk_settings hk_settings = {
+#define SETTING(id, kind, field, least, most, initial, ...) START_##kind(field, initial)
+#define PRESET(id, name, ...) START_##id(__VA_ARGS__)
+#include "config/settings.def"
+};
+
+/* A value of the profile or of the environment that cannot be taken leaves in
+ * force what was there before. */
+static bool put(enum hk_setting_id id, const char *text, enum hk_source source)
+{
+	if (!hk_value_set(id, text))
+		return false;
+	hk_settings.source[id] = (uint8_t)source;
+	return true;
+}
+
+/* The profile is the first row: when it is set, every later row sees it. */
+static void settle(struct hk_found *found, enum hk_setting_id id)
+{
+	const struct hk_setting *setting = &hk_setting_table[id];
+	const char *of_profile, *given = found->newer[id], *name = setting->name;
+
+	put(id, setting->initial, HK_FROM_DEFAULT);
+	of_profile = hk_profile_table[hk_settings.profile].value[id];
+	if (of_profile)
+		put(id, of_profile, HK_FROM_PROFILE);
+	if (!given && found->older[id]) {
+		given = found->older[id];
+		name = setting->older;
+	}
+	if (given && !put(id, given, HK_FROM_ENVIRONMENT))
+		hk_problem_value(found, id, name, given);
+}
+
+void hk_settings_load(char *const *environment, bool secure)
+{
+	struct hk_found found;
+	unsigned id;
+
+	memset(&found, 0, sizeof found);
+	if (environment && !secure)
+		hk_names_find(&found, environment);
+	for (id = 0; id < HK_SET_COUNT; id++)
+		settle(&found, id);
+	hk_problem_end(&found);
+}
+
+const char *hk_setting_source(enum hk_setting_id id)
+{
+	static const char *const names[] = { "default", "profile", "environment" };
+
+	return names[hk_settings.source[id]];
+}
+
+const char *hk_setting_kind(enum hk_setting_id id)
+{
+	static const char *const names[] = { "flag", "number", "word", "list", "path" };
+
+	return names[hk_setting_table[id].kind];
+}

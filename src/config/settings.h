@@ -1,0 +1,100 @@
+/*
+ * Settings: read from the environment once, at start, and constant from then
+ * on. settings.def is the table behind everything here.
+ */
+#ifndef HK_CONFIG_SETTINGS_H
+#define HK_CONFIG_SETTINGS_H
+
+#include "os/line.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum {
+	HK_GROUPS = 12,			/* C0 to C11; Mid is C8 and up */
+	HK_OVERRIDE_GROUPS = 8,		/* those that an override may name */
+	HK_DUMP_PATH_MAX = 2560,	/* room for any expanded dump path */
+};
+
+enum hk_setting_id {
+#define SETTING(id, ...) HK_SET_##id,
+#include "config/settings.def"
+	HK_SET_COUNT
+};
+
+enum hk_preset_id {
+#define PRESET(id, ...) HK_PRESET_##id,
+#include "config/settings.def"
+	HK_PRESET_COUNT
+};
+
+enum hk_profile_id {
+#define PROFILE(id, ...) HK_PROFILE_##id,
+#include "config/settings.def"
+	HK_PROFILE_COUNT
+};
+
+/* Where a value came from; a later one wins. */
+enum hk_source { HK_FROM_DEFAULT, HK_FROM_PROFILE, HK_FROM_ENVIRONMENT };
+
+/* The values in force. Written by hk_settings_load alone, before the first
+ * second thread; valid, as the default profile, even before that. */
+struct hk_settings {
+	unsigned profile;			/* enum hk_profile_id */
+	bool superslab_reuse;
+	unsigned superslab_prewarm;
+	unsigned tiny_preset;			/* enum hk_preset_id */
+	int16_t cache_capacity[HK_GROUPS];	/* 0: chosen by the cache */
+	int16_t refill_batch[HK_GROUPS];	/* 0: chosen by the cache */
+	unsigned debug_level;
+	bool stats;
+	char stats_dump[256];			/* the pattern; "": no dump */
+	uint8_t source[HK_SET_COUNT];		/* enum hk_source */
+};
+extern struct hk_settings hk_settings;
+
+/*
+ * Takes the settings from a list of NAME=value strings, NULL for none; secure
+ * (set-user-ID) ignores it. What is wrong in it is said on standard error, a
+ * line each and not too many. Does not allocate.
+ */
+void hk_settings_load(char *const *environment, bool secure);
+
+/*
+ * The dump path with the process id of this moment filled in; its length, or 0
+ * if there is no dump or it does not fit (out is then empty). A buffer of
+ * HK_DUMP_PATH_MAX always fits.
+ */
+size_t hk_settings_dump_path(char *out, size_t size);
+bool hk_settings_dump_json(void);	/* the pattern ends in .json */
+
+/* For reports: the table itself. */
+enum hk_kind { HK_FLAG, HK_NUMBER, HK_WORD, HK_LIST, HK_PATH };
+
+struct hk_setting {
+	const char *name;		/* with HAKMEM_ */
+	const char *older;		/* older spelling or NULL */
+	const char *initial;		/* the default, as text */
+	const char *accepted;		/* values, in words */
+	const char *effect;
+	const char *const *words;	/* of a WORD; ends in NULL */
+	size_t offset;			/* of the value in struct hk_settings */
+	unsigned least, most;
+	enum hk_kind kind;
+};
+extern const struct hk_setting hk_setting_table[HK_SET_COUNT];
+
+struct hk_profile {
+	const char *name, *purpose;
+	const char *value[HK_SET_COUNT];	/* NULL: the default */
+};
+extern const struct hk_profile hk_profile_table[HK_PROFILE_COUNT];
+
+/* Appends a value in the spelling that the environment takes: printable ASCII,
+ * though a path may hold quotes and backslashes. */
+void hk_setting_value(enum hk_setting_id id, struct hk_line *line);
+const char *hk_setting_source(enum hk_setting_id id);
+const char *hk_setting_kind(enum hk_setting_id id);
+
+#endif

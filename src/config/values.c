@@ -1,0 +1,202 @@
+#include "config/internal.h"
+#include "os/os.h"
+
+#include <string.h>
+
+static bool is_digit(char c)
+{
+	return c >= '0' && c <= '9';
+}
+
+/* One spelling per number: no sign, blank, leading zero or other base. No
+ * bound in the table comes near the overflow of ten times itself. */
+static bool read_number(const char **at, unsigned least, unsigned most, unsigned *out)
+{
+	const char *p = *at;
+	unsigned value = 0;
+
+	if (!is_digit(*p) || (*p == '0' && is_digit(p[1])))
+		return false;
+	for (; is_digit(*p); p++) {
+		value = value * 10 + (unsigned)(*p - '0');
+		if (value > most)
+			return false;
+	}
+	*at = p;
+	*out = value;
+	return value >= least;
+}
+
+/* The same, and nothing behind it. */
+static bool read_all(const char *text, const struct hk_setting *setting, unsigned *out)
+{
+	return read_number(&text, setting->least, setting->most, out) && !*text;
+}
+
+static bool read_word(const char *text, const struct hk_setting *setting, unsigned *out)
+{
+	for (*out = 0; setting->words[*out]; ++*out)
+		if (!strcmp(text, setting->words[*out]))
+			return true;
+	return false;
+}
+
+static void start_groups(int16_t *capacity, int16_t *batch)
+{
+	memcpy(capacity, hk_preset_capacity[hk_settings.tiny_preset],
+	       HK_GROUPS * sizeof *capacity);
+	memset(batch, 0, HK_GROUPS * sizeof *batch);
+}
+
+/* Works on copies: a list is taken as a whole or not at all. */
+static bool read_groups(const char *p, const struct hk_setting *setting)
+{
+	int16_t capacity[HK_GROUPS], batch[HK_GROUPS];
+	unsigned group, blocks, refill;
+
+	start_groups(capacity, batch);
+	if (strcmp(p, setting->initial) != 0) {
+		do {
+			if (*p++ != 'C' ||
+			    !read_number(&p, 0, HK_OVERRIDE_GROUPS - 1, &group) ||
+			    *p++ != ':' ||
+			    !read_number(&p, setting->least, setting->most, &blocks) ||
+			    *p++ != ':' ||
+			    !read_number(&p, 1, blocks, &refill) ||
+			    batch[group])
+				return false;
+			capacity[group] = (int16_t)blocks;
+			batch[group] = (int16_t)refill;
+		} while (*p++ == ',');
+		if (p[-1])
+			return false;
+	}
+	memcpy(hk_settings.cache_capacity, capacity, sizeof capacity);
+	memcpy(hk_settings.refill_batch, batch, sizeof batch);
+	return true;
+}
+
+/* Printable ASCII only: the pattern is shown on terminals and in JSON. */
+static bool read_path(const char *text, const struct hk_setting *setting)
+{
+	size_t i;
+
+	for (i = 0; text[i]; i++) {
+		if (i == setting->most || text[i] < ' ' || text[i] > '~')
+			return false;
+		if (text[i] == '%' && text[i + 1] != 'p' && text[++i] != '%')
+			return false;
+	}
+	if (i < setting->least || i > setting->most)
+		return false;
+	memset(hk_settings.stats_dump, 0, sizeof hk_settings.stats_dump);
+	if (strcmp(text, setting->initial) != 0)
+		memcpy(hk_settings.stats_dump, text, i);
+	return true;
+}
+
+static void store(const struct hk_setting *setting, unsigned value)
+{
+	char *field = (char *)&hk_settings + setting->offset;
+
+	if (setting->kind == HK_FLAG)
+		*(bool *)field = value;
+	else
+		*(unsigned *)field = value;
+	/* Capacities start from the preset, single groups come after it. */
+	if (setting == &hk_setting_table[HK_SET_TINY_PRESET])
+		start_groups(hk_settings.cache_capacity, hk_settings.refill_batch);
+}
+
+bool hk_value_set(enum hk_setting_id id, const char *text)
+{
+	const struct hk_setting *setting = &hk_setting_table[id];
+	unsigned value;
+	bool good;
+
+	if (setting->kind == HK_LIST)
+		return read_groups(text, setting);
+	if (setting->kind == HK_PATH)
+		return read_path(text, setting);
+	good = setting->kind == HK_WORD ? read_word(text, setting, &value)
+					: read_all(text, setting, &value);
+	if (good)
+		store(setting, value);
+	return good;
+}
+
+/* Only an override sets a batch. */
+static void show_groups(struct hk_line *line, const char *none)
+{
+	const char *before = "";
+	unsigned i;
+
+	for (i = 0; i < HK_OVERRIDE_GROUPS; i++) {
+		if (!hk_settings.refill_batch[i])
+			continue;
+		hk_line_str(line, before);
+		hk_line_char(line, 'C');
+		hk_line_dec(line, i);
+		hk_line_char(line, ':');
+		hk_line_dec(line, (uintmax_t)hk_settings.cache_capacity[i]);
+		hk_line_char(line, ':');
+		hk_line_dec(line, (uintmax_t)hk_settings.refill_batch[i]);
+		before = ",";
+	}
+	hk_line_str(line, *before ? "" : none);
+}
+
+void hk_setting_value(enum hk_setting_id id, struct hk_line *line)
+{
+	const struct hk_setting *setting = &hk_setting_table[id];
+	const char *field = (const char *)&hk_settings + setting->offset;
+
+	switch (setting->kind) {
+	case HK_FLAG:
+		hk_line_dec(line, *(const bool *)field);
+		break;
+	case HK_NUMBER:
+		hk_line_dec(line, *(const unsigned *)field);
+		break;
+	case HK_WORD:
+		hk_line_str(line, setting->words[*(const unsigned *)field]);
+		break;
+	case HK_LIST:
+		show_groups(line, setting->initial);
+		break;
+	case HK_PATH:
+		hk_line_str(line, *field ? field : setting->initial);
+	}
+}
+
+size_t hk_settings_dump_path(char *out, size_t size)
+{
+	const char *p = hk_settings.stats_dump;
+	struct hk_line pid;
+	size_t used = 0;
+
+	pid.length = 0;
+	hk_line_dec(&pid, (uintmax_t)hk_os_process_id());
+	for (; *p; p++) {
+		bool expand = *p == '%' && *++p == 'p';
+		size_t more = expand ? pid.length : 1;
+
+		if (size - used <= more)
+			break;
+		memcpy(out + used, expand ? pid.text : p, more);
+		used += more;
+	}
+	/* Half a path would be another file. */
+	if (*p)
+		used = 0;
+	if (size)
+		out[used] = 0;
+	return used;
+}
+
+bool hk_settings_dump_json(void)
+{
+	size_t length = strlen(hk_settings.stats_dump);
+
+	return length >= 5 && !strcmp(hk_settings.stats_dump + length - 5, ".json");
+}

@@ -1,0 +1,102 @@
+/* Mid: runs of slots inside SuperSlabs. */
+#include "large/internal.h"
+#include "os/os.h"
+#include "pool/pool.h"
+#include "slab/pagemap.h"
+
+static unsigned slots_for(size_t size)
+{
+	return (unsigned)((size + HK_SLOT_SIZE - 1) / HK_SLOT_SIZE);
+}
+
+static size_t whole_pages(size_t size)
+{
+	size_t page = hk_page_size < HK_SLOT_SIZE ? hk_page_size : HK_SLOT_SIZE;
+
+	return (size + page - 1) & -page;
+}
+
+static void account(size_t more, size_t less)
+{
+	atomic_fetch_add_explicit(&hk_large_counters.mid_bytes, more - less,
+				  memory_order_relaxed);
+}
+
+void *hk_mid_alloc(size_t size, size_t align, bool *zero)
+{
+	unsigned slots = slots_for(size), first;
+	struct hk_superslab *home;
+	struct hk_slab *run;
+
+	home = hk_pool_run(slots, align > HK_SLOT_SIZE ? (unsigned)(align >> HK_SLOT_SHIFT) : 1,
+			   HK_HINT_MID, &first, zero);
+	if (!home)
+		return NULL;
+	run = &home->slab[first];
+	run->base = home->base + first * HK_SLOT_SIZE;
+	run->home = home;
+	run->slots = (uint8_t)slots;
+	run->size = (uint32_t)whole_pages(size);
+	atomic_store_explicit(&run->limit, 0, memory_order_relaxed);
+	atomic_store_explicit(&run->kind, HK_RUN_MID, memory_order_release);
+	hk_run_register(run);
+	hk_count(&hk_large_counters.mid_live);
+	account(run->size, 0);
+	return (void *)run->base;
+}
+
+static struct hk_slab *find(const void *p)
+{
+	struct hk_slab *run = hk_run_find(p);
+
+	return run && run->kind == HK_RUN_MID && run->base == (uintptr_t)p ? run : NULL;
+}
+
+bool hk_mid_free(void *p)
+{
+	struct hk_slab *run = find(p);
+	uint8_t mid = HK_RUN_MID;
+	struct hk_superslab *home;
+	unsigned slots;
+
+	/* Of two threads that free it, one wins. */
+	if (!run || !atomic_compare_exchange_strong(&run->kind, &mid, HK_RUN_NONE))
+		return false;
+	home = run->home;
+	slots = run->slots;
+	account(0, run->size);
+	atomic_fetch_sub_explicit(&hk_large_counters.mid_live, 1, memory_order_relaxed);
+	hk_run_forget(run);
+	hk_pool_run_free(home, (unsigned)(run - home->slab), slots);
+	return true;
+}
+
+size_t hk_mid_size(const void *p)
+{
+	struct hk_slab *run = find(p);
+
+	return run ? run->size : 0;
+}
+
+/* In place: slots behind the run are claimed or given back. */
+bool hk_mid_resize(void *p, size_t size)
+{
+	struct hk_slab *run = find(p);
+	unsigned slots = slots_for(size), first, old;
+
+	if (!run || size > HK_MID_MAX || size <= HK_SLAB_MAX / 2)
+		return false;
+	old = run->slots;
+	first = (unsigned)(run - run->home->slab);
+	if (slots > old && !hk_pool_run_extend(run->home, first + old, slots - old))
+		return false;
+	account(whole_pages(size), run->size);
+	if (slots < old)
+		hk_run_forget(run);
+	run->slots = (uint8_t)slots;
+	run->size = (uint32_t)whole_pages(size);
+	hk_run_register(run);
+	if (slots < old)
+		hk_pool_run_free(run->home, first + slots, old - slots);
+	return true;
+}

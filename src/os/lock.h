@@ -1,0 +1,71 @@
+/*
+ * The locks of the library and their order. A thread takes a lock only while
+ * every lock that it holds has a smaller rank; debug builds check it.
+ * pthread mutexes neither allocate nor need a destructor, work in the child
+ * of a fork when the forking thread held them, and race checkers know them.
+ */
+#ifndef HK_OS_LOCK_H
+#define HK_OS_LOCK_H
+
+#include "os/platform.h"
+
+#include <pthread.h>
+#include <stdbool.h>
+
+/* From the outermost to the innermost. */
+enum hk_rank {
+	HK_RANK_REGISTRY,	/* threads being born and dying, fork */
+	HK_RANK_ORPHAN,		/* the cache of threads that have none */
+	HK_RANK_CACHE,		/* one thread's slow path; see cache/cache.h */
+	HK_RANK_POOL,		/* SuperSlab lists */
+	HK_RANK_LARGE,		/* Large and Huge blocks */
+	HK_RANK_META,		/* memory for metadata, page map leaves */
+	HK_RANK_COUNT
+};
+
+struct hk_lock {
+	pthread_mutex_t mutex;
+	enum hk_rank rank;
+};
+
+#ifdef PTHREAD_ADAPTIVE_MUTEX_INITIALIZER_NP
+#define HK_LOCK_INITIALIZER(r) { PTHREAD_ADAPTIVE_MUTEX_INITIALIZER_NP, (r) }
+#else
+#define HK_LOCK_INITIALIZER(r) { PTHREAD_MUTEX_INITIALIZER, (r) }
+#endif
+
+#ifdef HK_DEBUG
+/* Ranks held by this thread, one bit each; caches may be held several at a
+ * time by fork alone, which takes them under the registry lock. */
+extern HK_TLS unsigned hk_ranks_held;
+HK_INLINE void hk_lock_note(struct hk_lock *lock)
+{
+	unsigned above = hk_ranks_held >> lock->rank;
+
+	if (lock->rank == HK_RANK_CACHE && (hk_ranks_held & 1u << HK_RANK_REGISTRY))
+		above &= ~1u;
+	hk_assert(above == 0);
+	hk_ranks_held |= 1u << lock->rank;
+}
+HK_INLINE void hk_unlock_note(struct hk_lock *lock)
+{
+	hk_ranks_held &= ~(1u << lock->rank);
+}
+#else
+HK_INLINE void hk_lock_note(struct hk_lock *lock) { (void)lock; }
+HK_INLINE void hk_unlock_note(struct hk_lock *lock) { (void)lock; }
+#endif
+
+HK_INLINE void hk_lock(struct hk_lock *lock)
+{
+	hk_lock_note(lock);
+	pthread_mutex_lock(&lock->mutex);
+}
+
+HK_INLINE void hk_unlock(struct hk_lock *lock)
+{
+	hk_unlock_note(lock);
+	pthread_mutex_unlock(&lock->mutex);
+}
+
+#endif

@@ -1,0 +1,202 @@
+#include "os/os.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/auxv.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "os/line.h"
+
+extern char **environ;
+
+size_t hk_page_size = 4096;
+
+void hk_os_start(void)
+{
+	unsigned long size = getauxval(AT_PAGESZ);
+
+	if (size)
+		hk_page_size = size;
+}
+
+bool hk_os_secure(void)
+{
+	return getauxval(AT_SECURE) != 0;
+}
+
+char **hk_os_environment(void)
+{
+	return environ;
+}
+
+static void *map_anywhere(size_t size)
+{
+	void *p = mmap(NULL, size, PROT_READ | PROT_WRITE,
+		       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	return p == MAP_FAILED ? NULL : p;
+}
+
+/*
+ * Most requests are aligned by luck: the kernel hands out ranges downwards
+ * next to each other, so one aligned mapping makes the next one aligned too.
+ * Only otherwise is more mapped and the surplus cut off.
+ */
+void *hk_os_map(size_t size, size_t align)
+{
+	int saved = errno;
+	char *p = map_anywhere(size);
+	size_t before;
+
+	if (p && ((uintptr_t)p & (align - 1))) {
+		munmap(p, size);
+		if (size + align < size)
+			p = NULL;
+		else
+			p = map_anywhere(size + align - hk_page_size);
+		if (p) {
+			before = -(uintptr_t)p & (align - 1);
+			if (before)
+				munmap(p, before);
+			p += before;
+			if (align - hk_page_size - before)
+				munmap(p + size, align - hk_page_size - before);
+		}
+	}
+	errno = saved;
+	return p;
+}
+
+bool hk_os_unmap(void *addr, size_t size)
+{
+	int saved = errno;
+	bool done = munmap(addr, size) == 0;
+
+	if (!done)
+		madvise(addr, size, MADV_DONTNEED);
+	errno = saved;
+	return done;
+}
+
+bool hk_os_purge(void *addr, size_t size)
+{
+	int saved = errno;
+	bool done = madvise(addr, size, MADV_DONTNEED) == 0;
+
+	errno = saved;
+	return done;
+}
+
+void hk_os_populate(void *addr, size_t size)
+{
+	int saved = errno;
+	volatile char *p = addr;
+	size_t i;
+
+#ifdef MADV_POPULATE_WRITE
+	if (madvise(addr, size, MADV_POPULATE_WRITE) == 0) {
+		errno = saved;
+		return;
+	}
+#endif
+	for (i = 0; i < size; i += hk_page_size)
+		p[i] = 0;
+	errno = saved;
+}
+
+bool hk_os_resize(void *addr, size_t old_size, size_t new_size)
+{
+	int saved = errno;
+	bool done = mremap(addr, old_size, new_size, 0) != MAP_FAILED;
+
+	errno = saved;
+	return done;
+}
+
+void *hk_os_move(void *addr, size_t old_size, size_t new_size, size_t align)
+{
+	int saved = errno;
+	void *to = hk_os_map(new_size, align);
+
+	if (to && mremap(addr, old_size, new_size,
+			 MREMAP_MAYMOVE | MREMAP_FIXED, to) == MAP_FAILED) {
+		munmap(to, new_size);
+		to = NULL;
+	}
+	errno = saved;
+	return to;
+}
+
+uint64_t hk_os_now(void)
+{
+	struct timespec t;
+	int saved = errno;
+
+	if (clock_gettime(CLOCK_MONOTONIC_COARSE, &t) != 0)
+		t = (struct timespec){ 0 };
+	errno = saved;
+	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
+
+long hk_os_thread_id(void)
+{
+	return syscall(SYS_gettid);
+}
+
+long hk_os_process_id(void)
+{
+	return getpid();
+}
+
+bool hk_os_write(int fd, const void *data, size_t size)
+{
+	const char *p = data;
+	int saved = errno;
+	ssize_t n = 0;
+
+	while (size && n >= 0) {
+		n = write(fd, p, size);
+		if (n < 0 && errno == EINTR)
+			n = 0;
+		if (n > 0) {
+			p += n;
+			size -= (size_t)n;
+		}
+	}
+	errno = saved;
+	return size == 0;
+}
+
+int hk_os_create(const char *path)
+{
+	int saved = errno;
+	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0644);
+
+	errno = saved;
+	return fd;
+}
+
+void hk_os_close(int fd)
+{
+	int saved = errno;
+
+	close(fd);
+	errno = saved;
+}
+
+_Noreturn void hk_assert_failed(const char *what, const char *file, int line)
+{
+	struct hk_line l;
+
+	hk_line_start(&l);
+	hk_line_str(&l, "invariant broken: ");
+	hk_line_str(&l, what);
+	hk_line_str(&l, " at ");
+	hk_line_str(&l, file);
+	hk_line_char(&l, ':');
+	hk_line_dec(&l, (uintmax_t)line);
+	hk_line_abort(&l);
+}

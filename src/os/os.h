@@ -1,0 +1,63 @@
+/*
+ * The only system calls of the library. Every call here preserves errno:
+ * callers such as free() must not be seen to change it.
+ */
+#ifndef HK_OS_OS_H
+#define HK_OS_OS_H
+
+#include "os/platform.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/* Bytes in a page of the running kernel; set by hk_os_start, then constant. */
+extern size_t hk_page_size;
+
+/* Reads the page size; idempotent. */
+void hk_os_start(void);
+
+/* True if the program runs with another user's rights (set-user-ID). */
+bool hk_os_secure(void);
+
+/* The environment of the process, or NULL while libc has not set it yet. */
+char **hk_os_environment(void);
+
+/*
+ * Fresh zeroed memory, readable and writable, no huge-page advice.
+ * size: a multiple of hk_page_size; align: a power of two, at least one page.
+ * NULL when the kernel refuses. The range is the caller's alone.
+ */
+void *hk_os_map(size_t size, size_t align);
+
+/* Gives a range back. False if the kernel refused (vm.max_map_count): the
+ * range is then still mapped, but its pages were dropped. */
+bool hk_os_unmap(void *addr, size_t size);
+
+/* Drops the pages of a range; it reads as zero afterwards. False: unchanged. */
+bool hk_os_purge(void *addr, size_t size);
+
+/* Touches the pages of a range in one go, best effort. */
+void hk_os_populate(void *addr, size_t size);
+
+/* Resizes a mapping where it is; false if that is impossible. */
+bool hk_os_resize(void *addr, size_t old_size, size_t new_size);
+
+/* Moves a mapping to a fresh range with this alignment and size; the old one
+ * is gone on success. NULL: nothing changed. */
+void *hk_os_move(void *addr, size_t old_size, size_t new_size, size_t align);
+
+/* A coarse monotonic clock in milliseconds; never a system call where the
+ * vDSO has it. */
+uint64_t hk_os_now(void);
+
+long hk_os_thread_id(void);
+long hk_os_process_id(void);
+
+/* Writes a whole buffer, best effort; false on an error. */
+bool hk_os_write(int fd, const void *data, size_t size);
+
+/* Creates or truncates a file for writing; -1 on an error. */
+int hk_os_create(const char *path);
+void hk_os_close(int fd);
+
+#endif

@@ -1,0 +1,57 @@
+/*
+ * Every platform conditional of the library: what the compiler, the target
+ * and configure say. Other files ask for a name from here instead.
+ */
+#ifndef HK_OS_PLATFORM_H
+#define HK_OS_PLATFORM_H
+
+#ifdef HAVE_CONFIG_H
+#include "config.h"
+#endif
+
+#include <limits.h>
+#include <stdint.h>
+
+/* Cache line of the target; configure sets it per architecture. */
+#ifndef HK_CACHE_LINE
+#define HK_CACHE_LINE 64
+#endif
+
+/*
+ * A malloc must not use dynamic TLS: the first access of a thread may itself
+ * allocate. One pointer in static TLS is all that the library takes; where
+ * the compiler lacks the attribute, build with -ftls-model=initial-exec.
+ */
+#if defined(HAVE_CONFIG_H) && !defined(HK_TLS_IE)
+#define HK_TLS _Thread_local
+#else
+#define HK_TLS __attribute__((tls_model("initial-exec"))) _Thread_local
+#endif
+
+/* Bits of a user-space address that the page map covers. */
+#if UINTPTR_MAX == UINT32_MAX
+#define HK_ADDRESS_BITS 32
+#elif defined(__s390x__)
+#define HK_ADDRESS_BITS 53
+#else
+#define HK_ADDRESS_BITS 48
+#endif
+
+#define HK_API __attribute__((visibility("default")))
+#define HK_HIDDEN __attribute__((visibility("hidden")))
+#define HK_COLD __attribute__((cold, noinline))
+#define HK_NOINLINE __attribute__((noinline))
+#define HK_INLINE static inline __attribute__((always_inline))
+#define HK_ALIGNED(n) __attribute__((aligned(n)))
+#define hk_likely(x) __builtin_expect(!!(x), 1)
+#define hk_unlikely(x) __builtin_expect(!!(x), 0)
+
+/* Invariants: on in debug builds, hints nowhere else. */
+#ifdef HK_DEBUG
+#define hk_assert(x) ((x) ? (void)0 : hk_assert_failed(#x, __FILE__, __LINE__))
+#else
+#define hk_assert(x) ((void)0)
+#endif
+_Noreturn void hk_assert_failed(const char *what, const char *file, int line);
+
+#endif

@@ -1,0 +1,254 @@
+/* Stages 2 and 3: slots from a SuperSlab that has some, or from a new one. */
+#include "os/os.h"
+#include "pool/internal.h"
+#include "slab/pagemap.h"
+
+struct hk_pool hk_pool = { .lock = HK_LOCK_INITIALIZER(HK_RANK_POOL) };
+struct hk_pool_counters hk_pool_counters;
+
+void hk_pool_lock(void)
+{
+	hk_lock(&hk_pool.lock);
+	hk_count(&hk_pool_counters.lock_taken);
+}
+
+void hk_pool_unlock(void)
+{
+	hk_unlock(&hk_pool.lock);
+}
+
+void hk_pool_lock_all(void)
+{
+	hk_pool_lock();
+	hk_meta_lock();
+}
+
+void hk_pool_unlock_all(void)
+{
+	hk_meta_unlock();
+	hk_pool_unlock();
+}
+
+/* Bits where a run of so many set bits starts; halving, as one would
+ * multiply by doubling. */
+static uint64_t run_starts(uint64_t free, unsigned slots)
+{
+	unsigned have = 1, step;
+
+	while (have < slots && free) {
+		step = have < slots - have ? have : slots - have;
+		free &= free >> step;
+		have += step;
+	}
+	return free;
+}
+
+static unsigned longest_run(uint64_t free)
+{
+	unsigned low = 0, high = HK_SLOTS;
+
+	while (low < high) {
+		unsigned middle = (low + high + 1) / 2;
+
+		if (run_starts(free, middle))
+			low = middle;
+		else
+			high = middle - 1;
+	}
+	return low;
+}
+
+void hk_bucket_remove(struct hk_superslab *s)
+{
+	struct hk_shared_meta *m = s->shared_meta;
+
+	if (!m->bucket)
+		return;
+	if (m->prev)
+		m->prev->shared_meta->next = m->next;
+	else
+		hk_pool.bucket[m->bucket] = m->next;
+	if (m->next)
+		m->next->shared_meta->prev = m->prev;
+	if (!hk_pool.bucket[m->bucket])
+		hk_pool.filled &= ~((uint64_t)1 << (m->bucket - 1));
+	m->bucket = 0;
+}
+
+void hk_bucket_update(struct hk_superslab *s)
+{
+	struct hk_shared_meta *m = s->shared_meta;
+	unsigned run = longest_run(atomic_load_explicit(&m->free, memory_order_relaxed));
+
+	if (run == m->bucket)
+		return;
+	hk_bucket_remove(s);
+	if (!run)
+		return;
+	m->prev = NULL;
+	m->next = hk_pool.bucket[run];
+	if (m->next)
+		m->next->shared_meta->prev = s;
+	hk_pool.bucket[run] = s;
+	hk_pool.filled |= (uint64_t)1 << (run - 1);
+	m->bucket = (uint8_t)run;
+}
+
+/* Starts at multiples of align slots. */
+static uint64_t aligned_slots(unsigned align)
+{
+	uint64_t mask = 1;
+
+	while (align < HK_SLOTS) {
+		mask |= mask << align;
+		align *= 2;
+	}
+	return mask;
+}
+
+/* One compare-and-swap on the bitmap of free slots; -1 if there is no run. */
+static int claim(struct hk_superslab *s, unsigned slots, unsigned align)
+{
+	struct hk_shared_meta *m = s->shared_meta;
+	uint64_t free = atomic_load_explicit(&m->free, memory_order_relaxed), starts;
+	unsigned first;
+
+	do {
+		starts = run_starts(free, slots) & aligned_slots(align);
+		if (!starts)
+			return -1;
+		first = (unsigned)__builtin_ctzll(starts);
+	} while (!atomic_compare_exchange_weak_explicit(&m->free, &free,
+			free & ~hk_slot_mask(first, slots),
+			memory_order_acquire, memory_order_relaxed));
+	return (int)first;
+}
+
+/*
+ * The SuperSlab with the shortest run that is long enough: full ones fill up
+ * first and empty ones stay empty. A run of slots + align - 1 always holds an
+ * aligned one. Each turn of the loop mends a SuperSlab that shrank since it
+ * was put in its bucket, which one earlier claim caused.
+ */
+static struct hk_superslab *claim_fullest(unsigned slots, unsigned align, int *first)
+{
+	unsigned need = slots + align - 1 < HK_SLOTS ? slots + align - 1 : HK_SLOTS;
+	struct hk_superslab *s;
+	uint64_t fit;
+
+	while ((fit = hk_pool.filled & ~hk_slot_mask(0, need - 1)) != 0) {
+		s = hk_pool.bucket[__builtin_ctzll(fit) + 1];
+		*first = claim(s, slots, align);
+		hk_bucket_update(s);
+		if (*first >= 0)
+			return s;
+		hk_assert(s->shared_meta->bucket == 0 ||
+			  s->shared_meta->bucket < __builtin_ctzll(fit) + 1u);
+	}
+	return NULL;
+}
+
+static void count_mapped(void)
+{
+	struct hk_pool_counters *c = &hk_pool_counters;
+	size_t now = atomic_fetch_add_explicit(&c->superslabs, 1, memory_order_relaxed) + 1;
+
+	hk_count(&c->mapped);
+	if (now > atomic_load_explicit(&c->superslabs_peak, memory_order_relaxed))
+		atomic_store_explicit(&c->superslabs_peak, now, memory_order_relaxed);
+}
+
+/* Maps outside of any lock. The slots of `taken` belong to the caller. */
+static struct hk_superslab *grow(uint64_t taken, bool populate)
+{
+	struct hk_superslab *s = hk_meta_superslab();
+	void *memory;
+
+	if (!s)
+		return NULL;
+	memory = hk_os_map(HK_SUPERSLAB_SIZE, HK_SUPERSLAB_SIZE);
+	s->base = (uintptr_t)memory;
+	if (!memory || !hk_granule_set_superslab(s)) {
+		if (memory)
+			hk_os_unmap(memory, HK_SUPERSLAB_SIZE);
+		s->base = 0;
+		hk_meta_spare(s);
+		return NULL;
+	}
+	if (populate)
+		hk_os_populate(memory, HK_SUPERSLAB_SIZE);
+	count_mapped();
+	atomic_store_explicit(&s->shared_meta->clean, HK_ALL_SLOTS, memory_order_relaxed);
+	atomic_store_explicit(&s->shared_meta->free, HK_ALL_SLOTS & ~taken,
+			      memory_order_release);
+	hk_pool_lock();
+	hk_bucket_update(s);
+	hk_pool_unlock();
+	return s;
+}
+
+static struct hk_superslab *claim_or_grow(unsigned slots, unsigned align,
+					  unsigned hint, int *first)
+{
+	struct hk_superslab *s = atomic_load_explicit(&hk_pool.class_hints[hint],
+						      memory_order_acquire);
+
+	if (s && (*first = claim(s, slots, align)) >= 0) {
+		hk_count(&hk_pool_counters.claim[hint]);
+		return s;
+	}
+	hk_pool_lock();
+	s = claim_fullest(slots, align, first);
+	hk_pool_unlock();
+	if (s) {
+		hk_count(&hk_pool_counters.claim[hint]);
+	} else {
+		s = grow(hk_slot_mask(0, slots), false);
+		if (!s)
+			return NULL;
+		*first = 0;
+		hk_count(&hk_pool_counters.grow[hint]);
+	}
+	atomic_store_explicit(&hk_pool.class_hints[hint], s, memory_order_release);
+	return s;
+}
+
+struct hk_superslab *hk_pool_run(unsigned slots, unsigned align, unsigned hint,
+				 unsigned *first, bool *clean)
+{
+	int at = 0;
+	struct hk_superslab *s = claim_or_grow(slots, align, hint, &at);
+	uint64_t mask;
+
+	if (!s)
+		return NULL;
+	*first = (unsigned)at;
+	mask = hk_slot_mask(*first, slots);
+	*clean = !(~atomic_fetch_and_explicit(&s->shared_meta->clean, ~mask,
+					      memory_order_relaxed) & mask);
+	return s;
+}
+
+bool hk_pool_run_extend(struct hk_superslab *home, unsigned end, unsigned slots)
+{
+	struct hk_shared_meta *m = home->shared_meta;
+	uint64_t mask, free;
+
+	if (end + slots > HK_SLOTS)
+		return false;
+	mask = hk_slot_mask(end, slots);
+	free = atomic_load_explicit(&m->free, memory_order_relaxed);
+	do {
+		if ((free & mask) != mask)
+			return false;
+	} while (!atomic_compare_exchange_weak_explicit(&m->free, &free, free & ~mask,
+			memory_order_acquire, memory_order_relaxed));
+	atomic_fetch_and_explicit(&m->clean, ~mask, memory_order_relaxed);
+	return true;
+}
+
+void hk_pool_prewarm(unsigned count)
+{
+	while (count-- && grow(0, true))
+		;
+}

@@ -1,0 +1,82 @@
+/*
+ * The Shared Pool: the process-wide owner of SuperSlabs. A slab is acquired
+ * in three stages, each tried only when the one before has nothing:
+ *
+ *	1 reuse   reuse.c    a slab that this class returned; lock-free
+ *	2 claim   claim.c    free slots of a SuperSlab; one compare-and-swap
+ *	3 grow    claim.c    a new SuperSlab from the OS
+ *
+ * and goes back the same way: to stage 1 while its class keeps few, else its
+ * slots become free; SuperSlabs with free slots that are dirty wait in a
+ * queue (release.c) and go back to the OS after a delay.
+ *
+ * Every caller holds its cache lock (cache/cache.h). That is not for these
+ * structures, which have their own rules, but for fork: while fork holds all
+ * cache locks, nothing here is half done.
+ */
+#ifndef HK_POOL_POOL_H
+#define HK_POOL_POOL_H
+
+#include "slab/slab.h"
+
+/* Hints are per class, plus one for Mid runs. */
+enum { HK_HINT_MID = HK_CLASSES, HK_HINTS };
+
+/* Counted since the start; relaxed, read by statistics. */
+struct hk_pool_counters {
+	_Atomic size_t reuse[HK_CLASSES];	/* stage 1 */
+	_Atomic size_t claim[HK_HINTS];		/* stage 2 */
+	_Atomic size_t grow[HK_HINTS];		/* stage 3 */
+	_Atomic size_t superslabs;		/* mapped now */
+	_Atomic size_t superslabs_peak;
+	_Atomic size_t mapped, unmapped;	/* SuperSlabs ever */
+	_Atomic size_t purged_bytes;		/* given back while mapped */
+	_Atomic size_t lock_taken;		/* the pool lock */
+};
+extern struct hk_pool_counters hk_pool_counters;
+
+HK_INLINE void hk_count(_Atomic size_t *counter)
+{
+	atomic_fetch_add_explicit(counter, 1, memory_order_relaxed);
+}
+
+/* A slab for this class, owned by the cache, or NULL: out of memory. */
+struct hk_slab *hk_pool_acquire(unsigned class, struct hk_cache *owner);
+
+/* Takes back a slab with no used block. */
+void hk_pool_return(struct hk_slab *slab);
+
+/* Takes over a slab whose owner goes away; blocks may be in use. */
+void hk_pool_abandon(struct hk_slab *slab);
+
+/* Becomes the owner of a slab that has none; false if it has one by now. */
+bool hk_pool_adopt(struct hk_slab *slab, struct hk_cache *owner);
+
+/*
+ * A run of free slots, its start, *first, aligned to align slots (a power of
+ * two). *clean tells whether all of it reads as zero. NULL: out of memory.
+ */
+struct hk_superslab *hk_pool_run(unsigned slots, unsigned align, unsigned hint,
+				 unsigned *first, bool *clean);
+
+/* Gives the slots of a run back; its descriptor is already forgotten. */
+void hk_pool_run_free(struct hk_superslab *home, unsigned first, unsigned slots);
+
+/* Claims further slots behind a run; false if they are not free. */
+bool hk_pool_run_extend(struct hk_superslab *home, unsigned end, unsigned slots);
+
+/* Gives everything free back to the OS now; returns the bytes released. */
+size_t hk_pool_trim(struct hk_cache *caller);
+
+/* Maps and pre-faults SuperSlabs before they are needed. */
+void hk_pool_prewarm(unsigned count);
+
+/* Every SuperSlab that has memory, for walkers; index from 0 up. NULL: this
+ * index has none; hk_pool_directory_end bounds the index. */
+struct hk_superslab *hk_pool_superslab(uint32_t index);
+uint32_t hk_pool_directory_end(void);
+
+void hk_pool_lock_all(void);	/* for fork and statistics */
+void hk_pool_unlock_all(void);
+
+#endif

@@ -1,0 +1,189 @@
+/*
+ * The way back to the OS. SuperSlabs with free slots that are dirty wait in a
+ * queue, oldest first; whoever gives slots back also releases what has waited
+ * long enough, so the work grows with what is freed and not with the heap.
+ * Waiting memory is bounded too: beyond a share of the heap the oldest goes
+ * at once, for a program that frees all and then stops calling.
+ */
+#include "config/settings.h"
+#include "os/os.h"
+#include "pool/internal.h"
+#include "slab/pagemap.h"
+
+/* A claim that keeps all others away while pages are given back. */
+static uint64_t claim_mask(struct hk_superslab *s, uint64_t wanted)
+{
+	_Atomic uint64_t *free = &s->shared_meta->free;
+
+	return wanted & atomic_fetch_and_explicit(free, ~wanted, memory_order_acquire);
+}
+
+/* True if the SuperSlab was empty and now is nobody's. */
+static bool claim_whole(struct hk_superslab *s)
+{
+	uint64_t all = HK_ALL_SLOTS;
+
+	return atomic_compare_exchange_strong_explicit(&s->shared_meta->free, &all, 0,
+			memory_order_acquire, memory_order_relaxed);
+}
+
+static void update_bucket(struct hk_superslab *s)
+{
+	hk_pool_lock();
+	hk_bucket_update(s);
+	hk_pool_unlock();
+}
+
+/* Gives a whole SuperSlab back; its slots are claimed by the caller. */
+static size_t unmap(struct hk_superslab *s)
+{
+	struct hk_shared_meta *m = s->shared_meta;
+	void *memory = (void *)s->base;
+
+	hk_pool_lock();
+	hk_bucket_remove(s);
+	hk_pool_unlock();
+	hk_granule_clear(memory);
+	if (hk_os_unmap(memory, HK_SUPERSLAB_SIZE)) {
+		s->base = 0;
+		atomic_fetch_sub_explicit(&hk_pool_counters.superslabs, 1, memory_order_relaxed);
+		hk_count(&hk_pool_counters.unmapped);
+		hk_meta_spare(s);
+	} else {
+		/* The kernel would not split a mapping; its pages are gone. */
+		hk_granule_set_superslab(s);
+		atomic_store_explicit(&m->clean, HK_ALL_SLOTS, memory_order_relaxed);
+		atomic_store_explicit(&m->free, HK_ALL_SLOTS, memory_order_release);
+		update_bucket(s);
+	}
+	return HK_SUPERSLAB_SIZE;
+}
+
+/* Purges runs of claimed slots, whole OS pages only: where a page is larger
+ * than a slot, its other half may be in use. Returns what is clean now. */
+static uint64_t purge_runs(struct hk_superslab *s, uint64_t slots, size_t *bytes)
+{
+	uint64_t done = 0;
+
+	while (slots) {
+		unsigned first = (unsigned)__builtin_ctzll(slots);
+		uint64_t rest = ~(slots >> first);
+		unsigned n = rest ? (unsigned)__builtin_ctzll(rest) : HK_SLOTS - first;
+		uintptr_t from = s->base + first * HK_SLOT_SIZE;
+		uintptr_t to = from + n * HK_SLOT_SIZE;
+
+		slots &= ~hk_slot_mask(first, n);
+		from = (from + hk_page_size - 1) & -(uintptr_t)hk_page_size;
+		to &= -(uintptr_t)hk_page_size;
+		if (to <= from || !hk_os_purge((void *)from, to - from))
+			continue;
+		*bytes += to - from;
+		first = (unsigned)((from - s->base) >> HK_SLOT_SHIFT);
+		done |= hk_slot_mask(first, (unsigned)((to - from) >> HK_SLOT_SHIFT));
+	}
+	return done;
+}
+
+static size_t purge(struct hk_superslab *s)
+{
+	struct hk_shared_meta *m = s->shared_meta;
+	uint64_t mine = claim_mask(s, ~atomic_load_explicit(&m->clean, memory_order_relaxed));
+	size_t bytes = 0;
+
+	if (mine) {
+		atomic_fetch_or_explicit(&m->clean, purge_runs(s, mine, &bytes),
+					 memory_order_relaxed);
+		atomic_fetch_or_explicit(&m->free, mine, memory_order_release);
+		update_bucket(s);
+		atomic_fetch_add_explicit(&hk_pool_counters.purged_bytes, bytes,
+					  memory_order_relaxed);
+	}
+	return bytes;
+}
+
+static size_t release(struct hk_superslab *s)
+{
+	return claim_whole(s) ? unmap(s) : purge(s);
+}
+
+/* Pool lock held, as for all that touch the queue. */
+static void queue_add(struct hk_superslab *s, uint64_t now)
+{
+	struct hk_shared_meta *m = s->shared_meta;
+
+	if (m->queued)
+		return;
+	m->queued = true;
+	m->queued_at = now;
+	m->newer = NULL;
+	m->older = hk_pool.newest;
+	if (m->older)
+		m->older->shared_meta->newer = s;
+	else
+		hk_pool.oldest = s;
+	hk_pool.newest = s;
+	hk_pool.waiting++;
+}
+
+static struct hk_superslab *queue_pop(void)
+{
+	struct hk_superslab *s = hk_pool.oldest;
+
+	if (!s)
+		return NULL;
+	hk_pool.oldest = s->shared_meta->newer;
+	if (hk_pool.oldest)
+		hk_pool.oldest->shared_meta->older = NULL;
+	else
+		hk_pool.newest = NULL;
+	s->shared_meta->queued = false;
+	hk_pool.waiting--;
+	return s;
+}
+
+static bool due(uint64_t now)
+{
+	size_t all = atomic_load_explicit(&hk_pool_counters.superslabs, memory_order_relaxed);
+
+	return hk_pool.oldest &&
+	       (now - hk_pool.oldest->shared_meta->queued_at >= HK_PURGE_DELAY ||
+		hk_pool.waiting > HK_WAITING_MIN + all / 2);
+}
+
+void hk_pool_run_free(struct hk_superslab *home, unsigned first, unsigned slots)
+{
+	struct hk_superslab *victim = NULL;
+	uint64_t now = hk_os_now();
+
+	atomic_fetch_or_explicit(&home->shared_meta->free, hk_slot_mask(first, slots),
+				 memory_order_release);
+	hk_pool_lock();
+	/* Released while this thread had yet to take the lock. */
+	if (home->base) {
+		hk_bucket_update(home);
+		queue_add(home, now);
+	}
+	if (!hk_settings.superslab_reuse && home->shared_meta->bucket == HK_SLOTS)
+		victim = home;
+	else if (due(now))
+		victim = queue_pop();
+	hk_pool_unlock();
+	if (victim)
+		release(victim);
+}
+
+size_t hk_pool_trim(struct hk_cache *caller)
+{
+	struct hk_superslab *s;
+	size_t bytes = 0;
+
+	hk_reuse_drain(caller);
+	do {
+		hk_pool_lock();
+		s = queue_pop();
+		hk_pool_unlock();
+		if (s)
+			bytes += release(s);
+	} while (s);
+	return bytes;
+}

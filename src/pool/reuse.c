@@ -1,0 +1,192 @@
+/*
+ * Stage 1: slabs that a class returned, on one lock-free stack per class
+ * (Treiber 1986). Slabs with blocks in use come from threads that ended;
+ * empty ones are kept in small number, since their class will want them soon.
+ *
+ * The head packs the slab's number and a tag that every push changes, so
+ * that a pop cannot mistake a slab that left and came back for one that
+ * stayed (ABA). Following the link of a slab that was popped meanwhile is
+ * harmless: descriptors are immortal, and the tag makes the pop fail.
+ *
+ * An entry is only a hint that the slab has no owner: whoever frees a block
+ * of it may adopt it first. Ownership is decided by the compare-and-swap on
+ * the owner; entries that lost theirs are dropped when they are popped. The
+ * flag on_stack keeps a slab from being pushed twice.
+ */
+#include "pool/internal.h"
+#include "slab/pagemap.h"
+
+#if UINTPTR_MAX == UINT32_MAX
+#define ID_BITS 17	/* all slots of a 32-bit address space */
+#else
+#define ID_BITS 32
+#endif
+#define ID_MASK (((uintptr_t)1 << ID_BITS) - 1)
+
+/* Empty slabs that a class keeps, in slots. */
+enum { KEPT_SLOTS = 4 };
+
+static struct {
+	_Atomic uintptr_t head;		/* tag, number + 1; 0 in the low bits: empty */
+	_Atomic unsigned empty;		/* empty slabs kept; approximate */
+} HK_ALIGNED(HK_CACHE_LINE) stack[HK_CLASSES];
+
+static uintptr_t slab_id(const struct hk_slab *slab)
+{
+	return (uintptr_t)slab->home->index * HK_SLOTS +
+	       (uintptr_t)(slab - slab->home->slab) + 1;
+}
+
+static struct hk_slab *slab_of(uintptr_t id)
+{
+	return &hk_pool_superslab((uint32_t)((id - 1) / HK_SLOTS))->slab[(id - 1) % HK_SLOTS];
+}
+
+static void push(struct hk_slab *slab)
+{
+	uintptr_t id = slab_id(slab), head, new;
+
+	if (atomic_exchange(&slab->on_stack, true))
+		return;
+	head = atomic_load_explicit(&stack[slab->class].head, memory_order_relaxed);
+	do {
+		atomic_store_explicit(&slab->stack_link, (uint32_t)(head & ID_MASK),
+				      memory_order_relaxed);
+		new = ((head >> ID_BITS) + 1) << ID_BITS | id;
+	} while (!atomic_compare_exchange_weak_explicit(&stack[slab->class].head,
+			&head, new, memory_order_release, memory_order_relaxed));
+}
+
+static struct hk_slab *pop(unsigned class)
+{
+	uintptr_t head = atomic_load_explicit(&stack[class].head, memory_order_acquire);
+	struct hk_slab *slab;
+	uintptr_t new;
+
+	do {
+		if (!(head & ID_MASK))
+			return NULL;
+		slab = slab_of(head & ID_MASK);
+		new = ((head >> ID_BITS) + 1) << ID_BITS |
+			atomic_load_explicit(&slab->stack_link, memory_order_relaxed);
+	} while (!atomic_compare_exchange_weak_explicit(&stack[class].head, &head,
+			new, memory_order_acquire, memory_order_acquire));
+	atomic_exchange(&slab->on_stack, false);
+	return slab;
+}
+
+bool hk_pool_adopt(struct hk_slab *slab, struct hk_cache *owner)
+{
+	struct hk_cache *nobody = NULL;
+
+	return atomic_compare_exchange_strong(&slab->owner, &nobody, owner);
+}
+
+/*
+ * Order matters: the owner goes first, the flag after it. Whichever of a
+ * concurrent pop and this push comes later sees what the other did, so the
+ * slab is either adopted or on the stack.
+ */
+void hk_pool_abandon(struct hk_slab *slab)
+{
+	atomic_store(&slab->owner, NULL);
+	push(slab);
+}
+
+/*
+ * Slots of an empty slab become free. The owner stays as it is: a pop that
+ * still holds a stale entry of this slab must fail to adopt it.
+ */
+static void dissolve(struct hk_slab *slab)
+{
+	struct hk_superslab *home = slab->home;
+	unsigned first = (unsigned)(slab - home->slab), slots = slab->slots;
+
+	hk_run_forget(slab);
+	atomic_store_explicit(&slab->limit, 0, memory_order_relaxed);
+	atomic_store_explicit(&slab->kind, HK_RUN_NONE, memory_order_release);
+	hk_pool_run_free(home, first, slots);
+}
+
+void hk_pool_return(struct hk_slab *slab)
+{
+	unsigned keep = KEPT_SLOTS / slab->slots;
+
+	hk_assert(slab->used == 0);
+	if (atomic_load_explicit(&slab->on_stack, memory_order_relaxed)) {
+		/* A stale entry still names it; it cannot become anything
+		 * else before that is popped. */
+		hk_pool_abandon(slab);
+	} else if (atomic_load_explicit(&stack[slab->class].empty,
+					memory_order_relaxed) < keep) {
+		atomic_fetch_add_explicit(&stack[slab->class].empty, 1, memory_order_relaxed);
+		hk_pool_abandon(slab);
+	} else {
+		dissolve(slab);
+	}
+}
+
+static void count_taken(const struct hk_slab *slab)
+{
+	unsigned n = atomic_load_explicit(&stack[slab->class].empty, memory_order_relaxed);
+
+	while (slab->used == 0 && n &&
+	       !atomic_compare_exchange_weak_explicit(&stack[slab->class].empty, &n, n - 1,
+			memory_order_relaxed, memory_order_relaxed))
+		;
+}
+
+/* The next slab of the stack that nobody adopted meanwhile. */
+static struct hk_slab *pop_owned(unsigned class, struct hk_cache *owner)
+{
+	struct hk_slab *slab;
+
+	while ((slab = pop(class)) != NULL)
+		if (hk_pool_adopt(slab, owner)) {
+			count_taken(slab);
+			return slab;
+		}
+	return NULL;
+}
+
+struct hk_slab *hk_pool_acquire(unsigned class, struct hk_cache *owner)
+{
+	struct hk_slab *slab = pop_owned(class, owner);
+	struct hk_superslab *home;
+	unsigned first;
+	bool clean;
+
+	if (slab) {
+		hk_count(&hk_pool_counters.reuse[class]);
+		return slab;
+	}
+	home = hk_pool_run(hk_class_slots(class), 1, class, &first, &clean);
+	if (!home)
+		return NULL;
+	slab = &home->slab[first];
+	hk_slab_start(home, first, class);
+	atomic_store(&slab->owner, owner);
+	hk_run_register(slab);
+	return slab;
+}
+
+void hk_reuse_drain(struct hk_cache *owner)
+{
+	struct hk_slab *slab, *kept;
+	unsigned class;
+
+	for (class = 0; class < HK_CLASSES; class++) {
+		kept = NULL;
+		while ((slab = pop_owned(class, owner)) != NULL)
+			if (slab->used == 0 && !slab->on_stack) {
+				dissolve(slab);
+			} else {
+				slab->next = kept;
+				kept = slab;
+			}
+		while ((slab = kept) != NULL) {
+			kept = slab->next;
+			hk_pool_abandon(slab);
+		}
+	}
+}

@@ -1,0 +1,144 @@
+#include "slab/pagemap.h"
+
+#include "os/os.h"
+#include "os/lock.h"
+
+#define LEAF_BITS 13
+#define ROOT_BITS (HK_ADDRESS_BITS > HK_SUPERSLAB_SHIFT + LEAF_BITS ? \
+		   HK_ADDRESS_BITS - HK_SUPERSLAB_SHIFT - LEAF_BITS : 1)
+#define LEAF_LENGTH ((size_t)1 << LEAF_BITS)
+#define ROOT_LENGTH ((size_t)1 << ROOT_BITS)
+#define LARGE_TAG ((uintptr_t)1)
+
+/*
+ * A leaf entry is 0, a struct hk_superslab *, or a struct hk_large * with the
+ * tag. Leaves are published by release and never go away; entries are written
+ * by whoever owns the granule's memory.
+ */
+struct leaf {
+	_Atomic uintptr_t entry[LEAF_LENGTH];
+};
+
+static _Atomic(struct leaf *) root[ROOT_LENGTH];
+static struct hk_lock leaf_lock = HK_LOCK_INITIALIZER(HK_RANK_META);
+
+struct hk_slot_table hk_slot_table;
+
+static struct leaf *find_leaf(uintptr_t granule)
+{
+	uintptr_t i = granule >> LEAF_BITS;
+
+	return i < ROOT_LENGTH ?
+		atomic_load_explicit(&root[i], memory_order_acquire) : NULL;
+}
+
+static uintptr_t get(const void *p)
+{
+	uintptr_t granule = (uintptr_t)p >> HK_SUPERSLAB_SHIFT;
+	struct leaf *leaf = find_leaf(granule);
+
+	return leaf ? atomic_load_explicit(&leaf->entry[granule % LEAF_LENGTH],
+					   memory_order_acquire) : 0;
+}
+
+static bool set(uintptr_t start, uintptr_t value)
+{
+	uintptr_t granule = start >> HK_SUPERSLAB_SHIFT;
+	struct leaf *leaf = find_leaf(granule);
+
+	if (!leaf) {
+		uintptr_t i = granule >> LEAF_BITS;
+		size_t size = (sizeof *leaf + hk_page_size - 1) & -hk_page_size;
+
+		if (i >= ROOT_LENGTH)
+			return false;
+		hk_lock(&leaf_lock);
+		leaf = find_leaf(granule);
+		if (!leaf) {
+			leaf = hk_os_map(size, hk_page_size);
+			atomic_store_explicit(&root[i], leaf, memory_order_release);
+		}
+		hk_unlock(&leaf_lock);
+		if (!leaf)
+			return false;
+	}
+	atomic_store_explicit(&leaf->entry[granule % LEAF_LENGTH], value,
+			      memory_order_release);
+	return true;
+}
+
+struct hk_granule hk_granule_find(const void *p)
+{
+	uintptr_t value = get(p);
+	struct hk_granule found = { 0 };
+
+	if (value & LARGE_TAG)
+		found.large = (void *)(value & ~LARGE_TAG);
+	else
+		found.superslab = (void *)value;
+	return found;
+}
+
+bool hk_granule_set_superslab(struct hk_superslab *superslab)
+{
+	return set(superslab->base, (uintptr_t)superslab);
+}
+
+bool hk_granule_set_large(const void *start, struct hk_large *large)
+{
+	return set((uintptr_t)start, (uintptr_t)large | LARGE_TAG);
+}
+
+void hk_granule_clear(const void *start)
+{
+	set((uintptr_t)start, 0);
+}
+
+struct hk_slab *hk_run_find(const void *p)
+{
+	struct hk_superslab *superslab = hk_granule_find(p).superslab;
+	unsigned slot = (uintptr_t)p >> HK_SLOT_SHIFT & (HK_SLOTS - 1);
+	struct hk_slab *run;
+
+	if (!superslab)
+		return NULL;
+	run = &superslab->slab[atomic_load_explicit(&superslab->first[slot],
+						    memory_order_relaxed)];
+	if (atomic_load_explicit(&run->kind, memory_order_acquire) == HK_RUN_NONE)
+		return NULL;
+	return run;
+}
+
+void hk_run_register(struct hk_slab *run)
+{
+	struct hk_superslab *home = run->home;
+	unsigned first = (unsigned)(run - home->slab), i;
+	uintptr_t offset = (uintptr_t)run - (uintptr_t)&hk_slot_table;
+	size_t at = run->base >> HK_SLOT_SHIFT;
+
+	for (i = 0; i < run->slots; i++) {
+		atomic_store_explicit(&home->first[first + i], (uint8_t)first,
+				      memory_order_relaxed);
+		atomic_store_explicit(&hk_slot_table.entry[(at + i) & (HK_TABLE_SLOTS - 1)],
+				      offset, memory_order_relaxed);
+	}
+}
+
+void hk_run_forget(struct hk_slab *run)
+{
+	struct hk_superslab *home = run->home;
+	unsigned first = (unsigned)(run - home->slab), i;
+	uintptr_t offset = (uintptr_t)run - (uintptr_t)&hk_slot_table;
+	size_t at = run->base >> HK_SLOT_SHIFT;
+
+	for (i = 0; i < run->slots; i++) {
+		_Atomic uintptr_t *entry =
+			&hk_slot_table.entry[(at + i) & (HK_TABLE_SLOTS - 1)];
+
+		atomic_store_explicit(&home->first[first + i], (uint8_t)(first + i),
+				      memory_order_relaxed);
+		/* A newer run with the same place in the table keeps it. */
+		atomic_compare_exchange_strong_explicit(entry, &(uintptr_t){ offset },
+			0, memory_order_relaxed, memory_order_relaxed);
+	}
+}

@@ -1,0 +1,58 @@
+/*
+ * From an address to what HAKMEM keeps there. Two maps:
+ *
+ * The exact map has one entry per 2 MiB of address space: a SuperSlab, a
+ * Large or Huge block that starts there, or nothing. A two-level radix tree;
+ * leaves appear as they are needed and stay.
+ *
+ * The slot table is a direct-mapped shortcut for free(): slot number modulo
+ * its length gives a slab, which may be the wrong one. Since a pointer is
+ * checked against the slab's own bounds before anything else happens, a
+ * wrong entry costs a look at the exact map and nothing worse. Entries are
+ * offsets from `none`, so that memory full of zeros is a valid empty table
+ * and free() needs no test for NULL.
+ */
+#ifndef HK_SLAB_PAGEMAP_H
+#define HK_SLAB_PAGEMAP_H
+
+#include "slab/slab.h"
+
+/* 4 GiB of heap without a collision. */
+#define HK_TABLE_SLOTS ((size_t)1 << 17)
+
+struct hk_slot_table {
+	struct hk_slab none;		/* owned by nobody, valid for nothing */
+	_Atomic uintptr_t entry[HK_TABLE_SLOTS];	/* relaxed */
+};
+extern HK_HIDDEN struct hk_slot_table hk_slot_table;
+
+/* The slab that p lies in, if it lies in one at all. Never NULL. */
+HK_INLINE struct hk_slab *hk_slab_guess(const void *p)
+{
+	size_t i = (uintptr_t)p >> HK_SLOT_SHIFT & (HK_TABLE_SLOTS - 1);
+
+	return (void *)((char *)&hk_slot_table +
+		atomic_load_explicit(&hk_slot_table.entry[i], memory_order_relaxed));
+}
+
+/* An entry of the exact map. */
+struct hk_large;
+struct hk_granule {
+	struct hk_superslab *superslab;
+	struct hk_large *large;
+};
+struct hk_granule hk_granule_find(const void *p);
+
+/* Register and forget; false when there is no memory for a leaf. */
+bool hk_granule_set_superslab(struct hk_superslab *superslab);
+bool hk_granule_set_large(const void *start, struct hk_large *large);
+void hk_granule_clear(const void *start);
+
+/* The run that p lies in, by the exact map; NULL if there is none. */
+struct hk_slab *hk_run_find(const void *p);
+
+/* Enters or removes the slots of a run. */
+void hk_run_register(struct hk_slab *run);
+void hk_run_forget(struct hk_slab *run);
+
+#endif

@@ -1,0 +1,94 @@
+#include "slab/slab.h"
+
+#include <string.h>
+
+enum { CARVE_BYTES = 4096 };
+
+void hk_slab_start(struct hk_superslab *home, unsigned slot, unsigned class)
+{
+	struct hk_slab *slab = &home->slab[slot];
+	size_t size = hk_class_size(class);
+	unsigned slots = hk_class_slots(class);
+
+	slab->base = home->base + slot * HK_SLOT_SIZE;
+	/* A power of two divides 2^64, where rounding down must still leave
+	 * a unit above zero. */
+	slab->magic = UINT64_MAX / size + 1 + ((size & (size - 1)) == 0);
+	slab->unit = (uint32_t)(slab->magic * size);
+	atomic_store_explicit(&slab->limit, 0, memory_order_relaxed);
+	slab->size = (uint32_t)size;
+	slab->class = (uint8_t)class;
+	slab->slots = (uint8_t)slots;
+	slab->blocks = (uint16_t)(slots * HK_SLOT_SIZE / size);
+	slab->carved = slab->used = 0;
+	slab->words = 0;
+	slab->home = home;
+	memset(slab->free, 0, hk_slab_live_words(slab) * sizeof *slab->free);
+	atomic_store_explicit(&slab->kind, HK_RUN_SLAB, memory_order_release);
+}
+
+/*
+ * Carving opens the next page of blocks and no more: memory that the program
+ * does not need yet is not touched, and what it needs is touched in order.
+ */
+static bool carve(struct hk_slab *slab)
+{
+	unsigned more = CARVE_BYTES / slab->size;
+	unsigned i = slab->carved, end;
+
+	if (more == 0)
+		more = 1;
+	end = i + more < slab->blocks ? i + more : slab->blocks;
+	if (i == end)
+		return false;
+	for (; i < end; i++) {
+		slab->free[i / 64] |= (uint64_t)1 << (i % 64);
+		slab->words |= (uint32_t)1 << (i / 64);
+	}
+	slab->carved = (uint16_t)end;
+	atomic_store_explicit(&slab->limit, (uint64_t)end * slab->unit,
+			      memory_order_relaxed);
+	return true;
+}
+
+unsigned hk_slab_take(struct hk_slab *slab, unsigned want, struct hk_block **head)
+{
+	unsigned got = 0;
+
+	while (got < want && (slab->words || carve(slab))) {
+		unsigned word = (unsigned)__builtin_ctz(slab->words);
+		uint64_t bits = slab->free[word];
+
+		do {
+			unsigned i = word * 64 + (unsigned)__builtin_ctzll(bits);
+			struct hk_block *block =
+				(void *)(slab->base + (uintptr_t)i * slab->size);
+
+			bits &= bits - 1;
+			block->mark = HK_FREED;
+			block->where = HK_IN_CACHE;
+			*head = block;
+			head = &block->next;
+			got++;
+		} while (bits && got < want);
+		slab->free[word] = bits;
+		if (!bits)
+			slab->words &= ~((uint32_t)1 << word);
+	}
+	*head = NULL;
+	slab->used = (uint16_t)(slab->used + got);
+	return got;
+}
+
+bool hk_slab_put(struct hk_slab *slab, void *block)
+{
+	unsigned i = hk_slab_index(slab, block);
+	uint64_t bit = (uint64_t)1 << (i % 64);
+
+	if (slab->free[i / 64] & bit)
+		return false;
+	slab->free[i / 64] |= bit;
+	slab->words |= (uint32_t)1 << (i / 64);
+	slab->used--;
+	return true;
+}

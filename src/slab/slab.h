@@ -1,0 +1,170 @@
+/*
+ * SuperSlabs, slabs and blocks.
+ *
+ *	SuperSlab: 2 MiB of user memory, aligned to 2 MiB, cut into 64 slots
+ *	of 32 KiB. A run of slots is a slab (blocks of one class) or a Mid run
+ *	(one block). The descriptors lie in metadata, never in user memory:
+ *
+ *	user    | slot 0 | slot 1 | slot 2 ... slot 63 |      2 MiB
+ *	meta    struct superslab { slab[0] slab[1] ... slab[63] }
+ *
+ *	A run is described by the slab of its first slot.
+ *
+ * Descriptors are immortal: once used for slabs, metadata is never unmapped
+ * and never used for anything else. That is what lets free() look at the
+ * descriptor of a pointer before it knows whether the pointer is sound.
+ */
+#ifndef HK_SLAB_SLAB_H
+#define HK_SLAB_SLAB_H
+
+#include "os/platform.h"
+#include "slab/classes.h"
+
+#include <stdatomic.h>
+#include <stdbool.h>
+
+#define HK_SUPERSLAB_SHIFT 21
+#define HK_SUPERSLAB_SIZE ((size_t)1 << HK_SUPERSLAB_SHIFT)
+#define HK_SLOT_SHIFT 15
+#define HK_SLOT_SIZE ((size_t)1 << HK_SLOT_SHIFT)
+#define HK_SLOTS 64
+#define HK_ALL_SLOTS UINT64_MAX
+
+struct hk_cache;
+struct hk_bin;
+struct hk_superslab;
+
+/*
+ * A free block. Bytes 8..15 of every block on a free list of any kind hold
+ * HK_FREED and where it lies; malloc clears them. A block that is freed with
+ * the mark in place is looked up before it is believed to be free: the mark
+ * alone proves nothing, a program may have copied it.
+ */
+struct hk_block {
+	struct hk_block *next;
+#if UINTPTR_MAX == UINT32_MAX
+	uint32_t unused;
+#endif
+	uint32_t mark;
+	uint32_t where;
+};
+_Static_assert(sizeof(struct hk_block) == 16, "fits the smallest block");
+
+#define HK_FREED 0x9e3779b9u	/* as a mark */
+#define HK_IN_CACHE UINT32_MAX	/* as where: in a TLS SLL or a slab's bitmap */
+#define HK_IN_TRANSIT 0u	/* as where: freed by another thread */
+
+enum hk_run_kind { HK_RUN_NONE, HK_RUN_SLAB, HK_RUN_MID };
+
+/*
+ * Invariants of a slab (kind HK_RUN_SLAB):
+ *	base = address of its first slot
+ *	magic = floor(2^64 / size) + 1, unit = magic * size mod 2^64 <= size
+ *	limit = carved * unit
+ *	p is the start of a carved block <=> (p - base) * magic < limit, for
+ *		every p within 2^48 of base; see hk_slab_valid
+ *	bit i of free[] is set <=> block i < carved lies in the slab, free
+ *	bit w of words is set <=> free[w] != 0
+ *	used = carved - number of set bits; used blocks are with the program,
+ *		in a TLS SLL or on their way back from another thread
+ *
+ * Who may change what:
+ *	owner		NULL -> a cache by compare-and-swap (acquire): whoever
+ *			wins owns the slab; back to NULL by the owner (release)
+ *	kind		the claimer of the slots; a Mid run dies by exchange
+ *	on_stack, stack_link	pool/reuse.c
+ *	base..blocks	the claimer, before the slab is registered
+ *	all others	the owner, holding its cache lock
+ */
+struct hk_slab {
+	_Atomic(struct hk_cache *) owner;
+	uintptr_t base;
+	uint64_t magic;
+	_Atomic uint64_t limit;
+	struct hk_bin *bin;		/* of the owner: where free() pushes */
+	uint32_t size;			/* bytes in a block; Mid: usable bytes */
+	uint8_t class;
+	uint8_t slots;
+	_Atomic uint8_t kind;		/* enum hk_run_kind */
+	bool listed_full;		/* on the bin's full list, not avail */
+	uint32_t unit;
+	uint32_t words;
+	uint16_t blocks, carved, used;
+	_Atomic bool on_stack;
+	_Atomic uint32_t stack_link;
+	struct hk_slab *prev, *next;	/* the owner's avail or full list */
+	struct hk_superslab *home;
+	uint64_t free[HK_SLOT_SIZE / HK_GRAIN / 64];
+} HK_ALIGNED(64);
+
+/*
+ * What the Shared Pool knows of a SuperSlab.
+ *	free	bit set <=> the slot is free. Claimed by compare-and-swap
+ *		(acquire), given back by fetch-or (release)
+ *	clean	bit set => the slot reads as zero (fresh or purged); changed
+ *		by whoever has the slot claimed, relaxed
+ *	all others under the pool lock
+ */
+struct hk_shared_meta {
+	_Atomic uint64_t free;
+	_Atomic uint64_t clean;
+	struct hk_superslab *prev, *next;		/* in its bucket */
+	struct hk_superslab *older, *newer;		/* in the purge queue */
+	uint64_t queued_at;				/* ms */
+	uint8_t bucket;					/* 0: in none */
+	bool queued;
+};
+
+struct hk_superslab {
+	uintptr_t base;			/* 0: no memory behind it */
+	struct hk_shared_meta *shared_meta;
+	uint32_t index;			/* its place in the directory */
+	struct hk_superslab *next_spare;	/* pool/meta.c, meta lock */
+	_Atomic uint8_t first[HK_SLOTS];	/* first slot of the run of a slot */
+	struct hk_shared_meta shared;
+	struct hk_slab slab[HK_SLOTS];
+};
+
+/* Is p the start of a block that was carved? */
+HK_INLINE bool hk_slab_valid(const struct hk_slab *slab, const void *p)
+{
+	return ((uintptr_t)p - slab->base) * slab->magic <
+	       atomic_load_explicit(&slab->limit, memory_order_relaxed);
+}
+
+/* The number of the block that p, inside the slab, lies in. */
+HK_INLINE unsigned hk_slab_index(const struct hk_slab *slab, const void *p)
+{
+	return (unsigned)(((uintptr_t)p - slab->base) / slab->size);
+}
+
+HK_INLINE bool hk_slab_bit(const struct hk_slab *slab, unsigned i)
+{
+	return slab->free[i / 64] >> (i % 64) & 1;
+}
+
+HK_INLINE size_t hk_slab_live_words(const struct hk_slab *slab)
+{
+	return (slab->blocks + 63u) / 64;
+}
+
+/* True if no block can be taken any more. */
+HK_INLINE bool hk_slab_exhausted(const struct hk_slab *slab)
+{
+	return slab->words == 0 && slab->carved == slab->blocks;
+}
+
+/* Makes the run that starts at this slot a slab of the class, unowned. */
+void hk_slab_start(struct hk_superslab *home, unsigned slot, unsigned class);
+
+/*
+ * Moves up to want blocks into a chain in address order, marks and links
+ * them, carving further pages as needed. Returns how many; *head is the
+ * chain, ending in NULL.
+ */
+unsigned hk_slab_take(struct hk_slab *slab, unsigned want, struct hk_block **head);
+
+/* Puts a block back; false if it is there already. */
+bool hk_slab_put(struct hk_slab *slab, void *block);
+
+#endif
