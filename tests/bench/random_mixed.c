@@ -1,0 +1,66 @@
+/*
+ * Random sizes in a random order: each step frees one block of a fixed
+ * working set, chosen at random, and allocates another in its place.
+ */
+#include "common.h"
+
+static uint64_t operations = 20000000, working_set = 4096;
+static uint64_t smallest = BENCH_LEAST, largest = 256;
+
+static const struct bench_option options[] = {
+	{ "operations", BENCH_COUNT, &operations, 0, UINT64_MAX, "calls by each thread" },
+	{ "working-set", BENCH_COUNT, &working_set, 1, UINT32_MAX, "live blocks of each thread" },
+	{ "smallest", BENCH_BYTES, &smallest, BENCH_LEAST, UINT32_MAX, "size of a block" },
+	{ "largest", BENCH_BYTES, &largest, BENCH_LEAST, UINT32_MAX, "size of a block" },
+	{ 0 },
+};
+
+static size_t pick(uint64_t random)
+{
+	return smallest + bench_scale(random, largest - smallest + 1);
+}
+
+static void fill(struct bench_worker *w)
+{
+	uint64_t i;
+
+	w->slots = (void **)bench_map(working_set * sizeof *w->slots);
+	for (i = 0; i < working_set; i++)
+		w->slots[i] = bench_block(pick(bench_random(&w->random)), i);
+}
+
+static void work(struct bench_worker *w)
+{
+	uint64_t left = operations / 2, random = w->random;
+	void **slots = w->slots;
+
+	w->ops = left * 2;
+	while (left--) {
+		uint64_t r = bench_random(&random), at = bench_scale(r >> 32, working_set);
+
+		bench_drop(slots[at], at);
+		slots[at] = bench_block(pick(r), at);
+	}
+}
+
+static void empty(struct bench_worker *w)
+{
+	uint64_t i;
+
+	for (i = 0; i < working_set; i++)
+		bench_drop(w->slots[i], i);
+}
+
+int main(int argc, char **argv)
+{
+	struct bench_worker *workers;
+	double seconds;
+
+	bench_start(argc, argv, "Frees and allocates blocks of random sizes.", options);
+	if (largest < smallest)
+		largest = smallest;
+	workers = bench_workers();
+	seconds = bench_run(workers, fill, work, empty);
+	bench_report(bench_ops(workers), seconds, NULL);
+	return 0;
+}

@@ -1,0 +1,193 @@
+/*
+ * Runs a function in a forked child, and keeps how it ended and what it wrote
+ * on standard error. For the abuse cases the child notes, before the bad
+ * call, which message must follow.
+ */
+#ifndef TESTS_CHILD_H
+#define TESTS_CHILD_H
+
+#include "tap.h"
+
+struct child {
+	int status;		/* as from waitpid */
+	size_t length;
+	char err[4096];		/* what came on standard error, ends in NUL */
+};
+
+/* Lines that the child will accept, shared with it even across an exec. */
+enum { EXPECT_SIZE = 4096 };
+static char *expected;
+static int expected_fd = -1;
+
+TAP_UNUSED static void child_attach(int fd)
+{
+	expected_fd = fd;
+	expected = (char *)mmap(NULL, EXPECT_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (expected == MAP_FAILED)
+		bail("cannot map the shared page");
+}
+
+/*
+ * Accept this line. Several calls give alternatives; a '*' at the end stands
+ * for any rest.
+ */
+TAP_FORMAT(1) static void expect(const char *format, ...)
+{
+	size_t used = strlen(expected);
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(expected + used, EXPECT_SIZE - used - 1, format, args);
+	va_end(args);
+	strcat(expected, "\n");
+}
+
+static void child_collect(int fd, struct child *c)
+{
+	char rest[512];
+
+	for (;;) {
+		bool room = c->length < sizeof c->err - 1;
+		ssize_t got = room ? read(fd, c->err + c->length, sizeof c->err - 1 - c->length)
+				   : read(fd, rest, sizeof rest);
+
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got <= 0)
+			break;
+		if (room)
+			c->length += (size_t)got;
+	}
+	c->err[c->length] = 0;
+}
+
+/* seconds: the child is killed by SIGALRM then, which counts as a hang. */
+static struct child child_run(void (*body)(void *), void *arg, unsigned seconds)
+{
+	struct rlimit none = { 0, 0 };
+	struct child c;
+	int ends[2];
+	pid_t pid;
+
+	memset(&c, 0, sizeof c);
+	if (expected_fd < 0) {
+		int fd = memfd_create("expected", 0);
+
+		if (fd < 0 || ftruncate(fd, EXPECT_SIZE) < 0)
+			bail("cannot make the shared page");
+		child_attach(fd);
+	}
+	memset(expected, 0, EXPECT_SIZE);
+	if (pipe2(ends, O_CLOEXEC) < 0 || (pid = fork()) < 0)
+		bail("cannot start a child: errno %d", errno);
+	if (pid == 0) {
+		dup2(ends[1], STDERR_FILENO);
+		setrlimit(RLIMIT_CORE, &none);
+		alarm(getenv("HAKMEM_TEST_QUICK") ? seconds * 20 : seconds);
+		body(arg);
+		_exit(0);
+	}
+	close(ends[1]);
+	child_collect(ends[0], &c);
+	close(ends[0]);
+	while (waitpid(pid, &c.status, 0) < 0 && errno == EINTR)
+		;
+	return c;
+}
+
+TAP_UNUSED static void child_diag(const struct child *c)
+{
+	const char *line = c->err;
+
+	if (WIFSIGNALED(c->status))
+		diag("  ended by signal %d", WTERMSIG(c->status));
+	else
+		diag("  ended with exit status %d", WEXITSTATUS(c->status));
+	while (*line) {
+		size_t n = strcspn(line, "\n");
+
+		diag("  said: %.*s", (int)n, line);
+		line += n + (line[n] == '\n');
+	}
+}
+
+/* The body must return, and say nothing. */
+TAP_UNUSED static bool child_ok(void (*body)(void *), void *arg, unsigned seconds, const char *name)
+{
+	struct child c = child_run(body, arg, seconds);
+	bool good = WIFEXITED(c.status) && WEXITSTATUS(c.status) == 0 && c.length == 0;
+
+	if (!ok(good, "%s", name))
+		child_diag(&c);
+	return good;
+}
+
+static bool line_matches(const char *line, size_t n, const char *pattern, size_t m)
+{
+	if (m && pattern[m - 1] == '*')
+		return n >= m - 1 && !memcmp(line, pattern, m - 1);
+	return n == m && !memcmp(line, pattern, m);
+}
+
+/* One line that was announced, then SIGABRT, and nothing more. */
+static bool child_said_it(const struct child *c)
+{
+	const char *level = getenv("HAKMEM_DEBUG_LEVEL");
+	const char *pattern = expected;
+	size_t n = strcspn(c->err, "\n");
+
+	if (!WIFSIGNALED(c->status) || WTERMSIG(c->status) != SIGABRT || c->err[n] != '\n')
+		return false;
+	/* Debug levels add the ring of events after the message. */
+	if (c->err[n + 1] && (!level || *level == '0'))
+		return false;
+	while (*pattern) {
+		size_t m = strcspn(pattern, "\n");
+
+		if (line_matches(c->err, n, pattern, m))
+			return true;
+		pattern += m + (pattern[m] == '\n');
+	}
+	return false;
+}
+
+TAP_UNUSED static bool child_aborts(void (*body)(void *), void *arg, const char *name)
+{
+	struct child c;
+	const char *line;
+
+	if (tap_other) {
+		skip(name, "only HAKMEM promises this");
+		return true;
+	}
+	c = child_run(body, arg, 60);
+	if (ok(child_said_it(&c), "%s", name))
+		return true;
+	for (line = expected; *line;) {
+		size_t n = strcspn(line, "\n");
+
+		diag("  wanted: %.*s", (int)n, line);
+		line += n + (line[n] == '\n');
+	}
+	child_diag(&c);
+	return false;
+}
+
+/*
+ * In a child: start this program again in another mode. It finds the mode in
+ * argv[1] and the shared page's file in argv[2].
+ */
+TAP_UNUSED static void child_exec(const char *mode)
+{
+	char fd[16];
+
+	snprintf(fd, sizeof fd, "%d", expected_fd);
+	/* Names that the library does not know would make it speak. */
+	unsetenv("HAKMEM_TEST_SEED");
+	unsetenv("HAKMEM_TEST_OTHER");
+	unsetenv("HAKMEM_TEST_QUICK");
+	execl("/proc/self/exe", "again", mode, fd, (char *)NULL);
+	_exit(98);
+}
+
+#endif

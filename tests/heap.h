@@ -1,0 +1,101 @@
+/* What the heap tests share: random numbers, contents, and the process's size. */
+#ifndef TESTS_HEAP_H
+#define TESTS_HEAP_H
+
+#include "tap.h"
+
+#include <malloc.h>
+
+/* splitmix64: small, and any seed will do. */
+TAP_UNUSED static uint64_t random_next(uint64_t *state)
+{
+	uint64_t z = *state += 0x9e3779b97f4a7c15u;
+
+	z = (z ^ z >> 30) * 0xbf58476d1ce4e5b9u;
+	z = (z ^ z >> 27) * 0x94d049bb133111ebu;
+	return z ^ z >> 31;
+}
+
+TAP_UNUSED static size_t random_below(uint64_t *state, size_t bound)
+{
+	return (size_t)(random_next(state) % bound);
+}
+
+/* A size up to most, small ones being much more frequent. */
+TAP_UNUSED static size_t random_size(uint64_t *state, size_t most)
+{
+	size_t cap = (size_t)16 << random_below(state, 40);
+
+	if (cap > most || cap < 16)
+		cap = (size_t)16 << random_below(state, 8);
+	if (cap > most)
+		cap = most;
+	return random_below(state, cap) + 1;
+}
+
+/* Every byte of a block depends on the key and on its place. */
+TAP_UNUSED static void fill(void *block, size_t size, uint64_t key)
+{
+	unsigned char *p = (unsigned char *)block;
+	uint64_t word = key * 0x9e3779b97f4a7c15u | 1;
+	size_t i;
+
+	for (i = 0; i + 8 <= size; i += 8, word += 0x0101010101010107u)
+		memcpy(p + i, &word, 8);
+	memcpy(p + i, &word, size - i);
+}
+
+/* True if the first size bytes are still what fill wrote. */
+TAP_UNUSED static bool filled(const void *block, size_t size, uint64_t key)
+{
+	const unsigned char *p = (const unsigned char *)block;
+	uint64_t word = key * 0x9e3779b97f4a7c15u | 1, seen;
+	size_t i;
+
+	for (i = 0; i + 8 <= size; i += 8, word += 0x0101010101010107u) {
+		memcpy(&seen, p + i, 8);
+		if (seen != word)
+			return false;
+	}
+	return memcmp(p + i, &word, size - i) == 0;
+}
+
+TAP_UNUSED static bool all_zero(const void *block, size_t size)
+{
+	const unsigned char *p = (const unsigned char *)block;
+
+	return size == 0 || (p[0] == 0 && memcmp(p, p + 1, size - 1) == 0);
+}
+
+/* Bytes from /proc/self/statm: field 0 is the address space, 1 what is resident. */
+static size_t statm(int field)
+{
+	char text[128], *at = text;
+	int fd = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
+
+	if (fd >= 0)
+		close(fd);
+	if (n <= 0)
+		bail("cannot read /proc/self/statm");
+	text[n] = 0;
+	while (field-- > 0)
+		strtoul(at, &at, 10);
+	return strtoul(at, NULL, 10) * (size_t)sysconf(_SC_PAGESIZE);
+}
+
+TAP_UNUSED static size_t resident(void)
+{
+	return statm(1);
+}
+
+TAP_UNUSED static size_t address_space(void)
+{
+	return statm(0);
+}
+
+#define KB ((size_t)1 << 10)
+#define MB ((size_t)1 << 20)
+#define GB ((size_t)1 << 30)
+
+#endif

@@ -1,0 +1,610 @@
+/*
+ * The settings by themselves: the parser linked into this program, with its
+ * messages caught. With an argument it prints the table for the scripts that
+ * compare it with the manual pages and the profile files:
+ *
+ *	settings table		name, older spelling, kind, default, accepted values
+ *	settings values		name, value, source, as loaded from the environment
+ */
+#include "tap.h"
+
+/* Lines go to the catcher below instead of standard error. */
+#define hk_line_write hk_line_write_for_real
+#include "os/line.c"
+#undef hk_line_write
+
+#include "config/settings.h"
+#include "os/os.h"
+
+extern char **environ;
+
+enum { CAUGHT = 16 };
+static char caught[CAUGHT][sizeof((struct hk_line *)0)->text + 1];
+static unsigned lines;
+static bool cut;
+
+void hk_line_write(struct hk_line *line)
+{
+	cut |= line->length >= sizeof line->text - 1;
+	if (lines < CAUGHT) {
+		memcpy(caught[lines], line->text, line->length);
+		caught[lines][line->length] = 0;
+	}
+	lines++;
+}
+
+static long process_id = 12345;
+
+long hk_os_process_id(void)
+{
+	return process_id;
+}
+
+static void load(char *const *list)
+{
+	lines = 0;
+	cut = false;
+	hk_settings_load(list, false);
+}
+
+static const char *value_of(unsigned id)
+{
+	static struct hk_line line;
+
+	line.length = 0;
+	hk_setting_value(id, &line);
+	line.text[line.length] = 0;
+	return line.text;
+}
+
+/* Comparing structures with memcmp would see their padding. */
+static bool same(const struct hk_settings *a, const struct hk_settings *b, bool sources)
+{
+	return a->profile == b->profile && a->superslab_reuse == b->superslab_reuse &&
+	       a->superslab_prewarm == b->superslab_prewarm && a->tiny_preset == b->tiny_preset &&
+	       a->debug_level == b->debug_level && a->stats == b->stats &&
+	       !memcmp(a->cache_capacity, b->cache_capacity, sizeof a->cache_capacity) &&
+	       !memcmp(a->refill_batch, b->refill_batch, sizeof a->refill_batch) &&
+	       !strcmp(a->stats_dump, b->stats_dump) &&
+	       (!sources || !memcmp(a->source, b->source, sizeof a->source));
+}
+
+static void said_so(void)
+{
+	unsigned i;
+
+	for (i = 0; i < lines && i < CAUGHT; i++)
+		diag("  said: %s", caught[i]);
+}
+
+static void test_defaults(void)
+{
+	static const int16_t usual[8] = { 512, 512, 384, 384, 256, 384, 192, 96 };
+	struct hk_settings before = hk_settings;
+	char *none[] = { NULL };
+	unsigned id, wrong = 0;
+	bool quiet;
+
+	load(NULL);
+	quiet = lines == 0;
+	ok(quiet && same(&before, &hk_settings, true), "the static values are those of no environment");
+	load(none);
+	ok(lines == 0 && same(&before, &hk_settings, true), "an empty environment changes nothing");
+	for (id = 0; id < HK_SET_COUNT; id++)
+		if (strcmp(value_of(id), hk_setting_table[id].initial) ||
+		    strcmp(hk_setting_source(id), "default"))
+			wrong++;
+	ok(wrong == 0, "every setting reports its default and where it is from");
+	ok(hk_settings.superslab_reuse && !hk_settings.stats && !hk_settings.stats_dump[0] &&
+	   hk_settings.superslab_prewarm == 0 && hk_settings.debug_level == 0,
+	   "reuse is on, all else is off");
+	ok(!memcmp(hk_settings.cache_capacity, usual, sizeof usual), "capacities of the default preset");
+}
+
+static void test_table(void)
+{
+	unsigned id, other, wrong = 0;
+
+	for (id = 0; id < HK_SET_COUNT; id++) {
+		const struct hk_setting *s = &hk_setting_table[id];
+
+		wrong += strncmp(s->name, "HAKMEM_", 7) != 0 || strlen(s->name) > 7 + 40 ||
+			 !strncmp(s->name, "HAKMEM_TEST_", 12) || !*s->effect || !*s->accepted;
+		for (other = 0; other < id; other++)
+			wrong += !strcmp(s->name, hk_setting_table[other].name);
+	}
+	ok(wrong == 0, "names are distinct and short, every row has its texts");
+}
+
+/*
+ * One variable in an otherwise empty environment. value: what is in force
+ * afterwards; NULL stands for a bad value, after which the default stands.
+ */
+static const struct {
+	unsigned id;
+	const char *given, *value;
+} one[] = {
+	{ HK_SET_PROFILE, "default", "default" },
+	{ HK_SET_PROFILE, "", NULL },
+	{ HK_SET_PROFILE, "Default", NULL },
+	{ HK_SET_PROFILE, "defaul", NULL },
+	{ HK_SET_PROFILE, "default ", NULL },
+	{ HK_SET_SUPERSLAB_REUSE, "0", "0" },
+	{ HK_SET_SUPERSLAB_REUSE, "1", "1" },
+	{ HK_SET_SUPERSLAB_REUSE, "2", NULL },
+	{ HK_SET_SUPERSLAB_REUSE, "yes", NULL },
+	{ HK_SET_SUPERSLAB_REUSE, "", NULL },
+	{ HK_SET_SUPERSLAB_PREWARM, "0", "0" },
+	{ HK_SET_SUPERSLAB_PREWARM, "1", "1" },
+	{ HK_SET_SUPERSLAB_PREWARM, "1024", "1024" },
+	{ HK_SET_SUPERSLAB_PREWARM, "1025", NULL },
+	{ HK_SET_SUPERSLAB_PREWARM, "-1", NULL },
+	{ HK_SET_SUPERSLAB_PREWARM, "-0", NULL },
+	{ HK_SET_SUPERSLAB_PREWARM, "+1", NULL },
+	{ HK_SET_SUPERSLAB_PREWARM, " 1", NULL },
+	{ HK_SET_SUPERSLAB_PREWARM, "1 ", NULL },
+	{ HK_SET_SUPERSLAB_PREWARM, "1\n", NULL },
+	{ HK_SET_SUPERSLAB_PREWARM, "\t1", NULL },
+	{ HK_SET_SUPERSLAB_PREWARM, "01", NULL },
+	{ HK_SET_SUPERSLAB_PREWARM, "00", NULL },
+	{ HK_SET_SUPERSLAB_PREWARM, "0x10", NULL },
+	{ HK_SET_SUPERSLAB_PREWARM, "1e2", NULL },
+	{ HK_SET_SUPERSLAB_PREWARM, "1.0", NULL },
+	{ HK_SET_SUPERSLAB_PREWARM, "1k", NULL },
+	{ HK_SET_SUPERSLAB_PREWARM, "4294967297", NULL },
+	{ HK_SET_SUPERSLAB_PREWARM, "18446744073709551617", NULL },
+	{ HK_SET_SUPERSLAB_PREWARM, "99999999999999999999999999999999999999999999", NULL },
+	{ HK_SET_SUPERSLAB_PREWARM, "\xd9\xa1", NULL },		/* an Arabic digit one */
+	{ HK_SET_TINY_PRESET, "ultra-tight", "ultra-tight" },
+	{ HK_SET_TINY_PRESET, "default", "default" },
+	{ HK_SET_TINY_PRESET, "tight", NULL },
+	{ HK_SET_TINY_PRESET, "ultra-tightest", NULL },
+	{ HK_SET_TINY_PRESET, "default, ultra-tight", NULL },
+	{ HK_SET_DEBUG_LEVEL, "3", "3" },
+	{ HK_SET_DEBUG_LEVEL, "4", NULL },
+	{ HK_SET_STATS, "1", "1" },
+	{ HK_SET_STATS, "true", NULL },
+	{ HK_SET_TINY_TLS_CLASS_OVERRIDE, "none", "none" },
+	{ HK_SET_TINY_TLS_CLASS_OVERRIDE, "C0:256:16", "C0:256:16" },
+	{ HK_SET_TINY_TLS_CLASS_OVERRIDE, "C0:256:16,C3:192:12", "C0:256:16,C3:192:12" },
+	{ HK_SET_TINY_TLS_CLASS_OVERRIDE, "C7:1:1,C0:4096:4096", "C0:4096:4096,C7:1:1" },
+	{ HK_SET_TINY_TLS_CLASS_OVERRIDE, "", NULL },
+	{ HK_SET_TINY_TLS_CLASS_OVERRIDE, ",", NULL },
+	{ HK_SET_TINY_TLS_CLASS_OVERRIDE, "C", NULL },
+	{ HK_SET_TINY_TLS_CLASS_OVERRIDE, "C0", NULL },
+	{ HK_SET_TINY_TLS_CLASS_OVERRIDE, "C0:", NULL },
+	{ HK_SET_TINY_TLS_CLASS_OVERRIDE, "C0:256", NULL },
+	{ HK_SET_TINY_TLS_CLASS_OVERRIDE, "C0:256:", NULL },
+	{ HK_SET_TINY_TLS_CLASS_OVERRIDE, "C0:256:16,", NULL },
+	{ HK_SET_TINY_TLS_CLASS_OVERRIDE, "C0:256:16,,C1:1:1", NULL },
+	{ HK_SET_TINY_TLS_CLASS_OVERRIDE, ",C0:256:16", NULL },
+	{ HK_SET_TINY_TLS_CLASS_OVERRIDE, "C0:256:16 C1:1:1", NULL },
+	{ HK_SET_TINY_TLS_CLASS_OVERRIDE, "C0:256:16;C1:1:1", NULL },
+	{ HK_SET_TINY_TLS_CLASS_OVERRIDE, "C0:256:16,none", NULL },
+	{ HK_SET_TINY_TLS_CLASS_OVERRIDE, "C0:256:16,C0:256:16", NULL },
+	{ HK_SET_TINY_TLS_CLASS_OVERRIDE, "c0:256:16", NULL },
+	{ HK_SET_TINY_TLS_CLASS_OVERRIDE, "0:256:16", NULL },
+	{ HK_SET_TINY_TLS_CLASS_OVERRIDE, "C00:256:16", NULL },
+	{ HK_SET_TINY_TLS_CLASS_OVERRIDE, "C8:256:16", NULL },
+	{ HK_SET_TINY_TLS_CLASS_OVERRIDE, "C-1:256:16", NULL },
+	{ HK_SET_TINY_TLS_CLASS_OVERRIDE, "C0:0:0", NULL },
+	{ HK_SET_TINY_TLS_CLASS_OVERRIDE, "C0:256:0", NULL },
+	{ HK_SET_TINY_TLS_CLASS_OVERRIDE, "C0:16:17", NULL },
+	{ HK_SET_TINY_TLS_CLASS_OVERRIDE, "C0:4097:1", NULL },
+	{ HK_SET_TINY_TLS_CLASS_OVERRIDE, "C0:65537:1", NULL },
+	{ HK_SET_TINY_TLS_CLASS_OVERRIDE, "C0:4294967552:1", NULL },
+	{ HK_SET_TINY_TLS_CLASS_OVERRIDE, "C0:256:16:1", NULL },
+	{ HK_SET_TINY_TLS_CLASS_OVERRIDE, "C4:64:8,C5:64:8,C6:0:8", NULL },
+	{ HK_SET_STATS_DUMP, "none", "none" },
+	{ HK_SET_STATS_DUMP, "/tmp/a b-%p.json", "/tmp/a b-%p.json" },
+	{ HK_SET_STATS_DUMP, "100%%", "100%%" },
+	{ HK_SET_STATS_DUMP, "", NULL },
+	{ HK_SET_STATS_DUMP, "%", NULL },
+	{ HK_SET_STATS_DUMP, "a%", NULL },
+	{ HK_SET_STATS_DUMP, "a%%%", NULL },
+	{ HK_SET_STATS_DUMP, "%d", NULL },
+	{ HK_SET_STATS_DUMP, "%n%n%s", NULL },
+	{ HK_SET_STATS_DUMP, "%P", NULL },
+	{ HK_SET_STATS_DUMP, "a\nb", NULL },
+	{ HK_SET_STATS_DUMP, "a\x7f", NULL },
+	{ HK_SET_STATS_DUMP, "\x1b[2J", NULL },
+	{ HK_SET_STATS_DUMP, "gr\xc3\xbc\xc3\x9f" "e", NULL },
+};
+
+static void test_values(void)
+{
+	struct hk_settings defaults;
+	unsigned i;
+
+	load(NULL);
+	defaults = hk_settings;
+	for (i = 0; i < sizeof one / sizeof *one; i++) {
+		const struct hk_setting *s = &hk_setting_table[one[i].id];
+		char entry[256], name[256], *list[] = { entry, NULL }, *c;
+		bool good;
+
+		snprintf(entry, sizeof entry, "%s=%s", s->name, one[i].given);
+		load(list);
+		if (one[i].value)
+			good = lines == 0 && !strcmp(value_of(one[i].id), one[i].value) &&
+			       !strcmp(hk_setting_source(one[i].id), "environment");
+		else
+			good = lines == 1 && !cut && same(&defaults, &hk_settings, true);
+		snprintf(name, sizeof name, "%s", entry);
+		for (c = name; *c; c++)
+			if (*c < ' ' || *c > '~')
+				*c = '?';
+		if (!ok(good, "%s \"%s\"", one[i].value ? "taken:" : "refused:", name)) {
+			diag("  in force: %s", value_of(one[i].id));
+			said_so();
+		}
+	}
+}
+
+/* Several variables together, and exactly what is said. */
+static const struct {
+	const char *name, *list[12], *lines[10];
+	const char *check[8];	/* NAME=value (source) */
+} many[] = {
+	{ "a bad flag", { "HAKMEM_STATS=yes" },
+	  { "hakmem: HAKMEM_STATS: bad value \"yes\", accepted: 0, 1; keeping 0 (default)" },
+	  { "HAKMEM_STATS=0 (default)" } },
+	{ "a bad number", { "HAKMEM_SUPERSLAB_PREWARM=9999" },
+	  { "hakmem: HAKMEM_SUPERSLAB_PREWARM: bad value \"9999\", accepted: 0 to 1024; keeping 0 (default)" },
+	  { "HAKMEM_SUPERSLAB_PREWARM=0 (default)" } },
+	{ "a bad word", { "HAKMEM_TINY_PRESET=small" },
+	  { "hakmem: HAKMEM_TINY_PRESET: bad value \"small\", accepted: default, ultra-tight; keeping default (default)" },
+	  { "HAKMEM_TINY_PRESET=default (default)" } },
+	{ "a bad list", { "HAKMEM_TINY_TLS_CLASS_OVERRIDE=C0:8:4,C9:1:1" },
+	  { "hakmem: HAKMEM_TINY_TLS_CLASS_OVERRIDE: bad value \"C0:8:4,C9:1:1\", accepted: none, or a list "
+	    "as in C0:256:16,C3:192:12 of group:capacity:batch, with groups C0 to C7 at most once each, "
+	    "capacity 1 to 4096, batch 1 to the capacity; keeping none (default)" },
+	  { "HAKMEM_TINY_TLS_CLASS_OVERRIDE=none (default)" } },
+	{ "a bad path", { "HAKMEM_STATS_DUMP=%d" },
+	  { "hakmem: HAKMEM_STATS_DUMP: bad value \"%d\", accepted: none, or a path in printable ASCII of at "
+	    "most 255 bytes, %p for the process id, %% for a percent sign; keeping none (default)" },
+	  { "HAKMEM_STATS_DUMP=none (default)" } },
+	{ "the older spelling", { "HAKMEM_STATS_ENABLE=1" }, { NULL }, { "HAKMEM_STATS=1 (environment)" } },
+	{ "the newer spelling wins, coming first", { "HAKMEM_STATS=0", "HAKMEM_STATS_ENABLE=1" },
+	  { NULL }, { "HAKMEM_STATS=0 (environment)" } },
+	{ "the newer spelling wins, coming last", { "HAKMEM_STATS_ENABLE=0", "HAKMEM_STATS=1" },
+	  { NULL }, { "HAKMEM_STATS=1 (environment)" } },
+	{ "a bad value of the older spelling", { "HAKMEM_STATS_ENABLE=on" },
+	  { "hakmem: HAKMEM_STATS_ENABLE: bad value \"on\", accepted: 0, 1; keeping 0 (default)" },
+	  { "HAKMEM_STATS=0 (default)" } },
+	{ "of one name twice the first counts", { "HAKMEM_DEBUG_LEVEL=2", "HAKMEM_DEBUG_LEVEL=x" },
+	  { NULL }, { "HAKMEM_DEBUG_LEVEL=2 (environment)" } },
+	{ "the override comes after the preset in any order",
+	  { "HAKMEM_TINY_TLS_CLASS_OVERRIDE=C2:100:10", "HAKMEM_TINY_PRESET=ultra-tight" }, { NULL },
+	  { "HAKMEM_TINY_TLS_CLASS_OVERRIDE=C2:100:10 (environment)",
+	    "HAKMEM_TINY_PRESET=ultra-tight (environment)" } },
+	{ "one bad value leaves the others alone",
+	  { "HAKMEM_STATS=1", "HAKMEM_DEBUG_LEVEL=9", "HAKMEM_SUPERSLAB_REUSE=0" },
+	  { "hakmem: HAKMEM_DEBUG_LEVEL: bad value \"9\", accepted: 0 to 3; keeping 0 (default)" },
+	  { "HAKMEM_STATS=1 (environment)", "HAKMEM_DEBUG_LEVEL=0 (default)",
+	    "HAKMEM_SUPERSLAB_REUSE=0 (environment)" } },
+	{ "a letter too many", { "HAKMEM_STATSS=1" },
+	  { "hakmem: HAKMEM_STATSS: no such setting, the nearest is HAKMEM_STATS" },
+	  { "HAKMEM_STATS=0 (default)" } },
+	{ "a letter less", { "HAKMEM_STATS_DMP=x" },
+	  { "hakmem: HAKMEM_STATS_DMP: no such setting, the nearest is HAKMEM_STATS_DUMP" }, { NULL } },
+	{ "a wrong letter", { "HAKMEM_SUPERSLAB_REUZE=1" },
+	  { "hakmem: HAKMEM_SUPERSLAB_REUZE: no such setting, the nearest is HAKMEM_SUPERSLAB_REUSE" }, { NULL } },
+	{ "half a name", { "HAKMEM_PREWARM=1" },
+	  { "hakmem: HAKMEM_PREWARM: no such setting, the nearest is HAKMEM_SUPERSLAB_PREWARM" }, { NULL } },
+	{ "another half", { "HAKMEM_OVERRIDE=1" },
+	  { "hakmem: HAKMEM_OVERRIDE: no such setting, the nearest is HAKMEM_TINY_TLS_CLASS_OVERRIDE" }, { NULL } },
+	{ "lower case", { "HAKMEM_debug_level=1" },
+	  { "hakmem: HAKMEM_debug_level: no such setting, the nearest is HAKMEM_DEBUG_LEVEL" },
+	  { "HAKMEM_DEBUG_LEVEL=0 (default)" } },
+	{ "near the older spelling the newer is named", { "HAKMEM_STATS_ENABEL=1" },
+	  { "hakmem: HAKMEM_STATS_ENABEL: no such setting, the nearest is HAKMEM_STATS" }, { NULL } },
+	{ "no name at all", { "HAKMEM_=1" },
+	  { "hakmem: HAKMEM_: no such setting, the nearest is HAKMEM_STATS" }, { NULL } },
+	{ "names of tests", { "HAKMEM_TEST_SEED=1", "HAKMEM_TEST_=2" }, { NULL }, { NULL } },
+	{ "not quite a name of tests", { "HAKMEM_TEST=1" },
+	  { "hakmem: HAKMEM_TEST: no such setting, the nearest is HAKMEM_STATS" }, { NULL } },
+	{ "names of others", { "HAKMEM=1", "hakmem_stats=1", "XHAKMEM_STATS=1", "HAKME", "=", "", "PATH=/bin" },
+	  { NULL }, { "HAKMEM_STATS=0 (default)" } },
+	{ "an entry that is no variable", { "HAKMEM_STATS", "HAKMEM_", "HAKMEM_NONSENSE" }, { NULL },
+	  { "HAKMEM_STATS=0 (default)" } },
+	{ "a value with an equals sign", { "HAKMEM_STATS_DUMP=a=b" }, { NULL },
+	  { "HAKMEM_STATS_DUMP=a=b (environment)" } },
+	{ "terminal control is not passed on",
+	  { "HAKMEM_STATS=\x1b]0;title\a\r\nhakmem: \x7f\xc2\x9b" "2J", "HAKMEM_\x1b[31m\n=1" },
+	  { "hakmem: HAKMEM_?[31m?: no such setting, the nearest is HAKMEM_STATS",
+	    "hakmem: HAKMEM_STATS: bad value \"?]0;title???hakmem: ???2J\", accepted: 0, 1; keeping 0 (default)" },
+	  { NULL } },
+	{ "a long value is cut", { "HAKMEM_STATS=0123456789012345678901234567890123456789012345678901234567890" },
+	  { "hakmem: HAKMEM_STATS: bad value \"012345678901234567890123456789012345678901234567...\", "
+	    "accepted: 0, 1; keeping 0 (default)" }, { NULL } },
+	{ "eight lines are said and no ninth",
+	  { "HAKMEM_A=", "HAKMEM_B=", "HAKMEM_C=", "HAKMEM_D=", "HAKMEM_E=", "HAKMEM_F=", "HAKMEM_G=", "HAKMEM_STATS=" },
+	  { "*", "*", "*", "*", "*", "*", "*",
+	    "hakmem: HAKMEM_STATS: bad value \"\", accepted: 0, 1; keeping 0 (default)" }, { NULL } },
+	{ "more than eight are counted",
+	  { "HAKMEM_A=", "HAKMEM_B=", "HAKMEM_C=", "HAKMEM_D=", "HAKMEM_E=", "HAKMEM_F=", "HAKMEM_G=", "HAKMEM_H=",
+	    "HAKMEM_STATS=", "HAKMEM_DEBUG_LEVEL=1", "HAKMEM_I=" },
+	  { "*", "*", "*", "*", "*", "*", "*", "*",
+	    "hakmem: 2 more problems with HAKMEM_ variables, not shown" },
+	  { "HAKMEM_DEBUG_LEVEL=1 (environment)" } },
+};
+
+static bool in_force(const char *check)
+{
+	char line[400];
+	unsigned id;
+
+	for (id = 0; id < HK_SET_COUNT; id++) {
+		snprintf(line, sizeof line, "%s=%s (%s)", hk_setting_table[id].name, value_of(id),
+			 hk_setting_source(id));
+		if (!strcmp(line, check))
+			return true;
+	}
+	return false;
+}
+
+static void test_lists(void)
+{
+	unsigned i, j, n;
+
+	for (i = 0; i < sizeof many / sizeof *many; i++) {
+		bool good = true;
+
+		load((char *const *)many[i].list);
+		for (n = 0; many[i].lines[n]; n++)
+			good &= n < lines && (*many[i].lines[n] == '*' || !strcmp(caught[n], many[i].lines[n]));
+		good &= lines == n && !cut;
+		for (j = 0; many[i].check[j]; j++)
+			good &= in_force(many[i].check[j]);
+		if (ok(good, "%s", many[i].name))
+			continue;
+		for (n = 0; many[i].lines[n]; n++)
+			diag("  wanted: %s", many[i].lines[n]);
+		said_so();
+		for (j = 0; many[i].check[j]; j++)
+			diag("  wanted in force: %s", many[i].check[j]);
+	}
+}
+
+static void test_capacities(void)
+{
+	char *list[] = { "HAKMEM_TINY_TLS_CLASS_OVERRIDE=C1:256:16,C7:7:5", "HAKMEM_TINY_PRESET=ultra-tight", NULL };
+	unsigned i;
+	bool good = true;
+
+	load(list + 1);
+	for (i = 0; i < HK_OVERRIDE_GROUPS; i++)
+		good &= hk_settings.cache_capacity[i] == 32 && hk_settings.refill_batch[i] == 0;
+	ok(good, "ultra-tight is 32 everywhere");
+	load(list);
+	for (good = true, i = 0; i < HK_OVERRIDE_GROUPS; i++) {
+		int capacity = i == 1 ? 256 : i == 7 ? 7 : 32, batch = i == 1 ? 16 : i == 7 ? 5 : 0;
+
+		good &= hk_settings.cache_capacity[i] == capacity && hk_settings.refill_batch[i] == batch;
+	}
+	ok(good, "an override changes the groups that it names");
+	for (; i < HK_GROUPS; i++)
+		good &= hk_settings.cache_capacity[i] == 0 && hk_settings.refill_batch[i] == 0;
+	ok(good, "Mid groups are left to the cache");
+}
+
+static void test_secure(void)
+{
+	char *list[] = { "HAKMEM_STATS=1", "HAKMEM_DEBUG_LEVEL=x", "HAKMEM_NONSENSE=1", "HAKMEM_STATS_DUMP=/x", NULL };
+	struct hk_settings defaults;
+
+	load(NULL);
+	defaults = hk_settings;
+	load(list);
+	ok(lines == 2 && !same(&defaults, &hk_settings, false), "the list counts in an ordinary program");
+	lines = 0;
+	hk_settings_load(list, true);
+	ok(lines == 0 && same(&defaults, &hk_settings, true), "a set-user-ID program ignores it, silently");
+}
+
+static void test_dump_path(void)
+{
+	char out[HK_DUMP_PATH_MAX], entry[300], *list[] = { entry, NULL };
+	size_t n, i;
+	bool good;
+
+	load(NULL);
+	strcpy(out, "x");
+	ok(hk_settings_dump_path(out, sizeof out) == 0 && !*out && !hk_settings_dump_json(), "no dump, no path");
+	strcpy(entry, "HAKMEM_STATS_DUMP=/run/%%p-%p-%%%p.json");
+	load(list);
+	n = hk_settings_dump_path(out, sizeof out);
+	ok(!strcmp(out, "/run/%p-12345-%12345.json") && n == strlen(out), "percent signs are expanded");
+	ok(hk_settings_dump_json(), "a pattern that ends in .json asks for JSON");
+	strcpy(entry, "HAKMEM_STATS_DUMP=/run/x.json.txt");
+	load(list);
+	ok(!hk_settings_dump_json(), "any other end asks for text");
+	strcpy(entry, "HAKMEM_STATS_DUMP=ab%p");
+	load(list);
+	memset(out, 'x', sizeof out);
+	for (good = true, i = 1; i < 8; i++)
+		good &= hk_settings_dump_path(out, i) == 0 && !*out && out[i] == 'x';
+	ok(good, "a path that does not fit is none, and nothing is written past the end");
+	ok(hk_settings_dump_path(out, 8) == 7 && !strcmp(out, "ab12345"), "one that just fits is whole");
+	memset(out, 'x', sizeof out);
+	ok(hk_settings_dump_path(out, 0) == 0 && *out == 'x', "no room, nothing written");
+	n = (size_t)snprintf(entry, sizeof entry, "HAKMEM_STATS_DUMP=");
+	for (i = 0; i < 127; i++)
+		n += (size_t)snprintf(entry + n, sizeof entry - n, "%%p");
+	strcpy(entry + n, "x");
+	process_id = 4194304;
+	load(list);
+	ok(lines == 0 && hk_settings_dump_path(out, sizeof out) == 127 * 7 + 1, "the longest pattern fits the room for it");
+	process_id = 12345;
+	strcpy(entry + n, "xx");
+	load(list);
+	ok(lines == 1 && !*hk_settings.stats_dump, "256 bytes are too many");
+}
+
+/* Every message is whole even with the worst value, and size does not matter. */
+static void test_huge(void)
+{
+	enum { HUGE_SIZE = 4 << 20 };
+	char *text = mmap(NULL, HUGE_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	char *list[] = { text, NULL };
+	unsigned id;
+	bool good = true;
+
+	if (text == MAP_FAILED)
+		bail("cannot map");
+	for (id = 0; id < HK_SET_COUNT; id++) {
+		memset(text, '7', HUGE_SIZE - 1);
+		strcpy(text, hk_setting_table[id].name);
+		text[strlen(text)] = '=';
+		load(list);
+		good &= lines == 1 && !cut && strstr(caught[0], "...\", accepted: ") && strstr(caught[0], " (default)");
+	}
+	ok(good, "values of megabytes are refused in one whole line");
+	memset(text, 'S', HUGE_SIZE - 1);
+	memcpy(text, "HAKMEM_", 7);
+	text[HUGE_SIZE - 2] = '=';
+	load(list);
+	ok(lines == 1 && !cut && strstr(caught[0], "...: no such setting, the nearest is HAKMEM_"),
+	   "a name of megabytes gets one line");
+	munmap(text, HUGE_SIZE);
+}
+
+/*
+ * Random environments made of what the parser looks for, cut, joined and
+ * damaged. Whatever comes in: values stay in their ranges, a bounded number
+ * of clean lines is said, and what is in force, given back, gives the same.
+ */
+static uint64_t state;
+
+static unsigned below(unsigned bound)
+{
+	state = state * 6364136223846793005u + 1442695040888963407u;
+	return (unsigned)(state >> 33) % bound;
+}
+
+static size_t random_entry(char *out, size_t size)
+{
+	static const char *const bits[] = {
+		"=", "=", "=", "HAKMEM_", "HAKMEM_TEST_", "0", "1", "3", "12", "4096", "1024", "99999999999",
+		"C0:256:16", "C3:192:12", "C7:1:1", "C", ":", ",", "%p", "%", "%%", ".json", "/tmp/x", "none",
+		"default", "ultra-tight", "-", "+", " ", "\n", "\x1b[", "\xff", "ENABLE", "STATS", "A_LONG_TEXT_OF_NO_USE",
+	};
+	unsigned pieces = below(6);
+	size_t n = 0, i;
+
+	if (below(8)) {
+		const struct hk_setting *s = &hk_setting_table[below(HK_SET_COUNT)];
+
+		n = (size_t)snprintf(out, size, "%s=", s->older && below(4) == 0 ? s->older : s->name);
+	}
+	for (i = 0; i <= pieces; i++)
+		n += (size_t)snprintf(out + n, size - n, "%s", bits[below(sizeof bits / sizeof *bits)]);
+	if (below(4) == 0)
+		out[below((unsigned)n)] = (char)below(256);
+	return strlen(out);
+}
+
+static bool sound(void)
+{
+	const struct hk_settings *s = &hk_settings;
+	unsigned i, j;
+	bool good = s->profile < HK_PROFILE_COUNT && s->superslab_prewarm <= 1024 &&
+		    s->tiny_preset < HK_PRESET_COUNT && s->debug_level <= 3 &&
+		    memchr(s->stats_dump, 0, sizeof s->stats_dump) && lines <= 9 && !cut;
+
+	for (i = 0; i < HK_GROUPS; i++)
+		good &= s->cache_capacity[i] <= 4096 && s->refill_batch[i] >= 0 &&
+			s->refill_batch[i] <= s->cache_capacity[i] &&
+			s->cache_capacity[i] >= (i < HK_OVERRIDE_GROUPS);
+	for (i = 0; i < lines && good; i++)
+		for (j = 0; caught[i][j]; j++)
+			good &= caught[i][j] >= ' ' && caught[i][j] <= '~';
+	return good;
+}
+
+static bool round_trip(void)
+{
+	static char text[HK_SET_COUNT][400];
+	char *list[HK_SET_COUNT + 1];
+	struct hk_settings before = hk_settings;
+	unsigned id;
+
+	for (id = 0; id < HK_SET_COUNT; id++) {
+		snprintf(text[id], sizeof *text, "%s=%s", hk_setting_table[id].name, value_of(id));
+		list[HK_SET_COUNT - 1 - id] = text[id];
+	}
+	list[HK_SET_COUNT] = NULL;
+	load(list);
+	return lines == 0 && same(&before, &hk_settings, false);
+}
+
+static void test_random(void)
+{
+	static char text[16][512];
+	unsigned long rounds = tap_rounds(200000), i, taken = 0, unsound = 0, lossy = 0;
+	struct hk_settings defaults;
+
+	load(NULL);
+	defaults = hk_settings;
+	state = tap_seed();
+	for (i = 0; i < rounds; i++) {
+		unsigned entries = below(17), j;
+		char *list[17];
+
+		for (j = 0; j < entries; j++) {
+			random_entry(text[j], sizeof *text);
+			list[j] = text[j];
+		}
+		list[entries] = NULL;
+		load(list);
+		taken += !same(&defaults, &hk_settings, false);
+		unsound += !sound();
+		lossy += !round_trip();
+	}
+	ok(unsound == 0, "%lu random environments give sound settings and clean lines", rounds);
+	ok(lossy == 0, "what is reported as in force can be given back");
+	ok(taken > rounds / 100, "many of them changed something");
+}
+
+static int print_table(void)
+{
+	unsigned id;
+
+	for (id = 0; id < HK_SET_COUNT; id++) {
+		const struct hk_setting *s = &hk_setting_table[id];
+
+		printf("%s\t%s\t%s\t%s\t%s\n", s->name, s->older ? s->older : "-",
+		       hk_setting_kind(id), s->initial, s->accepted);
+	}
+	return 0;
+}
+
+static int print_values(void)
+{
+	unsigned id;
+
+	load(environ);
+	for (id = 0; id < HK_SET_COUNT; id++)
+		printf("%s\t%s\t%s\n", hk_setting_table[id].name, value_of(id), hk_setting_source(id));
+	for (id = 0; id < lines && id < CAUGHT; id++)
+		fprintf(stderr, "%s\n", caught[id]);
+	return lines != 0;
+}
+
+int main(int argc, char **argv)
+{
+	if (argc > 1)
+		return strcmp(argv[1], "table") ? print_values() : print_table();
+	alarm(300);
+	test_defaults();
+	test_table();
+	test_values();
+	test_lists();
+	test_capacities();
+	test_secure();
+	test_dump_path();
+	test_huge();
+	test_random();
+	return tap_end();
+}

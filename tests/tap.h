@@ -1,0 +1,181 @@
+/*
+ * TAP for tests of a malloc: nothing here allocates. Lines are composed on
+ * the stack with %s, %p and integers only, for which snprintf needs no heap,
+ * and go out by write(2).
+ *
+ * A program calls tap_start first, ok() once per case and returns tap_end().
+ * The plan comes last, so that a program that dies half-way has none and the
+ * harness sees it.
+ */
+#ifndef TESTS_TAP_H
+#define TESTS_TAP_H
+
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#ifdef HAVE_CONFIG_H
+#include "config.h"
+#endif
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#define TAP_UNUSED __attribute__((unused))
+#define TAP_FORMAT(n) __attribute__((unused, format(printf, n, n + 1)))
+
+static int tap_count, tap_failures;
+
+static void tap_write(const char *text, size_t length)
+{
+	while (length) {
+		ssize_t done = write(STDOUT_FILENO, text, length);
+
+		if (done < 0 && errno == EINTR)
+			continue;
+		if (done <= 0)
+			return;
+		text += done;
+		length -= (size_t)done;
+	}
+}
+
+static void tap_line(const char *prefix, const char *format, va_list args)
+{
+	char line[1024];
+	int n = snprintf(line, sizeof line, "%s", prefix);
+
+	n += vsnprintf(line + n, sizeof line - (size_t)n - 1, format, args);
+	if (n > (int)sizeof line - 2)
+		n = (int)sizeof line - 2;
+	line[n++] = '\n';
+	tap_write(line, (size_t)n);
+}
+
+TAP_FORMAT(1) static void diag(const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	tap_line("# ", format, args);
+	va_end(args);
+}
+
+/* One case; returns its outcome. */
+TAP_FORMAT(2) static bool ok(bool good, const char *format, ...)
+{
+	char prefix[32];
+	va_list args;
+
+	snprintf(prefix, sizeof prefix, "%sok %d - ", good ? "" : "not ", ++tap_count);
+	tap_failures += !good;
+	va_start(args, format);
+	tap_line(prefix, format, args);
+	va_end(args);
+	return good;
+}
+
+TAP_UNUSED static void skip(const char *name, const char *reason)
+{
+	char line[512];
+	int n = snprintf(line, sizeof line, "ok %d - %s # SKIP %s\n", ++tap_count, name, reason);
+
+	tap_write(line, (size_t)n < sizeof line ? (size_t)n : sizeof line - 1);
+}
+
+TAP_UNUSED static int tap_end(void)
+{
+	char line[32];
+	int n = snprintf(line, sizeof line, "1..%d\n", tap_count);
+
+	tap_write(line, (size_t)n);
+	return tap_failures != 0;
+}
+
+/* A failure that leaves nothing to go on with. */
+TAP_FORMAT(1) __attribute__((noreturn)) static void bail(const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	tap_line("Bail out! ", format, args);
+	va_end(args);
+	_exit(99);
+}
+
+/* HAKMEM_TEST_QUICK divides the long loops, for valgrind and the like. */
+TAP_UNUSED static unsigned long tap_rounds(unsigned long full)
+{
+	return getenv("HAKMEM_TEST_QUICK") ? full / 20 + 1 : full;
+}
+
+/* The seed of this run: HAKMEM_TEST_SEED repeats an earlier one. */
+TAP_UNUSED static uint64_t tap_seed(void)
+{
+	const char *given = getenv("HAKMEM_TEST_SEED");
+	struct timespec now;
+	uint64_t seed;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	seed = given ? strtoull(given, NULL, 0)
+		     : (uint64_t)now.tv_sec * 1000000007u ^ (uint64_t)now.tv_nsec;
+	diag("HAKMEM_TEST_SEED=%llu", (unsigned long long)seed);
+	return seed;
+}
+
+/*
+ * Ends a hung program, and makes sure that malloc is the one under test: a
+ * suite that runs on libc's by mistake would pass. HAKMEM_TEST_OTHER=1 lets
+ * it run on any malloc, to test the tests.
+ */
+TAP_UNUSED static bool tap_other;
+
+TAP_UNUSED static void tap_start(void)
+{
+	void *ours = dlsym(RTLD_DEFAULT, "hak_malloc");
+	void *used = dlsym(RTLD_DEFAULT, "malloc");
+	Dl_info a, b;
+
+	alarm(getenv("HAKMEM_TEST_QUICK") ? 3000 : 300);
+#ifdef HK_PREFIXED
+	tap_write("1..0 # SKIP a prefixed build leaves malloc alone\n", 49);
+	_exit(0);
+#endif
+	tap_other = getenv("HAKMEM_TEST_OTHER") != NULL;
+	if (tap_other)
+		return;
+	if (!ours || !dladdr(ours, &a) || !dladdr(used, &b) || a.dli_fbase != b.dli_fbase)
+		bail("malloc is not HAKMEM's in this process");
+}
+
+/*
+ * Keep the compiler from knowing where a pointer or a size came from: it would
+ * drop pairs of malloc and free, and warn of what is done here on purpose.
+ */
+TAP_UNUSED static void *hide(const void *p)
+{
+	uintptr_t q = (uintptr_t)p;
+
+	__asm__ volatile("" : "+r"(q) : : "memory");
+	return (void *)q;
+}
+
+TAP_UNUSED static size_t hide_size(size_t size)
+{
+	__asm__ volatile("" : "+r"(size));
+	return size;
+}
+
+#endif
