@@ -303,7 +303,7 @@ static const struct {
 	  { "hakmem: HAKMEM_: no such setting, the nearest is HAKMEM_STATS" }, { NULL } },
 	{ "names of tests", { "HAKMEM_TEST_SEED=1", "HAKMEM_TEST_=2" }, { NULL }, { NULL } },
 	{ "not quite a name of tests", { "HAKMEM_TEST=1" },
-	  { "hakmem: HAKMEM_TEST: no such setting, the nearest is HAKMEM_STATS" }, { NULL } },
+	  { "hakmem: HAKMEM_TEST: no such setting, the nearest is HAKMEM_TINY_PRESET" }, { NULL } },
 	{ "names of others", { "HAKMEM=1", "hakmem_stats=1", "XHAKMEM_STATS=1", "HAKME", "=", "", "PATH=/bin" },
 	  { NULL }, { "HAKMEM_STATS=0 (default)" } },
 	{ "an entry that is no variable", { "HAKMEM_STATS", "HAKMEM_", "HAKMEM_NONSENSE" }, { NULL },

@@ -53,6 +53,18 @@ size_t hak_malloc_usable_size(const void *block);
  * need. 1 if anything was given back, else 0. pad is ignored. */
 int hak_malloc_trim(size_t pad);
 
+/* "1.0.0" or later; constant. */
+const char *hak_version(void);
+
+/* The statistics as JSON, a piece at a time: write is called on this thread,
+ * with no lock held, and may allocate. Allocates nothing itself. */
+void hak_stats_json(void (*write)(void *argument, const char *text, size_t length),
+		    void *argument);
+
+/* Writes the statistics to the file of HAKMEM_STATS_DUMP now: 0, or -1 if the
+ * variable is not set or the file cannot be written. */
+int hak_stats_dump(void);
+
 #ifdef __cplusplus
 }
 #endif

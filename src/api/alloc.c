@@ -45,7 +45,9 @@ static struct hk_slab *slab_of(const void *p, enum hk_call call)
 		if (!hk_slab_valid(slab, p))
 			hk_bad_pointer(call, p);
 	}
-	if (block->mark == HK_FREED && hk_slab_bit(slab, hk_slab_index(slab, p)))
+	if (block->mark == HK_FREED &&
+	    (hk_slab_bit(slab, hk_slab_index(slab, p)) ||
+	     (slab->owner == hk_tls && hk_list_has(slab->bin->head, p))))
 		hk_already_free(call, p, slab);
 	return slab;
 }

@@ -1,0 +1,256 @@
+/* Bad pointers: each stops the program with its line; good ones never do. */
+#include "child.h"
+
+#include <malloc.h>
+#include <pthread.h>
+
+static void *free_in_thread(void *p)
+{
+	free(p);
+	return NULL;
+}
+
+static void in_thread(void *p)
+{
+	pthread_t t;
+
+	if (pthread_create(&t, NULL, free_in_thread, p) != 0)
+		_exit(3);
+	pthread_join(t, NULL);
+}
+
+static void expect_free(void *p, const char *call, const char *kind)
+{
+	expect("hakmem: %s(): %p is already free (%s)", call, p, kind);
+}
+
+/* Makes the owner look at its mailbox: more than its lists hold. */
+static void drain_lists(size_t size)
+{
+	int i;
+
+	for (i = 0; i < 2000; i++)
+		hide(malloc(size));
+}
+
+static void twice(void *arg)
+{
+	void *p = hide(malloc(90));
+
+	(void)arg;
+	expect_free(p, "free", "96-byte block of C3");
+	free(p);
+	free(hide(p));
+}
+
+static void twice_deep(void *arg)
+{
+	void *p = hide(malloc(90)), *other[300];
+	int i;
+
+	(void)arg;
+	for (i = 0; i < 300; i++)
+		other[i] = hide(malloc(90));
+	expect_free(p, "free", "96-byte block of C3");
+	free(p);
+	for (i = 0; i < 300; i++)
+		free(other[i]);
+	free(hide(p));
+}
+
+static void twice_flushed(void *arg)
+{
+	static void *other[5000];
+	void *p = hide(malloc(90));
+	int i;
+
+	(void)arg;
+	for (i = 0; i < 5000; i++)
+		other[i] = hide(malloc(90));
+	expect_free(p, "free", "96-byte block of C3");
+	free(p);
+	for (i = 0; i < 5000; i++)
+		free(other[i]);
+	free(hide(p));
+}
+
+static void realloc_freed(void *arg)
+{
+	void *p = hide(malloc(16));
+
+	(void)arg;
+	expect_free(p, "realloc", "16-byte block of C0");
+	free(p);
+	hide(realloc(hide(p), 16));
+}
+
+static void thread_then_owner(void *arg)
+{
+	void *p = hide(malloc(90));
+
+	(void)arg;
+	expect_free(p, "free", "96-byte block of C3");
+	in_thread(p);
+	free(hide(p));
+	drain_lists(90);
+}
+
+static void owner_then_thread(void *arg)
+{
+	void *p = hide(malloc(90));
+
+	(void)arg;
+	expect_free(p, "free", "96-byte block of C3");
+	free(p);
+	in_thread(hide(p));
+	drain_lists(90);
+}
+
+static void two_threads(void *arg)
+{
+	void *p = hide(malloc(90));
+
+	(void)arg;
+	expect_free(p, "free", "96-byte block of C3");
+	in_thread(p);
+	in_thread(hide(p));
+	drain_lists(90);
+}
+
+/* Inside a block of this size, so far behind its start. */
+struct inside {
+	size_t size, offset;
+	const char *kind;
+};
+
+static void inside(void *arg)
+{
+	const struct inside *in = (const struct inside *)arg;
+	char *p = (char *)hide(malloc(in->size));
+
+	expect("hakmem: free(): %p is %zu bytes inside a %s that starts at %p",
+	       (void *)(p + in->offset), in->offset, in->kind, (void *)p);
+	free(hide(p + in->offset));
+}
+
+static void never(void *arg)
+{
+	char *p = (char *)hide(malloc(90));
+
+	(void)arg;
+	p += 200 * 96;
+	expect("hakmem: free(): %p was never allocated (96-byte block of C3)", (void *)p);
+	free(hide(p));
+}
+
+static void foreign(void *arg)
+{
+	expect("hakmem: free(): %p is not a hakmem block", arg);
+	free(hide(arg));
+}
+
+static void foreign_usable(void *arg)
+{
+	expect("hakmem: malloc_usable_size(): %p is not a hakmem block", arg);
+	malloc_usable_size(hide(arg));
+}
+
+static void stack(void *arg)
+{
+	long word = 0;
+
+	(void)arg;
+	foreign(&word);
+}
+
+static void mapping(void *arg)
+{
+	(void)arg;
+	foreign(mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+}
+
+static void mid_twice(void *arg)
+{
+	void *p = hide(malloc(200000));
+
+	(void)arg;
+	expect_free(p, "free", "Mid block");
+	free(p);
+	free(hide(p));
+}
+
+static void mapping_twice(void *arg)
+{
+	void *p = hide(malloc(*(size_t *)arg));
+
+	expect("hakmem: free(): %p is not a hakmem block", p);
+	free(p);
+	free(hide(p));
+}
+
+/* What a freed block holds, copied all over live ones, accuses nobody. */
+static void copied_marks(void *arg)
+{
+	static void *block[3000];
+	char freed[96];
+	bool threads = arg != NULL;
+	char *p = (char *)hide(malloc(90));
+	int i, at;
+
+	free(p);
+	memcpy(freed, hide(p), sizeof freed);
+	for (i = 0; i < 3000; i++) {
+		block[i] = hide(malloc(90));
+		for (at = 0; at + 16 <= 96; at += 8)
+			memcpy((char *)block[i] + at, freed + (i & 1 ? 0 : 8), 16);
+		memcpy(block[i], freed, sizeof freed);
+	}
+	for (i = 0; i < 3000; i++) {
+		if (threads && i % 100 == 0)
+			in_thread(block[i]);
+		else
+			free(block[i]);
+	}
+	drain_lists(90);
+}
+
+int main(void)
+{
+	static char data[64];
+	static struct inside tiny = { 90, 8, "96-byte block of C3" },
+		odd = { 90, 1, "96-byte block of C3" },
+		slab = { 6000, 16, "6144-byte block of C9" },
+		mid = { 200000, 4096, "200704-byte Mid block" },
+		large = { 3000000, 4096, "4194304-byte Large block" },
+		huge = { 100 << 20, 8192, "104857600-byte Huge block" };
+	static size_t large_size = 3000000, huge_size = 100 << 20;
+
+	tap_start();
+	child_aborts(twice, NULL, "freed twice");
+	child_aborts(twice_deep, NULL, "freed twice, 300 frees apart");
+	child_aborts(twice_flushed, NULL, "freed twice, a flush apart");
+	child_aborts(realloc_freed, NULL, "realloc of a freed block");
+	child_aborts(thread_then_owner, NULL, "freed by a thread, then by the owner");
+	child_aborts(owner_then_thread, NULL, "freed by the owner, then by a thread");
+	child_aborts(two_threads, NULL, "freed by two threads");
+	child_aborts(inside, &tiny, "inside a Tiny block");
+	child_aborts(inside, &odd, "one byte off");
+	child_aborts(inside, &slab, "inside a small Mid block");
+	child_aborts(inside, &mid, "inside a Mid block");
+	child_aborts(inside, &large, "inside a Large block");
+	child_aborts(inside, &huge, "inside a Huge block");
+	child_aborts(never, NULL, "a block that was never handed out");
+	child_aborts(mid_twice, NULL, "Mid freed twice");
+	child_aborts(mapping_twice, &large_size, "Large freed twice");
+	child_aborts(mapping_twice, &huge_size, "Huge freed twice");
+	child_aborts(stack, NULL, "stack");
+	child_aborts(foreign, data, "static data");
+	child_aborts(mapping, NULL, "another mapping");
+	child_aborts(foreign, (void *)1, "address 1");
+	child_aborts(foreign, (void *)-1, "address -1");
+	child_aborts(foreign, (void *)((uintptr_t)1 << (sizeof(void *) * 8 - 1)), "the middle of the address space");
+	child_aborts(foreign_usable, data, "malloc_usable_size of static data");
+	child_ok(copied_marks, NULL, 60, "copied marks are no double free");
+	child_ok(copied_marks, data, 60, "copied marks are no double free in other threads either");
+	return tap_end();
+}
