@@ -6,6 +6,7 @@
 #include "pool/meta.h"
 #include "pool/pool.h"
 #include "large/large.h"
+#include "slab/pagemap.h"
 
 #include <errno.h>
 
@@ -272,16 +273,20 @@ void hk_lock_everything(void)
 	hk_lock(&orphan.lock);
 	for (cache = registry.all; cache; cache = cache->next_registered)
 		hk_lock(&cache->lock);
-	hk_pool_lock_all();
+	hk_pool_lock();
 	hk_large_lock();
+	hk_meta_lock();
+	hk_pagemap_lock();
 }
 
 void hk_unlock_everything(void)
 {
 	struct hk_cache *cache;
 
+	hk_pagemap_unlock();
+	hk_meta_unlock();
 	hk_large_unlock();
-	hk_pool_unlock_all();
+	hk_pool_unlock();
 	for (cache = registry.all; cache; cache = cache->next_registered)
 		hk_unlock(&cache->lock);
 	hk_unlock(&orphan.lock);

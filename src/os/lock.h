@@ -19,7 +19,8 @@ enum hk_rank {
 	HK_RANK_CACHE,		/* one thread's slow path; see cache/cache.h */
 	HK_RANK_POOL,		/* SuperSlab lists */
 	HK_RANK_LARGE,		/* Large and Huge blocks */
-	HK_RANK_META,		/* memory for metadata, page map leaves */
+	HK_RANK_META,		/* memory for metadata */
+	HK_RANK_PAGEMAP,	/* leaves of the page map */
 	HK_RANK_COUNT
 };
 

@@ -17,18 +17,6 @@ void hk_pool_unlock(void)
 	hk_unlock(&hk_pool.lock);
 }
 
-void hk_pool_lock_all(void)
-{
-	hk_pool_lock();
-	hk_meta_lock();
-}
-
-void hk_pool_unlock_all(void)
-{
-	hk_meta_unlock();
-	hk_pool_unlock();
-}
-
 /* Bits where a run of so many set bits starts; halving, as one would
  * multiply by doubling. */
 static uint64_t run_starts(uint64_t free, unsigned slots)

@@ -31,9 +31,6 @@ struct hk_pool {
 };
 extern struct hk_pool hk_pool;
 
-void hk_pool_lock(void);
-void hk_pool_unlock(void);
-
 /* Puts a SuperSlab where its free slots say, or takes it out (pool lock). */
 void hk_bucket_update(struct hk_superslab *s);
 void hk_bucket_remove(struct hk_superslab *s);
@@ -41,8 +38,6 @@ void hk_bucket_remove(struct hk_superslab *s);
 /* Descriptors, from metadata that is never unmapped; take the meta lock. */
 struct hk_superslab *hk_meta_superslab(void);
 void hk_meta_spare(struct hk_superslab *s);
-void hk_meta_lock(void);
-void hk_meta_unlock(void);
 
 /* Empty slabs that stage 1 holds go to stage 2. */
 void hk_reuse_drain(struct hk_cache *owner);

@@ -76,7 +76,9 @@ void hk_pool_prewarm(unsigned count);
 struct hk_superslab *hk_pool_superslab(uint32_t index);
 uint32_t hk_pool_directory_end(void);
 
-void hk_pool_lock_all(void);	/* for fork and statistics */
-void hk_pool_unlock_all(void);
+void hk_pool_lock(void);	/* outside the pool: for fork and statistics */
+void hk_pool_unlock(void);
+void hk_meta_lock(void);
+void hk_meta_unlock(void);
 
 #endif

@@ -20,9 +20,19 @@ struct leaf {
 };
 
 static _Atomic(struct leaf *) root[ROOT_LENGTH];
-static struct hk_lock leaf_lock = HK_LOCK_INITIALIZER(HK_RANK_META);
+static struct hk_lock leaf_lock = HK_LOCK_INITIALIZER(HK_RANK_PAGEMAP);
 
 struct hk_slot_table hk_slot_table;
+
+void hk_pagemap_lock(void)
+{
+	hk_lock(&leaf_lock);
+}
+
+void hk_pagemap_unlock(void)
+{
+	hk_unlock(&leaf_lock);
+}
 
 static struct leaf *find_leaf(uintptr_t granule)
 {
@@ -52,13 +62,13 @@ static bool set(uintptr_t start, uintptr_t value)
 
 		if (i >= ROOT_LENGTH)
 			return false;
-		hk_lock(&leaf_lock);
+		hk_pagemap_lock();
 		leaf = find_leaf(granule);
 		if (!leaf) {
 			leaf = hk_os_map(size, hk_page_size);
 			atomic_store_explicit(&root[i], leaf, memory_order_release);
 		}
-		hk_unlock(&leaf_lock);
+		hk_pagemap_unlock();
 		if (!leaf)
 			return false;
 	}
