@@ -5,26 +5,36 @@
 
 #include <errno.h>
 
-void *hk_malloc_slow(size_t size)
+static void *refill_or_large(size_t size)
 {
 	struct hk_cache *cache = hk_enter();
 	void *p;
 
-	if (size <= HK_SLAB_MAX) {
+	if (size > HK_SLAB_MAX) {
+		p = hk_large_alloc(size, HK_GRAIN, NULL);
+	} else {
+		/* The shared cache has lists too, under its lock. */
 		struct hk_bin *bin = &cache->bin[hk_class_of(size)];
 
-		/* Groups above C7 have lists too, and so has the shared cache. */
-		if (bin->head)
-			p = hk_bin_pop(bin, bin->head);
-		else
-			p = hk_refill(cache, hk_class_of(size));
-	} else {
-		p = hk_large_alloc(size, HK_GRAIN, NULL);
+		p = bin->head ? hk_bin_pop(bin, bin->head)
+			      : hk_refill(cache, hk_class_of(size));
 	}
 	hk_leave(cache);
 	if (hk_unlikely(!p))
 		errno = ENOMEM;
 	return p;
+}
+
+void *hk_malloc_slow(size_t size)
+{
+	/* Groups above C7: their lists are this thread's own as well. */
+	if (size <= HK_SLAB_MAX) {
+		struct hk_bin *bin = &hk_tls->bin[hk_class_of(size)];
+
+		if (bin->head)
+			return hk_bin_pop(bin, bin->head);
+	}
+	return refill_or_large(size);
 }
 
 /* Half of a list that ran over goes back. The capacity grows first, towards
