@@ -45,6 +45,7 @@ static void set_limits(struct hk_bin *bin, unsigned class)
 	unsigned group = hk_class_group(class);
 	int32_t capacity = hk_settings.cache_capacity[group];
 	int32_t batch = hk_settings.refill_batch[group];
+	int32_t start;
 
 	if (!capacity)
 		capacity = clamp(MID_BYTES / size, 2, 512);
@@ -53,8 +54,9 @@ static void set_limits(struct hk_bin *bin, unsigned class)
 	bin->capacity_max = capacity;
 	bin->batch_max = clamp(batch, 1, capacity);
 	bin->batch = clamp(SMALL_BATCH, 1, bin->batch_max);
-	bin->room += clamp(capacity / 8, 2, capacity) - bin->capacity;
-	bin->capacity = clamp(capacity / 8, 2, capacity);
+	start = capacity < 16 ? clamp(capacity, 1, 2) : capacity / 8;
+	bin->room += start - bin->capacity;
+	bin->capacity = start;
 	bin->size = (uint32_t)size;
 }
 
