@@ -33,19 +33,12 @@ void *hk_calloc(size_t count, size_t size)
 }
 
 /* The slab that the live block p lies in, or NULL: Mid, Large or Huge. */
-static struct hk_slab *slab_of(const void *p, enum hk_call call)
+static struct hk_slab *live_slab(const void *p, enum hk_call call)
 {
-	struct hk_slab *slab = hk_slab_guess(p);
+	struct hk_slab *slab = hk_slab_of(p, call);
 	const struct hk_block *block = p;
 
-	if (!hk_slab_valid(slab, p)) {
-		slab = hk_run_find(p);
-		if (!slab || slab->kind != HK_RUN_SLAB)
-			return NULL;
-		if (!hk_slab_valid(slab, p))
-			hk_bad_pointer(call, p);
-	}
-	if (block->mark == HK_FREED &&
+	if (slab && block->mark == HK_FREED &&
 	    (hk_slab_bit(slab, hk_slab_index(slab, p)) ||
 	     (slab->owner == hk_tls && hk_list_has(slab->bin->head, p))))
 		hk_already_free(call, p, slab);
@@ -59,7 +52,7 @@ size_t hk_usable_size(const void *p, enum hk_call call)
 
 	if (!p)
 		return 0;
-	slab = slab_of(p, call);
+	slab = live_slab(p, call);
 	if (slab)
 		return slab->size;
 	size = hk_large_size(p);

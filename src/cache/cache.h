@@ -35,7 +35,6 @@ struct hk_bin {
 	int32_t room;			/* hot */
 	int32_t capacity, capacity_max;
 	int32_t batch, batch_max;
-	uint32_t size;
 	struct hk_slab *avail, *full;
 	size_t refills, flushes;	/* for statistics */
 };
@@ -129,7 +128,6 @@ size_t hk_cache_trim(void);
 
 /* refill.c; lock held. A block of the class, or NULL. */
 void *hk_refill(struct hk_cache *cache, unsigned class);
-void hk_cache_own(struct hk_cache *cache, struct hk_slab *slab);
 void hk_release_empty(struct hk_cache *cache);
 
 /* flush.c; lock held. */
@@ -148,6 +146,9 @@ bool hk_list_has(const struct hk_block *list, const void *block);
 enum hk_call { HK_CALL_FREE, HK_CALL_REALLOC, HK_CALL_USABLE, HK_CALL_FREE_SIZED,
 	       HK_CALL_FREE_ALIGNED_SIZED };
 _Noreturn void hk_bad_pointer(enum hk_call call, const void *p);
+/* The slab of which p is a carved block; NULL: p lies in no slab at all. A
+ * pointer into a slab that is no start of a block stops the program. */
+struct hk_slab *hk_slab_of(const void *p, enum hk_call call);
 _Noreturn void hk_already_free(enum hk_call call, const void *p, const struct hk_slab *slab);
 bool hk_innocent(struct hk_cache *cache, struct hk_slab *slab, void *block, enum hk_call call);
 void hk_suspects_review(struct hk_cache *cache, bool settle);

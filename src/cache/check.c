@@ -112,6 +112,20 @@ static bool found_here(struct hk_cache *cache, struct hk_slab *slab, const void 
 	       hk_list_has(cache->bin[slab->class].head, block);
 }
 
+struct hk_slab *hk_slab_of(const void *p, enum hk_call call)
+{
+	struct hk_slab *slab = hk_slab_guess(p);
+
+	if (hk_slab_valid(slab, p))
+		return slab;
+	slab = hk_run_find(p);
+	if (!slab || slab->kind != HK_RUN_SLAB)
+		return NULL;
+	if (!hk_slab_valid(slab, p))
+		hk_bad_pointer(call, p);
+	return slab;
+}
+
 static bool report(struct hk_cache *owner, void *block)
 {
 	unsigned i;

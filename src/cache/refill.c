@@ -26,7 +26,7 @@ static void link_slab(struct hk_bin *bin, struct hk_slab *slab, bool full)
 	*list = slab;
 }
 
-void hk_cache_own(struct hk_cache *cache, struct hk_slab *slab)
+static void own(struct hk_cache *cache, struct hk_slab *slab)
 {
 	slab->bin = &cache->bin[slab->class];
 	link_slab(slab->bin, slab, hk_slab_exhausted(slab));
@@ -61,7 +61,7 @@ static struct hk_slab *available(struct hk_cache *cache, struct hk_bin *bin)
 
 		if (!slab)
 			return NULL;
-		hk_cache_own(cache, slab);
+		own(cache, slab);
 	}
 	return bin->avail;
 }

@@ -1,7 +1,6 @@
 /* What the hot path falls into: the slow halves of malloc and free. */
 #include "cache/cache.h"
 #include "large/large.h"
-#include "slab/pagemap.h"
 
 #include <errno.h>
 
@@ -82,14 +81,9 @@ void hk_free_slow(void *p, enum hk_call call)
 
 	if (!p)
 		return;
-	slab = hk_slab_guess(p);
-	if (!hk_slab_valid(slab, p)) {
-		slab = hk_run_find(p);
-		if (slab && slab->kind == HK_RUN_SLAB && !hk_slab_valid(slab, p))
-			hk_bad_pointer(call, p);
-	}
+	slab = hk_slab_of(p, call);
 	cache = hk_enter();
-	if (slab && slab->kind == HK_RUN_SLAB)
+	if (slab)
 		free_block(cache, slab, p, call);
 	else if (!hk_large_free(p))
 		hk_bad_pointer(call, p);

@@ -57,7 +57,6 @@ static void set_limits(struct hk_bin *bin, unsigned class)
 	start = capacity < 16 ? clamp(capacity, 1, 2) : capacity / 8;
 	bin->room += start - bin->capacity;
 	bin->capacity = start;
-	bin->size = (uint32_t)size;
 }
 
 static void init_cache(struct hk_cache *cache)
@@ -79,9 +78,7 @@ static void fork_child(void);
 
 /*
  * Runs once, in the first slow path of the process, which may come before
- * any constructor. Nothing called here allocates, but for a C library that
- * has more fork handlers than it keeps room for; then the allocation finds
- * the allocator started.
+ * any constructor.
  */
 static void start_process(void)
 {
@@ -114,6 +111,8 @@ static void late_settings(void)
 	hk_unlock_everything();
 }
 
+/* A C library with more fork handlers than it keeps room for allocates here,
+ * from an allocator that is started by then. */
 __attribute__((constructor(101))) static void hk_constructor(void)
 {
 	struct hk_cache *cache;

@@ -4,7 +4,6 @@
 #include <fcntl.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
-#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -139,11 +138,6 @@ uint64_t hk_os_now(void)
 		t = (struct timespec){ 0 };
 	errno = saved;
 	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
-}
-
-long hk_os_thread_id(void)
-{
-	return syscall(SYS_gettid);
 }
 
 long hk_os_process_id(void)

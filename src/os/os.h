@@ -50,7 +50,6 @@ void *hk_os_move(void *addr, size_t old_size, size_t new_size, size_t align);
  * vDSO has it. */
 uint64_t hk_os_now(void);
 
-long hk_os_thread_id(void);
 long hk_os_process_id(void);
 
 /* Writes a whole buffer, best effort; false on an error. */

@@ -9,7 +9,6 @@ struct hk_pool_counters hk_pool_counters;
 void hk_pool_lock(void)
 {
 	hk_lock(&hk_pool.lock);
-	hk_count(&hk_pool_counters.lock_taken);
 }
 
 void hk_pool_unlock(void)

@@ -31,7 +31,6 @@ struct hk_pool_counters {
 	_Atomic size_t superslabs_peak;
 	_Atomic size_t mapped, unmapped;	/* SuperSlabs ever */
 	_Atomic size_t purged_bytes;		/* given back while mapped */
-	_Atomic size_t lock_taken;		/* the pool lock */
 };
 extern struct hk_pool_counters hk_pool_counters;
 

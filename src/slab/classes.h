@@ -21,10 +21,7 @@ enum {
 	HK_GRAIN = 16,			/* alignment of every block */
 	HK_TINY_MAX = 2048,		/* top of C7 */
 	HK_SLAB_MAX = 32768,		/* top of C11 */
-	HK_TINY_CLASSES = 24,
 	HK_CLASSES = 40,
-	HK_TINY_GROUPS = 8,
-	HK_ALL_GROUPS = 12,
 };
 
 /* The class whose blocks fit size bytes best; size at most HK_SLAB_MAX. */

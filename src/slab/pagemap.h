@@ -55,7 +55,6 @@ struct hk_slab *hk_run_find(const void *p);
 void hk_run_register(struct hk_slab *run);
 void hk_run_forget(struct hk_slab *run);
 
-
 void hk_pagemap_lock(void);	/* for fork */
 void hk_pagemap_unlock(void);
 
