@@ -90,6 +90,11 @@ static inline uint64_t bench_scale(uint64_t random, uint64_t below)
 	return (uint64_t)(uint32_t)random * below >> 32;
 }
 
+static inline size_t bench_between(uint64_t random, uint64_t least, uint64_t most)
+{
+	return least + bench_scale(random, most - least + 1);
+}
+
 typedef uint64_t __attribute__((aligned(1), may_alias)) bench_word;
 
 enum { BENCH_STEP = 4096, BENCH_LEAST = sizeof(bench_word) };

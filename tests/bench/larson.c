@@ -36,7 +36,7 @@ static sem_t ended;
 
 static size_t pick(uint64_t random)
 {
-	return smallest + bench_scale(random, largest - smallest + 1);
+	return bench_between(random, smallest, largest);
 }
 
 static void *live(void *arg);

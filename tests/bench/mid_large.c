@@ -20,7 +20,7 @@ static const struct bench_option options[] = {
 
 static size_t pick(uint64_t random)
 {
-	return smallest + bench_scale(random, largest - smallest + 1);
+	return bench_between(random, smallest, largest);
 }
 
 static void fill(struct bench_worker *w)
