@@ -250,7 +250,7 @@ static void orphans_in_child(void *unused)
 }
 
 /* pthread_atfork handlers that use the heap, on all three sides. */
-static unsigned long handled;
+static _Atomic unsigned long handled;
 
 static void handler(void)
 {

@@ -72,8 +72,8 @@ static void init_cache(struct hk_cache *cache)
 }
 
 static void thread_exit(void *argument);
-static void fork_prepare(void) { hk_lock_everything(); }
-static void fork_parent(void) { hk_unlock_everything(); }
+static void fork_prepare(void);
+static void fork_parent(void);
 static void fork_child(void);
 
 /*
@@ -300,6 +300,21 @@ struct hk_cache *hk_registered_caches(void)
 	return registry.all;
 }
 
+/* Handlers registered before ours run inside: see hk_all_locked. A cache made
+ * there would be unlocked without having been locked, so there is one before. */
+static void fork_prepare(void)
+{
+	hk_leave(hk_enter());
+	hk_lock_everything();
+	hk_all_locked = true;
+}
+
+static void fork_parent(void)
+{
+	hk_all_locked = false;
+	hk_unlock_everything();
+}
+
 /*
  * The child has this thread alone. The others' slabs were at rest, so they
  * are abandoned as at thread exit and get used again; blocks in the others'
@@ -310,7 +325,7 @@ static void fork_child(void)
 {
 	struct hk_cache *cache, *mine = hk_tls;
 
-	hk_unlock_everything();
+	fork_parent();
 	for (cache = registry.all; cache; cache = cache->next_registered) {
 		unsigned i;
 

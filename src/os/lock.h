@@ -57,14 +57,22 @@ HK_INLINE void hk_lock_note(struct hk_lock *lock) { (void)lock; }
 HK_INLINE void hk_unlock_note(struct hk_lock *lock) { (void)lock; }
 #endif
 
+/* This thread forks and holds every lock: the program's fork handlers that run
+ * meanwhile may use the heap all the same. */
+extern HK_TLS bool hk_all_locked;
+
 HK_INLINE void hk_lock(struct hk_lock *lock)
 {
+	if (hk_all_locked)
+		return;
 	hk_lock_note(lock);
 	pthread_mutex_lock(&lock->mutex);
 }
 
 HK_INLINE void hk_unlock(struct hk_lock *lock)
 {
+	if (hk_all_locked)
+		return;
 	hk_unlock_note(lock);
 	pthread_mutex_unlock(&lock->mutex);
 }
