@@ -179,7 +179,7 @@ static void impossible(void)
 		ok(good, "alignment %zu with sizes that cannot be: ENOMEM", alignments[i]);
 	}
 	errno = 0;
-	ok(!hide(aligned_alloc((size_t)1 << (sizeof(size_t) * 8 - 1), 16)) && (errno == ENOMEM || errno == EINVAL),
+	ok(!hide(aligned_alloc(hide_size((size_t)1 << (sizeof(size_t) * 8 - 1)), 16)) && (errno == ENOMEM || errno == EINVAL),
 	   "an alignment as large as half the address space fails cleanly");
 	errno = 0;
 	ok(!hide(valloc(hide_size(SIZE_MAX - 100))) && errno == ENOMEM, "valloc of SIZE_MAX - 100: ENOMEM");

@@ -17,6 +17,10 @@
 #include "config.h"
 #endif
 
+#ifdef HK_PREFIXED
+#include "prefixed.h"
+#endif
+
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -144,20 +148,18 @@ TAP_UNUSED static bool tap_other;
 
 TAP_UNUSED static void tap_start(void)
 {
+	alarm(getenv("HAKMEM_TEST_QUICK") ? 3000 : 300);
+	tap_other = getenv("HAKMEM_TEST_OTHER") != NULL;
+#ifndef HK_PREFIXED
 	void *ours = dlsym(RTLD_DEFAULT, "hak_malloc");
 	void *used = dlsym(RTLD_DEFAULT, "malloc");
 	Dl_info a, b;
 
-	alarm(getenv("HAKMEM_TEST_QUICK") ? 3000 : 300);
-#ifdef HK_PREFIXED
-	tap_write("1..0 # SKIP a prefixed build leaves malloc alone\n", 49);
-	_exit(0);
-#endif
-	tap_other = getenv("HAKMEM_TEST_OTHER") != NULL;
 	if (tap_other)
 		return;
 	if (!ours || !dladdr(ours, &a) || !dladdr(used, &b) || a.dli_fbase != b.dli_fbase)
 		bail("malloc is not HAKMEM's in this process");
+#endif
 }
 
 /*

@@ -1,0 +1,70 @@
+# Our own checks. All of them compile or link; none runs a program or looks at
+# the machine that builds, so a cross build decides the same.
+
+# HK_ENABLE(NAME, HELP): --enable-NAME, off by default; enable_NAME is yes or no.
+AC_DEFUN([HK_ENABLE], [
+AC_ARG_ENABLE([$1], [AS_HELP_STRING([--enable-$1], [$2])],
+	[AS_CASE([$enableval], [yes|no], [],
+		[AC_MSG_ERROR([--enable-$1 takes yes or no, not $enableval])])],
+	[enable_$1=no])
+])
+
+# HK_TARGET_LINE: the target's cache line. Where models of one architecture
+# differ, the larger costs a few bytes and the smaller costs false sharing.
+AC_DEFUN([HK_TARGET_LINE], [
+AC_ARG_WITH([cache-line], [AS_HELP_STRING([--with-cache-line=N],
+	[bytes in a cache line of the target (default: by architecture)])],
+	[AS_CASE([$withval], [32|64|128|256], [],
+		[AC_MSG_ERROR([--with-cache-line takes 32, 64, 128 or 256, not $withval])])],
+	[AS_CASE([$host_cpu],
+		[powerpc64*], [with_cache_line=128],
+		[s390x], [with_cache_line=256],
+		[with_cache_line=64])])
+AC_DEFINE_UNQUOTED([HK_CACHE_LINE], [$with_cache_line], [Bytes in a cache line of the target])
+])
+
+# HK_MADVISE(ADVICE): HAVE_ADVICE if the headers know it. Whether the running
+# kernel does is for the library to find out.
+AC_DEFUN([HK_MADVISE], [
+AC_CHECK_DECL([$1],
+	[AC_DEFINE([HAVE_$1], [1], [The headers know $1])], [],
+	[[#include <sys/mman.h>
+	#include <linux/mman.h>]])
+])
+
+# HK_TRY_FLAG(VARIABLE, FLAG): appends FLAG if the compiler takes it silently.
+AC_DEFUN([HK_TRY_FLAG], [
+AS_VAR_PUSHDEF([hk_known], [hk_cv_flag_$2])
+AC_CACHE_CHECK([whether $CC takes $2], [hk_known], [
+	hk_saved=$CFLAGS
+	CFLAGS="$CFLAGS -Werror $2"
+	AC_LINK_IFELSE([AC_LANG_PROGRAM()],
+		[AS_VAR_SET([hk_known], [yes])], [AS_VAR_SET([hk_known], [no])])
+	CFLAGS=$hk_saved])
+AS_VAR_IF([hk_known], [yes], [AS_VAR_APPEND([$1], [" $2"])])
+AS_VAR_POPDEF([hk_known])
+])
+
+# HK_TLS_MODEL: a malloc needs TLS that is there before it is: the dynamic
+# models may allocate at a thread's first access. Best is the attribute on our
+# one variable; next a flag for the whole library; failing both, the compiler's
+# default, which is safe for a library that is preloaded or linked (its TLS is
+# laid out at start) and may recurse in one that is opened with dlopen.
+AC_DEFUN([HK_TLS_MODEL], [
+AC_CACHE_CHECK([for the initial-exec TLS model], [hk_cv_tls_model], [
+	hk_saved=$CFLAGS
+	hk_cv_tls_model="compiler default"
+	CFLAGS="$hk_saved -fPIC -Werror -ftls-model=initial-exec"
+	AC_LINK_IFELSE([AC_LANG_PROGRAM([[static _Thread_local int x;]], [[return x;]])],
+		[hk_cv_tls_model="initial-exec by flag"])
+	CFLAGS="$hk_saved -fPIC -Werror"
+	AC_LINK_IFELSE([AC_LANG_PROGRAM(
+		[[static __attribute__((tls_model("initial-exec"))) _Thread_local int x;]],
+		[[return x;]])],
+		[hk_cv_tls_model="initial-exec"])
+	CFLAGS=$hk_saved])
+AS_CASE([$hk_cv_tls_model],
+	[initial-exec], [AC_DEFINE([HK_TLS_IE], [1], [The tls_model attribute works])],
+	["initial-exec by flag"], [TLS_CFLAGS=-ftls-model=initial-exec],
+	[AC_MSG_WARN([no initial-exec TLS: preload or link the library, do not dlopen it])])
+])
