@@ -48,10 +48,11 @@ static void deliver(struct hk_cache *cache, struct hk_slab *slab,
 {
 	struct hk_block *next;
 
-	tail->next = NULL;
 	for (;;) {
 		struct hk_cache *owner = atomic_load(&slab->owner);
 
+		/* A post that failed has left another chain behind the tail. */
+		tail->next = NULL;
 		if (owner == cache) {
 			for (; head; head = next) {
 				next = head->next;
