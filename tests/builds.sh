@@ -1,0 +1,65 @@
+#!/bin/sh
+# The other ways to build and look at the library: compilers, sanitizers,
+# checkers, the archive. Run by ./bootstrap --check in the build folder, not by
+# make check. Prints TAP; what failed is in builds/*.log.
+set -u
+source=$(cd "$(dirname "$0")/.." && pwd)
+mkdir -p builds
+n=0 failures=0
+
+# A tool's command line, or a function, with its output in a log.
+check() {	# name log command...
+	n=$((n + 1))
+	name=$1 log=builds/$2.log
+	shift 2
+	if ("$@") >"$log" 2>&1; then
+		echo "ok $n - $name"
+	else
+		failures=$((failures + 1))
+		echo "not ok $n - $name"
+		grep -E '^(FAIL|ERROR)|error:|warning:|ERROR: |runtime error' "$log" | head -n 20 | sed 's/^/# /'
+	fi
+}
+
+build() {	# folder tests configure-options...
+	folder=builds/$1 tests=$2
+	shift 2
+	rm -rf "$folder"
+	mkdir "$folder"
+	(cd "$folder" && "$source/configure" -q "$@" && make -s -j2 && make -s -j2 check TESTS="$tests")
+}
+
+sanitized() {	# sanitizers tests
+	build "${1%%,*}" "$2" --enable-prefixed --enable-debug --disable-shared \
+		CFLAGS="-O1 -g -fsanitize=$1 -fno-sanitize-recover=all" CXXFLAGS="-O1 -g -fsanitize=$1"
+}
+
+everything='tests/abuse tests/alignment tests/calloc tests/churn tests/early tests/fork tests/model
+	tests/realloc tests/sizes tests/teardown tests/threads'
+
+# Sanitizers hold freed memory and shadows of their own: no cases on memory.
+no_memory='tests/abuse tests/alignment tests/calloc tests/early tests/fork tests/model
+	tests/sizes tests/threads'
+
+# One run is enough of a program that is 50 times slower.
+memory_checked() {
+	cd builds/clang && make -s check TESTS= && for test in alignment calloc early; do
+		./libtool --mode=execute valgrind -q --error-exitcode=9 "tests/$test" || return 1
+	done
+}
+
+check "clang, prefixed, without a warning" clang build clang "$everything" \
+	--enable-werror --enable-prefixed CC=clang CXX=clang++ CFLAGS='-O2 -gdwarf-4'
+check "a debug build" debug build debug "$everything tests/dlopen tests/teardown_cxx" \
+	--enable-werror --enable-debug
+check "AddressSanitizer and UndefinedBehaviorSanitizer" address sanitized address,undefined "$no_memory"
+# It cannot follow threads started in a child, nor run after its own thread's end.
+check "ThreadSanitizer" thread sanitized thread "tests/abuse tests/model tests/threads"
+check "valgrind" valgrind memory_checked
+check "cppcheck" cppcheck cppcheck --quiet --error-exitcode=9 --inline-suppr --std=c11 \
+	--enable=warning,performance,portability -D_GNU_SOURCE -DHK_CACHE_LINE=64 -DHK_TLS_IE=1 \
+	-I "$source/src" -I "$source/include" "$source/src"
+check "make distcheck" distcheck make -s distcheck TESTS="tests/sizes tests/env-files.sh tests/env-man.sh"
+
+echo "1..$n"
+[ "$failures" = 0 ]
