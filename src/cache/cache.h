@@ -95,16 +95,14 @@ HK_INLINE void *hk_bin_pop(struct hk_bin *bin, struct hk_block *block)
 {
 	bin->head = block->next;
 	bin->room++;
-	block->mark = 0;
-	block->where = 0;
+	block->state = 0;
 	return block;
 }
 
 /* False: the list is over its capacity, flush it. */
 HK_INLINE bool hk_bin_push(struct hk_bin *bin, struct hk_block *block)
 {
-	block->mark = HK_FREED;
-	block->where = HK_IN_CACHE;
+	block->state = HK_FREED_IN_CACHE;
 	block->next = bin->head;
 	bin->head = block;
 	return --bin->room >= 0;

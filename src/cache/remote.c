@@ -101,8 +101,7 @@ void hk_remote_free(struct hk_cache *cache, struct hk_slab *slab, void *p)
 		batch->tail = block;
 		batch->count = 0;
 	}
-	block->mark = HK_FREED;
-	block->where = HK_IN_TRANSIT;
+	block->state = HK_FREED_IN_TRANSIT;
 	block->next = batch->head;
 	batch->head = block;
 	if (++batch->count >= HK_BATCH_BLOCKS ||

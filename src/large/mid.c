@@ -37,7 +37,7 @@ void *hk_mid_alloc(size_t size, size_t align, bool *zero)
 	run->home = home;
 	run->slots = (uint8_t)slots;
 	run->size = (uint32_t)whole_pages(size);
-	atomic_store_explicit(&run->limit, 0, memory_order_relaxed);
+	hk_slab_set_limit(run, 0);
 	atomic_store_explicit(&run->kind, HK_RUN_MID, memory_order_release);
 	hk_run_register(run);
 	hk_count(&hk_large_counters.mid_live);

@@ -103,7 +103,7 @@ static void dissolve(struct hk_slab *slab)
 	unsigned first = (unsigned)(slab - home->slab), slots = slab->slots;
 
 	hk_run_forget(slab);
-	atomic_store_explicit(&slab->limit, 0, memory_order_relaxed);
+	hk_slab_set_limit(slab, 0);
 	atomic_store_explicit(&slab->kind, HK_RUN_NONE, memory_order_release);
 	hk_pool_run_free(home, first, slots);
 }

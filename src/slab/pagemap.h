@@ -17,8 +17,8 @@
 
 #include "slab/slab.h"
 
-/* 4 GiB of heap without a collision. */
-#define HK_TABLE_SLOTS ((size_t)1 << 17)
+/* 4 GiB of heap without a collision: the slot number of the low 32 bits. */
+#define HK_TABLE_SLOTS ((size_t)1 << (32 - HK_SLOT_SHIFT))
 
 struct hk_slot_table {
 	struct hk_slab none;		/* owned by nobody, valid for nothing */
@@ -29,10 +29,13 @@ extern HK_HIDDEN struct hk_slot_table hk_slot_table;
 /* The slab that p lies in, if it lies in one at all. Never NULL. */
 HK_INLINE struct hk_slab *hk_slab_guess(const void *p)
 {
-	size_t i = (uintptr_t)p >> HK_SLOT_SHIFT & (HK_TABLE_SLOTS - 1);
+	size_t i = (uint32_t)(uintptr_t)p >> HK_SLOT_SHIFT;
+	_Atomic uintptr_t *entry = hk_slot_table.entry;
 
-	return (void *)((char *)&hk_slot_table +
-		atomic_load_explicit(&hk_slot_table.entry[i], memory_order_relaxed));
+	/* One base for both: compilers would compute two addresses. */
+	__asm__("" : "+r"(entry));
+	return (struct hk_slab *)((char *)entry +
+		atomic_load_explicit(&entry[i], memory_order_relaxed)) - 1;
 }
 
 /* An entry of the exact map. */

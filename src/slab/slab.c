@@ -15,7 +15,7 @@ void hk_slab_start(struct hk_superslab *home, unsigned slot, unsigned class)
 	 * a unit above zero. */
 	slab->magic = UINT64_MAX / size + 1 + ((size & (size - 1)) == 0);
 	slab->unit = (uint32_t)(slab->magic * size);
-	atomic_store_explicit(&slab->limit, 0, memory_order_relaxed);
+	hk_slab_set_limit(slab, 0);
 	slab->size = (uint32_t)size;
 	slab->class = (uint8_t)class;
 	slab->slots = (uint8_t)slots;
@@ -46,8 +46,7 @@ static bool carve(struct hk_slab *slab)
 		slab->words |= (uint32_t)1 << (i / 64);
 	}
 	slab->carved = (uint16_t)end;
-	atomic_store_explicit(&slab->limit, (uint64_t)end * slab->unit,
-			      memory_order_relaxed);
+	hk_slab_set_limit(slab, (uint64_t)end * slab->unit);
 	return true;
 }
 
@@ -65,8 +64,7 @@ unsigned hk_slab_take(struct hk_slab *slab, unsigned want, struct hk_block **hea
 				(void *)(slab->base + (uintptr_t)i * slab->size);
 
 			bits &= bits - 1;
-			block->mark = HK_FREED;
-			block->where = HK_IN_CACHE;
+			block->state = HK_FREED_IN_CACHE;
 			*head = block;
 			head = &block->next;
 			got++;

@@ -45,14 +45,26 @@ struct hk_block {
 #if UINTPTR_MAX == UINT32_MAX
 	uint32_t unused;
 #endif
-	uint32_t mark;
-	uint32_t where;
+	union {
+		struct {
+			uint32_t mark;
+			uint32_t where;
+		};
+		uint64_t state;		/* both, in one store */
+	};
 };
 _Static_assert(sizeof(struct hk_block) == 16, "fits the smallest block");
 
 #define HK_FREED 0x9e3779b9u	/* as a mark */
 #define HK_IN_CACHE UINT32_MAX	/* as where: in a TLS SLL or a slab's bitmap */
 #define HK_IN_TRANSIT 0u	/* as where: freed by another thread */
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+#define HK_STATE(where) ((uint64_t)(where) << 32 | HK_FREED)
+#else
+#define HK_STATE(where) ((uint64_t)HK_FREED << 32 | (where))
+#endif
+#define HK_FREED_IN_CACHE HK_STATE(HK_IN_CACHE)
+#define HK_FREED_IN_TRANSIT HK_STATE(HK_IN_TRANSIT)
 
 enum hk_run_kind { HK_RUN_NONE, HK_RUN_SLAB, HK_RUN_MID };
 
@@ -80,7 +92,7 @@ struct hk_slab {
 	_Atomic(struct hk_cache *) owner;
 	uintptr_t base;
 	uint64_t magic;
-	_Atomic uint64_t limit;
+	uint64_t limit;			/* by hk_slab_valid and hk_slab_set_limit */
 	struct hk_bin *bin;		/* of the owner: where free() pushes */
 	uint32_t size;			/* bytes in a block; Mid: usable bytes */
 	uint8_t class;
@@ -129,7 +141,18 @@ struct hk_superslab {
 HK_INLINE bool hk_slab_valid(const struct hk_slab *slab, const void *p)
 {
 	return ((uintptr_t)p - slab->base) * slab->magic <
-	       atomic_load_explicit(&slab->limit, memory_order_relaxed);
+	       __atomic_load_n(&slab->limit, __ATOMIC_RELAXED);
+}
+
+/* The same for the owner, against whom nobody races: one instruction less. */
+HK_INLINE bool hk_slab_valid_owned(const struct hk_slab *slab, const void *p)
+{
+	return ((uintptr_t)p - slab->base) * slab->magic < slab->limit;
+}
+
+HK_INLINE void hk_slab_set_limit(struct hk_slab *slab, uint64_t limit)
+{
+	__atomic_store_n(&slab->limit, limit, __ATOMIC_RELAXED);
 }
 
 /* The number of the block that p, inside the slab, lies in. */
