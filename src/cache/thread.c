@@ -86,6 +86,7 @@ static void start_process(void)
 	registry.had_environment = hk_os_environment() != NULL;
 	hk_settings_load(hk_os_environment(), hk_os_secure());
 	init_cache(&orphan);
+	registry.all = &orphan;
 	atomic_store_explicit(&registry.started, true, memory_order_release);
 }
 
@@ -271,7 +272,6 @@ void hk_lock_everything(void)
 
 	hk_lock(&registry.lock);
 	hk_lock(&orphan_lock);
-	hk_lock(&orphan.lock);
 	for (cache = registry.all; cache; cache = cache->next_registered)
 		hk_lock(&cache->lock);
 	hk_pool_lock();
@@ -290,7 +290,6 @@ void hk_unlock_everything(void)
 	hk_pool_unlock();
 	for (cache = registry.all; cache; cache = cache->next_registered)
 		hk_unlock(&cache->lock);
-	hk_unlock(&orphan.lock);
 	hk_unlock(&orphan_lock);
 	hk_unlock(&registry.lock);
 }

@@ -12,6 +12,7 @@
 extern char **environ;
 
 size_t hk_page_size = 4096;
+_Atomic size_t hk_os_mapped, hk_os_mapped_peak;
 
 void hk_os_start(void)
 {
@@ -31,6 +32,19 @@ char **hk_os_environment(void)
 	return environ;
 }
 
+/* The new size of a mapping, 0 for one that is gone. */
+static void account(size_t old_size, size_t new_size)
+{
+	size_t change = new_size - old_size;
+	size_t now = atomic_fetch_add_explicit(&hk_os_mapped, change, memory_order_relaxed) + change;
+	size_t peak = atomic_load_explicit(&hk_os_mapped_peak, memory_order_relaxed);
+
+	while (now > peak &&
+	       !atomic_compare_exchange_weak_explicit(&hk_os_mapped_peak, &peak, now,
+			memory_order_relaxed, memory_order_relaxed))
+		;
+}
+
 static void *map_anywhere(size_t size)
 {
 	void *p = mmap(NULL, size, PROT_READ | PROT_WRITE,
@@ -44,9 +58,8 @@ static void *map_anywhere(size_t size)
  * next to each other, so one aligned mapping makes the next one aligned too.
  * Only otherwise is more mapped and the surplus cut off.
  */
-void *hk_os_map(size_t size, size_t align)
+static void *map_aligned(size_t size, size_t align)
 {
-	int saved = errno;
 	char *p = map_anywhere(size);
 	size_t before;
 
@@ -65,6 +78,16 @@ void *hk_os_map(size_t size, size_t align)
 				munmap(p + size, align - hk_page_size - before);
 		}
 	}
+	return p;
+}
+
+void *hk_os_map(size_t size, size_t align)
+{
+	int saved = errno;
+	void *p = map_aligned(size, align);
+
+	if (p)
+		account(0, size);
 	errno = saved;
 	return p;
 }
@@ -74,7 +97,9 @@ bool hk_os_unmap(void *addr, size_t size)
 	int saved = errno;
 	bool done = munmap(addr, size) == 0;
 
-	if (!done)
+	if (done)
+		account(size, 0);
+	else
 		madvise(addr, size, MADV_DONTNEED);
 	errno = saved;
 	return done;
@@ -111,6 +136,8 @@ bool hk_os_resize(void *addr, size_t old_size, size_t new_size)
 	int saved = errno;
 	bool done = mremap(addr, old_size, new_size, 0) != MAP_FAILED;
 
+	if (done)
+		account(old_size, new_size);
 	errno = saved;
 	return done;
 }
@@ -118,13 +145,15 @@ bool hk_os_resize(void *addr, size_t old_size, size_t new_size)
 void *hk_os_move(void *addr, size_t old_size, size_t new_size, size_t align)
 {
 	int saved = errno;
-	void *to = hk_os_map(new_size, align);
+	void *to = map_aligned(new_size, align);
 
 	if (to && mremap(addr, old_size, new_size,
 			 MREMAP_MAYMOVE | MREMAP_FIXED, to) == MAP_FAILED) {
 		munmap(to, new_size);
 		to = NULL;
 	}
+	if (to)
+		account(old_size, new_size);
 	errno = saved;
 	return to;
 }

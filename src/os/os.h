@@ -7,6 +7,7 @@
 
 #include "os/platform.h"
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -15,6 +16,11 @@ extern size_t hk_page_size;
 
 /* Reads the page size; idempotent. */
 void hk_os_start(void);
+
+/* Bytes mapped by the calls below and not given back, and the most there ever
+ * were at once; any thread, relaxed. What the kernel refused to take back is
+ * still in it. */
+extern _Atomic size_t hk_os_mapped, hk_os_mapped_peak;
 
 /* True if the program runs with another user's rights (set-user-ID). */
 bool hk_os_secure(void);

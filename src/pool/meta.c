@@ -13,7 +13,7 @@ enum {
 static struct {
 	struct hk_lock lock;
 	char *next, *end;
-	size_t handed_out;
+	size_t mapped;
 	struct hk_superslab *spare;
 	_Atomic uint32_t directory_end;
 } meta = { .lock = HK_LOCK_INITIALIZER(HK_RANK_META) };
@@ -44,10 +44,10 @@ static void *alloc_locked(size_t size)
 			return NULL;
 		meta.next = p;
 		meta.end = meta.next + region;
+		meta.mapped += region;
 	}
 	p = meta.next;
 	meta.next += size;
-	meta.handed_out += size;
 	return p;
 }
 
@@ -63,7 +63,7 @@ void *hk_meta_alloc(size_t size)
 
 size_t hk_meta_bytes(void)
 {
-	return meta.handed_out;
+	return meta.mapped;
 }
 
 static struct hk_superslab *new_superslab(void)

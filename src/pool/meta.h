@@ -11,7 +11,7 @@
 /* Zeroed, aligned to a cache line. NULL: out of memory. */
 void *hk_meta_alloc(size_t size);
 
-/* Bytes handed out so far. */
+/* Bytes mapped so far (meta lock). */
 size_t hk_meta_bytes(void);
 
 #endif

@@ -58,7 +58,10 @@ struct hk_slab *hk_run_find(const void *p);
 void hk_run_register(struct hk_slab *run);
 void hk_run_forget(struct hk_slab *run);
 
-void hk_pagemap_lock(void);	/* for fork */
+/* Bytes mapped for it so far (its lock). */
+size_t hk_pagemap_bytes(void);
+
+void hk_pagemap_lock(void);	/* for fork and statistics */
 void hk_pagemap_unlock(void);
 
 #endif
