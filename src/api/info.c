@@ -1,32 +1,13 @@
 /* What glibc's introspection calls say, with HAKMEM's own figures. */
 #include "os/os.h"
-#include "os/line.h"
+
+#ifndef HK_PREFIXED
+
 #include "stats/snapshot.h"
 
-#include <hakmem/hakmem.h>
 #include <errno.h>
 #include <malloc.h>
 #include <stdio.h>
-
-HK_API void hak_stats_json(void (*write)(void *, const char *, size_t), void *argument)
-{
-	struct hk_snapshot s;
-
-	hk_snapshot_take(&s);
-	hk_snapshot_write(&s, true, write, argument);
-}
-
-HK_API int hak_stats_dump(void)
-{
-	return hk_snapshot_dump();
-}
-
-HK_API const char *hak_version(void)
-{
-	return PACKAGE_VERSION;
-}
-
-#ifndef HK_PREFIXED
 
 static void to_stderr(void *argument, const char *text, size_t length)
 {
@@ -42,20 +23,33 @@ HK_API void malloc_stats(void)
 	hk_snapshot_write(&s, false, to_stderr, NULL);
 }
 
-/* uordblks + fordblks = arena; blocks beyond SuperSlabs are in hblkhd. */
+static size_t in_all(const struct hk_snapshot *s, size_t offset)
+{
+	size_t sum = 0;
+	unsigned i;
+
+	for (i = 0; i < HK_CLASSES; i++)
+		sum += *(const size_t *)((const char *)&s->class[i] + offset);
+	return sum;
+}
+#define IN_ALL(s, field) in_all(s, offsetof(struct hak_class_stats, field))
+
+/* uordblks + fordblks = arena, and arena + hblkhd is all but metadata. */
 HK_API struct mallinfo2 mallinfo2(void)
 {
 	struct hk_snapshot s;
 	struct mallinfo2 m = { 0 };
 
 	hk_snapshot_take(&s);
-	m.arena = s.superslabs * HK_SUPERSLAB_SIZE;
-	m.uordblks = s.in_use + s.mid_bytes;
-	m.fordblks = m.arena - m.uordblks;
-	m.fsmblks = s.cached;
-	m.hblks = s.large_blocks;
-	m.hblkhd = s.large_bytes;
-	m.keepcost = s.kept_bytes;
+	m.arena = s.all.mapped - s.all.large_bytes - s.all.metadata;
+	m.uordblks = s.all.slab_bytes + s.all.mid_bytes;
+	m.fordblks = s.all.cached + s.all.free_bytes;
+	m.smblks = IN_ALL(&s, cached);
+	m.fsmblks = s.all.cached;
+	m.ordblks = IN_ALL(&s, free_blocks) + s.all.kept_blocks;
+	m.hblks = s.all.large_blocks;
+	m.hblkhd = s.all.large_bytes;
+	m.keepcost = s.all.kept_bytes;
 	return m;
 }
 
@@ -65,9 +59,10 @@ HK_API struct mallinfo mallinfo(void)
 	struct mallinfo2 m = mallinfo2();
 #define CUT(x) ((x) > INT_MAX ? INT_MAX : (int)(x))
 	struct mallinfo cut = {
-		.arena = CUT(m.arena), .uordblks = CUT(m.uordblks),
-		.fordblks = CUT(m.fordblks), .fsmblks = CUT(m.fsmblks),
-		.hblks = CUT(m.hblks), .hblkhd = CUT(m.hblkhd), .keepcost = CUT(m.keepcost),
+		.arena = CUT(m.arena), .ordblks = CUT(m.ordblks), .smblks = CUT(m.smblks),
+		.hblks = CUT(m.hblks), .hblkhd = CUT(m.hblkhd), .fsmblks = CUT(m.fsmblks),
+		.uordblks = CUT(m.uordblks), .fordblks = CUT(m.fordblks),
+		.keepcost = CUT(m.keepcost),
 	};
 
 	return cut;
@@ -81,6 +76,18 @@ HK_API int mallopt(int option, int value)
 	       option == M_ARENA_TEST || option == M_ARENA_MAX;
 }
 
+static void put_totals(FILE *out, const struct hk_snapshot *s)
+{
+	fprintf(out, "<total type=\"live\" count=\"%zu\" size=\"%zu\"/>\n"
+		"<total type=\"fast\" count=\"%zu\" size=\"%zu\"/>\n"
+		"<total type=\"rest\" count=\"%zu\" size=\"%zu\"/>\n",
+		s->all.slab_blocks + s->all.mid_blocks, s->all.slab_bytes + s->all.mid_bytes,
+		IN_ALL(s, cached), s->all.cached,
+		IN_ALL(s, free_blocks) + s->all.kept_blocks, s->all.free_bytes);
+}
+
+/* glibc's elements, and live beside them: sizes are those of free blocks; the
+ * totals sum up to the current size of the heap or of all. */
 HK_API int malloc_info(int options, FILE *out)
 {
 	struct hk_snapshot s;
@@ -92,21 +99,27 @@ HK_API int malloc_info(int options, FILE *out)
 	}
 	hk_snapshot_take(&s);
 	fprintf(out, "<malloc version=\"hakmem-1\">\n<heap nr=\"0\">\n<sizes>\n");
-	for (i = 0; i < HK_CLASSES; i++)
-		if (s.class[i].slabs)
+	for (i = 0; i < HK_CLASSES; i++) {
+		const struct hak_class_stats *c = &s.class[i];
+		size_t count = c->cached + c->free_blocks;
+
+		if (count)
 			fprintf(out, "  <size from=\"%zu\" to=\"%zu\" total=\"%zu\" count=\"%zu\"/>\n",
-				i ? hk_class_size(i - 1) + 1 : 1, hk_class_size(i),
-				s.class[i].used * hk_class_size(i), s.class[i].used);
-	fprintf(out, "</sizes>\n</heap>\n"
-		"<total type=\"fast\" count=\"0\" size=\"%zu\"/>\n"
-		"<total type=\"rest\" count=\"0\" size=\"%zu\"/>\n"
-		"<total type=\"mmap\" count=\"%zu\" size=\"%zu\"/>\n"
+				c->size, c->size, count * c->size, count);
+	}
+	fprintf(out, "</sizes>\n");
+	put_totals(out, &s);
+	fprintf(out, "<system type=\"current\" size=\"%zu\"/>\n</heap>\n",
+		s.all.mapped - s.all.large_bytes - s.all.metadata);
+	put_totals(out, &s);
+	fprintf(out, "<total type=\"mmap\" count=\"%zu\" size=\"%zu\"/>\n"
+		"<total type=\"metadata\" count=\"0\" size=\"%zu\"/>\n"
 		"<system type=\"current\" size=\"%zu\"/>\n"
 		"<system type=\"max\" size=\"%zu\"/>\n"
 		"<aspace type=\"total\" size=\"%zu\"/>\n"
 		"<aspace type=\"mprotect\" size=\"%zu\"/>\n</malloc>\n",
-		s.cached, s.free_bytes, s.large_blocks, s.large_bytes,
-		s.mapped, s.superslabs_peak * HK_SUPERSLAB_SIZE, s.mapped, s.mapped);
+		s.all.large_blocks, s.all.large_bytes, s.all.metadata,
+		s.all.mapped, s.all.mapped_peak, s.all.mapped, s.all.mapped);
 	return ferror(out) ? -1 : 0;
 }
 

@@ -37,6 +37,7 @@ struct hk_bin {
 	int32_t batch, batch_max;
 	struct hk_slab *avail, *full;
 	size_t refills, flushes;	/* for statistics */
+	size_t filled, flushed;		/* blocks; with HAKMEM_STATS=1 */
 };
 
 /* Blocks of one slab on their way to its owner: a chain, newest in front. */

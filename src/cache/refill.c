@@ -1,5 +1,6 @@
 /* Blocks from slabs into a TLS SLL. */
 #include "cache/cache.h"
+#include "config/settings.h"
 #include "pool/pool.h"
 
 static void unlink_slab(struct hk_bin *bin, struct hk_slab *slab)
@@ -43,6 +44,7 @@ void hk_put_owned(struct hk_cache *cache, struct hk_slab *slab, void *block)
 
 	if (!hk_slab_put(slab, block))
 		hk_already_free(HK_CALL_FREE, block, slab);
+	bin->flushed += hk_settings.stats;
 	if (slab->listed_full) {
 		unlink_slab(bin, slab);
 		link_slab(bin, slab, false);
@@ -97,6 +99,7 @@ void *hk_refill(struct hk_cache *cache, unsigned class)
 		bin->head = chain;
 		bin->room -= got;
 		bin->refills++;
+		bin->filled += hk_settings.stats ? (size_t)got : 0;
 		bin->batch = bin->batch * 2 < bin->batch_max ? bin->batch * 2 : bin->batch_max;
 	}
 	return hk_bin_pop(bin, bin->head);

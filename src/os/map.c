@@ -36,13 +36,9 @@ char **hk_os_environment(void)
 static void account(size_t old_size, size_t new_size)
 {
 	size_t change = new_size - old_size;
-	size_t now = atomic_fetch_add_explicit(&hk_os_mapped, change, memory_order_relaxed) + change;
-	size_t peak = atomic_load_explicit(&hk_os_mapped_peak, memory_order_relaxed);
 
-	while (now > peak &&
-	       !atomic_compare_exchange_weak_explicit(&hk_os_mapped_peak, &peak, now,
-			memory_order_relaxed, memory_order_relaxed))
-		;
+	hk_raise(&hk_os_mapped_peak, change + atomic_fetch_add_explicit(&hk_os_mapped, change,
+									memory_order_relaxed));
 }
 
 static void *map_anywhere(size_t size)

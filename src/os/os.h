@@ -14,6 +14,17 @@
 /* Bytes in a page of the running kernel; set by hk_os_start, then constant. */
 extern size_t hk_page_size;
 
+/* A peak is what the figure was at most. */
+HK_INLINE void hk_raise(_Atomic size_t *peak, size_t now)
+{
+	size_t old = atomic_load_explicit(peak, memory_order_relaxed);
+
+	while (now > old &&
+	       !atomic_compare_exchange_weak_explicit(peak, &old, now,
+			memory_order_relaxed, memory_order_relaxed))
+		;
+}
+
 /* Reads the page size; idempotent. */
 void hk_os_start(void);
 

@@ -138,11 +138,9 @@ static struct hk_superslab *claim_fullest(unsigned slots, unsigned align, int *f
 static void count_mapped(void)
 {
 	struct hk_pool_counters *c = &hk_pool_counters;
-	size_t now = atomic_fetch_add_explicit(&c->superslabs, 1, memory_order_relaxed) + 1;
 
 	hk_count(&c->mapped);
-	if (now > atomic_load_explicit(&c->superslabs_peak, memory_order_relaxed))
-		atomic_store_explicit(&c->superslabs_peak, now, memory_order_relaxed);
+	hk_raise(&c->superslabs_peak, hk_count(&c->superslabs));
 }
 
 /* Maps outside of any lock. The slots of `taken` belong to the caller. */

@@ -31,12 +31,14 @@ struct hk_pool_counters {
 	_Atomic size_t superslabs_peak;
 	_Atomic size_t mapped, unmapped;	/* SuperSlabs ever */
 	_Atomic size_t purged_bytes;		/* given back while mapped */
+	_Atomic size_t slabs[HK_CLASSES];	/* now, those of stage 1 too */
+	_Atomic size_t slabs_peak[HK_CLASSES];	/* kept with HAKMEM_STATS=1 */
 };
 extern struct hk_pool_counters hk_pool_counters;
 
-HK_INLINE void hk_count(_Atomic size_t *counter)
+HK_INLINE size_t hk_count(_Atomic size_t *counter)
 {
-	atomic_fetch_add_explicit(counter, 1, memory_order_relaxed);
+	return atomic_fetch_add_explicit(counter, 1, memory_order_relaxed) + 1;
 }
 
 /* A slab for this class, owned by the cache, or NULL: out of memory. */

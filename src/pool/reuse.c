@@ -13,6 +13,8 @@
  * the owner; entries that lost theirs are dropped when they are popped. The
  * flag on_stack keeps a slab from being pushed twice.
  */
+#include "config/settings.h"
+#include "os/os.h"
 #include "pool/internal.h"
 #include "slab/pagemap.h"
 
@@ -103,6 +105,7 @@ static void dissolve(struct hk_slab *slab)
 	unsigned first = (unsigned)(slab - home->slab), slots = slab->slots;
 
 	hk_run_forget(slab);
+	atomic_fetch_sub_explicit(&hk_pool_counters.slabs[slab->class], 1, memory_order_relaxed);
 	hk_slab_set_limit(slab, 0);
 	atomic_store_explicit(&slab->kind, HK_RUN_NONE, memory_order_release);
 	hk_pool_run_free(home, first, slots);
@@ -149,6 +152,14 @@ static struct hk_slab *pop_owned(unsigned class, struct hk_cache *owner)
 	return NULL;
 }
 
+static void count_started(unsigned class)
+{
+	size_t now = hk_count(&hk_pool_counters.slabs[class]);
+
+	if (hk_settings.stats)
+		hk_raise(&hk_pool_counters.slabs_peak[class], now);
+}
+
 struct hk_slab *hk_pool_acquire(unsigned class, struct hk_cache *owner)
 {
 	struct hk_slab *slab = pop_owned(class, owner);
@@ -165,6 +176,7 @@ struct hk_slab *hk_pool_acquire(unsigned class, struct hk_cache *owner)
 		return NULL;
 	slab = &home->slab[first];
 	hk_slab_start(home, first, class);
+	count_started(class);
 	atomic_store(&slab->owner, owner);
 	hk_run_register(slab);
 	return slab;

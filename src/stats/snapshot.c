@@ -2,7 +2,10 @@
 
 #include "cache/cache.h"
 #include "large/large.h"
+#include "os/os.h"
 #include "pool/meta.h"
+#include "pool/pool.h"
+#include "slab/pagemap.h"
 
 #include <string.h>
 
@@ -17,36 +20,41 @@ static void add_cache(struct hk_snapshot *s, const struct hk_cache *cache)
 
 	for (class = 0; class < HK_CLASSES; class++) {
 		const struct hk_bin *bin = &cache->bin[class];
+		struct hak_class_stats *c = &s->class[class];
 		/* The owner changes room without a lock: a glance is enough,
 		 * and what it says is kept within what the slabs gave out. */
 		int32_t cached = bin->capacity - *(const volatile int32_t *)&bin->room;
 
-		s->class[class].cached += cached > 0 ? (size_t)cached : 0;
-		s->class[class].refills += bin->refills;
-		s->class[class].flushes += bin->flushes;
+		c->cached += cached > 0 ? (size_t)cached : 0;
+		c->refills += bin->refills;
+		c->flushes += bin->flushes;
+		c->filled += bin->filled;
+		c->flushed += bin->flushed;
 	}
-	s->threads += cache->live;
-	s->remote_sent += cache->remote_sent;
-	s->remote_received += cache->remote_received;
+	s->all.threads += cache->live;
+	s->all.remote_sent += cache->remote_sent;
+	s->all.remote_received += cache->remote_received;
 }
 
-static void add_superslab(struct hk_snapshot *s, struct hk_superslab *superslab)
+static void add_superslab(struct hk_snapshot *s, const struct hk_superslab *superslab)
 {
 	unsigned slot;
 
 	for (slot = 0; slot < HK_SLOTS; slot++) {
 		const struct hk_slab *slab = &superslab->slab[slot];
+		struct hak_class_stats *c = &s->class[slab->class];
 
 		if (slab->kind != HK_RUN_SLAB)
 			continue;
-		s->class[slab->class].used += slab->used;
-		s->class[slab->class].slabs++;
+		c->used += slab->used;
+		c->free_blocks += (size_t)slab->blocks - slab->used;
+		c->slabs++;
 	}
 }
 
 static void add_pool(struct hk_snapshot *s)
 {
-	struct hk_pool_counters *c = &hk_pool_counters;
+	struct hk_pool_counters *from = &hk_pool_counters;
 	unsigned i;
 
 	for (i = 0; i < hk_pool_directory_end(); i++) {
@@ -55,35 +63,57 @@ static void add_pool(struct hk_snapshot *s)
 		if (superslab->base)
 			add_superslab(s, superslab);
 	}
-	for (i = 0; i < HK_CLASSES; i++) {
-		s->class[i].reuse = load(&c->reuse[i]);
-		s->class[i].claim = load(&c->claim[i]);
-		s->class[i].grow = load(&c->grow[i]);
+	for (i = 0; i < HK_HINTS; i++) {
+		s->all.claim += load(&from->claim[i]);
+		s->all.grow += load(&from->grow[i]);
 	}
-	s->superslabs = load(&c->superslabs);
-	s->superslabs_peak = load(&c->superslabs_peak);
-	s->superslabs_mapped = load(&c->mapped);
-	s->superslabs_unmapped = load(&c->unmapped);
-	s->purged_bytes = load(&c->purged_bytes);
+	for (i = 0; i < HK_CLASSES; i++) {
+		struct hak_class_stats *c = &s->class[i];
+
+		c->reuse = load(&from->reuse[i]);
+		c->claim = load(&from->claim[i]);
+		c->grow = load(&from->grow[i]);
+		c->slabs_peak = load(&from->slabs_peak[i]);
+		s->all.reuse += c->reuse;
+	}
+	s->all.superslabs = load(&from->superslabs);
+	s->all.superslabs_peak = load(&from->superslabs_peak);
+	s->all.superslabs_mapped = load(&from->mapped);
+	s->all.superslabs_unmapped = load(&from->unmapped);
+	s->all.purged_bytes = load(&from->purged_bytes);
+}
+
+static void add_large(struct hak_stats *s)
+{
+	struct hk_large_counters *from = &hk_large_counters;
+
+	s->mid_blocks = load(&from->mid_live);
+	s->mid_bytes = load(&from->mid_bytes);
+	s->large_blocks = from->live;
+	s->large_bytes = from->bytes;
+	s->kept_blocks = from->cached;
+	s->kept_bytes = from->cached_bytes;
 }
 
 static void add_up(struct hk_snapshot *s)
 {
-	unsigned class;
+	struct hak_stats *all = &s->all;
+	unsigned i;
 
-	for (class = 0; class < HK_CLASSES; class++) {
-		struct hk_class_figures *f = &s->class[class];
-		size_t size = hk_class_size(class);
+	for (i = 0; i < HK_CLASSES; i++) {
+		struct hak_class_stats *c = &s->class[i];
 
-		if (f->cached > f->used)
-			f->cached = f->used;
-		f->used -= f->cached;
-		s->in_use += f->used * size;
-		s->cached += f->cached * size;
+		c->size = hk_class_size(i);
+		c->group = hk_class_group(i);
+		if (c->cached > c->used)
+			c->cached = c->used;
+		c->used -= c->cached;
+		all->slab_blocks += c->used;
+		all->slab_bytes += c->used * c->size;
+		all->cached += c->cached * c->size;
 	}
-	s->free_bytes = s->superslabs * HK_SUPERSLAB_SIZE - s->in_use - s->cached - s->mid_bytes;
-	s->mapped = s->superslabs * HK_SUPERSLAB_SIZE + s->large_bytes + s->kept_bytes +
-		    s->metadata;
+	all->in_use = all->slab_bytes + all->mid_bytes + all->large_bytes;
+	all->free_bytes = all->mapped - all->in_use - all->cached - all->metadata;
 }
 
 void hk_snapshot_take(struct hk_snapshot *s)
@@ -96,13 +126,10 @@ void hk_snapshot_take(struct hk_snapshot *s)
 	for (cache = hk_registered_caches(); cache; cache = cache->next_registered)
 		add_cache(s, cache);
 	add_pool(s);
-	s->mid_blocks = load(&hk_large_counters.mid_live);
-	s->mid_bytes = load(&hk_large_counters.mid_bytes);
-	s->large_blocks = hk_large_counters.live;
-	s->large_bytes = hk_large_counters.bytes;
-	s->kept_blocks = hk_large_counters.cached;
-	s->kept_bytes = hk_large_counters.cached_bytes;
-	s->metadata = hk_meta_bytes();
+	add_large(&s->all);
+	s->all.metadata = hk_meta_bytes() + hk_pagemap_bytes();
+	s->all.mapped = load(&hk_os_mapped);
+	s->all.mapped_peak = load(&hk_os_mapped_peak);
 	hk_unlock_everything();
 	add_up(s);
 }

@@ -1,0 +1,101 @@
+/* What HAKMEM says of itself: version, settings in force, statistics. */
+#include "cache/cache.h"
+#include "config/settings.h"
+#include "stats/snapshot.h"
+
+#include <errno.h>
+#include <string.h>
+
+HK_API const char *hak_version(void)
+{
+	return PACKAGE_VERSION;
+}
+
+HK_API const char *hak_setting_name(unsigned index)
+{
+	return index < HK_SET_COUNT ? hk_setting_table[index].name : NULL;
+}
+
+/* HK_SET_COUNT and errno where the name is not in the table. The settings are
+ * read first, if nothing did so yet. */
+static unsigned find(const char *name)
+{
+	unsigned id;
+
+	hk_leave(hk_enter());
+	for (id = 0; id < HK_SET_COUNT; id++) {
+		const struct hk_setting *setting = &hk_setting_table[id];
+
+		if (!strcmp(name, setting->name) ||
+		    (setting->older && !strcmp(name, setting->older)))
+			return id;
+	}
+	errno = EINVAL;
+	return id;
+}
+
+HK_API int hak_setting(const char *name, char *value, size_t size)
+{
+	struct hk_line line = { .length = 0 };
+	unsigned id = find(name);
+	size_t fit;
+
+	if (id == HK_SET_COUNT)
+		return -1;
+	hk_setting_value(id, &line);
+	if (size) {
+		fit = line.length < size ? line.length : size - 1;
+		memcpy(value, line.text, fit);
+		value[fit] = 0;
+	}
+	return (int)line.length;
+}
+
+HK_API const char *hak_setting_source(const char *name)
+{
+	unsigned id = find(name);
+
+	return id == HK_SET_COUNT ? NULL : hk_setting_source(id);
+}
+
+/* A program may know of fewer figures than this library, or of more. */
+static void copy(void *to, size_t size, const void *from, size_t known)
+{
+	size_t both = size < known ? size : known;
+
+	memcpy(to, from, both);
+	memset((char *)to + both, 0, size - both);
+}
+
+HK_API size_t hak_stats(struct hak_stats *stats, size_t size)
+{
+	struct hk_snapshot s;
+
+	hk_snapshot_take(&s);
+	copy(stats, size, &s.all, sizeof s.all);
+	return sizeof s.all;
+}
+
+HK_API size_t hak_class_stats(struct hak_class_stats *classes, size_t size, size_t count)
+{
+	struct hk_snapshot s;
+	size_t i;
+
+	hk_snapshot_take(&s);
+	for (i = 0; i < count && i < HK_CLASSES; i++)
+		copy((char *)classes + i * size, size, &s.class[i], sizeof s.class[i]);
+	return HK_CLASSES;
+}
+
+HK_API void hak_stats_json(void (*write)(void *, const char *, size_t), void *argument)
+{
+	struct hk_snapshot s;
+
+	hk_snapshot_take(&s);
+	hk_snapshot_write(&s, true, write, argument);
+}
+
+HK_API int hak_stats_dump(void)
+{
+	return hk_snapshot_dump();
+}
