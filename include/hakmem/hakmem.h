@@ -40,7 +40,8 @@ void hak_free_sized(void *block, size_t size);
 void hak_free_aligned_sized(void *block, size_t align, size_t size);
 
 /* At least size bytes at a multiple of align, any power of two up to 1 GiB.
- * NULL and EINVAL: no power of two; NULL and ENOMEM: more, or no memory. */
+ * NULL and EINVAL: no power of two; NULL and ENOMEM: more, or no memory.
+ * hak_memalign rounds other alignments up to a power of two, as glibc does. */
 void *hak_aligned_alloc(size_t align, size_t size);
 void *hak_memalign(size_t align, size_t size);
 /* Returns 0, EINVAL (align no power of two or no multiple of sizeof(void *))

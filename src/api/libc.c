@@ -17,7 +17,16 @@ HK_API void *hak_reallocarray(void *p, size_t count, size_t size)
 	return hk_reallocarray(p, count, size);
 }
 
-HK_API void *hak_memalign(size_t align, size_t size) { return hk_memalign(align, size); }
+/* glibc's takes any alignment. Past the last power of two is 0: EINVAL. */
+HK_API void *hak_memalign(size_t align, size_t size)
+{
+	size_t power = 1;
+
+	while (power && power < align)
+		power *= 2;
+	return hk_memalign(power, size);
+}
+
 HK_API void *hak_aligned_alloc(size_t align, size_t size) { return hk_memalign(align, size); }
 
 HK_API int hak_posix_memalign(void **out, size_t align, size_t size)
