@@ -37,7 +37,8 @@ static void *allocate(size_t size, size_t align)
 }
 
 /* The handler may free memory, throw, or not return; NULL: there is none. */
-static HK_NOINLINE void *retry(size_t size, size_t align)
+void *hk_new_retry(size_t size, size_t align) HK_HIDDEN;
+HK_NOINLINE void *hk_new_retry(size_t size, size_t align)
 {
 	handler h;
 	void *p;
@@ -51,9 +52,11 @@ static HK_NOINLINE void *retry(size_t size, size_t align)
 	return NULL;
 }
 
+void *hk_new_nothrow(size_t size, size_t align);	/* nothrow.cc */
+
 static HK_NOINLINE void *must(size_t size, size_t align)
 {
-	void *p = retry(size, align);
+	void *p = hk_new_retry(size, align);
 
 	if (!p)
 		no_memory(size);
@@ -71,14 +74,14 @@ static HK_NOINLINE void *must(size_t size, size_t align)
 
 NEW(new_one, "w" SIZE, (size_t size), 1, must)
 NEW(new_many, "a" SIZE, (size_t size), 1, must)
-NEW(new_one_nothrow, "w" SIZE "RKSt9nothrow_t", (size_t size, TAG), 1, retry)
-NEW(new_many_nothrow, "a" SIZE "RKSt9nothrow_t", (size_t size, TAG), 1, retry)
+NEW(new_one_nothrow, "w" SIZE "RKSt9nothrow_t", (size_t size, TAG), 1, hk_new_nothrow)
+NEW(new_many_nothrow, "a" SIZE "RKSt9nothrow_t", (size_t size, TAG), 1, hk_new_nothrow)
 NEW(new_one_aligned, "w" SIZE "St11align_val_t", (size_t size, size_t align), align, must)
 NEW(new_many_aligned, "a" SIZE "St11align_val_t", (size_t size, size_t align), align, must)
 NEW(new_one_aligned_nothrow, "w" SIZE "St11align_val_tRKSt9nothrow_t",
-    (size_t size, size_t align, TAG), align, retry)
+    (size_t size, size_t align, TAG), align, hk_new_nothrow)
 NEW(new_many_aligned_nothrow, "a" SIZE "St11align_val_tRKSt9nothrow_t",
-    (size_t size, size_t align, TAG), align, retry)
+    (size_t size, size_t align, TAG), align, hk_new_nothrow)
 
 #define DELETE(name, suffix, args)					\
 	HK_API void name args __asm__("_Zd" suffix);			\

@@ -1,0 +1,343 @@
+/*
+ * The statistics: sums that add up and agree with what the kernel says, and
+ * figures that follow what the program does. With an argument it writes what
+ * tests/reports.sh reads:
+ *
+ *	stats json, stats xml	many reports while threads allocate
+ *	stats dump, stats fork	a dump on demand; one in a child too
+ */
+#include "heap.h"
+
+#include <hakmem/hakmem.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
+
+static struct hak_stats now(void)
+{
+	struct hak_stats s;
+
+	hak_stats(&s, sizeof s);
+	return s;
+}
+
+static bool adds_up(const struct hak_stats *s)
+{
+	bool good = s->mapped == s->in_use + s->cached + s->free_bytes + s->metadata &&
+		    s->in_use == s->slab_bytes + s->mid_bytes + s->large_bytes &&
+		    s->free_bytes <= s->mapped && s->free_bytes >= s->kept_bytes &&
+		    s->mapped_peak >= s->mapped && s->superslabs_peak >= s->superslabs &&
+		    s->superslabs == s->superslabs_mapped - s->superslabs_unmapped &&
+		    s->mapped == s->superslabs * (2 * MB) + s->large_bytes + s->kept_bytes + s->metadata;
+
+	if (!good)
+		diag("mapped %zu in_use %zu cached %zu free %zu metadata %zu superslabs %zu large %zu kept %zu",
+		     s->mapped, s->in_use, s->cached, s->free_bytes, s->metadata, s->superslabs,
+		     s->large_bytes, s->kept_bytes);
+	return good;
+}
+
+enum { CLASSES = 40 };
+static struct hak_class_stats class[CLASSES];
+
+/* The sums over all classes of one moment. */
+static bool classes_add_up(void)
+{
+	size_t n = hak_class_stats(class, sizeof *class, CLASSES), i, used = 0, cached = 0, blocks = 0;
+	size_t reuse = 0;
+	struct hak_stats s = now();
+
+	for (i = 0; i < n; i++) {
+		used += class[i].used * class[i].size;
+		cached += class[i].cached * class[i].size;
+		blocks += class[i].used;
+		reuse += class[i].reuse;
+	}
+	return n == CLASSES && used == s.slab_bytes && cached == s.cached && blocks == s.slab_blocks &&
+	       reuse == s.reuse;
+}
+
+static struct hak_class_stats class_of(size_t size)
+{
+	size_t i = 0;
+
+	hak_class_stats(class, sizeof *class, CLASSES);
+	while (class[i].size < size)
+		i++;
+	return class[i];
+}
+
+static void blocks_of_each_kind(void)
+{
+	struct hak_stats a = now(), b;
+	void *tiny = hide(malloc(100)), *mid, *large, *huge;
+
+	b = now();
+	ok(b.slab_blocks == a.slab_blocks + 1 && b.slab_bytes == a.slab_bytes + malloc_usable_size(tiny),
+	   "a block of 100 bytes");
+	a = b;
+	mid = hide(malloc(100 * KB));
+	b = now();
+	ok(b.mid_blocks == a.mid_blocks + 1 && b.mid_bytes == a.mid_bytes + malloc_usable_size(mid), "of 100 KiB");
+	a = b;
+	large = hide(malloc(5 * MB));
+	b = now();
+	ok(b.large_blocks == a.large_blocks + 1 && b.large_bytes == a.large_bytes + malloc_usable_size(large),
+	   "of 5 MiB");
+	a = b;
+	huge = hide(malloc(100 * MB));
+	b = now();
+	ok(b.large_blocks == a.large_blocks + 1 && b.mapped >= a.mapped + 100 * MB && adds_up(&b), "of 100 MiB");
+	a = b;
+	huge = hide(realloc(huge, 200 * MB));
+	b = now();
+	ok(b.large_blocks == a.large_blocks && b.large_bytes == a.large_bytes + 100 * MB && adds_up(&b),
+	   "and grown to 200 MiB");
+	a = b;
+	free(huge);
+	b = now();
+	ok(b.mapped == a.mapped - 200 * MB && b.mapped_peak >= a.mapped && adds_up(&b), "its end leaves the peak");
+	a = b;
+	free(large);
+	b = now();
+	ok(b.large_blocks == a.large_blocks - 1 && b.kept_blocks == a.kept_blocks + 1 &&
+	   b.free_bytes == a.free_bytes + 6 * MB && adds_up(&b), "a freed Large block is kept, and free");
+	malloc_trim(0);
+	ok(now().kept_blocks == 0 && now().kept_bytes == 0, "until malloc_trim");
+	free(mid);
+	free(tiny);
+	a = now();
+	ok(a.mid_blocks == 0 && adds_up(&a), "all of them freed");
+}
+
+/* What the library says it mapped is what the kernel sees. */
+static void against_the_kernel(void)
+{
+	enum { N = 4000 };
+	static void *p[N];
+	struct hak_stats a = now(), b;
+	size_t before = address_space(), i, step;
+	bool good = true;
+
+	for (step = 0; step < 4; step++) {
+		for (i = 0; i < N; i++)
+			p[i] = hide(malloc(i % 40 == 39 ? 100 * KB : i * 7));
+		p[0] = hide(realloc(p[0], 70 * MB * (step + 1)));
+		b = now();
+		good &= address_space() - before == b.mapped - a.mapped && adds_up(&b) && classes_add_up();
+		for (i = 0; i < N; i++)
+			free(p[i]);
+		malloc_trim(0);
+		b = now();
+		good &= address_space() - before == b.mapped - a.mapped && adds_up(&b) && classes_add_up();
+	}
+	ok(good, "mapped bytes follow the size of the process, and all sums hold");
+	if (!good)
+		diag("process %zu, mapped %zu", address_space() - before, b.mapped - a.mapped);
+}
+
+static void stages(void)
+{
+	enum { N = 3000 };
+	static void *p[N];
+	struct hak_class_stats before = class_of(3000), after;
+	struct hak_stats a = now(), b;
+	size_t i;
+
+	for (i = 0; i < N; i++)
+		p[i] = hide(malloc(3000));
+	after = class_of(3000);
+	b = now();
+	ok(after.grow > before.grow && after.claim > before.claim &&
+	   b.grow - a.grow == after.grow - before.grow && b.claim - a.claim == after.claim - before.claim,
+	   "stages 2 and 3 are counted, by class and in all");
+	ok(after.used == before.used + N && after.slabs > before.slabs && after.refills > before.refills &&
+	   after.used + after.cached + after.free_blocks >= N, "blocks, slabs and refills of the class");
+	for (i = 0; i < N; i++)
+		free(p[i]);
+	before = class_of(3000);
+	ok(before.used == after.used - N && before.flushes > after.flushes, "freed ones are not in use, lists were flushed");
+	for (i = 0; i < N; i++)
+		p[i] = hide(malloc(3000));
+	after = class_of(3000);
+	ok(after.reuse > before.reuse, "stage 1 is counted");
+	ok(after.filled >= 2 * N && after.flushed > 0 && after.slabs_peak >= after.slabs,
+	   "HAKMEM_STATS=1 keeps the history of the class");
+	for (i = 0; i < N; i++)
+		free(p[i]);
+	a = now();
+	p[0] = hide(malloc(200 * KB));
+	b = now();
+	ok(b.claim + b.grow == a.claim + a.grow + 1, "Mid blocks count in stages 2 and 3");
+	free(p[0]);
+}
+
+/* Structures of other versions, smaller and larger. */
+static void other_sizes(void)
+{
+	struct { struct hak_stats s; size_t more[4]; } big;
+	struct hak_class_stats two[3];
+	struct hak_stats s;
+	bool good = true;
+	size_t i;
+
+	memset(&s, 0x55, sizeof s);
+	ok(hak_stats(&s, offsetof(struct hak_stats, cached)) == sizeof s && s.mapped &&
+	   s.in_use < s.mapped && s.cached == (size_t)0x5555555555555555u, "a shorter structure is not overrun");
+	memset(&big, 0x55, sizeof big);
+	hak_stats(&big.s, sizeof big);
+	for (i = 0; i < 4; i++)
+		good &= big.more[i] == 0;
+	ok(good && adds_up(&big.s), "what a longer one has besides is 0");
+	memset(two, 0x55, sizeof two);
+	ok(hak_class_stats(two, sizeof *two, 2) == CLASSES && two[1].size == 32 && two[1].group == 1 &&
+	   two[2].size == (size_t)0x5555555555555555u, "an array of two classes");
+	ok(hak_class_stats(NULL, sizeof *two, 0) == CLASSES, "none at all tells their number");
+	errno = 12345;
+	hak_stats(&s, sizeof s);
+	ok(errno == 12345, "errno is preserved");
+	ok(hak_stats_dump() == -1 && errno == 12345, "without HAKMEM_STATS_DUMP there is nothing to dump to");
+}
+
+static atomic_bool stop;
+
+static void *churn(void *arg)
+{
+	enum { N = 400 };
+	static _Atomic(void *) shared[N];
+	uint64_t random = (uintptr_t)arg;
+	size_t i;
+
+	while (!stop) {
+		void *p = malloc(random_size(&random, 200 * KB));
+
+		/* Most are freed by another thread than this. */
+		free(atomic_exchange(&shared[random_below(&random, N)], p));
+	}
+	for (i = 0; i < N; i++)
+		free(atomic_exchange(&shared[i], NULL));
+	return NULL;
+}
+
+enum { CREW = 3 };
+static pthread_t crew[CREW];
+
+static void start_crew(void)
+{
+	uintptr_t i;
+
+	for (i = 0; i < CREW; i++)
+		if (pthread_create(&crew[i], NULL, churn, (void *)(i + 1)) != 0)
+			bail("no thread");
+}
+
+static void stop_crew(void)
+{
+	int i;
+
+	stop = true;
+	for (i = 0; i < CREW; i++)
+		pthread_join(crew[i], NULL);
+}
+
+/* mallinfo is out of date, and there all the same. */
+#pragma GCC diagnostic ignored "-Wdeprecated-declarations"
+
+static void mallinfos(void)
+{
+	struct mallinfo2 m = mallinfo2();
+	struct mallinfo i = mallinfo();
+	struct hak_stats s = now();
+	void *p = hide(malloc(3 * GB));
+
+	ok(m.arena == m.uordblks + m.fordblks && m.arena + m.hblkhd == s.mapped - s.metadata &&
+	   m.fsmblks <= m.fordblks && m.keepcost <= m.fordblks, "mallinfo2 adds up");
+	ok(m.uordblks + m.hblkhd == s.in_use && m.fsmblks == s.cached && m.hblks == s.large_blocks &&
+	   (m.smblks != 0) == (m.fsmblks != 0) && m.ordblks > 0, "and agrees with the statistics");
+	ok((size_t)i.arena == m.arena && (size_t)i.uordblks == m.uordblks && (size_t)i.fordblks == m.fordblks,
+	   "mallinfo says the same");
+	if (p)
+		ok(mallinfo().hblkhd == INT32_MAX && mallinfo2().hblkhd >= 3 * GB, "what an int cannot hold is cut");
+	else
+		skip("what an int cannot hold is cut", "no 3 GiB");
+	free(p);
+	errno = 0;
+	ok(malloc_info(1, stdout) == -1 && errno == EINVAL, "malloc_info has no options");
+}
+
+static void to_stdout(void *arg, const char *text, size_t length)
+{
+	free(hide(malloc(length)));	/* it may */
+	tap_write(text, length);
+	(void)arg;
+}
+
+static int show(const char *path)
+{
+	char text[512];
+	int fd = open(path, O_RDONLY);
+	ssize_t n;
+
+	while ((n = read(fd, text, sizeof text)) > 0)
+		tap_write(text, (size_t)n);
+	return n < 0;
+}
+
+static int report(const char *what)
+{
+	int i;
+
+	if (!strcmp(what, "dump"))
+		return hak_stats_dump() == 0 ? show(getenv("HAKMEM_STATS_DUMP")) : 4;
+	if (!strcmp(what, "fork")) {
+		free(hide(malloc(100)));
+		return fork() == 0 ? 0 : (wait(&i), i);
+	}
+	start_crew();
+	for (i = 0; i < 100; i++)
+		if (!strcmp(what, "json")) {
+			hak_stats_json(to_stdout, NULL);
+		} else if (malloc_info(0, stdout) != 0) {
+			return 3;
+		}
+	stop_crew();
+	return 0;
+}
+
+static void threaded(void)
+{
+	struct hak_stats s = now();
+	bool good = true;
+	long i;
+
+	start_crew();
+	for (i = 0; good && (i < 300 || (!s.remote_received && i < 1000000)); i++) {
+		s = now();
+		good = adds_up(&s);
+		sched_yield();
+	}
+	ok(good, "the sums hold while threads allocate");
+	stop_crew();
+	ok(s.remote_sent > 0 && s.remote_received > 0, "blocks went from thread to thread");
+	malloc_trim(0);
+	ok(now().threads == 1 && classes_add_up(), "and at rest, with one thread left");
+}
+
+int main(int argc, char **argv)
+{
+	if (argc < 2) {
+		setenv("HAKMEM_STATS", "1", 1);
+		unsetenv("HAKMEM_STATS_DUMP");
+		execl("/proc/self/exe", argv[0], "test", (char *)NULL);
+	}
+	if (strcmp(argv[1], "test") != 0)
+		return report(argv[1]);
+	tap_start();
+	blocks_of_each_kind();
+	against_the_kernel();
+	stages();
+	other_sizes();
+	mallinfos();
+	threaded();
+	return tap_end();
+}
