@@ -79,32 +79,30 @@ HK_API int hak_malloc_trim(size_t pad)
 }
 
 #ifndef HK_PREFIXED
-#define ALIAS(name) __attribute__((alias(#name), copy(name))) HK_API
-
-ALIAS(hak_malloc) void *malloc(size_t);
-ALIAS(hak_free) void free(void *);
-ALIAS(hak_free) void cfree(void *);
-ALIAS(hak_calloc) void *calloc(size_t, size_t);
-ALIAS(hak_realloc) void *realloc(void *, size_t);
-ALIAS(hak_reallocarray) void *reallocarray(void *, size_t, size_t);
-ALIAS(hak_memalign) void *memalign(size_t, size_t);
-ALIAS(hak_aligned_alloc) void *aligned_alloc(size_t, size_t);
-ALIAS(hak_posix_memalign) int posix_memalign(void **, size_t, size_t);
-ALIAS(hak_valloc) void *valloc(size_t);
-ALIAS(hak_pvalloc) void *pvalloc(size_t);
-ALIAS(hak_malloc_usable_size) size_t malloc_usable_size(void *);
-ALIAS(hak_free_sized) void free_sized(void *, size_t);
-ALIAS(hak_free_aligned_sized) void free_aligned_sized(void *, size_t, size_t);
-ALIAS(hak_malloc_trim) int malloc_trim(size_t);
+HK_ALIAS(hak_malloc) void *malloc(size_t);
+HK_ALIAS(hak_free) void free(void *);
+HK_ALIAS(hak_free) void cfree(void *);
+HK_ALIAS(hak_calloc) void *calloc(size_t, size_t);
+HK_ALIAS(hak_realloc) void *realloc(void *, size_t);
+HK_ALIAS(hak_reallocarray) void *reallocarray(void *, size_t, size_t);
+HK_ALIAS(hak_memalign) void *memalign(size_t, size_t);
+HK_ALIAS(hak_aligned_alloc) void *aligned_alloc(size_t, size_t);
+HK_ALIAS(hak_posix_memalign) int posix_memalign(void **, size_t, size_t);
+HK_ALIAS(hak_valloc) void *valloc(size_t);
+HK_ALIAS(hak_pvalloc) void *pvalloc(size_t);
+HK_ALIAS(hak_malloc_usable_size) size_t malloc_usable_size(void *);
+HK_ALIAS(hak_free_sized) void free_sized(void *, size_t);
+HK_ALIAS(hak_free_aligned_sized) void free_aligned_sized(void *, size_t, size_t);
+HK_ALIAS(hak_malloc_trim) int malloc_trim(size_t);
 
 /* glibc's own names for them, which some programs call or replace. */
-ALIAS(hak_malloc) void *__libc_malloc(size_t);
-ALIAS(hak_free) void __libc_free(void *);
-ALIAS(hak_free) void __libc_cfree(void *);
-ALIAS(hak_calloc) void *__libc_calloc(size_t, size_t);
-ALIAS(hak_realloc) void *__libc_realloc(void *, size_t);
-ALIAS(hak_memalign) void *__libc_memalign(size_t, size_t);
-ALIAS(hak_valloc) void *__libc_valloc(size_t);
-ALIAS(hak_pvalloc) void *__libc_pvalloc(size_t);
-ALIAS(hak_posix_memalign) int __posix_memalign(void **, size_t, size_t);
+HK_ALIAS(hak_malloc) void *__libc_malloc(size_t);
+HK_ALIAS(hak_free) void __libc_free(void *);
+HK_ALIAS(hak_free) void __libc_cfree(void *);
+HK_ALIAS(hak_calloc) void *__libc_calloc(size_t, size_t);
+HK_ALIAS(hak_realloc) void *__libc_realloc(void *, size_t);
+HK_ALIAS(hak_memalign) void *__libc_memalign(size_t, size_t);
+HK_ALIAS(hak_valloc) void *__libc_valloc(size_t);
+HK_ALIAS(hak_pvalloc) void *__libc_pvalloc(size_t);
+HK_ALIAS(hak_posix_memalign) int __posix_memalign(void **, size_t, size_t);
 #endif

@@ -46,6 +46,13 @@
 #define hk_likely(x) __builtin_expect(!!(x), 1)
 #define hk_unlikely(x) __builtin_expect(!!(x), 0)
 
+/* Another name of a function, with its attributes where the compiler can. */
+#if __has_attribute(copy)
+#define HK_ALIAS(name) HK_API __attribute__((alias(#name), copy(name)))
+#else
+#define HK_ALIAS(name) HK_API __attribute__((alias(#name)))
+#endif
+
 /* Invariants: on in debug builds, hints nowhere else. */
 #ifdef HK_DEBUG
 #define hk_assert(x) ((x) ? (void)0 : hk_assert_failed(#x, __FILE__, __LINE__))
