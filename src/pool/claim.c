@@ -115,7 +115,8 @@ static int claim(struct hk_superslab *s, unsigned slots, unsigned align)
  * The SuperSlab with the shortest run that is long enough: full ones fill up
  * first and empty ones stay empty. A run of slots + align - 1 always holds an
  * aligned one. Each turn of the loop mends a SuperSlab that shrank since it
- * was put in its bucket, which one earlier claim caused.
+ * was put in its bucket, which one earlier claim caused; or slots of it were
+ * given back after the claim failed, and the next turn gets them.
  */
 static struct hk_superslab *claim_fullest(unsigned slots, unsigned align, int *first)
 {
@@ -129,8 +130,6 @@ static struct hk_superslab *claim_fullest(unsigned slots, unsigned align, int *f
 		hk_bucket_update(s);
 		if (*first >= 0)
 			return s;
-		hk_assert(s->shared_meta->bucket == 0 ||
-			  s->shared_meta->bucket < __builtin_ctzll(fit) + 1u);
 	}
 	return NULL;
 }
