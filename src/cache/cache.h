@@ -37,7 +37,6 @@ struct hk_bin {
 	int32_t batch, batch_max;
 	struct hk_slab *avail, *full;
 	size_t refills, flushes;	/* for statistics */
-	size_t filled, flushed;		/* blocks; with HAKMEM_STATS=1 */
 };
 
 /* Blocks of one slab on their way to its owner: a chain, newest in front. */
@@ -67,6 +66,8 @@ struct hk_cache {
 	struct hk_batch batch[HK_BATCHES];	/* owner, no lock */
 	unsigned ticks;
 	size_t remote_sent, remote_received;
+	/* Blocks from and to slabs; kept with HAKMEM_STATS=1. */
+	size_t filled[HK_CLASSES], flushed[HK_CLASSES];
 
 	/* Registry lock. */
 	struct hk_cache *next_registered, *next_spare;

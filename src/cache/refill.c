@@ -44,7 +44,7 @@ void hk_put_owned(struct hk_cache *cache, struct hk_slab *slab, void *block)
 
 	if (!hk_slab_put(slab, block))
 		hk_already_free(HK_CALL_FREE, block, slab);
-	bin->flushed += hk_settings.stats;
+	cache->flushed[slab->class] += hk_settings.stats;
 	if (slab->listed_full) {
 		unlink_slab(bin, slab);
 		link_slab(bin, slab, false);
@@ -99,7 +99,7 @@ void *hk_refill(struct hk_cache *cache, unsigned class)
 		bin->head = chain;
 		bin->room -= got;
 		bin->refills++;
-		bin->filled += hk_settings.stats ? (size_t)got : 0;
+		cache->filled[class] += hk_settings.stats ? (size_t)got : 0;
 		bin->batch = bin->batch * 2 < bin->batch_max ? bin->batch * 2 : bin->batch_max;
 	}
 	return hk_bin_pop(bin, bin->head);

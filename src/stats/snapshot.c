@@ -28,8 +28,8 @@ static void add_cache(struct hk_snapshot *s, const struct hk_cache *cache)
 		c->cached += cached > 0 ? (size_t)cached : 0;
 		c->refills += bin->refills;
 		c->flushes += bin->flushes;
-		c->filled += bin->filled;
-		c->flushed += bin->flushed;
+		c->filled += cache->filled[class];
+		c->flushed += cache->flushed[class];
 	}
 	s->all.threads += cache->live;
 	s->all.remote_sent += cache->remote_sent;
