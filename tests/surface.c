@@ -113,7 +113,7 @@ static void options(void)
 	ok(good, "mallopt accepts glibc's options");
 	for (good = true, i = 0; i < sizeof unknown / sizeof *unknown; i++)
 		good &= mallopt(unknown[i], 1) == 0;
-	ok(good || tap_other, "mallopt refuses others");
+	ok(good, "mallopt refuses others");
 	p = (char *)hide(malloc(1000));
 	ok(p && malloc_usable_size(p) >= 1000, "and malloc goes on as before");
 	free(p);
@@ -372,6 +372,10 @@ int main(int argc, char **argv)
 		execl("/proc/self/exe", argv[0], "again", (char *)NULL);
 	}
 	tap_start();
+	if (tap_other) {
+		skip("everything", "this is about HAKMEM's own functions");
+		return tap_end();
+	}
 	frees();
 	odd_memalign();
 	options();
