@@ -1,7 +1,11 @@
 #include "os/line.h"
 
 #include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
 #include <stdlib.h>
+#include <time.h>
 #include <unistd.h>
 
 void (*hk_line_abort_hook)(void);
@@ -49,15 +53,42 @@ void hk_line_hex(struct hk_line *line, uintmax_t value)
 	put_digits(line, value, 16);
 }
 
-void hk_line_write(struct hk_line *line)
+/* Standard error may be full, and nobody may ever read it. */
+static ssize_t write_soon(const struct hk_line *line)
 {
-	int saved = errno;
+	enum { PATIENCE_MS = 1000 };
+	struct pollfd out = { .fd = STDERR_FILENO, .events = POLLOUT };
 	ssize_t done;
 
-	line->text[line->length] = '\n';
-	do
+	do {
+		if (poll(&out, 1, PATIENCE_MS) == 0)
+			return 0;
 		done = write(STDERR_FILENO, line->text, line->length + 1);
-	while (done < 0 && errno == EINTR);
+	} while (done < 0 && errno == EINTR);
+	return done;
+}
+
+/*
+ * With signals blocked, so that a pipe without a reader does not end the
+ * program by SIGPIPE; and no cancellation: nothing may unwind from here.
+ */
+void hk_line_write(struct hk_line *line)
+{
+	static const struct timespec now;
+	sigset_t all, broken, pending, before;
+	int saved = errno, cancel;
+
+	line->text[line->length] = '\n';
+	sigfillset(&all);
+	sigemptyset(&broken);
+	sigaddset(&broken, SIGPIPE);
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	sigpending(&pending);
+	if (write_soon(line) < 0 && errno == EPIPE && !sigismember(&pending, SIGPIPE))
+		sigtimedwait(&broken, NULL, &now);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	pthread_setcancelstate(cancel, &cancel);
 	errno = saved;
 }
 

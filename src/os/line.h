@@ -19,7 +19,8 @@ void hk_line_str(struct hk_line *line, const char *text);
 void hk_line_dec(struct hk_line *line, uintmax_t value);
 void hk_line_hex(struct hk_line *line, uintmax_t value);
 
-/* Adds the newline and writes with one write(2); errno is preserved. */
+/* Adds the newline and writes with one write(2), waiting a second at most;
+ * errno and pending signals are preserved. */
 void hk_line_write(struct hk_line *line);
 
 /* Writes the line, runs the hook if one is set (debug ring), aborts. */
