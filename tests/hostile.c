@@ -118,6 +118,33 @@ static void after_teardown(void)
 	pthread_join(t, NULL);
 }
 
+static void *volatile handed;
+
+static void *free_and_exit(void *barrier)
+{
+	void *p = hide(malloc(90));
+
+	free(p);
+	handed = p;
+	pthread_barrier_wait((pthread_barrier_t *)barrier);
+	pthread_barrier_wait((pthread_barrier_t *)barrier);
+	return NULL;
+}
+
+/* What another thread freed again is found when its owner ends. */
+static void at_thread_exit(void)
+{
+	pthread_barrier_t barrier;
+	pthread_t t;
+
+	pthread_barrier_init(&barrier, NULL, 2);
+	pthread_create(&t, NULL, free_and_exit, &barrier);
+	pthread_barrier_wait(&barrier);
+	free(handed);
+	pthread_barrier_wait(&barrier);
+	pthread_join(t, NULL);
+}
+
 static void handled(void *bad)
 {
 	signal(SIGABRT, report);
@@ -205,6 +232,7 @@ int main(void)
 	handler_runs(static_data, "static data");
 	handler_runs(huge_inside, "inside a Huge block");
 	handler_runs(mid_twice, "Mid freed twice");
+	handler_runs(at_thread_exit, "found at the owner's exit");
 	handler_runs(after_teardown, "in a thread after its teardown");
 	child_aborts(pending_cancel, NULL, "a pending cancellation does not swallow the message");
 	aborts_anyway(no_stderr, "standard error is closed");

@@ -63,6 +63,8 @@ struct hk_cache {
 	struct hk_bin bin[HK_CLASSES];
 
 	struct hk_lock lock;
+	/* The address of the hk_tls of the thread between enter and leave. */
+	_Atomic(void *) inside;
 	struct hk_batch batch[HK_BATCHES];	/* owner, no lock */
 	unsigned ticks;
 	size_t remote_sent, remote_received;
@@ -114,6 +116,10 @@ HK_INLINE bool hk_bin_push(struct hk_bin *bin, struct hk_block *block)
  * after their teardown share; locked. Leave unlocks. */
 struct hk_cache *hk_enter(void);
 void hk_leave(struct hk_cache *cache);
+
+/* Leaves the cache that this thread is in, if any: a SIGABRT handler may
+ * allocate, and fork. */
+void hk_leave_to_abort(void);
 
 /* True if the cache belongs to this thread alone. */
 bool hk_cache_private(const struct hk_cache *cache);

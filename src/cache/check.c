@@ -27,6 +27,12 @@ static void start(struct hk_line *line, enum hk_call call, const void *p)
 	hk_line_hex(line, (uintptr_t)p);
 }
 
+static _Noreturn void stop(struct hk_line *line)
+{
+	hk_leave_to_abort();
+	hk_line_abort(line);
+}
+
 static void put_kind(struct hk_line *line, const struct hk_slab *slab)
 {
 	hk_line_dec(line, slab->size);
@@ -55,7 +61,7 @@ _Noreturn void hk_already_free(enum hk_call call, const void *p, const struct hk
 	hk_line_str(&line, " is already free (");
 	put_kind(&line, slab);
 	hk_line_char(&line, ')');
-	hk_line_abort(&line);
+	stop(&line);
 }
 
 static void describe_slab(struct hk_line *line, const void *p, const struct hk_slab *slab)
@@ -102,7 +108,7 @@ _Noreturn void hk_bad_pointer(enum hk_call call, const void *p)
 		describe_span(&line, p, span.start, span.size, span.kind);
 	else
 		hk_line_str(&line, " is not a hakmem block");
-	hk_line_abort(&line);
+	stop(&line);
 }
 
 /* Lock held; the block of the cache's own slab is on no list of this cache. */

@@ -154,6 +154,13 @@ static struct hk_cache *attach(void)
 	return cache;
 }
 
+static struct hk_cache *enter(struct hk_cache *cache)
+{
+	hk_lock(&cache->lock);
+	atomic_store_explicit(&cache->inside, &hk_tls, memory_order_relaxed);
+	return cache;
+}
+
 static struct hk_cache *enter_without_cache(void)
 {
 	struct hk_cache *cache = NULL;
@@ -174,8 +181,7 @@ static struct hk_cache *enter_without_cache(void)
 			pthread_setspecific(registry.key, cache);
 		errno = saved;
 	}
-	hk_lock(&cache->lock);
-	return cache;
+	return enter(cache);
 }
 
 struct hk_cache *hk_enter(void)
@@ -184,15 +190,28 @@ struct hk_cache *hk_enter(void)
 
 	if (cache == &hk_empty_cache || cache == &hk_dead_cache)
 		return enter_without_cache();
-	hk_lock(&cache->lock);
-	return cache;
+	return enter(cache);
 }
 
 void hk_leave(struct hk_cache *cache)
 {
+	atomic_store_explicit(&cache->inside, NULL, memory_order_relaxed);
 	hk_unlock(&cache->lock);
 	if (cache == &orphan)
 		hk_unlock(&orphan_lock);
+}
+
+static bool is_inside(struct hk_cache *cache)
+{
+	return atomic_load_explicit(&cache->inside, memory_order_relaxed) == &hk_tls;
+}
+
+void hk_leave_to_abort(void)
+{
+	if (is_inside(hk_tls))
+		hk_leave(hk_tls);
+	else if (is_inside(&orphan))
+		hk_leave(&orphan);
 }
 
 bool hk_cache_private(const struct hk_cache *cache)
@@ -255,13 +274,13 @@ static void thread_exit(void *argument)
 	struct hk_cache *cache = argument;
 	int saved = errno;
 
-	hk_tls = &hk_dead_cache;
-	hk_lock(&cache->lock);
+	enter(cache);
 	flush_all(cache);
 	abandon_slabs(cache);
 	hk_mailbox_close(cache);
 	hk_deliver_all(cache);
-	hk_unlock(&cache->lock);
+	hk_tls = &hk_dead_cache;
+	hk_leave(cache);
 	retire(cache);
 	errno = saved;
 }
