@@ -179,7 +179,7 @@ bool hk_innocent(struct hk_cache *cache, struct hk_slab *slab, void *p, enum hk_
 	return false;
 }
 
-static bool settled(struct hk_cache *cache, struct hk_block *block, unsigned *age, bool settle)
+static bool settled(struct hk_cache *cache, unsigned i, struct hk_block *block, bool settle)
 {
 	struct hk_slab *slab = hk_run_find(block);
 
@@ -189,9 +189,12 @@ static bool settled(struct hk_cache *cache, struct hk_block *block, unsigned *ag
 		hk_remote_free(cache, slab, block);
 		return true;
 	}
-	if (block->mark != HK_FREED || found_here(cache, slab, block))
+	if (block->mark != HK_FREED || found_here(cache, slab, block)) {
+		/* Convicted once: a SIGABRT handler comes through here too. */
+		atomic_store(&cache->suspect[i], NULL);
 		hk_already_free(HK_CALL_FREE, block, slab);
-	if (block->where == HK_IN_TRANSIT && !settle && ++*age < SUSPECT_PATIENCE)
+	}
+	if (block->where == HK_IN_TRANSIT && !settle && ++cache->suspect_age[i] < SUSPECT_PATIENCE)
 		return false;
 	hk_put_owned(cache, slab, block);
 	return true;
@@ -208,7 +211,7 @@ void hk_suspects_review(struct hk_cache *cache, bool settle)
 
 		if (!block)
 			continue;
-		if (settled(cache, block, &cache->suspect_age[i], settle)) {
+		if (settled(cache, i, block, settle)) {
 			cache->suspect_age[i] = 0;
 			atomic_store(&cache->suspect[i], NULL);
 		} else {
