@@ -192,7 +192,8 @@ bool hk_os_write(int fd, const void *data, size_t size)
 int hk_os_create(const char *path)
 {
 	int saved = errno;
-	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0644);
+	int flags = O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK;
+	int fd = open(path, flags, 0644);
 
 	errno = saved;
 	return fd;

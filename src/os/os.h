@@ -72,7 +72,8 @@ long hk_os_process_id(void);
 /* Writes a whole buffer, best effort; false on an error. */
 bool hk_os_write(int fd, const void *data, size_t size);
 
-/* Creates or truncates a file for writing; -1 on an error. */
+/* Creates or truncates a file for writing; -1 on an error. Never waits, as a
+ * FIFO without a reader would. */
 int hk_os_create(const char *path);
 void hk_os_close(int fd);
 
