@@ -124,8 +124,8 @@ static void *free_and_exit(void *barrier)
 {
 	void *p = hide(malloc(90));
 
-	free(p);
 	handed = p;
+	free(p);
 	pthread_barrier_wait((pthread_barrier_t *)barrier);
 	pthread_barrier_wait((pthread_barrier_t *)barrier);
 	return NULL;
