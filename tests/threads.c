@@ -225,6 +225,60 @@ static void no_sharing(void)
 	ok(faults == 0, "threads that start at once are never given the same block");
 }
 
+/*
+ * While a Huge block moves, its old address is anybody's: what another thread
+ * gets there must be as good as any block.
+ */
+static void *move_huge(void *rounds)
+{
+	uintptr_t n = (uintptr_t)rounds;
+
+	while (n--) {
+		size_t size = 40 * MB;
+		void *p = malloc(size), *behind = malloc(size);
+		int i;
+
+		for (i = 0; i < 6 && p; i++) {
+			size += size / 2;
+			p = hide(realloc(p, size));
+		}
+		faults += !p || !behind;
+		free(p);
+		free(behind);
+	}
+	return NULL;
+}
+
+static void *map_huge(void *rounds)
+{
+	uintptr_t n = (uintptr_t)rounds;
+	void *p[6];
+	int i;
+
+	while (n--) {
+		for (i = 0; i < 6; i++)
+			p[i] = hide(malloc(33 * MB));
+		for (i = 0; i < 6; i++)
+			free(p[i]);
+	}
+	return NULL;
+}
+
+static void moving(void)
+{
+	pthread_t id[4];
+	int i;
+
+	faults = 0;
+	for (i = 0; i < 4; i++)
+		if (pthread_create(&id[i], NULL, i % 2 ? map_huge : move_huge,
+				   (void *)tap_rounds(i % 2 ? 12000 : 6000)))
+			bail("cannot start a thread");
+	for (i = 0; i < 4; i++)
+		pthread_join(id[i], NULL);
+	ok(faults == 0, "Huge blocks move while other threads map");
+}
+
 int main(void)
 {
 	tap_start();
@@ -237,5 +291,6 @@ int main(void)
 	storm("4 threads, all kinds to 6 MiB", 4, tap_rounds(5000), 6 << 20, 30);
 	storm("8 threads, tiny again", 8, tap_rounds(1000000), 2000, 30);
 	successions();
+	moving();
 	return tap_end();
 }

@@ -147,6 +147,7 @@ static void *alloc_mapping(size_t size, size_t align, bool *zero)
 {
 	size_t mapped = mapping_size(size);
 	struct hk_large *b = NULL;
+	void *p;
 
 	if (align < HK_SUPERSLAB_SIZE)
 		align = HK_SUPERSLAB_SIZE;
@@ -172,13 +173,14 @@ static void *alloc_mapping(size_t size, size_t align, bool *zero)
 		hk_os_unmap((void *)b->start, b->mapped);
 		b->start = 0;
 	}
+	p = (void *)b->start;
 	hk_large_lock();
-	if (b->start)
+	if (p)
 		link_live(b);
 	else
 		put_spare(b);
 	hk_large_unlock();
-	return (void *)b->start;
+	return p;
 }
 
 static bool free_mapping(void *p)
@@ -220,18 +222,34 @@ static struct hk_large *find(const void *p)
 	return b && b->start == (uintptr_t)p && b->live ? b : NULL;
 }
 
+/* The page map changes before the pages do: once they are gone, their old
+ * address may be another thread's, which has entered it there. */
+static void *move_mapping(struct hk_large *b, size_t mapped)
+{
+	void *p = (void *)b->start, *to = hk_os_map(mapped, HK_SUPERSLAB_SIZE);
+
+	if (!to)
+		return NULL;
+	if (hk_granule_set_large(to, b)) {
+		hk_granule_clear(p);
+		if (hk_os_move(p, b->mapped, mapped, to))
+			return to;
+		hk_granule_set_large(p, b);
+		hk_granule_clear(to);
+	}
+	hk_os_unmap(to, mapped);
+	return NULL;
+}
+
 /* In place where the kernel can; else the pages move, never the bytes. */
 static void *resize_mapping(struct hk_large *b, size_t size)
 {
 	size_t mapped = mapping_size(size);
-	void *p = (void *)b->start, *to = p;
+	void *to = (void *)b->start;
 
-	if (mapped != b->mapped && !hk_os_resize(p, b->mapped, mapped)) {
-		to = hk_os_move(p, b->mapped, mapped, HK_SUPERSLAB_SIZE);
+	if (mapped != b->mapped && !hk_os_resize(to, b->mapped, mapped)) {
+		to = move_mapping(b, mapped);
 		if (!to)
-			return NULL;
-		hk_granule_clear(p);
-		if (!hk_granule_set_large(to, b))
 			return NULL;
 	}
 	hk_large_lock();

@@ -138,20 +138,16 @@ bool hk_os_resize(void *addr, size_t old_size, size_t new_size)
 	return done;
 }
 
-void *hk_os_move(void *addr, size_t old_size, size_t new_size, size_t align)
+bool hk_os_move(void *addr, size_t old_size, size_t new_size, void *to)
 {
 	int saved = errno;
-	void *to = map_aligned(new_size, align);
+	bool done = mremap(addr, old_size, new_size,
+			   MREMAP_MAYMOVE | MREMAP_FIXED, to) != MAP_FAILED;
 
-	if (to && mremap(addr, old_size, new_size,
-			 MREMAP_MAYMOVE | MREMAP_FIXED, to) == MAP_FAILED) {
-		munmap(to, new_size);
-		to = NULL;
-	}
-	if (to)
-		account(old_size, new_size);
+	if (done)
+		account(old_size, 0);	/* the target counts already */
 	errno = saved;
-	return to;
+	return done;
 }
 
 uint64_t hk_os_now(void)

@@ -59,9 +59,9 @@ void hk_os_populate(void *addr, size_t size);
 /* Resizes a mapping where it is; false if that is impossible. */
 bool hk_os_resize(void *addr, size_t old_size, size_t new_size);
 
-/* Moves a mapping to a fresh range with this alignment and size; the old one
- * is gone on success. NULL: nothing changed. */
-void *hk_os_move(void *addr, size_t old_size, size_t new_size, size_t align);
+/* Moves the pages of a mapping to a range that hk_os_map gave; the old one is
+ * gone on success, and anybody's. False: nothing changed. */
+bool hk_os_move(void *addr, size_t old_size, size_t new_size, void *to);
 
 /* A coarse monotonic clock in milliseconds; never a system call where the
  * vDSO has it. */
