@@ -257,6 +257,37 @@ static void adoption(void)
 	bounded(before, 40 * MB, "slabs of dead threads are used again");
 }
 
+/* What a dead thread left and others freed is there for blocks of any size. */
+enum { LEFT = 1500000 };
+
+static void *leave_all(void *arg)
+{
+	void **p = (void **)arg;
+	size_t i;
+
+	for (i = 0; i < LEFT; i++)
+		p[i] = memset(malloc(64), 1, 64);
+	return NULL;
+}
+
+static void other_sizes(void)
+{
+	static void *p[LEFT];
+	size_t before, i;
+	pthread_t id;
+
+	start(&id, leave_all, p);
+	pthread_join(id, NULL);
+	before = resident();
+	for (i = 0; i < LEFT; i++)
+		free(p[i]);
+	for (i = 0; i < LEFT / 2; i++)
+		p[i] = memset(hide(malloc(128)), 1, 128);
+	bounded(before, 32 * MB, "what a dead thread left serves other sizes once it is freed");
+	for (i = 0; i < LEFT / 2; i++)
+		free(p[i]);
+}
+
 int main(void)
 {
 	tap_start();
@@ -268,5 +299,6 @@ int main(void)
 	survivors();
 	short_threads();
 	adoption();
+	other_sizes();
 	return tap_end();
 }

@@ -9,9 +9,10 @@
  * harmless: descriptors are immortal, and the tag makes the pop fail.
  *
  * An entry is only a hint that the slab has no owner: whoever frees a block
- * of it may adopt it first. Ownership is decided by the compare-and-swap on
- * the owner; entries that lost theirs are dropped when they are popped. The
- * flag on_stack keeps a slab from being pushed twice.
+ * of it may adopt it first, and its slots may have become anything since.
+ * Ownership is decided by the compare-and-swap on the owner; entries that
+ * lost theirs are dropped when they are popped. The flag on_stack keeps a
+ * slab from being pushed twice, whatever the class of the stack it is on.
  */
 #include "config/settings.h"
 #include "os/os.h"
@@ -116,12 +117,7 @@ void hk_pool_return(struct hk_slab *slab)
 	unsigned keep = KEPT_SLOTS / slab->slots;
 
 	hk_assert(slab->used == 0);
-	if (atomic_load_explicit(&slab->on_stack, memory_order_relaxed)) {
-		/* A stale entry still names it; it cannot become anything
-		 * else before that is popped. */
-		hk_pool_abandon(slab);
-	} else if (atomic_load_explicit(&stack[slab->class].empty,
-					memory_order_relaxed) < keep) {
+	if (atomic_load_explicit(&stack[slab->class].empty, memory_order_relaxed) < keep) {
 		atomic_fetch_add_explicit(&stack[slab->class].empty, 1, memory_order_relaxed);
 		hk_pool_abandon(slab);
 	} else {
@@ -139,16 +135,21 @@ static void count_taken(const struct hk_slab *slab)
 		;
 }
 
-/* The next slab of the stack that nobody adopted meanwhile. */
+/* The next slab of the stack that nobody adopted meanwhile. One of another
+ * class, whose slots changed hands since it was pushed, goes to its own stack. */
 static struct hk_slab *pop_owned(unsigned class, struct hk_cache *owner)
 {
 	struct hk_slab *slab;
 
-	while ((slab = pop(class)) != NULL)
-		if (hk_pool_adopt(slab, owner)) {
+	while ((slab = pop(class)) != NULL) {
+		if (!hk_pool_adopt(slab, owner))
+			continue;
+		if (slab->class == class) {
 			count_taken(slab);
 			return slab;
 		}
+		hk_pool_abandon(slab);
+	}
 	return NULL;
 }
 
@@ -190,7 +191,7 @@ void hk_reuse_drain(struct hk_cache *owner)
 	for (class = 0; class < HK_CLASSES; class++) {
 		kept = NULL;
 		while ((slab = pop_owned(class, owner)) != NULL)
-			if (slab->used == 0 && !slab->on_stack) {
+			if (slab->used == 0) {
 				dissolve(slab);
 			} else {
 				slab->next = kept;
