@@ -39,9 +39,42 @@ static bool give_back(void **in, uint64_t key)
 	return good;
 }
 
+/* A thread that begins and ends before any library's constructor. */
+enum { LEFT = 200000 };
+
+static void *left[LEFT];
+
+static void *leave_behind(void *unused)
+{
+	size_t i;
+
+	for (i = 0; i < LEFT; i++) {
+		left[i] = malloc(200);
+		if (left[i])
+			memset(left[i], 1, 200);
+	}
+	return unused;
+}
+
 static void before_libraries(void)
 {
+	pthread_t id;
+
 	take(pre, 1);
+	if (pthread_create(&id, NULL, leave_behind, NULL) == 0)
+		pthread_join(id, NULL);
+}
+
+static bool used_again(void)
+{
+	size_t before = resident(), i;
+
+	for (i = 0; i < LEFT; i++)
+		free(left[i]);
+	leave_behind(NULL);
+	for (i = 0; i < LEFT; i++)
+		free(left[i]);
+	return resident() < before + 16 * MB;
 }
 
 __attribute__((section(".preinit_array"), used)) static void (*const preinit)(void) = before_libraries;
@@ -154,6 +187,7 @@ int main(void)
 	ok(give_back(early, 2), "blocks from a constructor of priority 101");
 	ok(thread_started && give_back(threaded, 3), "blocks from a thread started there");
 	ok(give_back(plain, 4), "blocks from a plain constructor");
+	ok(used_again(), "what a thread from before the constructors left is used again");
 	exit_case(NULL, "malloc and free in atexit functions and destructors");
 	exit_case(of_main, "the same while other threads still allocate");
 	child_ok(main_thread_exits, NULL, 60, "main ends by pthread_exit, another thread frees its blocks");

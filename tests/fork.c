@@ -249,7 +249,10 @@ static void orphans_in_child(void *unused)
 		_exit(1);
 }
 
-/* pthread_atfork handlers that use the heap, on all three sides. */
+/*
+ * pthread_atfork handlers that use the heap, on all three sides: registered
+ * before and after the library's own.
+ */
 static _Atomic unsigned long handled;
 
 static void handler(void)
@@ -263,10 +266,12 @@ static void handler(void)
 	handled++;
 }
 
-__attribute__((constructor(101))) static void early_atfork(void)
+static void early_atfork(void)
 {
 	pthread_atfork(handler, handler, handler);
 }
+
+__attribute__((section(".preinit_array"), used)) static void (*const preinit)(void) = early_atfork;
 
 int main(void)
 {

@@ -87,15 +87,24 @@ static void start_process(void)
 	hk_settings_load(hk_os_environment(), hk_os_secure());
 	init_cache(&orphan);
 	registry.all = &orphan;
+	registry.has_key = pthread_key_create(&registry.key, thread_exit) == 0;
 	atomic_store_explicit(&registry.started, true, memory_order_release);
 }
 
+/* Handlers of fork as early as can be, since those registered later may use
+ * the heap freely. The C library may allocate for them, from an allocator
+ * that is started by then. */
 static void start_once(void)
 {
+	bool first;
+
 	hk_lock(&registry.lock);
-	if (!atomic_load_explicit(&registry.started, memory_order_relaxed))
+	first = !atomic_load_explicit(&registry.started, memory_order_relaxed);
+	if (first)
 		start_process();
 	hk_unlock(&registry.lock);
+	if (first)
+		pthread_atfork(fork_prepare, fork_parent, fork_child);
 }
 
 /* Before libc has set the environment there is none to read. */
@@ -112,8 +121,6 @@ static void late_settings(void)
 	hk_unlock_everything();
 }
 
-/* A C library with more fork handlers than it keeps room for allocates here,
- * from an allocator that is started by then. */
 __attribute__((constructor(101))) static void hk_constructor(void)
 {
 	struct hk_cache *cache;
@@ -121,11 +128,7 @@ __attribute__((constructor(101))) static void hk_constructor(void)
 	hk_leave(hk_enter());
 	if (!registry.had_environment)
 		late_settings();
-	registry.has_key = pthread_key_create(&registry.key, thread_exit) == 0;
-	pthread_atfork(fork_prepare, fork_parent, fork_child);
 	cache = hk_enter();
-	if (registry.has_key && hk_cache_private(cache))
-		pthread_setspecific(registry.key, cache);
 	hk_pool_prewarm(hk_settings.superslab_prewarm);
 	hk_leave(cache);
 }
@@ -167,7 +170,8 @@ static struct hk_cache *enter_without_cache(void)
 
 	if (!atomic_load_explicit(&registry.started, memory_order_acquire))
 		start_once();
-	if (hk_tls == &hk_empty_cache)
+	/* Not in a fork, which would unlock what it did not lock. */
+	if (hk_tls == &hk_empty_cache && !hk_all_locked)
 		cache = attach();
 	if (!cache) {
 		hk_lock(&orphan_lock);
