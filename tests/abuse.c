@@ -43,6 +43,20 @@ static void twice(void *arg)
 	free(hide(p));
 }
 
+/* Programs print a trace then, and that may need memory. */
+static void use_heap(int signal)
+{
+	(void)signal;
+	free(hide(malloc(50000)));
+	free(hide(malloc(5000000)));
+}
+
+static void twice_handled(void *arg)
+{
+	signal(SIGABRT, use_heap);
+	twice(arg);
+}
+
 static void twice_deep(void *arg)
 {
 	void *p = hide(malloc(90)), *other[300];
@@ -227,6 +241,7 @@ int main(void)
 
 	tap_start();
 	child_aborts(twice, NULL, "freed twice");
+	child_aborts(twice_handled, NULL, "freed twice, the handler of SIGABRT uses the heap");
 	child_aborts(twice_deep, NULL, "freed twice, 300 frees apart");
 	child_aborts(twice_flushed, NULL, "freed twice, a flush apart");
 	child_aborts(realloc_freed, NULL, "realloc of a freed block");
