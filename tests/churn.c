@@ -288,6 +288,40 @@ static void other_sizes(void)
 		free(p[i]);
 }
 
+/* Live blocks that hold a copy of what a freed one held are freed all the same. */
+static void *free_one(void *p)
+{
+	free(p);
+	return NULL;
+}
+
+static void copied_marks(bool in_thread, const char *name)
+{
+	enum { N = 20000 };
+	static char *p[N];
+	unsigned long round, rounds = tap_rounds(100);
+	char *victim = (char *)hide(malloc(90)), mark[8];
+	size_t before = resident(), i;
+	pthread_t id;
+
+	if (in_thread) {
+		start(&id, free_one, victim);
+		pthread_join(id, NULL);
+	} else {
+		free(victim);
+	}
+	memcpy(mark, (char *)hide(victim) + 8, sizeof mark);
+	for (round = 0; round < rounds; round++) {
+		for (i = 0; i < N; i++) {
+			p[i] = (char *)hide(malloc(90));
+			memcpy(p[i] + 8, mark, sizeof mark);
+		}
+		for (i = 0; i < N; i++)
+			free(p[i]);
+	}
+	bounded(before, 32 * MB, name);
+}
+
 int main(void)
 {
 	tap_start();
@@ -300,5 +334,7 @@ int main(void)
 	short_threads();
 	adoption();
 	other_sizes();
+	copied_marks(false, "copies of what the thread's own free leaves");
+	copied_marks(true, "copies of what another thread's free leaves");
 	return tap_end();
 }

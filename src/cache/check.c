@@ -132,6 +132,17 @@ struct hk_slab *hk_slab_of(const void *p, enum hk_call call)
 	return slab;
 }
 
+static bool reported(struct hk_cache *owner, const void *block)
+{
+	unsigned i = 0;
+
+	while (i < HK_SUSPECTS &&
+	       atomic_load_explicit(&owner->suspect[i], memory_order_relaxed) != block)
+		i++;
+	return i < HK_SUSPECTS;
+}
+
+/* False: all places are taken. */
 static bool report(struct hk_cache *owner, void *block)
 {
 	unsigned i;
@@ -139,14 +150,12 @@ static bool report(struct hk_cache *owner, void *block)
 	for (i = 0; i < HK_SUSPECTS; i++) {
 		void *nothing = NULL;
 
-		if (atomic_load_explicit(&owner->suspect[i], memory_order_relaxed) == block)
-			return false;
-		if (atomic_compare_exchange_strong(&owner->suspect[i], &nothing, block))
-			break;
+		if (atomic_compare_exchange_strong(&owner->suspect[i], &nothing, block)) {
+			atomic_store(&owner->suspected, true);
+			return true;
+		}
 	}
-	/* With all places taken the block is lost, which harms nobody. */
-	atomic_store(&owner->suspected, true);
-	return true;
+	return false;
 }
 
 /* True: go on and free it. False: it is being looked after. */
@@ -156,6 +165,8 @@ bool hk_innocent(struct hk_cache *cache, struct hk_slab *slab, void *p, enum hk_
 	struct hk_cache *owner = atomic_load(&slab->owner);
 	unsigned i;
 
+	if (block->where != HK_IN_CACHE && block->where != HK_IN_TRANSIT)
+		return true;
 	for (i = 0; i < HK_BATCHES; i++)
 		if (cache->batch[i].slab == slab && hk_list_has(cache->batch[i].head, p))
 			hk_already_free(call, p, slab);
@@ -174,8 +185,11 @@ bool hk_innocent(struct hk_cache *cache, struct hk_slab *slab, void *p, enum hk_
 	} else if (block->where == HK_IN_TRANSIT && hk_mailbox_has(cache, owner, p)) {
 		hk_already_free(call, p, slab);
 	}
-	if (!report(owner, p))
+	if (reported(owner, p))
 		hk_already_free(call, p, slab);
+	/* With no place left at another's it is lost, which harms nobody. */
+	while (!report(owner, p) && owner == cache)
+		hk_suspects_review(cache, true);
 	return false;
 }
 

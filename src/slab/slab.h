@@ -55,9 +55,14 @@ struct hk_block {
 };
 _Static_assert(sizeof(struct hk_block) == 16, "fits the smallest block");
 
-#define HK_FREED 0x9e3779b9u	/* as a mark */
-#define HK_IN_CACHE UINT32_MAX	/* as where: in a TLS SLL or a slab's bitmap */
-#define HK_IN_TRANSIT 0u	/* as where: freed by another thread */
+/*
+ * The mark and the place of transit are drawn by lot: neither constants nor
+ * pointers of any program. With all bits set for the other place the two fit
+ * one store of a sign-extended constant.
+ */
+#define HK_FREED 0xc3b59d17u		/* as a mark */
+#define HK_IN_CACHE UINT32_MAX		/* as where: in a TLS SLL or a slab's bitmap */
+#define HK_IN_TRANSIT 0x914fc2abu	/* as where: freed by another thread */
 #if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
 #define HK_STATE(where) ((uint64_t)(where) << 32 | HK_FREED)
 #else
