@@ -120,6 +120,53 @@ static void owner_then_thread(void *arg)
 	drain_lists(90);
 }
 
+/*
+ * The owner frees all, which empties the slab, and ends while the free of
+ * another thread is still on its way.
+ */
+enum { MANY = 4000 };
+static void *many[MANY];
+static pthread_barrier_t allocated, freed, ended;
+
+static void *own_many(void *unused)
+{
+	size_t i;
+
+	for (i = 0; i < MANY; i++)
+		many[i] = hide(malloc(90));
+	pthread_barrier_wait(&allocated);
+	pthread_barrier_wait(&freed);
+	for (i = 0; i < MANY; i++)
+		free(hide(many[i]));
+	return unused;
+}
+
+static void *free_early(void *p)
+{
+	free(p);
+	pthread_barrier_wait(&freed);
+	pthread_barrier_wait(&ended);
+	return NULL;
+}
+
+static void owner_ends(void *arg)
+{
+	pthread_t owner, other;
+
+	(void)arg;
+	pthread_barrier_init(&allocated, NULL, 2);
+	pthread_barrier_init(&freed, NULL, 2);
+	pthread_barrier_init(&ended, NULL, 2);
+	pthread_create(&owner, NULL, own_many, NULL);
+	pthread_barrier_wait(&allocated);
+	expect_free(many[MANY / 2], "free", "96-byte block of C3");
+	expect_free(many[MANY / 2], "free", "Mid block");
+	pthread_create(&other, NULL, free_early, many[MANY / 2]);
+	pthread_join(owner, NULL);
+	pthread_barrier_wait(&ended);
+	pthread_join(other, NULL);
+}
+
 static void two_threads(void *arg)
 {
 	void *p = hide(malloc(90));
@@ -247,6 +294,7 @@ int main(void)
 	child_aborts(realloc_freed, NULL, "realloc of a freed block");
 	child_aborts(thread_then_owner, NULL, "freed by a thread, then by the owner");
 	child_aborts(owner_then_thread, NULL, "freed by the owner, then by a thread");
+	child_aborts(owner_ends, NULL, "freed by a thread, then by the owner, which ends");
 	child_aborts(two_threads, NULL, "freed by two threads");
 	child_aborts(inside, &tiny, "inside a Tiny block");
 	child_aborts(inside, &odd, "one byte off");

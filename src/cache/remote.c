@@ -66,6 +66,9 @@ static void deliver(struct hk_cache *cache, struct hk_slab *slab,
 			put_adopted(slab, head);
 			return;
 		}
+		/* Freed before, and the slab is gone: nobody will take it. */
+		if (atomic_load(&slab->kind) != HK_RUN_SLAB)
+			hk_already_free(HK_CALL_FREE, head, slab);
 	}
 }
 

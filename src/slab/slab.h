@@ -192,7 +192,8 @@ void hk_slab_start(struct hk_superslab *home, unsigned slot, unsigned class);
  */
 unsigned hk_slab_take(struct hk_slab *slab, unsigned want, struct hk_block **head);
 
-/* Puts a block back; false if it is there already. */
+/* Puts a block back; false if it is there already, or none of its blocks, as
+ * when the slots changed hands because of an earlier free. */
 bool hk_slab_put(struct hk_slab *slab, void *block);
 
 #endif
