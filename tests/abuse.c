@@ -126,7 +126,7 @@ static void owner_then_thread(void *arg)
  */
 enum { MANY = 4000 };
 static void *many[MANY];
-static pthread_barrier_t allocated, freed, ended;
+static pthread_barrier_t allocated, freed_early, ended;
 
 static void *own_many(void *unused)
 {
@@ -135,7 +135,7 @@ static void *own_many(void *unused)
 	for (i = 0; i < MANY; i++)
 		many[i] = hide(malloc(90));
 	pthread_barrier_wait(&allocated);
-	pthread_barrier_wait(&freed);
+	pthread_barrier_wait(&freed_early);
 	for (i = 0; i < MANY; i++)
 		free(hide(many[i]));
 	return unused;
@@ -144,7 +144,7 @@ static void *own_many(void *unused)
 static void *free_early(void *p)
 {
 	free(p);
-	pthread_barrier_wait(&freed);
+	pthread_barrier_wait(&freed_early);
 	pthread_barrier_wait(&ended);
 	return NULL;
 }
@@ -155,7 +155,7 @@ static void owner_ends(void *arg)
 
 	(void)arg;
 	pthread_barrier_init(&allocated, NULL, 2);
-	pthread_barrier_init(&freed, NULL, 2);
+	pthread_barrier_init(&freed_early, NULL, 2);
 	pthread_barrier_init(&ended, NULL, 2);
 	pthread_create(&owner, NULL, own_many, NULL);
 	pthread_barrier_wait(&allocated);

@@ -264,19 +264,39 @@ static void *map_huge(void *rounds)
 	return NULL;
 }
 
-static void moving(void)
+/* Page runs of many lengths: the pool's lists of SuperSlabs are always stale. */
+static void *page_runs(void *rounds)
+{
+	uint64_t random = seed + (uintptr_t)&random;
+	uintptr_t n = (uintptr_t)rounds;
+	void *p[40] = { NULL };
+	size_t i;
+
+	while (n--) {
+		i = random_below(&random, 40);
+		free(p[i]);
+		p[i] = hide(malloc(33000 + random_below(&random, 900000)));
+		faults += !p[i];
+	}
+	for (i = 0; i < 40; i++)
+		free(p[i]);
+	return NULL;
+}
+
+static void together(void *(*one)(void *), void *(*other)(void *), unsigned long one_rounds,
+		     unsigned long other_rounds, const char *name)
 {
 	pthread_t id[4];
 	int i;
 
 	faults = 0;
 	for (i = 0; i < 4; i++)
-		if (pthread_create(&id[i], NULL, i % 2 ? map_huge : move_huge,
-				   (void *)tap_rounds(i % 2 ? 12000 : 6000)))
+		if (pthread_create(&id[i], NULL, i % 2 ? other : one,
+				   (void *)tap_rounds(i % 2 ? other_rounds : one_rounds)))
 			bail("cannot start a thread");
 	for (i = 0; i < 4; i++)
 		pthread_join(id[i], NULL);
-	ok(faults == 0, "Huge blocks move while other threads map");
+	ok(faults == 0, "%s", name);
 }
 
 int main(void)
@@ -291,6 +311,7 @@ int main(void)
 	storm("4 threads, all kinds to 6 MiB", 4, tap_rounds(5000), 6 << 20, 30);
 	storm("8 threads, tiny again", 8, tap_rounds(1000000), 2000, 30);
 	successions();
-	moving();
+	together(move_huge, map_huge, 6000, 12000, "Huge blocks move while other threads map");
+	together(page_runs, page_runs, 500000, 500000, "page runs of many lengths");
 	return tap_end();
 }

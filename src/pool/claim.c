@@ -115,8 +115,8 @@ static int claim(struct hk_superslab *s, unsigned slots, unsigned align)
  * The SuperSlab with the shortest run that is long enough: full ones fill up
  * first and empty ones stay empty. A run of slots + align - 1 always holds an
  * aligned one. Each turn of the loop mends a SuperSlab that shrank since it
- * was put in its bucket, which one earlier claim caused; or slots of it were
- * given back after the claim failed, and the next turn gets them.
+ * was put in its bucket, which one earlier claim caused; should it grow again
+ * meanwhile, the next turn claims it.
  */
 static struct hk_superslab *claim_fullest(unsigned slots, unsigned align, int *first)
 {
