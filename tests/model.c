@@ -155,6 +155,46 @@ static void play(const char *name, unsigned long calls, int hold, size_t most)
 		ok(false, "%s, at the end: %s", name, fault);
 }
 
+/* Blocks that lie 4 GiB and more apart, freed in turn: no look-up may mix them up. */
+static void wide(void)
+{
+	enum { APART = 4200, N = 200000 };
+	static char *early[N], *late[N];
+	static void *between[APART];
+	bool good = true;
+	int i, round;
+
+	for (i = 0; i < N; i++)
+		early[i] = (char *)hide(malloc(100));
+	for (i = 0; i < APART; i++)
+		good &= (between[i] = hide(malloc(MB))) != NULL;
+	for (i = 0; i < N; i++)
+		late[i] = (char *)hide(malloc(100));
+	for (round = 0; round < 3; round++) {
+		for (i = 0; i < N; i++) {
+			fill(early[i], 100, (uint64_t)i);
+			fill(late[i], 100, (uint64_t)i + N);
+		}
+		for (i = 0; i < N; i++) {
+			good &= filled(early[i], 100, (uint64_t)i) &&
+				filled(late[i], 100, (uint64_t)i + N);
+			free(early[i]);
+			free(late[i]);
+			late[i] = (char *)hide(malloc(100));
+			early[i] = (char *)hide(malloc(100));
+			fill(early[i], 100, (uint64_t)i);
+			fill(late[i], 100, (uint64_t)i + N);
+		}
+	}
+	for (i = 0; i < N; i++) {
+		free(early[i]);
+		free(late[i]);
+	}
+	for (i = 0; i < APART; i++)
+		free(between[i]);
+	ok(good, "blocks in a heap wider than 4 GiB");
+}
+
 int main(void)
 {
 	tap_start();
@@ -165,5 +205,6 @@ int main(void)
 	play("page runs", tap_rounds(60000), 200, 500000);
 	play("all kinds up to 8 MiB", tap_rounds(20000), 60, 8 << 20);
 	play("tiny again, in what the others left", tap_rounds(500000), MOST - 1, 1024);
+	wide();
 	return tap_end();
 }

@@ -122,13 +122,15 @@ struct hk_slab *hk_slab_of(const void *p, enum hk_call call)
 {
 	struct hk_slab *slab = hk_slab_guess(p);
 
-	if (hk_slab_valid(slab, p))
+	/* The range as well: a wrong guess may be another thread's, changing. */
+	if ((uintptr_t)p - slab->base < slab->slots * HK_SLOT_SIZE && hk_slab_valid(slab, p))
 		return slab;
 	slab = hk_run_find(p);
 	if (!slab || slab->kind != HK_RUN_SLAB)
 		return NULL;
 	if (!hk_slab_valid(slab, p))
 		hk_bad_pointer(call, p);
+	hk_slab_remember(slab, p);
 	return slab;
 }
 

@@ -126,18 +126,31 @@ struct hk_slab *hk_run_find(const void *p)
 	return run;
 }
 
+static _Atomic uintptr_t *table_entry(uintptr_t address)
+{
+	return &hk_slot_table.entry[address >> HK_SLOT_SHIFT & (HK_TABLE_SLOTS - 1)];
+}
+
+static uintptr_t table_offset(const struct hk_slab *slab)
+{
+	return (uintptr_t)slab - (uintptr_t)&hk_slot_table;
+}
+
+void hk_slab_remember(const struct hk_slab *slab, const void *p)
+{
+	atomic_store_explicit(table_entry((uintptr_t)p), table_offset(slab),
+			      memory_order_relaxed);
+}
+
 void hk_run_register(struct hk_slab *run)
 {
 	struct hk_superslab *home = run->home;
 	unsigned first = (unsigned)(run - home->slab), i;
-	uintptr_t offset = (uintptr_t)run - (uintptr_t)&hk_slot_table;
-	size_t at = run->base >> HK_SLOT_SHIFT;
 
 	for (i = 0; i < run->slots; i++) {
 		atomic_store_explicit(&home->first[first + i], (uint8_t)first,
 				      memory_order_relaxed);
-		atomic_store_explicit(&hk_slot_table.entry[(at + i) & (HK_TABLE_SLOTS - 1)],
-				      offset, memory_order_relaxed);
+		hk_slab_remember(run, (void *)(run->base + i * HK_SLOT_SIZE));
 	}
 }
 
@@ -145,17 +158,15 @@ void hk_run_forget(struct hk_slab *run)
 {
 	struct hk_superslab *home = run->home;
 	unsigned first = (unsigned)(run - home->slab), i;
-	uintptr_t offset = (uintptr_t)run - (uintptr_t)&hk_slot_table;
-	size_t at = run->base >> HK_SLOT_SHIFT;
 
 	for (i = 0; i < run->slots; i++) {
-		_Atomic uintptr_t *entry =
-			&hk_slot_table.entry[(at + i) & (HK_TABLE_SLOTS - 1)];
+		uintptr_t offset = table_offset(run);
 
 		atomic_store_explicit(&home->first[first + i], (uint8_t)(first + i),
 				      memory_order_relaxed);
-		/* A newer run with the same place in the table keeps it. */
-		atomic_compare_exchange_strong_explicit(entry, &(uintptr_t){ offset },
-			0, memory_order_relaxed, memory_order_relaxed);
+		/* Another run with the same place in the table keeps it. */
+		atomic_compare_exchange_strong_explicit(
+			table_entry(run->base + i * HK_SLOT_SIZE), &offset, 0,
+			memory_order_relaxed, memory_order_relaxed);
 	}
 }

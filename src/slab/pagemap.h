@@ -54,6 +54,10 @@ void hk_granule_clear(const void *start);
 /* The run that p lies in, by the exact map; NULL if there is none. */
 struct hk_slab *hk_run_find(const void *p);
 
+/* Enters the slab again where the guess for p missed it: in a heap wider than
+ * the table, the slabs in use have their places. */
+void hk_slab_remember(const struct hk_slab *slab, const void *p);
+
 /* Enters or removes the slots of a run. */
 void hk_run_register(struct hk_slab *run);
 void hk_run_forget(struct hk_slab *run);
