@@ -42,17 +42,20 @@ static size_t unmap(struct hk_superslab *s)
 
 	hk_pool_lock();
 	hk_bucket_remove(s);
+	s->base = 0;
 	hk_pool_unlock();
 	hk_granule_clear(memory);
 	if (hk_os_unmap(memory, HK_SUPERSLAB_SIZE)) {
-		s->base = 0;
 		atomic_fetch_sub_explicit(&hk_pool_counters.superslabs, 1, memory_order_relaxed);
 		hk_count(&hk_pool_counters.unmapped);
 		hk_meta_spare(s);
 	} else {
-		/* The kernel would not split a mapping; its pages are gone. */
+		/* The kernel would not split a mapping; its pages are gone,
+		 * unless they are locked. */
+		s->base = (uintptr_t)memory;
 		hk_granule_set_superslab(s);
-		atomic_store_explicit(&m->clean, HK_ALL_SLOTS, memory_order_relaxed);
+		atomic_store_explicit(&m->clean, hk_os_purge(memory, HK_SUPERSLAB_SIZE) ?
+				      HK_ALL_SLOTS : 0, memory_order_relaxed);
 		atomic_store_explicit(&m->free, HK_ALL_SLOTS, memory_order_release);
 		update_bucket(s);
 	}
