@@ -138,7 +138,8 @@ void hk_release_empty(struct hk_cache *cache);
 
 /* flush.c; lock held. */
 void hk_flush(struct hk_cache *cache, struct hk_bin *bin, int32_t keep);
-void hk_put_owned(struct hk_cache *cache, struct hk_slab *slab, void *block);
+/* False: the slab was empty and is the pool's now. */
+bool hk_put_owned(struct hk_cache *cache, struct hk_slab *slab, void *block);
 
 /* remote.c */
 void hk_remote_free(struct hk_cache *cache, struct hk_slab *slab, void *block);
@@ -155,6 +156,8 @@ _Noreturn void hk_bad_pointer(enum hk_call call, const void *p);
 /* The slab of which p is a carved block; NULL: p lies in no slab at all. A
  * pointer into a slab that is no start of a block stops the program. */
 struct hk_slab *hk_slab_of(const void *p, enum hk_call call);
+/* The same of a block on a list of free ones: lying in no slab stops it too. */
+struct hk_slab *hk_slab_of_freed(const void *block);
 _Noreturn void hk_already_free(enum hk_call call, const void *p, const struct hk_slab *slab);
 bool hk_innocent(struct hk_cache *cache, struct hk_slab *slab, void *block, enum hk_call call);
 void hk_suspects_review(struct hk_cache *cache, bool settle);

@@ -134,6 +134,15 @@ struct hk_slab *hk_slab_of(const void *p, enum hk_call call)
 	return slab;
 }
 
+struct hk_slab *hk_slab_of_freed(const void *block)
+{
+	struct hk_slab *slab = hk_slab_of(block, HK_CALL_FREE);
+
+	if (!slab)
+		hk_bad_pointer(HK_CALL_FREE, block);
+	return slab;
+}
+
 static bool reported(struct hk_cache *owner, const void *block)
 {
 	unsigned i = 0;
@@ -197,10 +206,8 @@ bool hk_innocent(struct hk_cache *cache, struct hk_slab *slab, void *p, enum hk_
 
 static bool settled(struct hk_cache *cache, unsigned i, struct hk_block *block, bool settle)
 {
-	struct hk_slab *slab = hk_run_find(block);
+	struct hk_slab *slab = hk_slab_of_freed(block);
 
-	if (!slab || !hk_slab_valid(slab, block))
-		hk_bad_pointer(HK_CALL_FREE, block);
 	if (atomic_load(&slab->owner) != cache) {
 		hk_remote_free(cache, slab, block);
 		return true;

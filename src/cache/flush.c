@@ -1,6 +1,5 @@
 /* Blocks from a TLS SLL back into the slabs. */
 #include "cache/cache.h"
-#include "slab/pagemap.h"
 
 /*
  * The hottest `keep` blocks stay, the rest goes to its slabs. Every block in
@@ -18,12 +17,13 @@ void hk_flush(struct hk_cache *cache, struct hk_bin *bin, int32_t keep)
 	*cut = NULL;
 	for (; block; block = next) {
 		next = block->next;
-		if (!slab || slab->bin != bin || !hk_slab_valid(slab, block))
-			slab = hk_run_find(block);
-		if (!slab || slab->bin != bin || !hk_slab_valid(slab, block))
+		if (!slab || !hk_slab_valid(slab, block))
+			slab = hk_slab_of_freed(block);
+		if (slab->bin != bin)
 			hk_bad_pointer(HK_CALL_FREE, block);
 		bin->room++;
-		hk_put_owned(cache, slab, block);
+		if (!hk_put_owned(cache, slab, block))
+			slab = NULL;
 	}
 	bin->flushes++;
 }

@@ -38,7 +38,7 @@ static void own(struct hk_cache *cache, struct hk_slab *slab)
  * slabs serve first, the sparse ones at the back get their chance to empty.
  * An empty slab goes back to the pool unless it is all that the bin has.
  */
-void hk_put_owned(struct hk_cache *cache, struct hk_slab *slab, void *block)
+bool hk_put_owned(struct hk_cache *cache, struct hk_slab *slab, void *block)
 {
 	struct hk_bin *bin = &cache->bin[slab->class];
 
@@ -49,10 +49,11 @@ void hk_put_owned(struct hk_cache *cache, struct hk_slab *slab, void *block)
 		unlink_slab(bin, slab);
 		link_slab(bin, slab, false);
 	}
-	if (slab->used == 0 && (slab->prev || slab->next)) {
-		unlink_slab(bin, slab);
-		hk_pool_return(slab);
-	}
+	if (slab->used || (!slab->prev && !slab->next))
+		return true;
+	unlink_slab(bin, slab);
+	hk_pool_return(slab);
+	return false;
 }
 
 /* An adopted slab may turn out full: its blocks are still in use. */

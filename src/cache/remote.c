@@ -12,7 +12,6 @@
  */
 #include "cache/cache.h"
 #include "pool/pool.h"
-#include "slab/pagemap.h"
 
 static bool post(struct hk_cache *owner, struct hk_block *head, struct hk_block *tail)
 {
@@ -138,12 +137,10 @@ void hk_receive(struct hk_cache *cache)
 	struct hk_block *block = atomic_exchange_explicit(&cache->mailbox, NULL,
 							  memory_order_acquire);
 	struct hk_block *next;
-	struct hk_slab *slab;
 
 	for (; block && block != HK_MAILBOX_CLOSED; block = next) {
-		slab = hk_run_find(block);
-		if (!slab || !hk_slab_valid(slab, block))
-			hk_bad_pointer(HK_CALL_FREE, block);
+		struct hk_slab *slab = hk_slab_of_freed(block);
+
 		next = block->next;
 		receive_one(cache, slab, block);
 		cache->remote_received++;
@@ -168,7 +165,7 @@ bool hk_mailbox_has(struct hk_cache *cache, struct hk_cache *owner, const void *
 	found = hk_list_has(chain, p);
 	for (; chain; chain = next) {
 		next = chain->next;
-		deliver(cache, hk_run_find(chain), chain, chain);
+		deliver(cache, hk_slab_of_freed(chain), chain, chain);
 	}
 	return found;
 }
@@ -183,6 +180,6 @@ void hk_mailbox_close(struct hk_cache *cache)
 
 	for (; block && block != HK_MAILBOX_CLOSED; block = next) {
 		next = block->next;
-		deliver(cache, hk_run_find(block), block, block);
+		deliver(cache, hk_slab_of_freed(block), block, block);
 	}
 }
