@@ -1,7 +1,5 @@
 #include "os/line.h"
 
-#include "os/lock.h"
-
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
@@ -99,7 +97,5 @@ _Noreturn void hk_line_abort(struct hk_line *line)
 	hk_line_write(line);
 	if (hk_line_abort_hook)
 		hk_line_abort_hook();
-	/* A handler of the signal may use the heap, whatever is locked here. */
-	hk_all_locked = true;
 	abort();
 }

@@ -57,8 +57,8 @@ HK_INLINE void hk_lock_note(struct hk_lock *lock) { (void)lock; }
 HK_INLINE void hk_unlock_note(struct hk_lock *lock) { (void)lock; }
 #endif
 
-/* This thread forks and holds every lock, or is in abort: the program's
- * handlers that run meanwhile may use the heap all the same. */
+/* This thread forks and holds every lock: the program's fork handlers that run
+ * meanwhile may use the heap all the same. */
 extern HK_TLS bool hk_all_locked;
 
 HK_INLINE void hk_lock(struct hk_lock *lock)

@@ -39,12 +39,6 @@
 
 #define HK_API __attribute__((visibility("default")))
 #define HK_HIDDEN __attribute__((visibility("hidden")))
-/* Another name with all attributes of the first, where the compiler can. */
-#if __has_attribute(copy)
-#define HK_ALIAS(name) __attribute__((alias(#name), copy(name))) HK_API
-#else
-#define HK_ALIAS(name) __attribute__((alias(#name))) HK_API
-#endif
 #define HK_COLD __attribute__((cold, noinline))
 #define HK_NOINLINE __attribute__((noinline))
 #define HK_INLINE static inline __attribute__((always_inline))
