@@ -76,7 +76,7 @@ static unsigned distance(const char *typed, size_t length, const char *name)
 	enum { LEFT_OUT = 1, WRONG = 3 };
 	unsigned row[LONGEST + 1], i, j, n;
 
-	for (n = 0; name[n] && n < LONGEST; n++)
+	for (n = 0; n < LONGEST && name[n]; n++)
 		row[n] = n * LEFT_OUT;
 	row[n] = n * LEFT_OUT;
 	for (i = 0; i < length && i < LONGEST; i++) {
