@@ -1,16 +1,18 @@
 #include "api/alloc.h"
 
+#include "debug/ring.h"
 #include "large/large.h"
 #include "os/os.h"
 
 #include <string.h>
 
-static void *large(size_t size, size_t align, bool *zero)
+static HK_NOINLINE void *large(size_t size, size_t align, bool *zero)
 {
 	struct hk_cache *cache = hk_enter();
 	void *p = hk_large_alloc(size, align, zero);
 
 	hk_leave(cache);
+	hk_trace(HK_EVENT_MALLOC, p, size, __builtin_return_address(0));
 	if (!p)
 		errno = ENOMEM;
 	return p;
@@ -67,6 +69,8 @@ static void *resize_large(void *p, size_t size)
 
 	p = hk_large_resize(p, size);
 	hk_leave(cache);
+	if (p)
+		hk_trace(HK_EVENT_RESIZE, p, size, NULL);
 	return p;
 }
 

@@ -162,6 +162,10 @@ _Noreturn void hk_already_free(enum hk_call call, const void *p, const struct hk
 bool hk_innocent(struct hk_cache *cache, struct hk_slab *slab, void *block, enum hk_call call);
 void hk_suspects_review(struct hk_cache *cache, bool settle);
 
+/* cache_walk.c; lock held, by the owner: aborts where an invariant of the class's
+ * bin does not hold. */
+void hk_cache_walk(const struct hk_cache *cache, unsigned class);
+
 /* slow.c: what the hot path calls. errno: malloc sets ENOMEM, free keeps it. */
 void *hk_malloc_slow(size_t size);
 void hk_free_slow(void *p, enum hk_call call);

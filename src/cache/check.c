@@ -10,8 +10,8 @@
  * when nothing of the kind happened for a while.
  */
 #include "cache/cache.h"
+#include "debug/ring.h"
 #include "large/large.h"
-#include "os/line.h"
 #include "slab/pagemap.h"
 
 enum { SUSPECT_PATIENCE = 64 };
@@ -27,10 +27,10 @@ static void start(struct hk_line *line, enum hk_call call, const void *p)
 	hk_line_hex(line, (uintptr_t)p);
 }
 
-static _Noreturn void stop(struct hk_line *line)
+static _Noreturn void stop(struct hk_line *line, const void *p)
 {
 	hk_leave_to_abort();
-	hk_line_abort(line);
+	hk_trace_abort(line, p);
 }
 
 static void put_kind(struct hk_line *line, const struct hk_slab *slab)
@@ -61,7 +61,7 @@ _Noreturn void hk_already_free(enum hk_call call, const void *p, const struct hk
 	hk_line_str(&line, " is already free (");
 	put_kind(&line, slab);
 	hk_line_char(&line, ')');
-	stop(&line);
+	stop(&line, p);
 }
 
 static void describe_slab(struct hk_line *line, const void *p, const struct hk_slab *slab)
@@ -108,7 +108,7 @@ _Noreturn void hk_bad_pointer(enum hk_call call, const void *p)
 		describe_span(&line, p, span.start, span.size, span.kind);
 	else
 		hk_line_str(&line, " is not a hakmem block");
-	stop(&line);
+	stop(&line, p);
 }
 
 /* Lock held; the block of the cache's own slab is on no list of this cache. */

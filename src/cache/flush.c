@@ -1,5 +1,6 @@
 /* Blocks from a TLS SLL back into the slabs. */
 #include "cache/cache.h"
+#include "debug/ring.h"
 
 /*
  * The hottest `keep` blocks stay, the rest goes to its slabs. Every block in
@@ -9,11 +10,12 @@ void hk_flush(struct hk_cache *cache, struct hk_bin *bin, int32_t keep)
 {
 	struct hk_block *block, *next, **cut = &bin->head;
 	struct hk_slab *slab = NULL;
-	int32_t n;
+	int32_t before = bin->room, n;
+	const struct hk_block *first;
 
 	for (n = 0; n < keep && *cut; n++)
 		cut = &(*cut)->next;
-	block = *cut;
+	first = block = *cut;
 	*cut = NULL;
 	for (; block; block = next) {
 		next = block->next;
@@ -26,4 +28,6 @@ void hk_flush(struct hk_cache *cache, struct hk_bin *bin, int32_t keep)
 			slab = NULL;
 	}
 	bin->flushes++;
+	hk_event(HK_EVENT_FLUSH, hk_class_size((unsigned)(bin - cache->bin)), first,
+		 (size_t)(bin->room - before));
 }

@@ -1,6 +1,7 @@
 /* Blocks from slabs into a TLS SLL. */
 #include "cache/cache.h"
 #include "config/settings.h"
+#include "debug/ring.h"
 #include "pool/pool.h"
 
 static void unlink_slab(struct hk_bin *bin, struct hk_slab *slab)
@@ -42,6 +43,8 @@ bool hk_put_owned(struct hk_cache *cache, struct hk_slab *slab, void *block)
 {
 	struct hk_bin *bin = &cache->bin[slab->class];
 
+	if (hk_walk_on())
+		hk_slab_walk(slab);
 	if (!hk_slab_put(slab, block))
 		hk_already_free(HK_CALL_FREE, block, slab);
 	cache->flushed[slab->class] += hk_settings.stats;
@@ -101,6 +104,7 @@ void *hk_refill(struct hk_cache *cache, unsigned class)
 		bin->room -= got;
 		bin->refills++;
 		cache->filled[class] += hk_settings.stats ? (size_t)got : 0;
+		hk_event(HK_EVENT_REFILL, slab->size, chain, (size_t)got);
 		bin->batch = bin->batch * 2 < bin->batch_max ? bin->batch * 2 : bin->batch_max;
 	}
 	return hk_bin_pop(bin, bin->head);

@@ -11,6 +11,7 @@
  * on from there.
  */
 #include "cache/cache.h"
+#include "debug/ring.h"
 #include "pool/pool.h"
 
 static bool post(struct hk_cache *owner, struct hk_block *head, struct hk_block *tail)
@@ -62,6 +63,8 @@ static void deliver(struct hk_cache *cache, struct hk_slab *slab,
 		if (owner && post(owner, head, tail))
 			return;
 		if (!owner && hk_pool_adopt(slab, cache)) {
+			hk_event(HK_EVENT_ADOPT, slab->size, (void *)slab->base,
+				 slab->slots * HK_SLOT_SIZE);
 			put_adopted(slab, head);
 			return;
 		}
@@ -79,6 +82,7 @@ static void deliver_batch(struct hk_cache *cache, struct hk_batch *batch)
 		return;
 	batch->slab = NULL;
 	cache->remote_sent += batch->count;
+	hk_event(HK_EVENT_SEND, slab->size, batch->head, batch->count);
 	deliver(cache, slab, batch->head, batch->tail);
 }
 
@@ -96,6 +100,7 @@ void hk_remote_free(struct hk_cache *cache, struct hk_slab *slab, void *p)
 	struct hk_batch *batch = &cache->batch[((uintptr_t)slab / sizeof *slab) % HK_BATCHES];
 	struct hk_block *block = p;
 
+	hk_trace(HK_EVENT_REMOTE, p, 0, NULL);
 	if (batch->slab != slab) {
 		deliver_batch(cache, batch);
 		batch->slab = slab;
@@ -129,6 +134,7 @@ static void receive_one(struct hk_cache *cache, struct hk_slab *slab, struct hk_
 	if (block->mark == HK_FREED && block->where == HK_IN_CACHE &&
 	    hk_list_has(cache->bin[slab->class].head, block))
 		hk_already_free(HK_CALL_FREE, block, slab);
+	hk_trace(HK_EVENT_HOME, block, 0, NULL);
 	hk_put_owned(cache, slab, block);
 }
 
@@ -136,7 +142,8 @@ void hk_receive(struct hk_cache *cache)
 {
 	struct hk_block *block = atomic_exchange_explicit(&cache->mailbox, NULL,
 							  memory_order_acquire);
-	struct hk_block *next;
+	struct hk_block *first = block, *next;
+	size_t before = cache->remote_received;
 
 	for (; block && block != HK_MAILBOX_CLOSED; block = next) {
 		struct hk_slab *slab = hk_slab_of_freed(block);
@@ -145,6 +152,8 @@ void hk_receive(struct hk_cache *cache)
 		receive_one(cache, slab, block);
 		cache->remote_received++;
 	}
+	if (cache->remote_received != before)
+		hk_event(HK_EVENT_RECEIVE, 0, first, cache->remote_received - before);
 }
 
 /*

@@ -1,24 +1,34 @@
 /* What the hot path falls into: the slow halves of malloc and free. */
 #include "cache/cache.h"
+#include "debug/ring.h"
 #include "large/large.h"
 
 #include <errno.h>
 
-static void *refill_or_large(size_t size)
+/* class: the one concerned, HK_CLASSES for none. */
+static void leave(struct hk_cache *cache, unsigned class)
+{
+	if (hk_walk_on() && class < HK_CLASSES)
+		hk_cache_walk(cache, class);
+	hk_leave(cache);
+}
+
+static void *refill_or_large(size_t size, const void *caller)
 {
 	struct hk_cache *cache = hk_enter();
+	unsigned class = HK_CLASSES;
 	void *p;
 
 	if (size > HK_SLAB_MAX) {
 		p = hk_large_alloc(size, HK_GRAIN, NULL);
 	} else {
 		/* The shared cache has lists too, under its lock. */
-		struct hk_bin *bin = &cache->bin[hk_class_of(size)];
+		struct hk_bin *bin = &cache->bin[class = hk_class_of(size)];
 
-		p = bin->head ? hk_bin_pop(bin, bin->head)
-			      : hk_refill(cache, hk_class_of(size));
+		p = bin->head ? hk_bin_pop(bin, bin->head) : hk_refill(cache, class);
 	}
-	hk_leave(cache);
+	leave(cache, class);
+	hk_trace(HK_EVENT_MALLOC, p, size, caller);
 	if (hk_unlikely(!p))
 		errno = ENOMEM;
 	return p;
@@ -33,7 +43,7 @@ void *hk_malloc_slow(size_t size)
 		if (bin->head)
 			return hk_bin_pop(bin, bin->head);
 	}
-	return refill_or_large(size);
+	return refill_or_large(size, __builtin_return_address(0));
 }
 
 /* Half of a list that ran over goes back. The capacity grows first, towards
@@ -56,8 +66,10 @@ void hk_free_overflow(struct hk_bin *bin)
 {
 	struct hk_cache *cache = hk_enter();
 
+	/* What the hot path has just pushed. */
+	hk_trace(HK_EVENT_FREE, bin->head, 0, __builtin_return_address(0));
 	overflow(cache, bin);
-	hk_leave(cache);
+	leave(cache, (unsigned)(bin - cache->bin));
 }
 
 static void free_block(struct hk_cache *cache, struct hk_slab *slab, void *p, enum hk_call call)
@@ -78,14 +90,18 @@ void hk_free_slow(void *p, enum hk_call call)
 {
 	struct hk_slab *slab;
 	struct hk_cache *cache;
+	unsigned class = HK_CLASSES;
 
 	if (!p)
 		return;
+	hk_trace(HK_EVENT_FREE, p, 0, __builtin_return_address(0));
 	slab = hk_slab_of(p, call);
 	cache = hk_enter();
-	if (slab)
+	if (slab) {
+		class = slab->class;
 		free_block(cache, slab, p, call);
-	else if (!hk_large_free(p))
+	} else if (!hk_large_free(p)) {
 		hk_bad_pointer(call, p);
-	hk_leave(cache);
+	}
+	leave(cache, class);
 }

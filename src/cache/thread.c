@@ -1,7 +1,7 @@
 /* A thread's life: its cache comes with the first slow path and goes with a
  * pthread key; before and after, static empty caches stand in. */
 #include "cache/cache.h"
-#include "config/settings.h"
+#include "debug/ring.h"
 #include "os/os.h"
 #include "pool/meta.h"
 #include "pool/pool.h"
@@ -51,10 +51,13 @@ static void set_limits(struct hk_bin *bin, unsigned class)
 		capacity = clamp(MID_BYTES / size, 2, 512);
 	if (!batch)
 		batch = clamp(BATCH_BYTES / size, 1, 64);
+	/* The trace: with lists that hold nothing, no call is a fast one. */
+	if (hk_trace_on())
+		capacity = 0;
 	bin->capacity_max = capacity;
-	bin->batch_max = clamp(batch, 1, capacity);
+	bin->batch_max = capacity ? clamp(batch, 1, capacity) : 1;
 	bin->batch = clamp(SMALL_BATCH, 1, bin->batch_max);
-	start = capacity < 16 ? clamp(capacity, 1, 2) : capacity / 8;
+	start = capacity < 16 ? clamp(capacity, 0, 2) : capacity / 8;
 	bin->room += start - bin->capacity;
 	bin->capacity = start;
 }
@@ -85,6 +88,7 @@ static void start_process(void)
 	hk_os_start();
 	registry.had_environment = hk_os_environment() != NULL;
 	hk_settings_load(hk_os_environment(), hk_os_secure());
+	hk_ring_start();
 	init_cache(&orphan);
 	registry.all = &orphan;
 	registry.has_key = pthread_key_create(&registry.key, thread_exit) == 0;
@@ -115,6 +119,7 @@ static void late_settings(void)
 
 	hk_lock_everything();
 	hk_settings_load(hk_os_environment(), hk_os_secure());
+	hk_ring_start();
 	for (cache = registry.all; cache; cache = cache->next_registered)
 		for (class = 0; class < HK_CLASSES; class++)
 			set_limits(&cache->bin[class], class);
@@ -180,6 +185,7 @@ static struct hk_cache *enter_without_cache(void)
 		int saved = errno;
 
 		hk_tls = cache;
+		hk_event(HK_EVENT_ATTACH, 0, cache, 0);
 		/* Beyond 32 keys this may allocate: from the cache just made. */
 		if (registry.has_key)
 			pthread_setspecific(registry.key, cache);
@@ -278,6 +284,7 @@ static void thread_exit(void *argument)
 	struct hk_cache *cache = argument;
 	int saved = errno;
 
+	hk_event(HK_EVENT_EXIT, 0, cache, 0);
 	enter(cache);
 	flush_all(cache);
 	abandon_slabs(cache);
@@ -326,6 +333,7 @@ struct hk_cache *hk_registered_caches(void)
  * there would be unlocked without having been locked, so there is one before. */
 static void fork_prepare(void)
 {
+	hk_event(HK_EVENT_FORK, 0, NULL, 0);
 	hk_leave(hk_enter());
 	hk_lock_everything();
 	hk_all_locked = true;

@@ -1,4 +1,5 @@
 /* Large and Huge: mappings of their own, and the choice between the kinds. */
+#include "debug/ring.h"
 #include "large/internal.h"
 #include "os/lock.h"
 #include "os/os.h"
@@ -99,6 +100,12 @@ static struct hk_large *expire(uint64_t now, size_t bytes_max, unsigned count_ma
 	return NULL;
 }
 
+static void unmap_block(struct hk_large *b)
+{
+	hk_event(HK_EVENT_LARGE_UNMAP, 0, (void *)b->start, b->mapped);
+	hk_os_unmap((void *)b->start, b->mapped);
+}
+
 static size_t unmap_expired(size_t bytes_max, unsigned count_max)
 {
 	uint64_t now = hk_os_now();
@@ -112,7 +119,7 @@ static size_t unmap_expired(size_t bytes_max, unsigned count_max)
 		if (!b)
 			return bytes;
 		bytes += b->mapped;
-		hk_os_unmap((void *)b->start, b->mapped);
+		unmap_block(b);
 		hk_large_lock();
 		put_spare(b);
 		hk_large_unlock();
@@ -180,6 +187,8 @@ static void *alloc_mapping(size_t size, size_t align, bool *zero)
 	else
 		put_spare(b);
 	hk_large_unlock();
+	if (p)
+		hk_event(*zero ? HK_EVENT_LARGE_MAP : HK_EVENT_LARGE_REUSE, 0, p, mapped);
 	return p;
 }
 
@@ -200,6 +209,7 @@ static bool free_mapping(void *p)
 	if (keep) {
 		b->kept_since = hk_os_now();
 		large.kept[large.kept_count++] = b;
+		hk_event(HK_EVENT_LARGE_KEEP, 0, p, b->mapped);
 		hk_large_counters.cached++;
 		hk_large_counters.cached_bytes += b->mapped;
 	}
@@ -207,7 +217,7 @@ static bool free_mapping(void *p)
 	if (keep) {
 		unmap_expired(KEPT_BYTES, KEPT - 1);
 	} else {
-		hk_os_unmap(p, b->mapped);
+		unmap_block(b);
 		hk_large_lock();
 		put_spare(b);
 		hk_large_unlock();

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -150,20 +151,39 @@ bool hk_os_move(void *addr, size_t old_size, size_t new_size, void *to)
 	return done;
 }
 
-uint64_t hk_os_now(void)
+static struct timespec read_clock(clockid_t clock)
 {
 	struct timespec t;
 	int saved = errno;
 
-	if (clock_gettime(CLOCK_MONOTONIC_COARSE, &t) != 0)
+	if (clock_gettime(clock, &t) != 0)
 		t = (struct timespec){ 0 };
 	errno = saved;
+	return t;
+}
+
+uint64_t hk_os_now(void)
+{
+	struct timespec t = read_clock(CLOCK_MONOTONIC_COARSE);
+
 	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
+
+uint64_t hk_os_clock(void)
+{
+	struct timespec t = read_clock(CLOCK_MONOTONIC);
+
+	return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
 }
 
 long hk_os_process_id(void)
 {
 	return getpid();
+}
+
+long hk_os_thread_id(void)
+{
+	return syscall(SYS_gettid);
 }
 
 bool hk_os_write(int fd, const void *data, size_t size)

@@ -67,7 +67,11 @@ bool hk_os_move(void *addr, size_t old_size, size_t new_size, void *to);
  * vDSO has it. */
 uint64_t hk_os_now(void);
 
+/* A fine one, in nanoseconds. */
+uint64_t hk_os_clock(void);
+
 long hk_os_process_id(void);
+long hk_os_thread_id(void);
 
 /* Writes a whole buffer, best effort; false on an error. */
 bool hk_os_write(int fd, const void *data, size_t size);

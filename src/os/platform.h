@@ -55,8 +55,10 @@
 
 /* Invariants: on in debug builds, hints nowhere else. */
 #ifdef HK_DEBUG
+#define HK_DEBUG_BUILD 1
 #define hk_assert(x) ((x) ? (void)0 : hk_assert_failed(#x, __FILE__, __LINE__))
 #else
+#define HK_DEBUG_BUILD 0
 #define hk_assert(x) ((void)0)
 #endif
 _Noreturn void hk_assert_failed(const char *what, const char *file, int line);

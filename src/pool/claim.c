@@ -1,4 +1,5 @@
 /* Stages 2 and 3: slots from a SuperSlab that has some, or from a new one. */
+#include "debug/ring.h"
 #include "os/os.h"
 #include "pool/internal.h"
 #include "slab/pagemap.h"
@@ -162,6 +163,7 @@ static struct hk_superslab *grow(uint64_t taken, bool populate)
 	if (populate)
 		hk_os_populate(memory, HK_SUPERSLAB_SIZE);
 	count_mapped();
+	hk_event(HK_EVENT_MAP, 0, memory, HK_SUPERSLAB_SIZE);
 	atomic_store_explicit(&s->shared_meta->clean, HK_ALL_SLOTS, memory_order_relaxed);
 	atomic_store_explicit(&s->shared_meta->free, HK_ALL_SLOTS & ~taken,
 			      memory_order_release);
@@ -171,27 +173,36 @@ static struct hk_superslab *grow(uint64_t taken, bool populate)
 	return s;
 }
 
+static void count(enum hk_event event, _Atomic size_t *counters, unsigned hint,
+		  const struct hk_superslab *s, unsigned first, unsigned slots)
+{
+	hk_count(&counters[hint]);
+	hk_event(event, hint < HK_CLASSES ? hk_class_size(hint) : 0,
+		 (void *)(s->base + first * HK_SLOT_SIZE), slots * HK_SLOT_SIZE);
+}
+
 static struct hk_superslab *claim_or_grow(unsigned slots, unsigned align,
 					  unsigned hint, int *first)
 {
+	struct hk_pool_counters *c = &hk_pool_counters;
 	struct hk_superslab *s = atomic_load_explicit(&hk_pool.class_hints[hint],
 						      memory_order_acquire);
 
 	if (s && (*first = claim(s, slots, align)) >= 0) {
-		hk_count(&hk_pool_counters.claim[hint]);
+		count(HK_EVENT_CLAIM, c->claim, hint, s, (unsigned)*first, slots);
 		return s;
 	}
 	hk_pool_lock();
 	s = claim_fullest(slots, align, first);
 	hk_pool_unlock();
 	if (s) {
-		hk_count(&hk_pool_counters.claim[hint]);
+		count(HK_EVENT_CLAIM, c->claim, hint, s, (unsigned)*first, slots);
 	} else {
 		s = grow(hk_slot_mask(0, slots), false);
 		if (!s)
 			return NULL;
 		*first = 0;
-		hk_count(&hk_pool_counters.grow[hint]);
+		count(HK_EVENT_GROW, c->grow, hint, s, 0, slots);
 	}
 	atomic_store_explicit(&hk_pool.class_hints[hint], s, memory_order_release);
 	return s;

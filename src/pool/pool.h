@@ -77,6 +77,10 @@ void hk_pool_prewarm(unsigned count);
 struct hk_superslab *hk_pool_superslab(uint32_t index);
 uint32_t hk_pool_directory_end(void);
 
+/* pool_walk.c, for the owner of the slab: aborts where an invariant of its
+ * SuperSlab does not hold. */
+void hk_pool_walk(const struct hk_slab *slab);
+
 void hk_pool_lock(void);	/* outside the pool: for fork and statistics */
 void hk_pool_unlock(void);
 void hk_meta_lock(void);

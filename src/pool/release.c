@@ -5,7 +5,7 @@
  * Waiting memory is bounded too: beyond a share of the heap the oldest goes
  * at once, for a program that frees all and then stops calling.
  */
-#include "config/settings.h"
+#include "debug/ring.h"
 #include "os/os.h"
 #include "pool/internal.h"
 #include "slab/pagemap.h"
@@ -44,6 +44,7 @@ static size_t unmap(struct hk_superslab *s)
 	hk_bucket_remove(s);
 	s->base = 0;
 	hk_pool_unlock();
+	hk_event(HK_EVENT_UNMAP, 0, memory, HK_SUPERSLAB_SIZE);
 	hk_granule_clear(memory);
 	if (hk_os_unmap(memory, HK_SUPERSLAB_SIZE)) {
 		atomic_fetch_sub_explicit(&hk_pool_counters.superslabs, 1, memory_order_relaxed);
@@ -94,6 +95,7 @@ static size_t purge(struct hk_superslab *s)
 	size_t bytes = 0;
 
 	if (mine) {
+		hk_event(HK_EVENT_PURGE, 0, (void *)s->base, HK_SUPERSLAB_SIZE);
 		atomic_fetch_or_explicit(&m->clean, purge_runs(s, mine, &bytes),
 					 memory_order_relaxed);
 		atomic_fetch_or_explicit(&m->free, mine, memory_order_release);
@@ -158,6 +160,8 @@ void hk_pool_run_free(struct hk_superslab *home, unsigned first, unsigned slots)
 	struct hk_superslab *victim = NULL;
 	uint64_t now = hk_os_now();
 
+	hk_event(HK_EVENT_RELEASE, 0, (void *)(home->base + first * HK_SLOT_SIZE),
+		 slots * HK_SLOT_SIZE);
 	atomic_fetch_or_explicit(&home->shared_meta->free, hk_slot_mask(first, slots),
 				 memory_order_release);
 	hk_pool_lock();

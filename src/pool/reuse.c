@@ -15,6 +15,7 @@
  * slab from being pushed twice, whatever the class of the stack it is on.
  */
 #include "config/settings.h"
+#include "debug/ring.h"
 #include "os/os.h"
 #include "pool/internal.h"
 #include "slab/pagemap.h"
@@ -92,6 +93,7 @@ bool hk_pool_adopt(struct hk_slab *slab, struct hk_cache *owner)
  */
 void hk_pool_abandon(struct hk_slab *slab)
 {
+	hk_event(HK_EVENT_DISOWN, slab->size, (void *)slab->base, slab->slots * HK_SLOT_SIZE);
 	atomic_store(&slab->owner, NULL);
 	push(slab);
 }
@@ -170,6 +172,8 @@ struct hk_slab *hk_pool_acquire(unsigned class, struct hk_cache *owner)
 
 	if (slab) {
 		hk_count(&hk_pool_counters.reuse[class]);
+		hk_event(HK_EVENT_REUSE, slab->size, (void *)slab->base,
+			 slab->slots * HK_SLOT_SIZE);
 		return slab;
 	}
 	home = hk_pool_run(hk_class_slots(class), 1, class, &first, &clean);

@@ -196,4 +196,7 @@ unsigned hk_slab_take(struct hk_slab *slab, unsigned want, struct hk_block **hea
  * when the slots changed hands because of an earlier free. */
 bool hk_slab_put(struct hk_slab *slab, void *block);
 
+/* slab_walk.c, for the owner: aborts where an invariant does not hold. */
+void hk_slab_walk(const struct hk_slab *slab);
+
 #endif

@@ -1,0 +1,60 @@
+/*
+ * The lists and slabs of one bin against the invariants of cache.h, at the
+ * end of a slow path of their owner. Bounded: of each list of slabs the
+ * front alone, so a program with a large heap still gets on; any other slab
+ * is looked at when a block goes back into it.
+ */
+#include "cache/cache.h"
+#include "debug/ring.h"
+#include "pool/pool.h"
+#include "slab/pagemap.h"
+
+enum { WALKED_SLABS = 16 };
+
+static void walk_list(const struct hk_cache *cache, const struct hk_bin *bin)
+{
+	const struct hk_block *block = bin->head;
+	int32_t left = bin->capacity - bin->room;
+
+	for (; block; block = block->next, left--) {
+		const struct hk_slab *slab = hk_run_find(block);
+
+		hk_invariant(left > 0, "a list is as long as its count", block);
+		hk_invariant(slab && slab->bin == bin && hk_slab_valid(slab, block) &&
+			     slab->owner == cache, "a list holds blocks of its own slabs", block);
+		hk_invariant(block->mark == HK_FREED && block->where == HK_IN_CACHE,
+			     "a block in a list bears the mark of a free one", block);
+		hk_invariant(!hk_slab_bit(slab, hk_slab_index(slab, block)),
+			     "a block in a list is not free in its slab", block);
+	}
+	hk_invariant(left == 0, "a list is as long as its count", bin->head);
+}
+
+static void walk_slabs(const struct hk_cache *cache, const struct hk_bin *bin, bool full)
+{
+	const struct hk_slab *slab = full ? bin->full : bin->avail, *prev = NULL;
+	unsigned n;
+
+	for (n = 0; slab && n < WALKED_SLABS; n++) {
+		const void *at = (const void *)slab->base;
+
+		hk_invariant(slab->owner == cache && slab->bin == bin && slab->prev == prev,
+			     "a bin lists slabs that its cache owns", at);
+		hk_invariant(slab->listed_full == full && hk_slab_exhausted(slab) == full,
+			     "avail lists the slabs with blocks, full the others", at);
+		hk_slab_walk(slab);
+		if (n == 0)
+			hk_pool_walk(slab);
+		prev = slab;
+		slab = slab->next;
+	}
+}
+
+void hk_cache_walk(const struct hk_cache *cache, unsigned class)
+{
+	const struct hk_bin *bin = &cache->bin[class];
+
+	walk_list(cache, bin);
+	walk_slabs(cache, bin, false);
+	walk_slabs(cache, bin, true);
+}

@@ -1,0 +1,44 @@
+/* What the Shared Pool knows of a SuperSlab with a slab in use. */
+#include "debug/ring.h"
+#include "pool/internal.h"
+
+static void walk_bucket(const struct hk_superslab *s, const void *at)
+{
+	const struct hk_shared_meta *m = s->shared_meta;
+
+	if (!m->bucket)
+		return;
+	hk_invariant(m->bucket <= HK_SLOTS && hk_pool.filled >> (m->bucket - 1) & 1,
+		     "the bucket of a SuperSlab counts as filled", at);
+	hk_invariant((m->prev ? m->prev->shared_meta->next : hk_pool.bucket[m->bucket]) == s &&
+		     (!m->next || m->next->shared_meta->prev == s),
+		     "a SuperSlab is linked in its bucket", at);
+}
+
+static void walk_queue(const struct hk_superslab *s, const void *at)
+{
+	const struct hk_shared_meta *m = s->shared_meta;
+
+	if (!m->queued)
+		return;
+	hk_invariant((m->older ? m->older->shared_meta->newer : hk_pool.oldest) == s &&
+		     (m->newer ? m->newer->shared_meta->older : hk_pool.newest) == s &&
+		     hk_pool.waiting, "a waiting SuperSlab is linked in the purge queue", at);
+}
+
+void hk_pool_walk(const struct hk_slab *slab)
+{
+	const struct hk_superslab *s = slab->home;
+	const struct hk_shared_meta *m = s->shared_meta;
+	uint64_t mine = hk_slot_mask((unsigned)(slab - s->slab), slab->slots);
+	const void *at = (const void *)slab->base;
+
+	hk_invariant(!(mine & atomic_load_explicit(&m->free, memory_order_relaxed)),
+		     "the slots of a slab in use are not free", at);
+	hk_invariant(!(mine & atomic_load_explicit(&m->clean, memory_order_relaxed)),
+		     "the slots of a slab in use are not clean", at);
+	hk_pool_lock();
+	walk_bucket(s, at);
+	walk_queue(s, at);
+	hk_pool_unlock();
+}

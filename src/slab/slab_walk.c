@@ -1,0 +1,40 @@
+/* A slab against its invariants in slab.h. */
+#include "debug/ring.h"
+#include "slab/pagemap.h"
+
+/* The bits of this word of free[] for blocks that are not carved. */
+static uint64_t uncarved(unsigned carved, unsigned word)
+{
+	unsigned first = word * 64;
+
+	if (carved >= first + 64)
+		return 0;
+	return carved <= first ? UINT64_MAX : UINT64_MAX << (carved - first);
+}
+
+void hk_slab_walk(const struct hk_slab *slab)
+{
+	const void *at = (const void *)slab->base;
+	unsigned words = (unsigned)hk_slab_live_words(slab), carved = slab->carved, i;
+	unsigned free = 0, filled = 0;
+
+	hk_invariant(atomic_load_explicit(&slab->kind, memory_order_relaxed) == HK_RUN_SLAB,
+		     "a slab in use is of the kind slab", at);
+	hk_invariant(slab->class < HK_CLASSES && slab->size == hk_class_size(slab->class) &&
+		     slab->slots == hk_class_slots(slab->class),
+		     "a slab has the size and the slots of its class", at);
+	hk_invariant(slab->base == slab->home->base +
+		     (uintptr_t)(slab - slab->home->slab) * HK_SLOT_SIZE &&
+		     hk_run_find(at) == slab, "the page map leads to the slab", at);
+	hk_invariant(carved <= slab->blocks &&
+		     atomic_load_explicit(&slab->limit, memory_order_relaxed) ==
+		     (uint64_t)carved * slab->unit, "a slab's limit is carved * unit", at);
+	for (i = 0; i < words; i++) {
+		free += (unsigned)__builtin_popcountll(slab->free[i]);
+		filled |= (unsigned)(slab->free[i] != 0) << i;
+		hk_invariant(!(slab->free[i] & uncarved(carved, i)),
+			     "only carved blocks are free", at);
+	}
+	hk_invariant(slab->words == filled, "a slab's words say where free blocks are", at);
+	hk_invariant(slab->used + free == carved, "a slab's used is carved - free", at);
+}
