@@ -108,8 +108,10 @@ static void show(const struct seen *seen)
 	hk_line_dec(&line, seen->thread);
 	hk_line_str(&line, ": ");
 	hk_line_str(&line, kind[seen->event].name);
-	hk_line_char(&line, ' ');
-	hk_line_hex(&line, seen->at);
+	if (seen->at) {
+		hk_line_char(&line, ' ');
+		hk_line_hex(&line, seen->at);
+	}
 	if (amount != HK_AMOUNT_NONE) {
 		hk_line_str(&line, ", ");
 		hk_line_dec(&line, seen->amount);
