@@ -169,7 +169,7 @@ static void break_used(void)
 
 static void break_words(void)
 {
-	victim()->words ^= 1;
+	victim()->words |= (uint32_t)1 << 31;
 	next_call();
 }
 
