@@ -6,13 +6,13 @@
 
 #include <string.h>
 
-static HK_NOINLINE void *large(size_t size, size_t align, bool *zero)
+static void *large(size_t size, size_t align, bool *zero, const void *caller)
 {
 	struct hk_cache *cache = hk_enter();
 	void *p = hk_large_alloc(size, align, zero);
 
 	hk_leave(cache);
-	hk_trace(HK_EVENT_MALLOC, p, size, __builtin_return_address(0));
+	hk_trace(HK_EVENT_MALLOC, p, size, caller);
 	if (!p)
 		errno = ENOMEM;
 	return p;
@@ -28,7 +28,7 @@ void *hk_calloc(size_t count, size_t size)
 		errno = ENOMEM;
 		return NULL;
 	}
-	p = total <= HK_SLAB_MAX ? hk_malloc(total) : large(total, HK_GRAIN, &zero);
+	p = total <= HK_SLAB_MAX ? hk_malloc(total) : large(total, HK_GRAIN, &zero, hk_caller());
 	if (p && !zero)
 		memset(p, 0, total);
 	return p;
@@ -63,14 +63,14 @@ size_t hk_usable_size(const void *p, enum hk_call call)
 	return size;
 }
 
-static void *resize_large(void *p, size_t size)
+static void *resize_large(void *p, size_t size, const void *caller)
 {
 	struct hk_cache *cache = hk_enter();
 
 	p = hk_large_resize(p, size);
 	hk_leave(cache);
 	if (p)
-		hk_trace(HK_EVENT_RESIZE, p, size, NULL);
+		hk_trace(HK_EVENT_RESIZE, p, size, caller);
 	return p;
 }
 
@@ -90,7 +90,7 @@ void *hk_realloc(void *p, size_t size)
 	if (size <= old && size >= old / 2)
 		return p;
 	if (old > HK_SLAB_MAX) {
-		to = resize_large(p, size);
+		to = resize_large(p, size, hk_caller());
 		if (to)
 			return to;
 	}
@@ -140,5 +140,6 @@ void *hk_memalign(size_t align, size_t size)
 		errno = ENOMEM;
 		return NULL;
 	}
-	return large(size > HK_SLAB_MAX ? size : HK_SLAB_MAX + 1, align, &zero);
+	return large(size > HK_SLAB_MAX ? size : HK_SLAB_MAX + 1, align, &zero,
+		     hk_caller());
 }

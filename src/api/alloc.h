@@ -16,7 +16,7 @@ HK_INLINE void *hk_malloc(size_t size)
 		if (hk_likely(block != NULL))
 			return hk_bin_pop(bin, block);
 	}
-	return hk_malloc_slow(size);
+	return hk_malloc_slow(size, hk_caller());
 }
 
 /* Mark, owner and bounds in this order of cost; all three always on. */
@@ -30,10 +30,10 @@ HK_INLINE void hk_free(void *p, enum hk_call call)
 		struct hk_bin *bin = slab->bin;
 
 		if (hk_unlikely(!hk_bin_push(bin, block)))
-			hk_free_overflow(bin);
+			hk_free_overflow(bin, hk_caller());
 		return;
 	}
-	hk_free_slow(p, call);
+	hk_free_slow(p, call, hk_caller());
 }
 
 void *hk_calloc(size_t count, size_t size);

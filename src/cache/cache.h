@@ -166,9 +166,11 @@ void hk_suspects_review(struct hk_cache *cache, bool settle);
  * bin does not hold. */
 void hk_cache_walk(const struct hk_cache *cache, unsigned class);
 
-/* slow.c: what the hot path calls. errno: malloc sets ENOMEM, free keeps it. */
-void *hk_malloc_slow(size_t size);
-void hk_free_slow(void *p, enum hk_call call);
-void hk_free_overflow(struct hk_bin *bin);
+/* slow.c: what the hot path calls. errno: malloc sets ENOMEM, free keeps it.
+ * caller: where the program is, for the trace; only a slow path looks. */
+#define hk_caller() __builtin_return_address(0)
+void *hk_malloc_slow(size_t size, const void *caller);
+void hk_free_slow(void *p, enum hk_call call, const void *caller);
+void hk_free_overflow(struct hk_bin *bin, const void *caller);
 
 #endif

@@ -34,7 +34,7 @@ static void *refill_or_large(size_t size, const void *caller)
 	return p;
 }
 
-void *hk_malloc_slow(size_t size)
+void *hk_malloc_slow(size_t size, const void *caller)
 {
 	/* Groups above C7: their lists are this thread's own as well. */
 	if (size <= HK_SLAB_MAX) {
@@ -43,7 +43,7 @@ void *hk_malloc_slow(size_t size)
 		if (bin->head)
 			return hk_bin_pop(bin, bin->head);
 	}
-	return refill_or_large(size, __builtin_return_address(0));
+	return refill_or_large(size, caller);
 }
 
 /* Half of a list that ran over goes back. The capacity grows first, towards
@@ -62,12 +62,12 @@ static void overflow(struct hk_cache *cache, struct hk_bin *bin)
 	}
 }
 
-void hk_free_overflow(struct hk_bin *bin)
+void hk_free_overflow(struct hk_bin *bin, const void *caller)
 {
 	struct hk_cache *cache = hk_enter();
 
 	/* What the hot path has just pushed. */
-	hk_trace(HK_EVENT_FREE, bin->head, 0, __builtin_return_address(0));
+	hk_trace(HK_EVENT_FREE, bin->head, 0, caller);
 	overflow(cache, bin);
 	leave(cache, (unsigned)(bin - cache->bin));
 }
@@ -86,7 +86,7 @@ static void free_block(struct hk_cache *cache, struct hk_slab *slab, void *p, en
 
 /* free() of all but a sound block of this thread's own: NULL, blocks of
  * other threads, Mid and above, suspects, and what is no block. */
-void hk_free_slow(void *p, enum hk_call call)
+void hk_free_slow(void *p, enum hk_call call, const void *caller)
 {
 	struct hk_slab *slab;
 	struct hk_cache *cache;
@@ -94,7 +94,7 @@ void hk_free_slow(void *p, enum hk_call call)
 
 	if (!p)
 		return;
-	hk_trace(HK_EVENT_FREE, p, 0, __builtin_return_address(0));
+	hk_trace(HK_EVENT_FREE, p, 0, caller);
 	slab = hk_slab_of(p, call);
 	cache = hk_enter();
 	if (slab) {

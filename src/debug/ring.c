@@ -92,6 +92,22 @@ static bool get(size_t ticket, struct seen *seen)
 	return GET(e->ticket) == ticket + 1;
 }
 
+static void put_caller(struct hk_line *line, const void *caller)
+{
+	uintptr_t offset;
+	const char *object = hk_os_object(caller, &offset);
+
+	hk_line_str(line, ", called from ");
+	hk_line_hex(line, (uintptr_t)caller);
+	if (object) {
+		hk_line_str(line, " (");
+		hk_line_str(line, object);
+		hk_line_char(line, '+');
+		hk_line_hex(line, offset);
+		hk_line_char(line, ')');
+	}
+}
+
 static void show(const struct seen *seen)
 {
 	enum hk_amount amount = kind[seen->event].amount;
@@ -121,10 +137,8 @@ static void show(const struct seen *seen)
 		hk_line_str(&line, amount == HK_AMOUNT_BLOCKS ? " of " : " for blocks of ");
 		hk_line_dec(&line, seen->size);
 	}
-	if (seen->caller) {
-		hk_line_str(&line, ", called from ");
-		hk_line_hex(&line, (uintptr_t)seen->caller);
-	}
+	if (seen->caller)
+		put_caller(&line, seen->caller);
 	hk_line_write(&line);
 }
 

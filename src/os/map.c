@@ -1,7 +1,9 @@
 #include "os/os.h"
 
+#include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <link.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
@@ -185,6 +187,29 @@ long hk_os_thread_id(void)
 {
 	return syscall(SYS_gettid);
 }
+
+/* The one look-up in the dynamic linker that is safe anywhere (glibc 2.35). */
+#ifdef DLFO_STRUCT_HAS_EH_DBASE
+extern __typeof__(_dl_find_object) _dl_find_object __attribute__((weak));
+
+const char *hk_os_object(const void *code, uintptr_t *offset)
+{
+	struct dl_find_object found;
+
+	if (!_dl_find_object || _dl_find_object((void *)(uintptr_t)code, &found) != 0)
+		return NULL;
+	*offset = (uintptr_t)code - found.dlfo_link_map->l_addr;
+	return *found.dlfo_link_map->l_name ? found.dlfo_link_map->l_name
+					    : program_invocation_name;
+}
+#else
+const char *hk_os_object(const void *code, uintptr_t *offset)
+{
+	(void)code;
+	(void)offset;
+	return NULL;
+}
+#endif
 
 bool hk_os_write(int fd, const void *data, size_t size)
 {

@@ -73,6 +73,10 @@ uint64_t hk_os_clock(void);
 long hk_os_process_id(void);
 long hk_os_thread_id(void);
 
+/* The file that this code was loaded from, and its offset there, as debuggers
+ * count it; NULL where that cannot be told without taking a lock. */
+const char *hk_os_object(const void *code, uintptr_t *offset);
+
 /* Writes a whole buffer, best effort; false on an error. */
 bool hk_os_write(int fd, const void *data, size_t size);
 
