@@ -102,6 +102,16 @@ static void two_lives(void)
 	free(hide(q));
 }
 
+/* Calls that reach malloc and free through the library's own code. */
+__attribute__((noinline)) static void callers(void)
+{
+	void *p = hide(calloc(1, 90)), *q;
+
+	q = hide(realloc(p, 900));
+	free(hide(p));
+	free(q);
+}
+
 static void freed_by_thread(void)
 {
 	void *p = hide(malloc(90));
@@ -268,7 +278,7 @@ static void churn_and_fork(void)
 
 static const struct mode modes[] = {
 	{ "double_free", double_free }, { "tour", tour }, { "many_events", many_events },
-	{ "two_lives", two_lives }, { "freed_by_thread", freed_by_thread },
+	{ "two_lives", two_lives }, { "callers", callers }, { "freed_by_thread", freed_by_thread },
 	{ "abort_among_threads", abort_among_threads }, { "keeps_errno", keeps_errno },
 	{ "break_used", break_used }, { "break_words", break_words },
 	{ "break_free", break_free }, { "break_slots", break_slots },
@@ -386,6 +396,30 @@ static void ring_cases(void)
 			child_diag(&c);
 }
 
+/* calloc, the free inside of realloc and free: all called from callers(). */
+static void caller_case(void)
+{
+#if defined DLFO_STRUCT_HAS_EH_DBASE && defined __OPTIMIZE__
+	struct child c = run("2", "callers");
+	const char *at = history(&c);
+	uintptr_t start = (uintptr_t)hide((void *)callers), offset;
+	unsigned calls = 0, here = 0;
+	Dl_info info;
+
+	if (!dladdr((void *)start, &info))
+		bail("cannot tell where this program lies");
+	start -= (uintptr_t)info.dli_fbase;
+	while ((at = strstr(at, ", called from 0x")) != NULL && (at = strstr(at, "+0x")) != NULL) {
+		offset = strtoul(at + 1, NULL, 16);
+		here += offset - start < 256;
+		calls++;
+	}
+	case_of(&c, aborted(&c) && calls == 3 && here == 3, "the calls come from the program");
+#else
+	skip("the calls come from the program", "needs glibc 2.35 and an optimising compiler");
+#endif
+}
+
 static void trace_cases(void)
 {
 	static const char *const once[] = {
@@ -405,6 +439,7 @@ static void trace_cases(void)
 	c = run("2", "two_lives");
 	text = history(&c);
 	case_of(&c, aborted(&c) && in_order(text, twice), "the history has both lives of a block");
+	caller_case();
 	c = run("2", "freed_by_thread");
 	text = history(&c);
 	case_of(&c, aborted(&c) && in_order(text, remote), "the history has the way of a remote free");
