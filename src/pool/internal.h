@@ -15,8 +15,9 @@
  * All under the pool lock, but for hints (relaxed: a wrong hint fails to
  * claim).
  *	bucket[n]	SuperSlabs whose longest free run had n slots when
- *			they were put there; it may be shorter by now, never
- *			longer. Those with no free slot are in no bucket
+ *			they were put there; it may be shorter by now, and
+ *			longer only until whoever freed slots has the lock.
+ *			Those with no free slot are in no bucket
  *	filled		bit n - 1 set <=> bucket[n] is not empty
  *	oldest, newest	SuperSlabs with free dirty slots, by queued_at;
  *			waiting counts them
