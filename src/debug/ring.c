@@ -131,7 +131,9 @@ static void show(const struct seen *seen)
 	if (amount != HK_AMOUNT_NONE) {
 		hk_line_str(&line, ", ");
 		hk_line_dec(&line, seen->amount);
-		hk_line_str(&line, amount == HK_AMOUNT_BYTES ? " bytes" : " blocks");
+		hk_line_str(&line, amount == HK_AMOUNT_BYTES ? " byte" : " block");
+		if (seen->amount != 1)
+			hk_line_char(&line, 's');
 	}
 	if (seen->size) {
 		hk_line_str(&line, amount == HK_AMOUNT_BLOCKS ? " of " : " for blocks of ");
