@@ -6,14 +6,17 @@
 #include "pool/meta.h"
 #include "slab/pagemap.h"
 
+#include <errno.h>
+
 /* Freed Large mappings that are kept: how many, how much, how long (ms). */
 enum { KEPT = 16, KEPT_MS = 500 };
 #define KEPT_BYTES ((size_t)64 << 20)
 
 /*
  * All under the large lock, but that the block's user may read size and
- * mapped. Live ones are in the list; kept ones in kept[], oldest first;
- * others in spare.
+ * mapped. Live ones are in the list; kept ones in kept[], oldest first; those
+ * that the kernel would not take back (vm.max_map_count) in stuck; others in
+ * spare. The counters of kept ones include the stuck ones.
  */
 struct hk_large {
 	uintptr_t start;
@@ -25,7 +28,7 @@ struct hk_large {
 
 static struct {
 	struct hk_lock lock;
-	struct hk_large *live, *spare;
+	struct hk_large *live, *spare, *stuck;
 	struct hk_large *kept[KEPT];
 	unsigned kept_count;
 } large = { .lock = HK_LOCK_INITIALIZER(HK_RANK_LARGE) };
@@ -77,15 +80,68 @@ static void put_spare(struct hk_large *b)
 	large.spare = b;
 }
 
+static void count_kept(size_t count, size_t bytes)
+{
+	hk_large_counters.cached += count;
+	hk_large_counters.cached_bytes += bytes;
+}
+
 static struct hk_large *take_kept(unsigned i)
 {
 	struct hk_large *b = large.kept[i];
 
 	for (large.kept_count--; i < large.kept_count; i++)
 		large.kept[i] = large.kept[i + 1];
-	hk_large_counters.cached--;
-	hk_large_counters.cached_bytes -= b->mapped;
+	count_kept(-(size_t)1, -b->mapped);
 	return b;
+}
+
+static struct hk_large *take_stuck(void)
+{
+	struct hk_large *b = large.stuck;
+
+	if (b) {
+		large.stuck = b->next;
+		count_kept(-(size_t)1, -b->mapped);
+	}
+	return b;
+}
+
+/* Unmaps; the caller holds no lock and nobody else knows of it. */
+static bool give_back(struct hk_large *b)
+{
+	bool done;
+
+	hk_event(HK_EVENT_LARGE_UNMAP, 0, (void *)b->start, b->mapped);
+	done = hk_os_unmap((void *)b->start, b->mapped);
+	if (!done)
+		hk_os_purge((void *)b->start, b->mapped);
+	hk_large_lock();
+	if (done) {
+		put_spare(b);
+	} else {
+		b->next = large.stuck;
+		large.stuck = b;
+		count_kept(1, b->mapped);
+	}
+	hk_large_unlock();
+	return done;
+}
+
+/* One more try for each stuck mapping, until one does not go. */
+static size_t unstick(void)
+{
+	struct hk_large *b;
+	size_t bytes = 0, size;
+
+	do {
+		hk_large_lock();
+		b = take_stuck();
+		hk_large_unlock();
+		size = b ? b->mapped : 0;
+		bytes += size;
+	} while (b && give_back(b));
+	return bytes - size;
 }
 
 /* The oldest kept mapping that has to go, as a list with the lock held; the
@@ -98,12 +154,6 @@ static struct hk_large *expire(uint64_t now, size_t bytes_max, unsigned count_ma
 	     now - large.kept[0]->kept_since >= KEPT_MS))
 		return take_kept(0);
 	return NULL;
-}
-
-static void unmap_block(struct hk_large *b)
-{
-	hk_event(HK_EVENT_LARGE_UNMAP, 0, (void *)b->start, b->mapped);
-	hk_os_unmap((void *)b->start, b->mapped);
 }
 
 static size_t unmap_expired(size_t bytes_max, unsigned count_max)
@@ -119,10 +169,7 @@ static size_t unmap_expired(size_t bytes_max, unsigned count_max)
 		if (!b)
 			return bytes;
 		bytes += b->mapped;
-		unmap_block(b);
-		hk_large_lock();
-		put_spare(b);
-		hk_large_unlock();
+		give_back(b);
 	}
 }
 
@@ -136,7 +183,9 @@ static struct hk_large *reuse(size_t mapped)
 		    large.kept[i]->mapped - mapped <= mapped / 4 &&
 		    (best == KEPT || large.kept[i]->mapped < large.kept[best]->mapped))
 			best = i;
-	return best == KEPT ? NULL : take_kept(best);
+	if (best != KEPT)
+		return take_kept(best);
+	return large.stuck && large.stuck->mapped >= mapped ? take_stuck() : NULL;
 }
 
 static size_t round_up(size_t size, size_t unit)
@@ -210,18 +259,14 @@ static bool free_mapping(void *p)
 		b->kept_since = hk_os_now();
 		large.kept[large.kept_count++] = b;
 		hk_event(HK_EVENT_LARGE_KEEP, 0, p, b->mapped);
-		hk_large_counters.cached++;
-		hk_large_counters.cached_bytes += b->mapped;
+		count_kept(1, b->mapped);
 	}
 	hk_large_unlock();
-	if (keep) {
+	if (keep)
 		unmap_expired(KEPT_BYTES, KEPT - 1);
-	} else {
-		unmap_block(b);
-		hk_large_lock();
-		put_spare(b);
-		hk_large_unlock();
-	}
+	else
+		give_back(b);
+	unstick();
 	return true;
 }
 
@@ -232,33 +277,39 @@ static struct hk_large *find(const void *p)
 	return b && b->start == (uintptr_t)p && b->live ? b : NULL;
 }
 
-/* The page map changes before the pages do: once they are gone, their old
- * address may be another thread's, which has entered it there. */
+/*
+ * The pages move, never the bytes. What the page map says of a range must
+ * change while the range is this block's: once the kernel has it back, it may
+ * be another thread's at once.
+ */
 static void *move_mapping(struct hk_large *b, size_t mapped)
 {
 	void *p = (void *)b->start, *to = hk_os_map(mapped, HK_SUPERSLAB_SIZE);
 
 	if (!to)
 		return NULL;
-	if (hk_granule_set_large(to, b)) {
-		hk_granule_clear(p);
-		if (hk_os_move(p, b->mapped, mapped, to))
-			return to;
-		hk_granule_set_large(p, b);
-		hk_granule_clear(to);
+	if (!hk_granule_clear(to)) {
+		hk_os_unmap(to, mapped);
+		return NULL;
 	}
-	hk_os_unmap(to, mapped);
-	return NULL;
+	hk_granule_clear(p);
+	if (!hk_os_move(p, b->mapped, to, mapped)) {
+		hk_granule_set_large(p, b);
+		return NULL;
+	}
+	hk_granule_set_large(to, b);
+	return to;
 }
 
-/* In place where the kernel can; else the pages move, never the bytes. */
+/* In place where the kernel can. */
 static void *resize_mapping(struct hk_large *b, size_t size)
 {
 	size_t mapped = mapping_size(size);
-	void *to = (void *)b->start;
+	void *p = (void *)b->start, *to = p;
+	int error = mapped == b->mapped ? 0 : hk_os_resize(p, b->mapped, mapped);
 
-	if (mapped != b->mapped && !hk_os_resize(to, b->mapped, mapped)) {
-		to = move_mapping(b, mapped);
+	if (error) {
+		to = error == ENOMEM && mapped > b->mapped ? move_mapping(b, mapped) : NULL;
 		if (!to)
 			return NULL;
 	}
@@ -331,5 +382,5 @@ bool hk_large_around(const void *p, struct hk_span *span)
 
 size_t hk_large_trim(void)
 {
-	return unmap_expired(0, 0);
+	return unmap_expired(0, 0) + unstick();
 }

@@ -98,8 +98,6 @@ bool hk_os_unmap(void *addr, size_t size)
 
 	if (done)
 		account(size, 0);
-	else
-		madvise(addr, size, MADV_DONTNEED);
 	errno = saved;
 	return done;
 }
@@ -130,25 +128,28 @@ void hk_os_populate(void *addr, size_t size)
 	errno = saved;
 }
 
-bool hk_os_resize(void *addr, size_t old_size, size_t new_size)
+int hk_os_resize(void *addr, size_t old_size, size_t new_size)
 {
 	int saved = errno;
-	bool done = mremap(addr, old_size, new_size, 0) != MAP_FAILED;
+	int error = mremap(addr, old_size, new_size, 0) == MAP_FAILED ? errno : 0;
 
-	if (done)
+	if (!error)
 		account(old_size, new_size);
 	errno = saved;
-	return done;
+	return error;
 }
 
-bool hk_os_move(void *addr, size_t old_size, size_t new_size, void *to)
+bool hk_os_move(void *addr, size_t old_size, void *to, size_t new_size)
 {
 	int saved = errno;
-	bool done = mremap(addr, old_size, new_size,
-			   MREMAP_MAYMOVE | MREMAP_FIXED, to) != MAP_FAILED;
+	bool done = mremap(addr, old_size, new_size, MREMAP_MAYMOVE | MREMAP_FIXED, to) !=
+		    MAP_FAILED;
 
-	if (done)
-		account(old_size, 0);	/* the target counts already */
+	/* vm.max_map_count leaves the target as it was. After other errors it
+	 * may be unmapped already, and another thread's by now. */
+	if (!done && errno == ENOMEM)
+		munmap(to, new_size);
+	account(done ? old_size : new_size, 0);
 	errno = saved;
 	return done;
 }

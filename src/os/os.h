@@ -47,7 +47,7 @@ char **hk_os_environment(void);
 void *hk_os_map(size_t size, size_t align);
 
 /* Gives a range back. False if the kernel refused (vm.max_map_count): the
- * range is then still mapped, but its pages were dropped. */
+ * range is then unchanged. */
 bool hk_os_unmap(void *addr, size_t size);
 
 /* Drops the pages of a range; it reads as zero afterwards. False: unchanged. */
@@ -56,12 +56,13 @@ bool hk_os_purge(void *addr, size_t size);
 /* Touches the pages of a range in one go, best effort. */
 void hk_os_populate(void *addr, size_t size);
 
-/* Resizes a mapping where it is; false if that is impossible. */
-bool hk_os_resize(void *addr, size_t old_size, size_t new_size);
+/* Resizes a mapping where it is: 0, or ENOMEM if there is no room, or another
+ * error if it cannot be moved either (the program split it by mprotect). */
+int hk_os_resize(void *addr, size_t old_size, size_t new_size);
 
-/* Moves the pages of a mapping to a range that hk_os_map gave; the old one is
- * gone on success, and anybody's. False: nothing changed. */
-bool hk_os_move(void *addr, size_t old_size, size_t new_size, void *to);
+/* Moves the pages of a mapping over another, larger one; its own range is gone
+ * then. False: it is unchanged, and the other one gone. */
+bool hk_os_move(void *addr, size_t old_size, void *to, size_t new_size);
 
 /* A coarse monotonic clock in milliseconds; never a system call where the
  * vDSO has it. */

@@ -51,7 +51,7 @@ static size_t unmap(struct hk_superslab *s)
 		hk_count(&hk_pool_counters.unmapped);
 		hk_meta_spare(s);
 	} else {
-		/* The kernel would not split a mapping; its pages are gone,
+		/* The kernel would not split a mapping; the pages can go,
 		 * unless they are locked. */
 		s->base = (uintptr_t)memory;
 		hk_granule_set_superslab(s);

@@ -106,9 +106,9 @@ bool hk_granule_set_large(const void *start, struct hk_large *large)
 	return set((uintptr_t)start, (uintptr_t)large | LARGE_TAG);
 }
 
-void hk_granule_clear(const void *start)
+bool hk_granule_clear(const void *start)
 {
-	set((uintptr_t)start, 0);
+	return set((uintptr_t)start, 0);
 }
 
 struct hk_slab *hk_run_find(const void *p)

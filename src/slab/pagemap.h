@@ -46,10 +46,11 @@ struct hk_granule {
 };
 struct hk_granule hk_granule_find(const void *p);
 
-/* Register and forget; false when there is no memory for a leaf. */
+/* Register and forget; false when there is no memory for a leaf, which a
+ * granule that was once set or cleared has. */
 bool hk_granule_set_superslab(struct hk_superslab *superslab);
 bool hk_granule_set_large(const void *start, struct hk_large *large);
-void hk_granule_clear(const void *start);
+bool hk_granule_clear(const void *start);
 
 /* The run that p lies in, by the exact map; NULL if there is none. */
 struct hk_slab *hk_run_find(const void *p);
