@@ -116,6 +116,7 @@ HK_INLINE bool hk_bin_push(struct hk_bin *bin, struct hk_block *block)
  * after their teardown share; locked. Leave unlocks. */
 struct hk_cache *hk_enter(void);
 void hk_leave(struct hk_cache *cache);
+struct hk_cache *hk_entered(void);	/* the one that hk_enter gave */
 
 /* Leaves the cache that this thread is in, if any: a SIGABRT handler may
  * allocate, and fork. */
@@ -129,8 +130,10 @@ void hk_lock_everything(void);
 void hk_unlock_everything(void);
 struct hk_cache *hk_registered_caches(void);
 
-/* Gives back what this thread and the pool hold without need. */
+/* Gives back what this thread and the pool hold without need; the second one
+ * with the lock of its cache held. */
 size_t hk_cache_trim(void);
+size_t hk_reclaim(struct hk_cache *cache);
 
 /* refill.c; lock held. A block of the class, or NULL. */
 void *hk_refill(struct hk_cache *cache, unsigned class);
@@ -172,5 +175,7 @@ void hk_cache_walk(const struct hk_cache *cache, unsigned class);
 void *hk_malloc_slow(size_t size, const void *caller);
 void hk_free_slow(void *p, enum hk_call call, const void *caller);
 void hk_free_overflow(struct hk_bin *bin, const void *caller);
+/* hk_large_take, and once more after a reclaim; lock held. */
+void *hk_large_alloc(size_t size, size_t align, bool *zero);
 
 #endif

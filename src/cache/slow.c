@@ -13,6 +13,32 @@ static void leave(struct hk_cache *cache, unsigned class)
 	hk_leave(cache);
 }
 
+/*
+ * When the OS has no more, all that idles within reach goes back for a second
+ * try. What other threads' lists hold is out of reach.
+ */
+static void *refill(struct hk_cache *cache, unsigned class)
+{
+	void *p = hk_refill(cache, class);
+
+	if (hk_unlikely(!p)) {
+		hk_reclaim(cache);
+		p = hk_refill(cache, class);
+	}
+	return p;
+}
+
+void *hk_large_alloc(size_t size, size_t align, bool *zero)
+{
+	void *p = hk_large_take(size, align, zero);
+
+	if (hk_unlikely(!p) && size <= PTRDIFF_MAX) {
+		hk_reclaim(hk_entered());
+		p = hk_large_take(size, align, zero);
+	}
+	return p;
+}
+
 static void *refill_or_large(size_t size, const void *caller)
 {
 	struct hk_cache *cache = hk_enter();
@@ -25,7 +51,7 @@ static void *refill_or_large(size_t size, const void *caller)
 		/* The shared cache has lists too, under its lock. */
 		struct hk_bin *bin = &cache->bin[class = hk_class_of(size)];
 
-		p = bin->head ? hk_bin_pop(bin, bin->head) : hk_refill(cache, class);
+		p = bin->head ? hk_bin_pop(bin, bin->head) : refill(cache, class);
 	}
 	leave(cache, class);
 	hk_trace(HK_EVENT_MALLOC, p, size, caller);

@@ -203,6 +203,13 @@ struct hk_cache *hk_enter(void)
 	return enter(cache);
 }
 
+struct hk_cache *hk_entered(void)
+{
+	struct hk_cache *cache = hk_tls;
+
+	return cache == &hk_empty_cache || cache == &hk_dead_cache ? &orphan : cache;
+}
+
 void hk_leave(struct hk_cache *cache)
 {
 	atomic_store_explicit(&cache->inside, NULL, memory_order_relaxed);
@@ -373,15 +380,19 @@ static void fork_child(void)
 	}
 }
 
-size_t hk_cache_trim(void)
+size_t hk_reclaim(struct hk_cache *cache)
 {
-	struct hk_cache *cache = hk_enter();
-	size_t bytes;
-
 	hk_receive(cache);
 	flush_all(cache);
 	hk_release_empty(cache);
-	bytes = hk_pool_trim(cache) + hk_large_trim();
+	return hk_pool_trim(cache) + hk_large_trim();
+}
+
+size_t hk_cache_trim(void)
+{
+	struct hk_cache *cache = hk_enter();
+	size_t bytes = hk_reclaim(cache);
+
 	hk_leave(cache);
 	return bytes;
 }

@@ -323,7 +323,7 @@ static void *resize_mapping(struct hk_large *b, size_t size)
 	return to;
 }
 
-void *hk_large_alloc(size_t size, size_t align, bool *zero)
+void *hk_large_take(size_t size, size_t align, bool *zero)
 {
 	bool ignored;
 

@@ -28,8 +28,8 @@ struct hk_large_counters {
 extern struct hk_large_counters hk_large_counters;
 
 /* align: a power of two up to 1 GiB. *zero, if asked for, tells whether the
- * block reads as zero. NULL: out of memory. */
-void *hk_large_alloc(size_t size, size_t align, bool *zero);
+ * block reads as zero. NULL: out of memory; cache/slow.c tries again. */
+void *hk_large_take(size_t size, size_t align, bool *zero);
 
 /* False: p is not the start of a live block of this kind. */
 bool hk_large_free(void *p);
