@@ -147,7 +147,9 @@ bool hk_put_owned(struct hk_cache *cache, struct hk_slab *slab, void *block);
 /* remote.c */
 void hk_remote_free(struct hk_cache *cache, struct hk_slab *slab, void *block);
 void hk_deliver_all(struct hk_cache *cache);
-void hk_receive(struct hk_cache *cache);
+/* Empties a mailbox; both locked. by: the cache to act with, the same one but
+ * when another thread than the owner does it. */
+void hk_receive(struct hk_cache *cache, struct hk_cache *by);
 void hk_mailbox_close(struct hk_cache *cache);
 bool hk_mailbox_has(struct hk_cache *cache, struct hk_cache *owner, const void *block);
 bool hk_list_has(const struct hk_block *list, const void *block);

@@ -2,6 +2,7 @@
 #include "cache/cache.h"
 #include "config/settings.h"
 #include "debug/ring.h"
+#include "large/large.h"
 #include "pool/pool.h"
 
 static void unlink_slab(struct hk_bin *bin, struct hk_slab *slab)
@@ -84,11 +85,14 @@ void *hk_refill(struct hk_cache *cache, unsigned class)
 	int32_t got;
 
 	if (atomic_load_explicit(&cache->mailbox, memory_order_relaxed))
-		hk_receive(cache);
+		hk_receive(cache, cache);
 	if (atomic_load_explicit(&cache->suspected, memory_order_relaxed))
 		hk_suspects_review(cache, false);
-	if ((++cache->ticks & 15) == 0)
+	if ((++cache->ticks & 15) == 0) {
 		hk_deliver_all(cache);
+		hk_pool_age();
+		hk_large_age();
+	}
 	if (!bin->head) {
 		slab = available(cache, bin);
 		if (!slab)

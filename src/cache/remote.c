@@ -124,32 +124,35 @@ bool hk_list_has(const struct hk_block *list, const void *p)
 	return list != NULL;
 }
 
-static void receive_one(struct hk_cache *cache, struct hk_slab *slab, struct hk_block *block)
+static void receive_one(struct hk_cache *cache, struct hk_cache *by, struct hk_slab *slab,
+			struct hk_block *block)
 {
 	if (atomic_load_explicit(&slab->owner, memory_order_relaxed) != cache) {
-		deliver(cache, slab, block, block);
+		deliver(by, slab, block, block);
 		return;
 	}
-	/* The owner freed it as well, meanwhile. */
-	if (block->mark == HK_FREED && block->where == HK_IN_CACHE &&
+	/* The owner freed it as well, meanwhile. Its lists are for itself to
+	 * walk; when another thread trims, the owner's flush will find it. */
+	if (block->mark == HK_FREED && block->where == HK_IN_CACHE && cache == by &&
 	    hk_list_has(cache->bin[slab->class].head, block))
 		hk_already_free(HK_CALL_FREE, block, slab);
 	hk_trace(HK_EVENT_HOME, block, 0, NULL);
 	hk_put_owned(cache, slab, block);
 }
 
-void hk_receive(struct hk_cache *cache)
+void hk_receive(struct hk_cache *cache, struct hk_cache *by)
 {
-	struct hk_block *block = atomic_exchange_explicit(&cache->mailbox, NULL,
-							  memory_order_acquire);
-	struct hk_block *first = block, *next;
+	struct hk_block *block = NULL, *first, *next;
 	size_t before = cache->remote_received;
 
-	for (; block && block != HK_MAILBOX_CLOSED; block = next) {
+	/* Closed by a holder of the lock alone, so it stays what it is. */
+	if (atomic_load_explicit(&cache->mailbox, memory_order_relaxed) != HK_MAILBOX_CLOSED)
+		block = atomic_exchange_explicit(&cache->mailbox, NULL, memory_order_acquire);
+	for (first = block; block; block = next) {
 		struct hk_slab *slab = hk_slab_of_freed(block);
 
 		next = block->next;
-		receive_one(cache, slab, block);
+		receive_one(cache, by, slab, block);
 		cache->remote_received++;
 	}
 	if (cache->remote_received != before)

@@ -382,17 +382,47 @@ static void fork_child(void)
 
 size_t hk_reclaim(struct hk_cache *cache)
 {
-	hk_receive(cache);
+	hk_receive(cache, cache);
 	flush_all(cache);
 	hk_release_empty(cache);
 	return hk_pool_trim(cache) + hk_large_trim();
 }
 
+/*
+ * What others freed for them waits in the mailboxes of threads that do not
+ * call; and the lists of the shared cache are nobody's. The shared cache acts
+ * for all: a slab adopted in the name of a thread that runs would be pushed to.
+ */
+static void collect(void)
+{
+	struct hk_cache *cache;
+
+	hk_lock(&registry.lock);
+	hk_lock(&orphan_lock);
+	hk_lock(&orphan.lock);
+	for (cache = registry.all; cache; cache = cache->next_registered) {
+		hk_lock(&cache->lock);
+		hk_receive(cache, &orphan);
+		hk_release_empty(cache);
+		hk_unlock(&cache->lock);
+	}
+	hk_receive(&orphan, &orphan);
+	flush_all(&orphan);
+	hk_release_empty(&orphan);
+	hk_unlock(&orphan.lock);
+	hk_unlock(&orphan_lock);
+	hk_unlock(&registry.lock);
+}
+
 size_t hk_cache_trim(void)
 {
-	struct hk_cache *cache = hk_enter();
-	size_t bytes = hk_reclaim(cache);
+	struct hk_cache *cache;
+	size_t bytes;
 
+	hk_leave(hk_enter());
+	collect();
+	cache = hk_enter();
+	bytes = hk_reclaim(cache);
 	hk_leave(cache);
 	return bytes;
 }

@@ -380,6 +380,11 @@ bool hk_large_around(const void *p, struct hk_span *span)
 	return b != NULL;
 }
 
+size_t hk_large_age(void)
+{
+	return unmap_expired(KEPT_BYTES, KEPT - 1);
+}
+
 size_t hk_large_trim(void)
 {
 	return unmap_expired(0, 0) + unstick();

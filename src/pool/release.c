@@ -179,6 +179,19 @@ void hk_pool_run_free(struct hk_superslab *home, unsigned first, unsigned slots)
 		release(victim);
 }
 
+void hk_pool_age(void)
+{
+	struct hk_superslab *victim = NULL;
+	uint64_t now = hk_os_now();
+
+	hk_pool_lock();
+	if (due(now))
+		victim = queue_pop();
+	hk_pool_unlock();
+	if (victim)
+		release(victim);
+}
+
 size_t hk_pool_trim(struct hk_cache *caller)
 {
 	struct hk_superslab *s;

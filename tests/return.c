@@ -1,0 +1,372 @@
+/*
+ * Memory goes back to the OS: by malloc_trim at once, else after a while, by
+ * as many system calls as there is to release. The calls are counted where
+ * they pass, in functions of libc's names.
+ */
+#include "child.h"
+#include "heap.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <sys/syscall.h>
+
+static _Atomic size_t releases, maps;
+#define SEEN __attribute__((visibility("default")))
+
+SEEN int munmap(void *addr, size_t size)
+{
+	atomic_fetch_add(&releases, 1);
+	return (int)syscall(SYS_munmap, addr, size);
+}
+
+SEEN int madvise(void *addr, size_t size, int advice)
+{
+	atomic_fetch_add(&releases, 1);
+	return (int)syscall(SYS_madvise, addr, size, advice);
+}
+
+SEEN void *mmap(void *addr, size_t size, int prot, int flags, int fd, off_t offset)
+{
+	atomic_fetch_add(&maps, 1);
+	return (void *)syscall(SYS_mmap, addr, size, prot, flags, fd, offset);
+}
+
+/* Children say why they fail, on standard error. */
+TAP_FORMAT(1) __attribute__((noreturn)) static void fail(const char *format, ...)
+{
+	char line[256];
+	va_list args;
+	int n;
+
+	va_start(args, format);
+	n = vsnprintf(line, sizeof line, format, args);
+	va_end(args);
+	if (write(STDERR_FILENO, line, (size_t)n) != n)
+		_exit(2);
+	_exit(1);
+}
+
+enum { MOST = 2 << 20 };
+static char *block[MOST];
+
+static size_t fill_heap(size_t size, size_t total)
+{
+	size_t n = total / size, i;
+
+	for (i = 0; i < n; i++) {
+		block[i] = (char *)malloc(size);
+		memset(block[i], 1, size);
+	}
+	return n;
+}
+
+static void shuffle(size_t n)
+{
+	uint64_t state = 1;
+	size_t i;
+
+	for (i = n; i > 1; i--) {
+		size_t j = random_below(&state, i);
+		char *p = block[j];
+
+		block[j] = block[i - 1];
+		block[i - 1] = p;
+	}
+}
+
+static void free_heap(size_t n)
+{
+	size_t i;
+
+	shuffle(n);
+	for (i = 0; i < n; i++)
+		free(block[i]);
+}
+
+static void trimmed(size_t start, const char *what)
+{
+	malloc_trim(0);
+	if (resident() > start + 4 * MB)
+		fail("%s: %zu KiB stay", what, (resident() - start) / KB);
+}
+
+/* Touches the array too, so that it does not count. */
+static size_t resident_at_start(void)
+{
+	free(malloc(100));
+	memset(block, 0, sizeof block);
+	return resident();
+}
+
+static void by_trim(void *arg)
+{
+	size_t size = *(size_t *)arg, start = resident_at_start();
+
+	free_heap(fill_heap(size, 200 * MB));
+	trimmed(start, "the first time");
+	free_heap(fill_heap(size, 200 * MB));
+	trimmed(start, "the second time");
+}
+
+/* Small blocks, enough to reach the slow path again and again. */
+static void small_activity(void)
+{
+	static void *p[2000];
+	int i;
+
+	for (i = 0; i < 2000; i++)
+		p[i] = malloc(64);
+	for (i = 0; i < 2000; i++)
+		free(p[i]);
+}
+
+/* However long it takes, within reason. */
+static void by_waiting(void *arg)
+{
+	size_t size = *(size_t *)arg, start = resident_at_start();
+	int wait;
+
+	free_heap(fill_heap(size, 200 * MB));
+	for (wait = 0; wait < 2000 && resident() > start + 8 * MB; wait++) {
+		usleep(10000);
+		small_activity();
+	}
+	if (resident() > start + 8 * MB)
+		fail("%zu KiB stay", (resident() - start) / KB);
+}
+
+/* Calls that it takes to release this much beside `live` bytes. */
+static size_t calls_to_release(size_t live)
+{
+	size_t n = fill_heap(100, live), i, before;
+	char **more = block + n;
+
+	for (i = 0; i < 64 * MB / 5000; i++)
+		memset(more[i] = (char *)malloc(5000), 1, 5000);
+	malloc_trim(0);
+	before = atomic_load(&releases);
+	for (i = 0; i < 64 * MB / 5000; i++)
+		free(more[i]);
+	malloc_trim(0);
+	return atomic_load(&releases) - before;
+}
+
+static void calls(void *arg)
+{
+	size_t few = calls_to_release(1 * MB), many = calls_to_release(150 * MB), before;
+
+	(void)arg;
+	if (few < 2 || few > 200)
+		fail("%zu calls release 64 MiB", few);
+	if (many > few + few / 2 + 8)
+		fail("%zu calls with a small heap, %zu with a large one", few, many);
+	before = atomic_load(&releases);
+	malloc_trim(0);
+	if (atomic_load(&releases) - before > 4)
+		fail("%zu calls when there is nothing to release",
+		     atomic_load(&releases) - before);
+}
+
+/* Another thread frees all of it, lives on and does nothing more. */
+static pthread_barrier_t gate;
+
+static void *free_all(void *arg)
+{
+	size_t n = *(size_t *)arg, i;
+
+	for (i = 0; i < n; i++)
+		free(block[i]);
+	pthread_barrier_wait(&gate);
+	pthread_barrier_wait(&gate);
+	return NULL;
+}
+
+static void freed_elsewhere(void *arg)
+{
+	size_t n, start;
+	pthread_t id;
+
+	(void)arg;
+	start = resident_at_start();
+	pthread_barrier_init(&gate, NULL, 2);
+	n = fill_heap(500, 200 * MB);
+	shuffle(n);
+	if (pthread_create(&id, NULL, free_all, &n))
+		fail("cannot start a thread");
+	pthread_barrier_wait(&gate);
+	trimmed(start, "freed by another thread");
+	pthread_barrier_wait(&gate);
+	pthread_join(id, NULL);
+}
+
+/* The owner allocated it all and sleeps; others free and trim. */
+static void *fill_and_sleep(void *arg)
+{
+	*(size_t *)arg = fill_heap(500, 200 * MB);
+	pthread_barrier_wait(&gate);
+	pthread_barrier_wait(&gate);
+	return NULL;
+}
+
+static void owner_sleeps(void *arg)
+{
+	size_t n = 0, start;
+	pthread_t id;
+
+	(void)arg;
+	start = resident_at_start();
+	pthread_barrier_init(&gate, NULL, 2);
+	if (pthread_create(&id, NULL, fill_and_sleep, &n))
+		fail("cannot start a thread");
+	pthread_barrier_wait(&gate);
+	free_heap(n);
+	trimmed(start, "the owner sleeps");
+	pthread_barrier_wait(&gate);
+	pthread_join(id, NULL);
+}
+
+/* Allocates in a destructor that runs after the thread's cache is gone. */
+static pthread_key_t late_key;
+
+static void late(void *arg)
+{
+	static _Thread_local int again;
+
+	if (again++ < 2)
+		pthread_setspecific(late_key, arg);
+	else
+		fill_heap(500, 200 * MB);
+}
+
+static void *die(void *arg)
+{
+	free(malloc(100));
+	pthread_setspecific(late_key, arg);
+	return NULL;
+}
+
+static void after_death(void *arg)
+{
+	size_t start;
+	pthread_t id;
+
+	(void)arg;
+	start = resident_at_start();
+	pthread_key_create(&late_key, late);
+	if (pthread_create(&id, NULL, die, block))
+		fail("cannot start a thread");
+	pthread_join(id, NULL);
+	free_heap(200 * MB / 500);
+	trimmed(start, "allocated after teardown");
+}
+
+/* Modes of a program of its own, for settings. */
+static void again(const char *name, const char *value, const char *mode)
+{
+	setenv(name, value, 1);
+	child_exec(mode);
+}
+
+static void reuse_body(void *arg) { again("HAKMEM_SUPERSLAB_REUSE", (const char *)arg, "reuse"); }
+static void at_once_body(void *arg) { again("HAKMEM_SUPERSLAB_REUSE", (const char *)arg, "at-once"); }
+static void prewarm_body(void *arg) { again("HAKMEM_SUPERSLAB_PREWARM", (const char *)arg, "prewarm"); }
+static void cold_body(void *arg) { again("HAKMEM_SUPERSLAB_PREWARM", (const char *)arg, "cold"); }
+
+static void reuse(void)
+{
+	size_t before;
+
+	free_heap(fill_heap(500 * KB, 20 * MB));
+	before = atomic_load(&maps);
+	fill_heap(500 * KB, 20 * MB);
+	if (atomic_load(&maps) != before)
+		fail("%zu new mappings although 10 SuperSlabs were empty",
+		     atomic_load(&maps) - before);
+}
+
+static void at_once(void)
+{
+	static const size_t sizes[] = { 500 * KB, 5000, 100 };
+	size_t start = resident_at_start(), i, space = address_space(), before;
+
+	for (i = 0; i < 3; i++) {
+		before = atomic_load(&releases);
+		free_heap(fill_heap(sizes[i], 100 * MB));
+		if (atomic_load(&releases) - before < 45)
+			fail("%zu bytes: %zu calls for 50 SuperSlabs", sizes[i],
+			     atomic_load(&releases) - before);
+		if (resident() > start + 8 * MB || address_space() > space + 8 * MB)
+			fail("%zu bytes: %zu KiB stay, %zu of address space", sizes[i],
+			     (resident() - start) / KB, (address_space() - space) / KB);
+	}
+}
+
+static long faults(void)
+{
+	struct rusage usage;
+
+	getrusage(RUSAGE_SELF, &usage);
+	return usage.ru_minflt;
+}
+
+/* Page faults of filling 12 MiB. */
+static long faults_to_fill(void)
+{
+	long before;
+
+	memset(block, 0, sizeof *block * 200);
+	before = faults();
+	fill_heap(100 * KB, 12 * MB);
+	return faults() - before;
+}
+
+static void prewarm(void)
+{
+	if (resident() < 16 * MB)
+		fail("only %zu KiB resident after 8 SuperSlabs were warmed", resident() / KB);
+	if (faults_to_fill() > 200)
+		fail("filling what was warmed takes page faults");
+}
+
+static void cold(void)
+{
+	if (resident() > 16 * MB || faults_to_fill() < 20)
+		fail("the test cannot tell");
+}
+
+int main(int argc, char **argv)
+{
+	static const size_t sizes[] = { 100, 2000, 9000, 100 * KB, 700 * KB, 3 * MB, 50 * MB };
+	char name[128];
+	size_t i;
+
+	tap_start();
+	if (argc > 1) {
+		if (!strcmp(argv[1], "reuse"))
+			reuse();
+		else if (!strcmp(argv[1], "at-once"))
+			at_once();
+		else if (!strcmp(argv[1], "prewarm"))
+			prewarm();
+		else
+			cold();
+		return 0;
+	}
+	for (i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+		snprintf(name, sizeof name, "200 MiB of %zu bytes go back by malloc_trim", sizes[i]);
+		child_ok(by_trim, (void *)&sizes[i], 120, name);
+	}
+	for (i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+		snprintf(name, sizeof name, "200 MiB of %zu bytes go back after a while", sizes[i]);
+		child_ok(by_waiting, (void *)&sizes[i], 120, name);
+	}
+	child_ok(calls, NULL, 120, "calls grow with what is released, not with the heap");
+	child_ok(freed_elsewhere, NULL, 120, "blocks freed by another thread go back");
+	child_ok(owner_sleeps, NULL, 120, "blocks of a thread that sleeps go back");
+	child_ok(after_death, NULL, 120, "blocks allocated after a thread's teardown go back");
+	child_ok(reuse_body, (void *)"1", 120, "empty SuperSlabs are used again");
+	child_ok(at_once_body, (void *)"0", 120, "without reuse they go back at once");
+	child_ok(prewarm_body, (void *)"8", 120, "warmed SuperSlabs are resident before use");
+	child_ok(cold_body, (void *)"0", 120, "without warming there is nothing yet");
+	return tap_end();
+}
