@@ -74,13 +74,18 @@ static void shuffle(size_t n)
 	}
 }
 
-static void free_heap(size_t n)
+static void free_in_order(size_t n)
 {
 	size_t i;
 
-	shuffle(n);
 	for (i = 0; i < n; i++)
 		free(block[i]);
+}
+
+static void free_heap(size_t n)
+{
+	shuffle(n);
+	free_in_order(n);
 }
 
 static void trimmed(size_t start, const char *what)
@@ -172,10 +177,7 @@ static pthread_barrier_t gate;
 
 static void *free_all(void *arg)
 {
-	size_t n = *(size_t *)arg, i;
-
-	for (i = 0; i < n; i++)
-		free(block[i]);
+	free_in_order(*(size_t *)arg);
 	pthread_barrier_wait(&gate);
 	pthread_barrier_wait(&gate);
 	return NULL;
@@ -291,7 +293,7 @@ static void at_once(void)
 
 	for (i = 0; i < 3; i++) {
 		before = atomic_load(&releases);
-		free_heap(fill_heap(sizes[i], 100 * MB));
+		free_in_order(fill_heap(sizes[i], 100 * MB));
 		if (atomic_load(&releases) - before < 45)
 			fail("%zu bytes: %zu calls for 50 SuperSlabs", sizes[i],
 			     atomic_load(&releases) - before);

@@ -51,6 +51,7 @@ enum {
 	HK_BATCH_BLOCKS = 32,		/* sent when so many are together */
 	HK_BATCH_BYTES = 8192,		/* or so much */
 	HK_SUSPECTS = 8,
+	HK_IDLE_MS = 500,		/* a list unused for so long is flushed */
 };
 
 /* No chain; the mailbox of a cache without a thread. */
@@ -67,6 +68,8 @@ struct hk_cache {
 	_Atomic(void *) inside;
 	struct hk_batch batch[HK_BATCHES];	/* owner, no lock */
 	unsigned ticks;
+	uint64_t swept_at;			/* ms */
+	size_t swept[HK_CLASSES];		/* refills and flushes by then */
 	size_t remote_sent, remote_received;
 	/* Blocks from and to slabs; kept with HAKMEM_STATS=1. */
 	size_t filled[HK_CLASSES], flushed[HK_CLASSES];

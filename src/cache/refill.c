@@ -3,6 +3,7 @@
 #include "config/settings.h"
 #include "debug/ring.h"
 #include "large/large.h"
+#include "os/os.h"
 #include "pool/pool.h"
 
 static void unlink_slab(struct hk_bin *bin, struct hk_slab *slab)
@@ -74,6 +75,27 @@ static struct hk_slab *available(struct hk_cache *cache, struct hk_bin *bin)
 }
 
 /*
+ * A list that saw neither refill nor flush for a while holds blocks for
+ * nothing, and each may keep a slab from being empty.
+ */
+static void sweep(struct hk_cache *cache)
+{
+	uint64_t now = hk_os_now();
+	unsigned class;
+
+	if (now - cache->swept_at < HK_IDLE_MS)
+		return;
+	cache->swept_at = now;
+	for (class = 0; class < HK_CLASSES; class++) {
+		struct hk_bin *bin = &cache->bin[class];
+
+		if (bin->head && cache->swept[class] == bin->refills + bin->flushes)
+			hk_flush(cache, bin, 0);
+		cache->swept[class] = bin->refills + bin->flushes;
+	}
+}
+
+/*
  * The batch doubles from a small start: a program with few blocks of a class
  * has few of them lying idle.
  */
@@ -92,6 +114,7 @@ void *hk_refill(struct hk_cache *cache, unsigned class)
 		hk_deliver_all(cache);
 		hk_pool_age();
 		hk_large_age();
+		sweep(cache);
 	}
 	if (!bin->head) {
 		slab = available(cache, bin);
