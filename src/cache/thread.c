@@ -62,13 +62,20 @@ static void set_limits(struct hk_bin *bin, unsigned class)
 	bin->capacity = start;
 }
 
-static void init_cache(struct hk_cache *cache)
+static void set_all_limits(struct hk_cache *cache)
 {
-	unsigned class, i;
+	unsigned class;
 
-	cache->lock = (struct hk_lock)HK_LOCK_INITIALIZER(HK_RANK_CACHE);
 	for (class = 0; class < HK_CLASSES; class++)
 		set_limits(&cache->bin[class], class);
+}
+
+static void init_cache(struct hk_cache *cache)
+{
+	unsigned i;
+
+	cache->lock = (struct hk_lock)HK_LOCK_INITIALIZER(HK_RANK_CACHE);
+	set_all_limits(cache);
 	for (i = 0; i <= HK_TINY_MAX / HK_GRAIN; i++)
 		cache->bin_offset[i] = (uint16_t)((char *)&cache->bin[hk_class_of(i * HK_GRAIN)] -
 						  (char *)cache);
@@ -115,14 +122,12 @@ static void start_once(void)
 static void late_settings(void)
 {
 	struct hk_cache *cache;
-	unsigned class;
 
 	hk_lock_everything();
 	hk_settings_load(hk_os_environment(), hk_os_secure());
 	hk_ring_start();
 	for (cache = registry.all; cache; cache = cache->next_registered)
-		for (class = 0; class < HK_CLASSES; class++)
-			set_limits(&cache->bin[class], class);
+		set_all_limits(cache);
 	hk_unlock_everything();
 }
 
