@@ -15,7 +15,7 @@ until cli ping >/dev/null 2>&1; do
 	sleep 0.1
 done
 [ -z "${LD_PRELOAD-}" ] || grep -q libhakmem.so.1 /proc/$server/maps || exit 1
-redis-benchmark -s "$PWD/s" -P 16 -c 20 -n 100000 -q \
+redis-benchmark -s "$PWD/s" -P 16 -c 20 -n 50000 -q \
 	-t set,get,incr,lpush,rpop,sadd,hset,zadd,lrange_100,mset >benchmark 2>&1 ||
 	{ cat benchmark; exit 1; }
 cli flushall

@@ -66,5 +66,5 @@ int main()
 	for (int i = 0; i < 37; i++)
 		n = (*f[i])(n);
 	std::cout << n << ' ' << sizes(std::make_index_sequence<40>()) << ' '
-		  << tables(std::make_integer_sequence<int, 24>()) << '\n';
+		  << tables(std::make_integer_sequence<int, 14>()) << '\n';
 }
