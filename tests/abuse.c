@@ -1,7 +1,7 @@
 /* Bad pointers: each stops the program with its line; good ones never do. */
 #include "child.h"
+#include "heap.h"
 
-#include <malloc.h>
 #include <pthread.h>
 
 static void *free_in_thread(void *p)
@@ -275,6 +275,51 @@ static void copied_marks(void *arg)
 	drain_lists(90);
 }
 
+/* Another thread frees the like in large numbers at once: nothing is lost. */
+enum { CROWD = 200, CROWD_SIZE = 2000 };
+static pthread_barrier_t gate;
+
+static void *free_crowds(void *arg)
+{
+	void **block = (void **)arg;
+	int i;
+
+	for (;;) {
+		pthread_barrier_wait(&gate);
+		for (i = 0; i < CROWD; i++)
+			free(block[i]);
+		pthread_barrier_wait(&gate);
+	}
+	return NULL;
+}
+
+static void crowds_of_marks(void *arg)
+{
+	static void *block[CROWD];
+	char freed[CROWD_SIZE];
+	void *p = hide(malloc(CROWD_SIZE));
+	size_t before = 0;
+	pthread_t t;
+	int round, i;
+
+	(void)arg;
+	free(p);
+	memcpy(freed, hide(p), sizeof freed);
+	pthread_barrier_init(&gate, NULL, 2);
+	if (pthread_create(&t, NULL, free_crowds, block) != 0)
+		_exit(3);
+	for (round = 0; round < 400; round++) {
+		if (round == 100)
+			before = resident();
+		for (i = 0; i < CROWD; i++)
+			memcpy(block[i] = hide(malloc(CROWD_SIZE)), freed, sizeof freed);
+		pthread_barrier_wait(&gate);
+		pthread_barrier_wait(&gate);
+	}
+	if (resident() > before + 16 * MB)
+		_exit(4);
+}
+
 int main(void)
 {
 	static char data[64];
@@ -315,5 +360,6 @@ int main(void)
 	child_aborts(foreign_usable, data, "malloc_usable_size of static data");
 	child_ok(copied_marks, NULL, 60, "copied marks are no double free");
 	child_ok(copied_marks, data, 60, "copied marks are no double free in other threads either");
+	child_ok(crowds_of_marks, NULL, 60, "nor is their memory lost");
 	return tap_end();
 }

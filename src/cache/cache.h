@@ -54,6 +54,15 @@ enum {
 	HK_IDLE_MS = 500,		/* a list unused for so long is flushed */
 };
 
+/* Blocks freed with the mark of a free block; see check.c. Places are entered
+ * by any thread (compare-and-swap) and emptied by the owner; ages are the
+ * owner's. More are appended when all are taken, and stay. */
+struct hk_suspects {
+	_Atomic(void *) block[HK_SUSPECTS];
+	unsigned age[HK_SUSPECTS];
+	_Atomic(struct hk_suspects *) more;
+};
+
 /* No chain; the mailbox of a cache without a thread. */
 #define HK_MAILBOX_CLOSED ((struct hk_block *)16)
 
@@ -81,11 +90,8 @@ struct hk_cache {
 	/* Chains of freed blocks of this cache's slabs. Pushed to by any
 	 * thread (release), emptied by the owner (acquire). */
 	_Atomic(struct hk_block *) mailbox HK_ALIGNED(HK_CACHE_LINE);
-	/* Blocks freed with the mark of a free block; see check.c. Entered
-	 * by any thread (compare-and-swap), removed by the owner. */
-	_Atomic(void *) suspect[HK_SUSPECTS];
+	struct hk_suspects suspects;
 	_Atomic bool suspected;
-	unsigned suspect_age[HK_SUSPECTS];
 };
 
 extern HK_TLS struct hk_cache *hk_tls HK_HIDDEN;
@@ -169,6 +175,7 @@ struct hk_slab *hk_slab_of_freed(const void *block);
 _Noreturn void hk_already_free(enum hk_call call, const void *p, const struct hk_slab *slab);
 bool hk_innocent(struct hk_cache *cache, struct hk_slab *slab, void *block, enum hk_call call);
 void hk_suspects_review(struct hk_cache *cache, bool settle);
+void hk_suspects_forget(struct hk_cache *cache);
 
 /* cache_walk.c; lock held, by the owner: aborts where an invariant of the class's
  * bin does not hold. */

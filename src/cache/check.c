@@ -12,6 +12,7 @@
 #include "cache/cache.h"
 #include "debug/ring.h"
 #include "large/large.h"
+#include "pool/meta.h"
 #include "slab/pagemap.h"
 
 enum { SUSPECT_PATIENCE = 64 };
@@ -143,30 +144,38 @@ struct hk_slab *hk_slab_of_freed(const void *block)
 	return slab;
 }
 
-static bool reported(struct hk_cache *owner, const void *block)
+/* NULL: out of memory. */
+static struct hk_suspects *further(struct hk_suspects *s)
 {
-	unsigned i = 0;
+	struct hk_suspects *more = atomic_load(&s->more), *fresh;
 
-	while (i < HK_SUSPECTS &&
-	       atomic_load_explicit(&owner->suspect[i], memory_order_relaxed) != block)
-		i++;
-	return i < HK_SUSPECTS;
+	if (more)
+		return more;
+	fresh = hk_meta_alloc(sizeof *fresh);
+	if (!fresh || atomic_compare_exchange_strong(&s->more, &more, fresh))
+		return fresh;
+	return more;
 }
 
-/* False: all places are taken. */
+/* False: it is among the suspects already. */
 static bool report(struct hk_cache *owner, void *block)
 {
+	struct hk_suspects *s;
 	unsigned i;
 
-	for (i = 0; i < HK_SUSPECTS; i++) {
-		void *nothing = NULL;
+	/* Without memory for one more place the block is lost. */
+	for (s = &owner->suspects; s; s = further(s))
+		for (i = 0; i < HK_SUSPECTS; i++) {
+			void *nothing = NULL;
 
-		if (atomic_compare_exchange_strong(&owner->suspect[i], &nothing, block)) {
-			atomic_store(&owner->suspected, true);
-			return true;
+			if (atomic_compare_exchange_strong(&s->block[i], &nothing, block)) {
+				atomic_store(&owner->suspected, true);
+				return true;
+			}
+			if (nothing == block)
+				return false;
 		}
-	}
-	return false;
+	return true;
 }
 
 /* True: go on and free it. False: it is being looked after. */
@@ -196,16 +205,14 @@ bool hk_innocent(struct hk_cache *cache, struct hk_slab *slab, void *p, enum hk_
 	} else if (block->where == HK_IN_TRANSIT && hk_mailbox_has(cache, owner, p)) {
 		hk_already_free(call, p, slab);
 	}
-	if (reported(owner, p))
+	if (!report(owner, p))
 		hk_already_free(call, p, slab);
-	/* With no place left at another's it is lost, which harms nobody. */
-	while (!report(owner, p) && owner == cache)
-		hk_suspects_review(cache, true);
 	return false;
 }
 
-static bool settled(struct hk_cache *cache, unsigned i, struct hk_block *block, bool settle)
+static bool settled(struct hk_cache *cache, struct hk_suspects *s, unsigned i, bool settle)
 {
+	struct hk_block *block = atomic_load(&s->block[i]);
 	struct hk_slab *slab = hk_slab_of_freed(block);
 
 	if (atomic_load(&slab->owner) != cache) {
@@ -214,10 +221,10 @@ static bool settled(struct hk_cache *cache, unsigned i, struct hk_block *block, 
 	}
 	if (block->mark != HK_FREED || found_here(cache, slab, block)) {
 		/* Convicted once: a SIGABRT handler comes through here too. */
-		atomic_store(&cache->suspect[i], NULL);
+		atomic_store(&s->block[i], NULL);
 		hk_already_free(HK_CALL_FREE, block, slab);
 	}
-	if (block->where == HK_IN_TRANSIT && !settle && ++cache->suspect_age[i] < SUSPECT_PATIENCE)
+	if (block->where == HK_IN_TRANSIT && !settle && ++s->age[i] < SUSPECT_PATIENCE)
 		return false;
 	hk_put_owned(cache, slab, block);
 	return true;
@@ -225,22 +232,33 @@ static bool settled(struct hk_cache *cache, unsigned i, struct hk_block *block, 
 
 void hk_suspects_review(struct hk_cache *cache, bool settle)
 {
+	struct hk_suspects *s;
 	bool left = false;
 	unsigned i;
 
 	atomic_store(&cache->suspected, false);
-	for (i = 0; i < HK_SUSPECTS; i++) {
-		struct hk_block *block = atomic_load(&cache->suspect[i]);
-
-		if (!block)
-			continue;
-		if (settled(cache, i, block, settle)) {
-			cache->suspect_age[i] = 0;
-			atomic_store(&cache->suspect[i], NULL);
-		} else {
-			left = true;
+	for (s = &cache->suspects; s; s = atomic_load(&s->more))
+		for (i = 0; i < HK_SUSPECTS; i++) {
+			if (!atomic_load(&s->block[i]))
+				continue;
+			if (settled(cache, s, i, settle)) {
+				s->age[i] = 0;
+				atomic_store(&s->block[i], NULL);
+			} else {
+				left = true;
+			}
 		}
-	}
 	if (left)
 		atomic_store(&cache->suspected, true);
+}
+
+/* In the child of a fork, where the owner is gone: the blocks stay taken. */
+void hk_suspects_forget(struct hk_cache *cache)
+{
+	struct hk_suspects *s;
+	unsigned i;
+
+	for (s = &cache->suspects; s; s = atomic_load(&s->more))
+		for (i = 0; i < HK_SUSPECTS; i++)
+			atomic_store(&s->block[i], NULL);
 }

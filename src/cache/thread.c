@@ -378,8 +378,7 @@ static void fork_child(void)
 		atomic_store(&cache->mailbox, HK_MAILBOX_CLOSED);
 		for (i = 0; i < HK_BATCHES; i++)
 			cache->batch[i].slab = NULL;
-		for (i = 0; i < HK_SUSPECTS; i++)
-			atomic_store(&cache->suspect[i], NULL);
+		hk_suspects_forget(cache);
 		hk_unlock(&cache->lock);
 		retire(cache);
 	}
