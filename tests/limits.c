@@ -292,6 +292,26 @@ static void huge_stays(void *arg)
 		fail("its memory did not come back");
 }
 
+/* One that must move takes no more than the difference, as strict overcommit
+ * would count it. */
+static void huge_grows(void *arg)
+{
+	char *p = (char *)malloc(40 * MB), *q;
+
+	(void)arg;
+	fill(p, 40 * MB, 3);
+	mmap(p + malloc_usable_size(p), 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	limit(RLIMIT_DATA, 30 * MB);
+	q = (char *)realloc(p, 60 * MB);
+	if (!q)
+		fail("20 of 30 MiB were refused");
+	if (q == p)
+		fail("the block could grow in place");
+	if (!filled(q, 40 * MB, 3) || !all_zero(q + 40 * MB, 20 * MB))
+		fail("the block is damaged");
+	free(q);
+}
+
 static size_t number_in(const char *path)
 {
 	char text[32];
@@ -470,6 +490,7 @@ int main(void)
 	child_ok(crowds, &seed, 120, "four threads out of memory at once");
 	child_ok(late_threads, NULL, 120, "threads that start when there is no memory");
 	child_ok(huge_stays, NULL, 120, "a Huge block that cannot grow stays");
+	child_ok(huge_grows, NULL, 120, "a Huge block that moves takes the difference");
 	if (most > 0 && most <= 1 << 20) {
 		for (left = 0; left <= 8; left += 4) {
 			snprintf(name, sizeof name, "with all but %zu mappings in use", left);

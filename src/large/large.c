@@ -284,12 +284,12 @@ static struct hk_large *find(const void *p)
  */
 static void *move_mapping(struct hk_large *b, size_t mapped)
 {
-	void *p = (void *)b->start, *to = hk_os_map(mapped, HK_SUPERSLAB_SIZE);
+	void *p = (void *)b->start, *to = hk_os_reserve(mapped, HK_SUPERSLAB_SIZE);
 
 	if (!to)
 		return NULL;
 	if (!hk_granule_clear(to)) {
-		hk_os_unmap(to, mapped);
+		hk_os_unreserve(to, mapped);
 		return NULL;
 	}
 	hk_granule_clear(p);

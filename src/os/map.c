@@ -44,10 +44,9 @@ static void account(size_t old_size, size_t new_size)
 									memory_order_relaxed));
 }
 
-static void *map_anywhere(size_t size)
+static void *map_anywhere(size_t size, int access)
 {
-	void *p = mmap(NULL, size, PROT_READ | PROT_WRITE,
-		       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	void *p = mmap(NULL, size, access, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
 	return p == MAP_FAILED ? NULL : p;
 }
@@ -57,9 +56,9 @@ static void *map_anywhere(size_t size)
  * next to each other, so one aligned mapping makes the next one aligned too.
  * Only otherwise is more mapped and the surplus cut off.
  */
-static void *map_aligned(size_t size, size_t align)
+static void *map_aligned(size_t size, size_t align, int access)
 {
-	char *p = map_anywhere(size);
+	char *p = map_anywhere(size, access);
 	size_t before;
 
 	if (p && ((uintptr_t)p & (align - 1))) {
@@ -67,7 +66,7 @@ static void *map_aligned(size_t size, size_t align)
 		if (size + align < size)
 			p = NULL;
 		else
-			p = map_anywhere(size + align - hk_page_size);
+			p = map_anywhere(size + align - hk_page_size, access);
 		if (p) {
 			before = -(uintptr_t)p & (align - 1);
 			if (before)
@@ -83,12 +82,29 @@ static void *map_aligned(size_t size, size_t align)
 void *hk_os_map(size_t size, size_t align)
 {
 	int saved = errno;
-	void *p = map_aligned(size, align);
+	void *p = map_aligned(size, align, PROT_READ | PROT_WRITE);
 
 	if (p)
 		account(0, size);
 	errno = saved;
 	return p;
+}
+
+void *hk_os_reserve(size_t size, size_t align)
+{
+	int saved = errno;
+	void *p = map_aligned(size, align, PROT_NONE);
+
+	errno = saved;
+	return p;
+}
+
+void hk_os_unreserve(void *addr, size_t size)
+{
+	int saved = errno;
+
+	munmap(addr, size);
+	errno = saved;
 }
 
 bool hk_os_unmap(void *addr, size_t size)
@@ -149,7 +165,8 @@ bool hk_os_move(void *addr, size_t old_size, void *to, size_t new_size)
 	 * may be unmapped already, and another thread's by now. */
 	if (!done && errno == ENOMEM)
 		munmap(to, new_size);
-	account(done ? old_size : new_size, 0);
+	if (done)
+		account(old_size, new_size);
 	errno = saved;
 	return done;
 }

@@ -46,6 +46,11 @@ char **hk_os_environment(void);
  */
 void *hk_os_map(size_t size, size_t align);
 
+/* The same without access to it, which neither statistics nor any limit but
+ * that of the address space count: a target for hk_os_move. */
+void *hk_os_reserve(size_t size, size_t align);
+void hk_os_unreserve(void *addr, size_t size);
+
 /* Gives a range back. False if the kernel refused (vm.max_map_count): the
  * range is then unchanged. */
 bool hk_os_unmap(void *addr, size_t size);
@@ -60,8 +65,8 @@ void hk_os_populate(void *addr, size_t size);
  * error if it cannot be moved either (the program split it by mprotect). */
 int hk_os_resize(void *addr, size_t old_size, size_t new_size);
 
-/* Moves the pages of a mapping over another, larger one; its own range is gone
- * then. False: it is unchanged, and the other one gone. */
+/* Moves the pages of a mapping over a reserved, larger range; its own range is
+ * gone then. False: it is unchanged, and the other one gone. */
 bool hk_os_move(void *addr, size_t old_size, void *to, size_t new_size);
 
 /* A coarse monotonic clock in milliseconds; never a system call where the
