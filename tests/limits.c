@@ -105,8 +105,8 @@ static void refused(struct heap *h)
 	must_be_null(malloc(h->size), "malloc");
 	must_be_null(calloc(1, h->size), "calloc");
 	must_be_null(calloc(16, more / 16), "large calloc");
-	must_be_null(realloc(h->top, more * 2), "realloc");
-	must_be_null(reallocarray(h->top, 2, more), "reallocarray");
+	must_be_null(realloc(h->top, more + 64 * MB), "realloc");
+	must_be_null(reallocarray(h->top, 2, more + 32 * MB), "reallocarray");
 	must_be_null(memalign(65536, more), "memalign");
 	must_be_null(aligned_alloc(4 * MB, more), "aligned_alloc");
 	must_be_null(valloc(more), "valloc");
