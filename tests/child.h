@@ -95,6 +95,21 @@ static struct child child_run(void (*body)(void *), void *arg, unsigned seconds)
 	return c;
 }
 
+/* In a child: why the case fails, and its end. */
+TAP_FORMAT(1) __attribute__((noreturn)) static void fail(const char *format, ...)
+{
+	char line[256];
+	va_list args;
+	int n;
+
+	va_start(args, format);
+	n = vsnprintf(line, sizeof line, format, args);
+	va_end(args);
+	if (write(STDERR_FILENO, line, (size_t)n) != n)
+		_exit(2);
+	_exit(1);
+}
+
 TAP_UNUSED static void child_diag(const struct child *c)
 {
 	const char *line = c->err;

@@ -94,6 +94,16 @@ TAP_UNUSED static size_t address_space(void)
 	return statm(0);
 }
 
+/* The process may grow by so much from here. */
+TAP_UNUSED static void limit(int resource, size_t more)
+{
+	struct rlimit l;
+
+	l.rlim_cur = l.rlim_max = statm(resource == RLIMIT_AS ? 0 : 5) + more;
+	if (setrlimit((__rlimit_resource_t)resource, &l))
+		bail("setrlimit: errno %d", errno);
+}
+
 #define KB ((size_t)1 << 10)
 #define MB ((size_t)1 << 20)
 #define GB ((size_t)1 << 30)

@@ -31,21 +31,6 @@ SEEN void *mmap(void *addr, size_t size, int prot, int flags, int fd, off_t offs
 	return (void *)syscall(SYS_mmap, addr, size, prot, flags, fd, offset);
 }
 
-/* Children say why they fail, on standard error. */
-TAP_FORMAT(1) __attribute__((noreturn)) static void fail(const char *format, ...)
-{
-	char line[256];
-	va_list args;
-	int n;
-
-	va_start(args, format);
-	n = vsnprintf(line, sizeof line, format, args);
-	va_end(args);
-	if (write(STDERR_FILENO, line, (size_t)n) != n)
-		_exit(2);
-	_exit(1);
-}
-
 enum { MOST = 2 << 20 };
 static char *block[MOST];
 
