@@ -247,6 +247,62 @@ static void after_death(void *arg)
 	trimmed(start, "allocated after teardown");
 }
 
+/* Threads come and go, exchange blocks and check them, while one trims. */
+static _Atomic(char *) exchanged[256];
+static _Atomic bool working;
+
+static void *trim_always(void *arg)
+{
+	while (atomic_load(&working))
+		malloc_trim(0);
+	return arg;
+}
+
+static void *exchange(void *arg)
+{
+	uint64_t state = *(uint64_t *)arg;
+	unsigned long i, rounds = tap_rounds(20000);
+	size_t size, got;
+
+	for (i = 0; i < rounds; i++) {
+		char *p = (char *)malloc(size = 16 + random_size(&state, 40000)), *q;
+
+		memcpy(p, &size, sizeof size);
+		fill(p + sizeof size, size - sizeof size, size);
+		q = atomic_exchange(&exchanged[random_below(&state, 256)], p);
+		if (!q)
+			continue;
+		memcpy(&got, q, sizeof got);
+		if (!filled(q + sizeof got, got - sizeof got, got))
+			fail("a block of %zu bytes is damaged", got);
+		free(q);
+	}
+	return NULL;
+}
+
+static void trim_meanwhile(void *arg)
+{
+	enum { THREADS = 3, ROUNDS = 10 };
+	pthread_t trimmer, id[THREADS];
+	uint64_t seed[THREADS];
+	int round, i;
+
+	atomic_store(&working, true);
+	if (pthread_create(&trimmer, NULL, trim_always, NULL))
+		fail("cannot start a thread");
+	for (round = 0; round < ROUNDS; round++) {
+		for (i = 0; i < THREADS; i++) {
+			seed[i] = *(uint64_t *)arg + (uint64_t)(round * THREADS + i);
+			if (pthread_create(&id[i], NULL, exchange, &seed[i]))
+				fail("cannot start a thread");
+		}
+		for (i = 0; i < THREADS; i++)
+			pthread_join(id[i], NULL);
+	}
+	atomic_store(&working, false);
+	pthread_join(trimmer, NULL);
+}
+
 /* Modes of a program of its own, for settings. */
 static void again(const char *name, const char *value, const char *mode)
 {
@@ -325,6 +381,7 @@ int main(int argc, char **argv)
 {
 	static const size_t sizes[] = { 100, 2000, 9000, 100 * KB, 700 * KB, 3 * MB, 50 * MB };
 	char name[128];
+	uint64_t seed;
 	size_t i;
 
 	tap_start();
@@ -351,6 +408,8 @@ int main(int argc, char **argv)
 	child_ok(freed_elsewhere, NULL, 120, "blocks freed by another thread go back");
 	child_ok(owner_sleeps, NULL, 120, "blocks of a thread that sleeps go back");
 	child_ok(after_death, NULL, 120, "blocks allocated after a thread's teardown go back");
+	seed = tap_seed();
+	child_ok(trim_meanwhile, &seed, 120, "trimming disturbs no thread");
 	child_ok(reuse_body, (void *)"1", 120, "empty SuperSlabs are used again");
 	child_ok(at_once_body, (void *)"0", 120, "without reuse they go back at once");
 	child_ok(prewarm_body, (void *)"8", 120, "warmed SuperSlabs are resident before use");
