@@ -405,6 +405,8 @@ static void collect(void)
 	hk_lock(&orphan_lock);
 	hk_lock(&orphan.lock);
 	for (cache = registry.all; cache; cache = cache->next_registered) {
+		if (cache == &orphan)
+			continue;
 		hk_lock(&cache->lock);
 		hk_receive(cache, &orphan);
 		hk_release_empty(cache);
