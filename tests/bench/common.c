@@ -19,8 +19,8 @@ static pthread_barrier_t gate;
 static bench_part *parts[3];
 
 static const struct bench_option shared[] = {
-	{ "threads", BENCH_COUNT, &bench_threads, 1, 4096, "threads that work" },
-	{ "seed", BENCH_COUNT, &bench_seed, 0, UINT64_MAX, "of the random numbers" },
+	{ "threads", BENCH_COUNT, &bench_threads, 1, 4096, "threads that work", NULL },
+	{ "seed", BENCH_COUNT, &bench_seed, 0, UINT64_MAX, "of the random numbers", NULL },
 };
 
 enum { SHARED = sizeof shared / sizeof *shared, MOST = 24, JSON = 1000, HELP };
@@ -49,6 +49,14 @@ static void number(const struct bench_option *o, const char *text)
 	uint64_t factor = 1, step = o->unit == BENCH_BYTES ? 1024 : 1000, value;
 	char *end;
 
+	if (o->names) {
+		for (value = 0; value < o->most && strcmp(text, o->names[value]); value++)
+			;
+		if (strcmp(text, o->names[value]))
+			bad_usage("bad value for", o->name);
+		*o->value = value;
+		return;
+	}
 	errno = 0;
 	value = strtoull(text, &end, 0);
 	switch (*end) {
@@ -71,12 +79,19 @@ static void number(const struct bench_option *o, const char *text)
 
 static void help(const char *about, const struct bench_option *all, unsigned count)
 {
+	uint64_t n;
 	unsigned i;
 
 	printf("Usage: %s [OPTION]...\n%s\n\n", program_invocation_short_name, about);
-	for (i = 0; i < count; i++)
-		printf("  --%-12s %s (%llu)\n", all[i].name, all[i].help,
-		       (unsigned long long)*all[i].value);
+	for (i = 0; i < count; i++) {
+		printf("  --%-12s %s", all[i].name, all[i].help);
+		for (n = 0; all[i].names && n <= all[i].most; n++)
+			printf("%s %s", n ? "," : ":", all[i].names[n]);
+		if (all[i].names)
+			printf(" (%s)\n", all[i].names[*all[i].value]);
+		else
+			printf(" (%llu)\n", (unsigned long long)*all[i].value);
+	}
 	puts("  --json         print the result as one line of JSON\n"
 	     "  --help         print this\n\n"
 	     "Numbers may end in k, m or g. One operation is one call of malloc or free.");

@@ -28,6 +28,7 @@ struct bench_option {
 	uint64_t *value;		/* holds the default at the start */
 	uint64_t least, most;
 	const char *help;
+	const char *const *names;	/* NULL, or words for 0 to most */
 };
 
 extern uint64_t bench_threads, bench_seed;
@@ -88,6 +89,14 @@ static inline uint64_t bench_random(uint64_t *state)
 static inline uint64_t bench_scale(uint64_t random, uint64_t below)
 {
 	return (uint64_t)(uint32_t)random * below >> 32;
+}
+
+/* Below 1 << (most_bits + 1); every power of two is as likely as the next. */
+static inline size_t bench_log_between(uint64_t random, unsigned least_bits, unsigned most_bits)
+{
+	uint64_t low = 1ULL << (least_bits + bench_scale(random, most_bits - least_bits + 1));
+
+	return low + (random >> 32) % low;
 }
 
 static inline size_t bench_between(uint64_t random, uint64_t least, uint64_t most)

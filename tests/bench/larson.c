@@ -15,12 +15,12 @@ static uint64_t operations = 20000000, seconds;
 static uint64_t smallest = 8, largest = 1000, blocks = 5000, rounds = 100;
 
 static const struct bench_option options[] = {
-	{ "operations", BENCH_COUNT, &operations, 0, UINT64_MAX, "calls by each line of threads" },
-	{ "seconds", BENCH_COUNT, &seconds, 0, 1000000, "run so long instead, unless 0" },
-	{ "smallest", BENCH_BYTES, &smallest, BENCH_LEAST, UINT32_MAX, "size of a block" },
-	{ "largest", BENCH_BYTES, &largest, BENCH_LEAST, UINT32_MAX, "size of a block" },
-	{ "blocks", BENCH_COUNT, &blocks, 1, UINT32_MAX, "live blocks of each thread" },
-	{ "rounds", BENCH_COUNT, &rounds, 1, UINT32_MAX, "times blocks that a thread replaces before it hands over" },
+	{ "operations", BENCH_COUNT, &operations, 0, UINT64_MAX, "calls by each line of threads", NULL },
+	{ "seconds", BENCH_COUNT, &seconds, 0, 1000000, "run so long instead, unless 0", NULL },
+	{ "smallest", BENCH_BYTES, &smallest, BENCH_LEAST, UINT32_MAX, "size of a block", NULL },
+	{ "largest", BENCH_BYTES, &largest, BENCH_LEAST, UINT32_MAX, "size of a block", NULL },
+	{ "blocks", BENCH_COUNT, &blocks, 1, UINT32_MAX, "live blocks of each thread", NULL },
+	{ "rounds", BENCH_COUNT, &rounds, 1, UINT32_MAX, "times blocks that a thread replaces before it hands over", NULL },
 	{ 0 },
 };
 

@@ -10,11 +10,11 @@ static uint64_t operations = 4000000, working_set = 512, burst = 4;
 static uint64_t smallest = 8192, largest = 8192;
 
 static const struct bench_option options[] = {
-	{ "operations", BENCH_COUNT, &operations, 0, UINT64_MAX, "calls by each thread" },
-	{ "working-set", BENCH_COUNT, &working_set, 1, UINT32_MAX, "live blocks of each thread" },
-	{ "burst", BENCH_COUNT, &burst, 1, UINT32_MAX, "blocks freed before as many are allocated" },
-	{ "smallest", BENCH_BYTES, &smallest, BENCH_LEAST, UINT32_MAX, "size of a block" },
-	{ "largest", BENCH_BYTES, &largest, BENCH_LEAST, UINT32_MAX, "size of a block" },
+	{ "operations", BENCH_COUNT, &operations, 0, UINT64_MAX, "calls by each thread", NULL },
+	{ "working-set", BENCH_COUNT, &working_set, 1, UINT32_MAX, "live blocks of each thread", NULL },
+	{ "burst", BENCH_COUNT, &burst, 1, UINT32_MAX, "blocks freed before as many are allocated", NULL },
+	{ "smallest", BENCH_BYTES, &smallest, BENCH_LEAST, UINT32_MAX, "size of a block", NULL },
+	{ "largest", BENCH_BYTES, &largest, BENCH_LEAST, UINT32_MAX, "size of a block", NULL },
 	{ 0 },
 };
 

@@ -8,10 +8,10 @@ static uint64_t operations = 20000000, working_set = 4096;
 static uint64_t smallest = BENCH_LEAST, largest = 256;
 
 static const struct bench_option options[] = {
-	{ "operations", BENCH_COUNT, &operations, 0, UINT64_MAX, "calls by each thread" },
-	{ "working-set", BENCH_COUNT, &working_set, 1, UINT32_MAX, "live blocks of each thread" },
-	{ "smallest", BENCH_BYTES, &smallest, BENCH_LEAST, UINT32_MAX, "size of a block" },
-	{ "largest", BENCH_BYTES, &largest, BENCH_LEAST, UINT32_MAX, "size of a block" },
+	{ "operations", BENCH_COUNT, &operations, 0, UINT64_MAX, "calls by each thread", NULL },
+	{ "working-set", BENCH_COUNT, &working_set, 1, UINT32_MAX, "live blocks of each thread", NULL },
+	{ "smallest", BENCH_BYTES, &smallest, BENCH_LEAST, UINT32_MAX, "size of a block", NULL },
+	{ "largest", BENCH_BYTES, &largest, BENCH_LEAST, UINT32_MAX, "size of a block", NULL },
 	{ 0 },
 };
 

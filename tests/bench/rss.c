@@ -15,10 +15,10 @@
 static uint64_t size = 1 << 30, churn = 200, freed = 90, idle = 2000;
 
 static const struct bench_option options[] = {
-	{ "size", BENCH_BYTES, &size, 1 << 16, UINT64_MAX / 2, "bytes live at the peak, all threads" },
-	{ "churn", BENCH_COUNT, &churn, 0, 1000000, "objects replaced, in percent of all" },
-	{ "freed", BENCH_COUNT, &freed, 0, 100, "objects freed before the idle age, in percent" },
-	{ "idle", BENCH_COUNT, &idle, 0, 86400000, "milliseconds" },
+	{ "size", BENCH_BYTES, &size, 1 << 16, UINT64_MAX / 2, "bytes live at the peak, all threads", NULL },
+	{ "churn", BENCH_COUNT, &churn, 0, 1000000, "objects replaced, in percent of all", NULL },
+	{ "freed", BENCH_COUNT, &freed, 0, 100, "objects freed before the idle age, in percent", NULL },
+	{ "idle", BENCH_COUNT, &idle, 0, 86400000, "milliseconds", NULL },
 	{ 0 },
 };
 

@@ -23,14 +23,41 @@ class Workload:
 
 
 WORKLOADS = [
-    Workload('random_mixed', 'random_mixed --operations 60m | --operations 15m'),
-    Workload('random_mixed-2', 'random_mixed --threads 2 --operations 40m | --operations 10m'),
-    Workload('live', 'random_mixed --working-set 2m --operations 8m | --operations 2m'),
-    Workload('larson-1', 'larson --threads 1 --operations 30m | --operations 10m'),
-    Workload('larson-8', 'larson --threads 8 --operations 6m | --operations 2m'),
-    Workload('mid_large', 'mid_large --operations 10m | --operations 3m'),
-    Workload('mid_large-2', 'mid_large --threads 2 --operations 6m | --operations 2m'),
-    Workload('large', 'mid_large --smallest 32k --largest 8m --working-set 32 --operations 10k'
-             ' | --operations 3k'),
+    Workload('random_mixed', 'random_mixed --operations 200m | --operations 30m'),
+    Workload('random_mixed-2', 'random_mixed --threads 2 --operations 120m | --operations 20m'),
+    Workload('live', 'random_mixed --working-set 2m --operations 16m | --operations 4m'),
+    Workload('larson-1', 'larson --threads 1 --operations 100m | --operations 20m'),
+    Workload('larson-8', 'larson --threads 8 --operations 12m | --operations 3m'),
+    Workload('mid_large', 'mid_large --operations 60m | --operations 10m'),
+    Workload('mid_large-2', 'mid_large --threads 2 --operations 40m | --operations 6m'),
+    Workload('large', 'mid_large --smallest 32k --largest 8m --working-set 32 --operations 6k'
+             ' | --operations 2k'),
     Workload('rss', 'rss --idle 1000 | --size 256m --idle 300'),
+    Workload('lifo', 'batch --batch 8 --order reverse --operations 100m | --operations 25m'),
+    Workload('fifo', 'batch --order ring --operations 150m | --operations 25m'),
+    Workload('batch-same', 'batch --order same --operations 100m | --operations 15m'),
+    Workload('batch-reverse', 'batch --order reverse --operations 100m | --operations 15m'),
+    Workload('batch-random', 'batch --order random --operations 100m | --operations 15m'),
+    Workload('batch-large', 'batch --batch 100k --order random --operations 16m | --operations 5m'),
+    Workload('trees', 'trees --trees 1500 | --trees 200'),
+    Workload('trees-2', 'trees --threads 2 --trees 1000 | --trees 150'),
+    Workload('grow-strings', 'grow --growths 20m | --growths 4m'),
+    Workload('grow-vectors', 'grow --buffers 500 --limit 1m --step 512 --factor 150 --growths 3m'
+             ' | --growths 1m'),
+    Workload('grow-huge', 'grow --buffers 2 --limit 300m --step 256k --factor 110 --growths 6000'
+             ' | --growths 2500'),
+    Workload('calloc', 'calls --call calloc --operations 8m | --operations 2m'),
+    Workload('aligned', 'calls --call aligned_alloc --largest 4k --operations 20m'
+             ' | --operations 4m'),
+    Workload('pass', 'pass --operations 30m | --operations 6m'),
+    Workload('pass-many', 'pass --threads 4 --operations 24m | --operations 5m'),
+    Workload('pass-slow-take', 'pass --consume-work 20 --operations 15m | --operations 4m'),
+    Workload('pass-slow-make', 'pass --produce-work 20 --consumers 3 --operations 15m'
+             ' | --operations 4m'),
+    Workload('sharing-active', 'sharing --operations 4m | --operations 1m'),
+    Workload('sharing-passive', 'sharing --passive 1 --operations 4m | --operations 1m'),
+    Workload('churn', 'churn --started 20000 | --started 5000'),
+    Workload('sparse', 'sparse | --size 16m'),
+    Workload('server', 'server --requests 250k | --requests 60k'),
+    Workload('server-1', 'server --threads 1 --requests 1m | --requests 250k'),
 ]
