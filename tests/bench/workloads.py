@@ -4,15 +4,14 @@ import os
 
 class Workload:
     kind = 'workload'
+    own = True                      # prints its own figures as JSON, the seconds of its work among them
+    times, environment = 1, {}
+    prepare = before = client = None    # functions of the runner: once, before each run, beside it
 
-    def __init__(self, name, command, process=None, environment=None, times=1,
-                 before=None, client=None, prepare=None):
-        self.name, self.environment, self.times = name, environment or {}, times
-        self.prepare, self.before, self.client = prepare, before, client
+    def __init__(self, name, command):
+        self.name = name
         self.line, _, self.shorter = (part.strip() for part in command.partition('|'))
-        self.process = process or self.line.split()[0]
-
-    own = True      # prints its own figures as JSON, the seconds of its work among them
+        self.process = self.line.split()[0]
 
     def quick(self):
         self.line += ' ' + self.shorter
