@@ -8,12 +8,12 @@ import subprocess
 import tempfile
 import time
 
-# name: SONAME and the package that holds it; glibc is what runs without a preload.
+# name: SONAME and the package that holds it.
 PEERS = {
     'jemalloc': ('libjemalloc.so.2', 'libjemalloc2'),
     'mimalloc': ('libmimalloc.so.2', 'libmimalloc2.0'),
     'tcmalloc': ('libtcmalloc_minimal.so.4', 'libtcmalloc-minimal4'),
-    'glibc': ('', 'libc6'),
+    'glibc': ('libc.so.6', 'libc6'),
 }
 
 
@@ -32,8 +32,8 @@ def find_peers():
     """The paths of the installed peers by name, and the packages that are missing."""
     paths = dict(re.findall(r'^\s*(\S+) .*=> (\S+)$', '\n'.join(reversed(
         output('/sbin/ldconfig', '-p').splitlines())), re.M))
-    found = {name: os.path.realpath(paths[soname]) if soname else ''
-             for name, (soname, _) in PEERS.items() if not soname or soname in paths}
+    found = {name: os.path.realpath(paths[soname])
+             for name, (soname, _) in PEERS.items() if soname in paths}
     return found, [package for name, (_, package) in PEERS.items() if name not in found]
 
 
@@ -61,12 +61,15 @@ class Runner:
                             if k not in ('LD_PRELOAD', 'MALLOC_CONF') and
                             not k.startswith(('MALLOC_', 'MIMALLOC_', 'TCMALLOC_', 'HAKMEM_'))}
 
-    def start(self, workload, allocator, times, report, log):
+    def start(self, workload, allocator, times, report, log, debug=None):
+        # glibc is there anyway; named first it goes before an allocator that is linked in.
+        preload = allocator != 'glibc' or workload.links_allocator
         command = [os.path.join(self.programs, 'measure'), report.name, str(times),
-                   'LD_PRELOAD=' + self.libraries[allocator], *workload.command(self)]
+                   'LD_PRELOAD=' + (self.libraries[allocator] if preload else ''),
+                   *workload.command(self)]
         return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                                cwd=self.work, env={**self.environment, **workload.environment},
-                                start_new_session=True)
+                                cwd=self.work, start_new_session=True,
+                                env={**self.environment, **workload.environment, **(debug or {})})
 
     def run(self, workload, allocator):
         """One run: a dictionary of figures, or Failed."""
@@ -108,34 +111,50 @@ class Runner:
         process.wait()
 
     def check(self, workload, allocator):
-        """A run that is ended as soon as the allocator is seen in the workload's process."""
+        """
+        A run that is ended as soon as the library is seen in the map of the workload's process,
+        and the dynamic linker says that malloc is found there.
+        """
         wanted = self.libraries[allocator]
-        others = [path for path in self.libraries.values() if path and path != wanted]
-        with tempfile.NamedTemporaryFile('w+') as report, tempfile.TemporaryFile('w+') as log:
+        with tempfile.NamedTemporaryFile('w+') as report, tempfile.TemporaryFile('w+') as log, \
+                tempfile.TemporaryDirectory() as bindings:
             if workload.before:
                 workload.before(self)
-            process = self.start(workload, allocator, workload.times * 20, report, log)
+            process = self.start(workload, allocator, workload.times * 20, report, log,
+                                 {'LD_DEBUG': 'bindings', 'LD_DEBUG_OUTPUT': bindings + '/pid'})
             end = time.monotonic() + self.timeout
             try:
                 while process.poll() is None and time.monotonic() < end:
-                    for maps in self.maps(process.pid, workload.process):
-                        if any(path in maps for path in others):
-                            raise Failed('another allocator is mapped in its process')
-                        if '/libc.so' in maps and wanted in maps:
+                    for pid, maps in self.maps(process.pid, workload.process):
+                        # A program may name its own stub of malloc as malloc's address.
+                        used = {path for path in self.mallocs(f'{bindings}/pid.{pid}')
+                                if not os.path.basename(path).startswith(workload.process)}
+                        if used and used != {wanted}:
+                            raise Failed(f'its malloc is that of {", ".join(used)}')
+                        if used and wanted in maps:
                             return
                     time.sleep(0.0005)
-                raise Failed(f'{wanted or "libc"} was never seen in {workload.process}' +
-                             self.tail(log))
+                raise Failed(f'{wanted} was never seen in {workload.process}' + self.tail(log))
             finally:
                 self.kill(process)
 
     @staticmethod
+    def mallocs(path):
+        """Where the linker found malloc, for all who asked so far in a process."""
+        try:
+            text = pathlib.Path(path).read_text(errors='replace')
+        except OSError:
+            return set()
+        return {os.path.realpath(to) for to in
+                re.findall(r" to (\S+) \[\d+\]: normal symbol `malloc'", text)}
+
+    @staticmethod
     def maps(session, name):
-        """/proc/PID/maps of the processes of the session that execute the named file."""
+        """PID and /proc/PID/maps of the processes of the session that execute the named file."""
         for pid in filter(str.isdigit, os.listdir('/proc')):
             try:
                 if (os.getsid(int(pid)) == session and
                         os.path.basename(os.readlink(f'/proc/{pid}/exe')).startswith(name)):
-                    yield pathlib.Path(f'/proc/{pid}/maps').read_text()
+                    yield pid, pathlib.Path(f'/proc/{pid}/maps').read_text()
             except OSError:
                 continue

@@ -5,7 +5,7 @@ import os
 class Workload:
     kind = 'workload'
     own = True                      # prints its own figures as JSON, the seconds of its work among them
-    times, environment = 1, {}
+    times, environment, links_allocator = 1, {}, False
     prepare = before = client = None    # functions of the runner: once, before each run, beside it
 
     def __init__(self, name, command):
