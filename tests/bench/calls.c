@@ -26,10 +26,10 @@ static unsigned least_bits, most_bits;
 
 static void *zeroed(size_t size)
 {
-	char *p = (char *)calloc(1, size);
+	char *p = (char *)bench_got(calloc(1, size), size);
 	size_t at;
 
-	for (at = 0; p && at + WORD <= size; at += 256)
+	for (at = 0; at + WORD <= size; at += 256)
 		if (*(bench_word *)(p + at))
 			bench_die("byte %zu of calloc's %p is not zero", at, (void *)p);
 	return p;
@@ -38,7 +38,7 @@ static void *zeroed(size_t size)
 static void *aligned(size_t size, uint64_t random)
 {
 	size_t to = (size_t)16 << bench_scale(random, ALIGN_BITS - 3);
-	void *p = aligned_alloc(to, (size + to - 1) & -to);
+	void *p = bench_got(aligned_alloc(to, (size + to - 1) & -to), size);
 
 	if ((uintptr_t)p & (to - 1))
 		bench_die("%p is not aligned to %zu", p, to);
@@ -50,8 +50,6 @@ static void *make(struct bench_worker *w, uint64_t mark)
 	size_t size = bench_log_between(bench_random(&w->random), least_bits, most_bits), at;
 	char *p = (char *)(call == CALLOC ? zeroed(size) : aligned(size, bench_random(&w->random)));
 
-	if (!p)
-		bench_die("%s of %zu failed", calls[call], size);
 	for (at = 0; at + WORD <= size; at += 256)
 		*(bench_word *)(p + at) = mark + 1;
 	return p;

@@ -108,6 +108,13 @@ typedef uint64_t __attribute__((aligned(1), may_alias)) bench_word;
 
 enum { BENCH_STEP = 4096, BENCH_LEAST = sizeof(bench_word) };
 
+static inline void *bench_got(void *p, size_t size)
+{
+	if (__builtin_expect(!p, 0))
+		bench_die("no memory for %zu bytes", size);
+	return p;
+}
+
 /*
  * A block with a mark in its first and last word. The last is written first:
  * in a block of 9 to 15 bytes the two overlap, and the first is the one that
@@ -115,10 +122,8 @@ enum { BENCH_STEP = 4096, BENCH_LEAST = sizeof(bench_word) };
  */
 static inline void *bench_block(size_t size, uint64_t mark)
 {
-	char *p = (char *)malloc(size);
+	char *p = (char *)bench_got(malloc(size), size);
 
-	if (__builtin_expect(!p, 0))
-		bench_die("malloc(%zu) failed", size);
 	*(bench_word *)(p + size - sizeof(bench_word)) = mark;
 	*(bench_word *)p = mark;
 	return p;

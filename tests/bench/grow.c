@@ -50,9 +50,7 @@ static void append(struct buffer *b, size_t more, struct bench_worker *w)
 		b->room = b->room * factor / 100;
 		if (b->room < b->used)
 			b->room = b->used;
-		b->bytes = (unsigned char *)realloc(b->bytes, b->room);
-		if (!b->bytes)
-			bench_die("realloc to %zu failed", b->room);
+		b->bytes = (unsigned char *)bench_got(realloc(b->bytes, b->room), b->room);
 		w->ops++;
 	}
 	memset(b->bytes + from, 0x55, more);

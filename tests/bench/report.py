@@ -72,7 +72,7 @@ def table(title, results, figure, unit, scale, allocators, mean):
             best = row['versus_best']
             cells += (f'  {row["best"]:>9} {best["median"]:5.2f} '
                       f'{best["min"]:5.2f}..{best["max"]:4.2f}  ' +
-                      ' '.join(f'{number(row["versus"][a]["median"]) if row["versus"].get(a) else "-":>8}'
+                      ' '.join(f'{number((row["versus"].get(a) or {}).get("median")):>8}'
                                for a in peers))
         lines.append(cells.rstrip())
     for kind, figures in mean.items():
@@ -86,7 +86,7 @@ def table(title, results, figure, unit, scale, allocators, mean):
 
 def tables(results, allocators, mean):
     args = results, allocators
-    return '\n\n'.join([
+    return '\n\n'.join([*over_time(*args),
         table('Time: ratio of hakmem to the peers (below 1: hakmem is faster)',
               results, 'time', 'seconds', 1, allocators, mean),
         table('Peak RSS: ratio of hakmem to the peers (below 1: hakmem is smaller)',
@@ -94,6 +94,20 @@ def tables(results, allocators, mean):
         absolute('Minor page faults', 'minor_faults', '{:.0f}', *args),
         absolute('Seconds of system time', 'sys', '{:.3f}', *args),
         absolute('Seconds of user and system time', 'cpu', '{:.3f}', *args)])
+
+
+def over_time(results, allocators):
+    """What a workload itself reports of its resident memory, as it does beside the peak."""
+    for r in results:
+        first = next((run for runs in r['runs'].values() for run in runs), {})
+        figures = [f for f in first if f.endswith('_rss_kb') and f != 'peak_rss_kb']
+        if figures:
+            lines = [f'Resident memory of {r["name"]}, MB',
+                     ' ' * 14 + ''.join(f' {a:>9}' for a in allocators)]
+            lines += [f'{f[:-7]:14}' + ''.join(
+                f' {median(runs, f) / 1024:9.1f}' if runs else f' {"FAILED":>9}'
+                for runs in (r['runs'][a] for a in allocators)) for f in figures]
+            yield '\n'.join(lines)
 
 
 def absolute(title, figure, form, results, allocators):

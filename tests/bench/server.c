@@ -34,11 +34,9 @@ static uint64_t newest;
 
 static struct session *open_session(struct bench_worker *w, uint64_t at)
 {
-	struct session *s = (struct session *)calloc(1, sizeof *s);
+	struct session *s = (struct session *)bench_got(calloc(1, sizeof *s), sizeof *s);
 	unsigned i;
 
-	if (!s)
-		bench_die("calloc failed");
 	s->left = 1 + bench_scale(bench_random(&w->random), life);
 	for (i = 0; i < OBJECTS; i++)
 		s->objects[i] = bench_block(bench_log_between(bench_random(&w->random), 4, 9), at);
@@ -96,7 +94,7 @@ static void serve(struct bench_worker *w)
 {
 	uint64_t r = bench_random(&w->random), count = 4 + bench_scale(r, MOST_LOCAL - 4), i;
 	size_t used = 0, room = FIRST_ANSWER, whole = bench_log_between(r >> 20, 8, 14);
-	char *answer = (char *)bench_block(room, 0), *grown;
+	char *answer = (char *)bench_block(room, 0);
 	void *local[MOST_LOCAL];
 
 	for (i = 0; i < count; i++)
@@ -104,10 +102,8 @@ static void serve(struct bench_worker *w)
 	use_session(w);
 	for (; used < whole; used += FIRST_ANSWER) {
 		if (used == room) {
-			grown = (char *)realloc(answer, room *= 2);
-			if (!grown)
-				bench_die("realloc failed");
-			answer = grown;
+			room *= 2;
+			answer = (char *)bench_got(realloc(answer, room), room);
 			w->ops++;
 		}
 		memset(answer + used, (int)r, FIRST_ANSWER);

@@ -21,10 +21,9 @@ struct node {
 
 static struct node *build(uint64_t levels, struct bench_worker *w)
 {
-	struct node *n = (struct node *)malloc(offsetof(struct node, mark) + payload);
+	size_t size = offsetof(struct node, mark) + payload;
+	struct node *n = (struct node *)bench_got(malloc(size), size);
 
-	if (!n)
-		bench_die("malloc failed");
 	w->ops += 2;
 	n->mark = levels;
 	n->left = levels ? build(levels - 1, w) : NULL;

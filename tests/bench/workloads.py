@@ -4,7 +4,7 @@ import os
 
 class Workload:
     kind = 'workload'
-    own = True                      # prints its own figures as JSON, the seconds of its work among them
+    own = True                      # prints figures as JSON, the seconds of its work among them
     times, environment, links_allocator = 1, {}, False
     prepare = before = client = None    # functions of the runner: once, before each run, beside it
 
@@ -31,7 +31,7 @@ WORKLOADS = [
     Workload('mid_large-2', 'mid_large --threads 2 --operations 40m | --operations 6m'),
     Workload('large', 'mid_large --smallest 32k --largest 8m --working-set 32 --operations 6k'
              ' | --operations 2k'),
-    Workload('rss', 'rss --idle 1000 | --size 256m --idle 300'),
+    Workload('rss', 'rss | --size 256m --idle 300'),
     Workload('lifo', 'batch --batch 8 --order reverse --operations 100m | --operations 25m'),
     Workload('fifo', 'batch --order ring --operations 150m | --operations 25m'),
     Workload('batch-same', 'batch --order same --operations 100m | --operations 15m'),
