@@ -141,4 +141,7 @@ $rows << END
 END
 plot $rows using 2:xtic(1) title "time", $rows using 3 title "peak RSS", 1 notitle lc "black"
 '''
-    subprocess.run(['gnuplot'], input=script, text=True, check=True)
+    try:
+        subprocess.run(['gnuplot'], input=script, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        print(f'no plot: {error} (apt-get install gnuplot-nox)')

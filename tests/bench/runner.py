@@ -57,9 +57,9 @@ class Runner:
     def __init__(self, programs, work, libraries, timeout):
         self.programs, self.work, self.timeout = programs, work, timeout
         self.libraries = libraries
-        self.environment = {k: v for k, v in os.environ.items()
-                            if k not in ('LD_PRELOAD', 'MALLOC_CONF') and
-                            not k.startswith(('MALLOC_', 'MIMALLOC_', 'TCMALLOC_', 'HAKMEM_'))}
+        # The peers as they come; HAKMEM's variables stay: its profiles are measured so.
+        others = ('LD_', 'GLIBC_TUNABLES', 'MALLOC_', 'MIMALLOC_', 'PYTHONMALLOC', 'TCMALLOC_')
+        self.environment = {k: v for k, v in os.environ.items() if not k.startswith(others)}
 
     def start(self, workload, allocator, times, report, log, debug=None):
         # glibc is there anyway; named first it goes before an allocator that is linked in.
