@@ -73,6 +73,8 @@ class Git(Program):
 
 
 class Redis(Program):
+    links_allocator = True      # Debian links it with jemalloc
+
     def before(self, runner):
         pathlib.Path(runner.work, 'socket').unlink(missing_ok=True)
 
@@ -239,7 +241,7 @@ PROGRAMS = [
             source=('in.cc', cxx_text)),
     Redis('redis', (120000, 30000),
           ['redis-server', '--port', '0', '--unixsocket', 'socket', '--save', '', '--dir', '.'],
-          'redis-server', 'redis-', links_allocator=True),
+          'redis-server', 'redis-'),
     Program('sqlite3', (300000, 60000), ['sqlite3', ':memory:', '.read in.sql'], 'sqlite3',
             source=('in.sql', lambda n: SQL.replace('{n}', str(n)))),
     Program('node', (100000, 30000), ['node', 'in.js', '{n}'], 'nodejs', source=('in.js', NODE)),

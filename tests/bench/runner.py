@@ -104,11 +104,10 @@ class Runner:
 
     @staticmethod
     def kill(process):
-        try:
+        # Once it has been waited for, its number may be that of another.
+        if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
-        process.wait()
+            process.wait()
 
     def check(self, workload, allocator):
         """
