@@ -27,16 +27,16 @@ WORKLOADS = [
     Workload('live', 'random_mixed --working-set 2m --operations 16m | --operations 4m'),
     Workload('larson-1', 'larson --threads 1 --operations 100m | --operations 20m'),
     Workload('larson-8', 'larson --threads 8 --operations 12m | --operations 3m'),
-    Workload('mid_large', 'mid_large --operations 60m | --operations 10m'),
-    Workload('mid_large-2', 'mid_large --threads 2 --operations 40m | --operations 6m'),
+    Workload('mid_large', 'mid_large --operations 120m | --operations 10m'),
+    Workload('mid_large-2', 'mid_large --threads 2 --operations 80m | --operations 6m'),
     Workload('large', 'mid_large --smallest 32k --largest 8m --working-set 32 --operations 6k'
              ' | --operations 2k'),
     Workload('rss', 'rss | --size 256m --idle 300'),
     Workload('lifo', 'batch --batch 8 --order reverse --operations 100m | --operations 25m'),
-    Workload('fifo', 'batch --order ring --operations 150m | --operations 25m'),
-    Workload('batch-same', 'batch --order same --operations 100m | --operations 15m'),
-    Workload('batch-reverse', 'batch --order reverse --operations 100m | --operations 15m'),
-    Workload('batch-random', 'batch --order random --operations 100m | --operations 15m'),
+    Workload('fifo', 'batch --order ring --operations 200m | --operations 25m'),
+    Workload('batch-same', 'batch --order same --operations 200m | --operations 15m'),
+    Workload('batch-reverse', 'batch --order reverse --operations 200m | --operations 15m'),
+    Workload('batch-random', 'batch --order random --operations 200m | --operations 15m'),
     Workload('batch-large', 'batch --batch 100k --order random --operations 16m | --operations 5m'),
     Workload('trees', 'trees --trees 1500 | --trees 200'),
     Workload('trees-2', 'trees --threads 2 --trees 1000 | --trees 150'),
@@ -46,7 +46,7 @@ WORKLOADS = [
     Workload('grow-huge', 'grow --buffers 2 --limit 300m --step 256k --factor 110 --growths 6000'
              ' | --growths 2500'),
     Workload('calloc', 'calls --call calloc --operations 8m | --operations 2m'),
-    Workload('aligned', 'calls --call aligned_alloc --largest 4k --operations 20m'
+    Workload('aligned', 'calls --call aligned_alloc --largest 4k --operations 40m'
              ' | --operations 4m'),
     Workload('pass', 'pass --operations 30m | --operations 6m'),
     Workload('pass-many', 'pass --threads 4 --operations 24m | --operations 5m'),
