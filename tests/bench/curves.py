@@ -37,7 +37,7 @@ set xlabel "{axis}"
 set ylabel "ns for one call"
 set yrange [0:]
 set grid
-set key left top
+set key outside
 set datafile missing "-"
 plot {lines}
 '''
