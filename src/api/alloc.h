@@ -27,7 +27,8 @@ HK_INLINE void hk_free(void *p, enum hk_call call)
 
 	if (hk_likely(atomic_load_explicit(&slab->owner, memory_order_relaxed) == hk_tls) &&
 	    hk_likely(hk_slab_valid_owned(slab, p)) && hk_likely(block->mark != HK_FREED)) {
-		struct hk_bin *bin = slab->bin;
+		struct hk_bin *bin =
+			atomic_load_explicit(&slab->bin, memory_order_relaxed);
 
 		if (hk_unlikely(!hk_bin_push(bin, block)))
 			hk_free_overflow(bin, hk_caller());

@@ -43,7 +43,7 @@ struct hk_bin {
 struct hk_batch {
 	struct hk_slab *slab;
 	struct hk_block *head, *tail;
-	unsigned count;
+	unsigned count, room;		/* room: how many more fit */
 };
 
 enum {
@@ -75,7 +75,8 @@ struct hk_cache {
 	struct hk_lock lock;
 	/* The address of the hk_tls of the thread between enter and leave. */
 	_Atomic(void *) inside;
-	struct hk_batch batch[HK_BATCHES];	/* owner, no lock */
+	struct hk_batch batch[HK_BATCHES];	/* owner; appended to without
+						 * the lock, sent with it */
 	unsigned ticks;
 	uint64_t swept_at;			/* ms */
 	size_t swept[HK_CLASSES];		/* refills and flushes by then */
@@ -147,14 +148,18 @@ size_t hk_reclaim(struct hk_cache *cache);
 /* refill.c; lock held. A block of the class, or NULL. */
 void *hk_refill(struct hk_cache *cache, unsigned class);
 void hk_release_empty(struct hk_cache *cache);
+void hk_slab_moves(struct hk_cache *cache, struct hk_slab *slab);
 
 /* flush.c; lock held. */
 void hk_flush(struct hk_cache *cache, struct hk_bin *bin, int32_t keep);
-/* False: the slab was empty and is the pool's now. */
-bool hk_put_owned(struct hk_cache *cache, struct hk_slab *slab, void *block);
+/* A freed block of an own slab goes back into it. */
+void hk_put_back(struct hk_cache *cache, struct hk_slab *slab, void *block);
 
 /* remote.c */
 void hk_remote_free(struct hk_cache *cache, struct hk_slab *slab, void *block);
+/* The same without the lock, while a batch of this slab has room for more than
+ * one; false: nothing was done. */
+bool hk_remote_append(struct hk_cache *cache, struct hk_slab *slab, void *block);
 void hk_deliver_all(struct hk_cache *cache);
 /* Empties a mailbox; both locked. by: the cache to act with, the same one but
  * when another thread than the owner does it. */

@@ -226,7 +226,7 @@ static bool settled(struct hk_cache *cache, struct hk_suspects *s, unsigned i, b
 	}
 	if (block->where == HK_IN_TRANSIT && !settle && ++s->age[i] < SUSPECT_PATIENCE)
 		return false;
-	hk_put_owned(cache, slab, block);
+	hk_put_back(cache, slab, block);
 	return true;
 }
 

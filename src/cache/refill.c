@@ -32,8 +32,10 @@ static void link_slab(struct hk_bin *bin, struct hk_slab *slab, bool full)
 
 static void own(struct hk_cache *cache, struct hk_slab *slab)
 {
-	slab->bin = &cache->bin[slab->class];
-	link_slab(slab->bin, slab, hk_slab_exhausted(slab));
+	struct hk_bin *bin = &cache->bin[slab->class];
+
+	atomic_store_explicit(&slab->bin, bin, memory_order_relaxed);
+	link_slab(bin, slab, hk_slab_exhausted(slab));
 }
 
 /*
@@ -41,24 +43,18 @@ static void own(struct hk_cache *cache, struct hk_slab *slab)
  * slabs serve first, the sparse ones at the back get their chance to empty.
  * An empty slab goes back to the pool unless it is all that the bin has.
  */
-bool hk_put_owned(struct hk_cache *cache, struct hk_slab *slab, void *block)
+void hk_slab_moves(struct hk_cache *cache, struct hk_slab *slab)
 {
 	struct hk_bin *bin = &cache->bin[slab->class];
 
-	if (hk_walk_on())
-		hk_slab_walk(slab);
-	if (!hk_slab_put(slab, block))
-		hk_already_free(HK_CALL_FREE, block, slab);
-	cache->flushed[slab->class] += hk_settings.stats;
 	if (slab->listed_full) {
 		unlink_slab(bin, slab);
 		link_slab(bin, slab, false);
 	}
-	if (slab->used || (!slab->prev && !slab->next))
-		return true;
-	unlink_slab(bin, slab);
-	hk_pool_return(slab);
-	return false;
+	if (slab->used == 0 && (slab->prev || slab->next)) {
+		unlink_slab(bin, slab);
+		hk_pool_return(slab);
+	}
 }
 
 /* An adopted slab may turn out full: its blocks are still in use. */
@@ -102,7 +98,7 @@ static void sweep(struct hk_cache *cache)
 void *hk_refill(struct hk_cache *cache, unsigned class)
 {
 	struct hk_bin *bin = &cache->bin[class];
-	struct hk_block *chain, *last;
+	struct hk_block *chain;
 	struct hk_slab *slab;
 	int32_t got;
 
@@ -125,8 +121,6 @@ void *hk_refill(struct hk_cache *cache, unsigned class)
 			unlink_slab(bin, slab);
 			link_slab(bin, slab, true);
 		}
-		for (last = chain; last->next; last = last->next)
-			;
 		bin->head = chain;
 		bin->room -= got;
 		bin->refills++;

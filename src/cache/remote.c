@@ -30,10 +30,11 @@ static bool post(struct hk_cache *owner, struct hk_block *head, struct hk_block 
 static void put_adopted(struct hk_slab *slab, struct hk_block *block)
 {
 	struct hk_block *next;
+	unsigned index;
 
 	for (; block; block = next) {
 		next = block->next;
-		if (!hk_slab_put(slab, block))
+		if (!hk_slab_locate(slab, block, &index) || !hk_slab_put(slab, index))
 			hk_already_free(HK_CALL_FREE, block, slab);
 	}
 	if (slab->used == 0)
@@ -56,7 +57,7 @@ static void deliver(struct hk_cache *cache, struct hk_slab *slab,
 		if (owner == cache) {
 			for (; head; head = next) {
 				next = head->next;
-				hk_put_owned(cache, slab, head);
+				hk_put_back(cache, slab, head);
 			}
 			return;
 		}
@@ -94,26 +95,49 @@ void hk_deliver_all(struct hk_cache *cache)
 		deliver_batch(cache, &cache->batch[i]);
 }
 
-/* Lock held. */
-void hk_remote_free(struct hk_cache *cache, struct hk_slab *slab, void *p)
+static struct hk_batch *batch_for(struct hk_cache *cache, const struct hk_slab *slab)
 {
-	struct hk_batch *batch = &cache->batch[((uintptr_t)slab / sizeof *slab) % HK_BATCHES];
-	struct hk_block *block = p;
+	return &cache->batch[((uintptr_t)slab / sizeof *slab) % HK_BATCHES];
+}
 
-	hk_trace(HK_EVENT_REMOTE, p, 0, NULL);
+static void append(struct hk_batch *batch, struct hk_block *block)
+{
+	hk_trace(HK_EVENT_REMOTE, block, 0, NULL);
+	block->state = HK_FREED_IN_TRANSIT;
+	block->next = batch->head;
+	batch->head = block;
+	batch->count++;
+	batch->room--;
+}
+
+bool hk_remote_append(struct hk_cache *cache, struct hk_slab *slab, void *block)
+{
+	struct hk_batch *batch = batch_for(cache, slab);
+
+	if (batch->slab != slab || batch->room <= 1)
+		return false;
+	append(batch, block);
+	return true;
+}
+
+void hk_remote_free(struct hk_cache *cache, struct hk_slab *slab, void *block)
+{
+	struct hk_batch *batch = batch_for(cache, slab);
+
 	if (batch->slab != slab) {
 		deliver_batch(cache, batch);
 		batch->slab = slab;
 		batch->head = NULL;
 		batch->tail = block;
 		batch->count = 0;
+		batch->room = HK_BATCH_BYTES / slab->size;
+		if (batch->room > HK_BATCH_BLOCKS)
+			batch->room = HK_BATCH_BLOCKS;
+		if (batch->room == 0 || !hk_cache_private(cache))
+			batch->room = 1;
 	}
-	block->state = HK_FREED_IN_TRANSIT;
-	block->next = batch->head;
-	batch->head = block;
-	if (++batch->count >= HK_BATCH_BLOCKS ||
-	    (size_t)batch->count * slab->size >= HK_BATCH_BYTES ||
-	    !hk_cache_private(cache))
+	append(batch, block);
+	if (batch->room == 0)
 		deliver_batch(cache, batch);
 }
 
@@ -124,20 +148,30 @@ bool hk_list_has(const struct hk_block *list, const void *p)
 	return list != NULL;
 }
 
+/*
+ * Into the list while that has room, which spares the way through the slab;
+ * only the owner may do that.
+ */
 static void receive_one(struct hk_cache *cache, struct hk_cache *by, struct hk_slab *slab,
 			struct hk_block *block)
 {
+	struct hk_bin *bin = &cache->bin[slab->class];
+	unsigned index;
+
 	if (atomic_load_explicit(&slab->owner, memory_order_relaxed) != cache) {
 		deliver(by, slab, block, block);
 		return;
 	}
 	/* The owner freed it as well, meanwhile. Its lists are for itself to
 	 * walk; when another thread trims, the owner's flush will find it. */
-	if (block->mark == HK_FREED && block->where == HK_IN_CACHE && cache == by &&
-	    hk_list_has(cache->bin[slab->class].head, block))
+	if (block->state == HK_FREED_IN_CACHE && cache == by && hk_list_has(bin->head, block))
 		hk_already_free(HK_CALL_FREE, block, slab);
 	hk_trace(HK_EVENT_HOME, block, 0, NULL);
-	hk_put_owned(cache, slab, block);
+	if (cache == by && bin->room > 0 && hk_slab_locate(slab, block, &index) &&
+	    !hk_slab_bit(slab, index))
+		hk_bin_push(bin, block);
+	else
+		hk_put_back(cache, slab, block);
 }
 
 void hk_receive(struct hk_cache *cache, struct hk_cache *by)

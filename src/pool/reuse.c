@@ -94,6 +94,7 @@ bool hk_pool_adopt(struct hk_slab *slab, struct hk_cache *owner)
 void hk_pool_abandon(struct hk_slab *slab)
 {
 	hk_event(HK_EVENT_DISOWN, slab->size, (void *)slab->base, slab->slots * HK_SLOT_SIZE);
+	atomic_store_explicit(&slab->bin, NULL, memory_order_relaxed);
 	atomic_store(&slab->owner, NULL);
 	push(slab);
 }
@@ -110,6 +111,7 @@ static void dissolve(struct hk_slab *slab)
 	hk_run_forget(slab);
 	atomic_fetch_sub_explicit(&hk_pool_counters.slabs[slab->class], 1, memory_order_relaxed);
 	hk_slab_set_limit(slab, 0);
+	atomic_store_explicit(&slab->bin, NULL, memory_order_relaxed);
 	atomic_store_explicit(&slab->kind, HK_RUN_NONE, memory_order_release);
 	hk_pool_run_free(home, first, slots);
 }

@@ -77,16 +77,3 @@ unsigned hk_slab_take(struct hk_slab *slab, unsigned want, struct hk_block **hea
 	slab->used = (uint16_t)(slab->used + got);
 	return got;
 }
-
-bool hk_slab_put(struct hk_slab *slab, void *block)
-{
-	unsigned i = hk_slab_index(slab, block);
-	uint64_t bit = (uint64_t)1 << (i % 64);
-
-	if (!hk_slab_valid(slab, block) || slab->free[i / 64] & bit)
-		return false;
-	slab->free[i / 64] |= bit;
-	slab->words |= (uint32_t)1 << (i / 64);
-	slab->used--;
-	return true;
-}

@@ -91,6 +91,9 @@ enum hk_run_kind { HK_RUN_NONE, HK_RUN_SLAB, HK_RUN_MID };
  *	kind		the claimer of the slots; a Mid run dies by exchange
  *	on_stack, stack_link	pool/reuse.c
  *	base..blocks	the claimer, before the slab is registered
+ *	bin		the owner (relaxed): a bin of its cache from when it
+ *			lists the slab until it lets go of it, else NULL.
+ *			So whose bin it is, is the owner's question only
  *	all others	the owner, holding its cache lock
  */
 struct hk_slab {
@@ -98,7 +101,7 @@ struct hk_slab {
 	uintptr_t base;
 	uint64_t magic;
 	uint64_t limit;			/* by hk_slab_valid and hk_slab_set_limit */
-	struct hk_bin *bin;		/* of the owner: where free() pushes */
+	_Atomic(struct hk_bin *) bin;	/* where free() pushes */
 	uint32_t size;			/* bytes in a block; Mid: usable bytes */
 	uint8_t class;
 	uint8_t slots;
@@ -166,6 +169,23 @@ HK_INLINE unsigned hk_slab_index(const struct hk_slab *slab, const void *p)
 	return (unsigned)(((uintptr_t)p - slab->base) / slab->size);
 }
 
+/*
+ * hk_slab_valid and hk_slab_index for the owner. Where i blocks lie before p,
+ * (p - base) * magic is i * 2^64 + i * unit: one multiplication has both.
+ */
+HK_INLINE bool hk_slab_locate(const struct hk_slab *slab, const void *p, unsigned *index)
+{
+#ifdef HK_WIDE
+	HK_WIDE product = (HK_WIDE)((uintptr_t)p - slab->base) * slab->magic;
+
+	*index = (unsigned)(product >> 64);
+	return (uint64_t)product < slab->limit;
+#else
+	*index = hk_slab_index(slab, p);
+	return hk_slab_valid_owned(slab, p);
+#endif
+}
+
 HK_INLINE bool hk_slab_bit(const struct hk_slab *slab, unsigned i)
 {
 	return slab->free[i / 64] >> (i % 64) & 1;
@@ -192,9 +212,18 @@ void hk_slab_start(struct hk_superslab *home, unsigned slot, unsigned class);
  */
 unsigned hk_slab_take(struct hk_slab *slab, unsigned want, struct hk_block **head);
 
-/* Puts a block back; false if it is there already, or none of its blocks, as
- * when the slots changed hands because of an earlier free. */
-bool hk_slab_put(struct hk_slab *slab, void *block);
+/* Puts the block with this number back; false if it is there already. */
+HK_INLINE bool hk_slab_put(struct hk_slab *slab, unsigned index)
+{
+	uint64_t *word = &slab->free[index / 64], bit = (uint64_t)1 << (index % 64);
+
+	if (hk_unlikely(*word & bit))
+		return false;
+	*word |= bit;
+	slab->words |= (uint32_t)1 << (index / 64);
+	slab->used--;
+	return true;
+}
 
 /* slab_walk.c, for the owner: aborts where an invariant does not hold. */
 void hk_slab_walk(const struct hk_slab *slab);
