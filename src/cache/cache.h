@@ -157,9 +157,9 @@ void hk_put_back(struct hk_cache *cache, struct hk_slab *slab, void *block);
 
 /* remote.c */
 void hk_remote_free(struct hk_cache *cache, struct hk_slab *slab, void *block);
-/* The same without the lock, while a batch of this slab has room for more than
- * one; false: nothing was done. */
-bool hk_remote_append(struct hk_cache *cache, struct hk_slab *slab, void *block);
+/* The same without the lock, if p is a sound block of another thread and its
+ * slab has a batch with room for more than one. False: nothing was done. */
+bool hk_remote_append(struct hk_cache *cache, void *p);
 void hk_deliver_all(struct hk_cache *cache);
 /* Empties a mailbox; both locked. by: the cache to act with, the same one but
  * when another thread than the owner does it. */

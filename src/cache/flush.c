@@ -6,7 +6,7 @@
 
 /* The slab in this bin that the block belongs to; every block of a list has
  * one, for others never get in. */
-static struct hk_slab *slab_in(struct hk_bin *bin, const struct hk_block *block, unsigned *index)
+HK_INLINE struct hk_slab *slab_in(struct hk_bin *bin, const struct hk_block *block, unsigned *index)
 {
 	struct hk_slab *slab = hk_slab_guess(block);
 
@@ -19,7 +19,7 @@ static struct hk_slab *slab_in(struct hk_bin *bin, const struct hk_block *block,
 	return slab;
 }
 
-static void put_owned(struct hk_cache *cache, struct hk_slab *slab, struct hk_block *block,
+HK_INLINE void put_owned(struct hk_cache *cache, struct hk_slab *slab, struct hk_block *block,
 		      unsigned index)
 {
 	if (hk_unlikely(!hk_slab_put(slab, index)))

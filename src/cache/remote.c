@@ -13,6 +13,7 @@
 #include "cache/cache.h"
 #include "debug/ring.h"
 #include "pool/pool.h"
+#include "slab/pagemap.h"
 
 static bool post(struct hk_cache *owner, struct hk_block *head, struct hk_block *tail)
 {
@@ -110,11 +111,16 @@ static void append(struct hk_batch *batch, struct hk_block *block)
 	batch->room--;
 }
 
-bool hk_remote_append(struct hk_cache *cache, struct hk_slab *slab, void *block)
+/* A slab with a batch stays what it is, for the blocks in there are in use. */
+bool hk_remote_append(struct hk_cache *cache, void *p)
 {
+	struct hk_slab *slab = hk_slab_guess(p);
 	struct hk_batch *batch = batch_for(cache, slab);
+	struct hk_block *block = p;
 
-	if (batch->slab != slab || batch->room <= 1)
+	if (batch->slab != slab || batch->room <= 1 || !hk_slab_valid(slab, p) ||
+	    block->mark == HK_FREED ||
+	    atomic_load_explicit(&slab->owner, memory_order_relaxed) == cache)
 		return false;
 	append(batch, block);
 	return true;
@@ -133,7 +139,8 @@ void hk_remote_free(struct hk_cache *cache, struct hk_slab *slab, void *block)
 		batch->room = HK_BATCH_BYTES / slab->size;
 		if (batch->room > HK_BATCH_BLOCKS)
 			batch->room = HK_BATCH_BLOCKS;
-		if (batch->room == 0 || !hk_cache_private(cache))
+		/* A trace is kept by the slow path. */
+		if (batch->room == 0 || !hk_cache_private(cache) || hk_trace_on())
 			batch->room = 1;
 	}
 	append(batch, block);

@@ -118,14 +118,10 @@ void hk_free_slow(void *p, enum hk_call call, const void *caller)
 	struct hk_cache *cache;
 	unsigned class = HK_CLASSES;
 
-	if (!p)
+	if (!p || hk_remote_append(hk_tls, p))
 		return;
 	hk_trace(HK_EVENT_FREE, p, 0, caller);
 	slab = hk_slab_of(p, call);
-	if (slab && ((struct hk_block *)p)->mark != HK_FREED &&
-	    atomic_load_explicit(&slab->owner, memory_order_relaxed) != hk_tls &&
-	    hk_remote_append(hk_tls, slab, p))
-		return;
 	cache = hk_enter();
 	if (slab) {
 		class = slab->class;

@@ -41,8 +41,11 @@ static bool carve(struct hk_slab *slab)
 	end = i + more < slab->blocks ? i + more : slab->blocks;
 	if (i == end)
 		return false;
-	for (; i < end; i++) {
-		slab->free[i / 64] |= (uint64_t)1 << (i % 64);
+	for (; i < end; i = (i / 64 + 1) * 64) {
+		unsigned last = end - i / 64 * 64;
+
+		slab->free[i / 64] |= UINT64_MAX << (i % 64) &
+				      (last < 64 ? ((uint64_t)1 << last) - 1 : UINT64_MAX);
 		slab->words |= (uint32_t)1 << (i / 64);
 	}
 	slab->carved = (uint16_t)end;
@@ -52,16 +55,17 @@ static bool carve(struct hk_slab *slab)
 
 unsigned hk_slab_take(struct hk_slab *slab, unsigned want, struct hk_block **head)
 {
+	uintptr_t base = slab->base, size = slab->size;
 	unsigned got = 0;
 
 	while (got < want && (slab->words || carve(slab))) {
 		unsigned word = (unsigned)__builtin_ctz(slab->words);
+		uintptr_t first = base + word * 64 * size;
 		uint64_t bits = slab->free[word];
 
 		do {
-			unsigned i = word * 64 + (unsigned)__builtin_ctzll(bits);
 			struct hk_block *block =
-				(void *)(slab->base + (uintptr_t)i * slab->size);
+				(void *)(first + (unsigned)__builtin_ctzll(bits) * size);
 
 			bits &= bits - 1;
 			block->state = HK_FREED_IN_CACHE;
