@@ -5,6 +5,38 @@
 #include "large/large.h"
 #include "pool/pool.h"
 
+enum hk_large_state { HK_LARGE_GONE, HK_LARGE_LIVE, HK_LARGE_KEPT };
+
+/*
+ * A range of its own, at a multiple of 2 MiB. All under the large lock, but
+ * that the block's user may read start and mapped.
+ *	prev, next	in the list of live ones, or in a bucket of kept.c
+ *	older, newer	among the kept ones
+ */
+struct hk_large {
+	uintptr_t start;
+	size_t mapped;			/* bytes */
+	enum hk_large_state state;
+	struct hk_large *prev, *next, *older, *newer;
+};
+
+/* kept.c; large lock held. A descriptor, or NULL; immortal, used again. */
+struct hk_large *hk_large_node(void);
+void hk_large_node_free(struct hk_large *b);
+
+/* Keeps a range of whole granules; false: no memory to remember it by. */
+bool hk_kept_add(struct hk_large *b);
+
+/* A range of so many bytes that was kept, or NULL. */
+struct hk_large *hk_kept_take(size_t mapped);
+
+/* Grows b to so many bytes by the kept range behind it, if that suffices. */
+bool hk_kept_extend(struct hk_large *b, size_t mapped);
+
+/* A kept range that is to be unmapped, because it was not wanted for long or
+ * too much is kept; or any one. NULL: none. */
+struct hk_large *hk_kept_expire(bool all);
+
 void *hk_mid_alloc(size_t size, size_t align, bool *zero);
 bool hk_mid_free(void *p);
 size_t hk_mid_size(const void *p);

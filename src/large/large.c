@@ -3,34 +3,13 @@
 #include "large/internal.h"
 #include "os/lock.h"
 #include "os/os.h"
-#include "pool/meta.h"
 #include "slab/pagemap.h"
 
 #include <errno.h>
 
-/* Freed Large mappings that are kept: how many, how much, how long (ms). */
-enum { KEPT = 16, KEPT_MS = 500 };
-#define KEPT_BYTES ((size_t)64 << 20)
-
-/*
- * All under the large lock, but that the block's user may read size and
- * mapped. Live ones are in the list; kept ones in kept[], oldest first; those
- * that the kernel would not take back (vm.max_map_count) in stuck; others in
- * spare. The counters of kept ones include the stuck ones.
- */
-struct hk_large {
-	uintptr_t start;
-	size_t mapped;			/* bytes */
-	uint64_t kept_since;
-	bool live;
-	struct hk_large *prev, *next;
-};
-
 static struct {
 	struct hk_lock lock;
-	struct hk_large *live, *spare, *stuck;
-	struct hk_large *kept[KEPT];
-	unsigned kept_count;
+	struct hk_large *live;
 } large = { .lock = HK_LOCK_INITIALIZER(HK_RANK_LARGE) };
 
 struct hk_large_counters hk_large_counters;
@@ -49,7 +28,7 @@ static void link_live(struct hk_large *b)
 {
 	struct hk_large_counters *c = &hk_large_counters;
 
-	b->live = true;
+	b->state = HK_LARGE_LIVE;
 	b->prev = NULL;
 	b->next = large.live;
 	if (b->next)
@@ -63,7 +42,7 @@ static void link_live(struct hk_large *b)
 
 static void unlink_live(struct hk_large *b)
 {
-	b->live = false;
+	b->state = HK_LARGE_GONE;
 	if (b->prev)
 		b->prev->next = b->next;
 	else
@@ -74,118 +53,41 @@ static void unlink_live(struct hk_large *b)
 	hk_large_counters.bytes -= b->mapped;
 }
 
-static void put_spare(struct hk_large *b)
-{
-	b->next = large.spare;
-	large.spare = b;
-}
-
-static void count_kept(size_t count, size_t bytes)
-{
-	hk_large_counters.cached += count;
-	hk_large_counters.cached_bytes += bytes;
-}
-
-static struct hk_large *take_kept(unsigned i)
-{
-	struct hk_large *b = large.kept[i];
-
-	for (large.kept_count--; i < large.kept_count; i++)
-		large.kept[i] = large.kept[i + 1];
-	count_kept(-(size_t)1, -b->mapped);
-	return b;
-}
-
-static struct hk_large *take_stuck(void)
-{
-	struct hk_large *b = large.stuck;
-
-	if (b) {
-		large.stuck = b->next;
-		count_kept(-(size_t)1, -b->mapped);
-	}
-	return b;
-}
-
-/* Unmaps; the caller holds no lock and nobody else knows of it. */
+/*
+ * Unmaps; the caller holds no lock and nobody else knows of the range. One
+ * that the kernel would not take back (vm.max_map_count) is kept without its
+ * pages, to be used or tried again.
+ */
 static bool give_back(struct hk_large *b)
 {
 	bool done;
 
 	hk_event(HK_EVENT_LARGE_UNMAP, 0, (void *)b->start, b->mapped);
 	done = hk_os_unmap((void *)b->start, b->mapped);
-	if (!done)
+	if (!done) {
 		hk_os_purge((void *)b->start, b->mapped);
-	hk_large_lock();
-	if (done) {
-		put_spare(b);
-	} else {
-		b->next = large.stuck;
-		large.stuck = b;
-		count_kept(1, b->mapped);
+		b->mapped &= -HK_SUPERSLAB_SIZE;
 	}
+	hk_large_lock();
+	if (done || !b->mapped || !hk_kept_add(b))
+		hk_large_node_free(b);
 	hk_large_unlock();
 	return done;
 }
 
-/* One more try for each stuck mapping, until one does not go. */
-static size_t unstick(void)
+static size_t unmap_expired(bool all)
 {
 	struct hk_large *b;
 	size_t bytes = 0, size;
 
 	do {
 		hk_large_lock();
-		b = take_stuck();
+		b = hk_kept_expire(all);
 		hk_large_unlock();
 		size = b ? b->mapped : 0;
 		bytes += size;
 	} while (b && give_back(b));
 	return bytes - size;
-}
-
-/* The oldest kept mapping that has to go, as a list with the lock held; the
- * caller unmaps it without. */
-static struct hk_large *expire(uint64_t now, size_t bytes_max, unsigned count_max)
-{
-	if (large.kept_count &&
-	    (large.kept_count > count_max ||
-	     hk_large_counters.cached_bytes > bytes_max ||
-	     now - large.kept[0]->kept_since >= KEPT_MS))
-		return take_kept(0);
-	return NULL;
-}
-
-static size_t unmap_expired(size_t bytes_max, unsigned count_max)
-{
-	uint64_t now = hk_os_now();
-	struct hk_large *b;
-	size_t bytes = 0;
-
-	for (;;) {
-		hk_large_lock();
-		b = expire(now, bytes_max, count_max);
-		hk_large_unlock();
-		if (!b)
-			return bytes;
-		bytes += b->mapped;
-		give_back(b);
-	}
-}
-
-/* The smallest kept mapping that fits without wasting a quarter. */
-static struct hk_large *reuse(size_t mapped)
-{
-	unsigned i, best = KEPT;
-
-	for (i = 0; i < large.kept_count; i++)
-		if (large.kept[i]->mapped >= mapped &&
-		    large.kept[i]->mapped - mapped <= mapped / 4 &&
-		    (best == KEPT || large.kept[i]->mapped < large.kept[best]->mapped))
-			best = i;
-	if (best != KEPT)
-		return take_kept(best);
-	return large.stuck && large.stuck->mapped >= mapped ? take_stuck() : NULL;
 }
 
 static size_t round_up(size_t size, size_t unit)
@@ -209,16 +111,11 @@ static void *alloc_mapping(size_t size, size_t align, bool *zero)
 		align = HK_SUPERSLAB_SIZE;
 	hk_large_lock();
 	if (align == HK_SUPERSLAB_SIZE)
-		b = reuse(mapped);
+		b = hk_kept_take(mapped);
 	*zero = !b;
-	if (!b && large.spare) {
-		b = large.spare;
-		large.spare = b->next;
-		b->start = 0;
-	}
-	hk_large_unlock();
 	if (!b)
-		b = hk_meta_alloc(sizeof *b);
+		b = hk_large_node();
+	hk_large_unlock();
 	if (!b)
 		return NULL;
 	if (*zero) {
@@ -234,7 +131,7 @@ static void *alloc_mapping(size_t size, size_t align, bool *zero)
 	if (p)
 		link_live(b);
 	else
-		put_spare(b);
+		hk_large_node_free(b);
 	hk_large_unlock();
 	if (p)
 		hk_event(*zero ? HK_EVENT_LARGE_MAP : HK_EVENT_LARGE_REUSE, 0, p, mapped);
@@ -248,25 +145,21 @@ static bool free_mapping(void *p)
 
 	hk_large_lock();
 	b = hk_granule_find(p).large;
-	if (!b || b->start != (uintptr_t)p || !b->live) {
+	if (!b || b->start != (uintptr_t)p || b->state != HK_LARGE_LIVE) {
 		hk_large_unlock();
 		return false;
 	}
 	unlink_live(b);
 	hk_granule_clear(p);
-	keep = b->mapped <= HK_LARGE_MAX && large.kept_count < KEPT;
+	keep = b->mapped <= HK_LARGE_MAX;
 	if (keep) {
-		b->kept_since = hk_os_now();
-		large.kept[large.kept_count++] = b;
 		hk_event(HK_EVENT_LARGE_KEEP, 0, p, b->mapped);
-		count_kept(1, b->mapped);
+		keep = hk_kept_add(b);
 	}
 	hk_large_unlock();
-	if (keep)
-		unmap_expired(KEPT_BYTES, KEPT - 1);
-	else
+	if (!keep)
 		give_back(b);
-	unstick();
+	unmap_expired(false);
 	return true;
 }
 
@@ -274,7 +167,7 @@ static struct hk_large *find(const void *p)
 {
 	struct hk_large *b = hk_granule_find(p).large;
 
-	return b && b->start == (uintptr_t)p && b->live ? b : NULL;
+	return b && b->start == (uintptr_t)p && b->state == HK_LARGE_LIVE ? b : NULL;
 }
 
 /*
@@ -301,24 +194,41 @@ static void *move_mapping(struct hk_large *b, size_t mapped)
 	return to;
 }
 
-/* In place where the kernel can. */
+static void resized(struct hk_large *b, void *start, size_t mapped, size_t before)
+{
+	hk_large_counters.bytes += mapped - before;
+	if (hk_large_counters.bytes > hk_large_counters.peak_bytes)
+		hk_large_counters.peak_bytes = hk_large_counters.bytes;
+	b->start = (uintptr_t)start;
+	b->mapped = mapped;
+}
+
+/* In place, where what lies behind is kept or the kernel has room there. */
 static void *resize_mapping(struct hk_large *b, size_t size)
 {
-	size_t mapped = mapping_size(size);
+	size_t mapped = mapping_size(size), before = b->mapped;
 	void *p = (void *)b->start, *to = p;
-	int error = mapped == b->mapped ? 0 : hk_os_resize(p, b->mapped, mapped);
+	int error = 0;
 
+	if (mapped == before)
+		return p;
+	if (mapped > before && mapped <= HK_LARGE_MAX) {
+		hk_large_lock();
+		if (hk_kept_extend(b, mapped)) {
+			resized(b, p, b->mapped, before);
+			hk_large_unlock();
+			return p;
+		}
+		hk_large_unlock();
+	}
+	error = hk_os_resize(p, before, mapped);
 	if (error) {
-		to = error == ENOMEM && mapped > b->mapped ? move_mapping(b, mapped) : NULL;
+		to = error == ENOMEM && mapped > before ? move_mapping(b, mapped) : NULL;
 		if (!to)
 			return NULL;
 	}
 	hk_large_lock();
-	hk_large_counters.bytes += mapped - b->mapped;
-	if (hk_large_counters.bytes > hk_large_counters.peak_bytes)
-		hk_large_counters.peak_bytes = hk_large_counters.bytes;
-	b->start = (uintptr_t)to;
-	b->mapped = mapped;
+	resized(b, to, mapped, before);
 	hk_large_unlock();
 	return to;
 }
@@ -382,10 +292,10 @@ bool hk_large_around(const void *p, struct hk_span *span)
 
 size_t hk_large_age(void)
 {
-	return unmap_expired(KEPT_BYTES, KEPT - 1);
+	return unmap_expired(false);
 }
 
 size_t hk_large_trim(void)
 {
-	return unmap_expired(0, 0) + unstick();
+	return unmap_expired(true);
 }

@@ -1,0 +1,204 @@
+/*
+ * Freed Large mappings, kept for reuse: runs of 2 MiB granules that merge with
+ * their neighbours when freed and are split when taken (boundary tags, Knuth,
+ * TAOCP 1, 2.5; the page map holds the tags). What the last period did not
+ * want goes back to the OS, longest kept first: the least that lay here
+ * during a period was not needed in it.
+ */
+#include "large/internal.h"
+#include "os/os.h"
+#include "pool/meta.h"
+#include "slab/pagemap.h"
+
+/* Milliseconds of a period, and bytes kept at most. */
+#define PERIOD ((uint64_t)500)
+#define KEPT_BYTES ((size_t)64 << 20)
+
+enum { BUCKETS = 63 };
+
+/*
+ * All under the large lock.
+ *	bucket[n]	runs of n + 1 granules; the last one, of that or more
+ *	filled		bit n set <=> bucket[n] is not empty
+ *	oldest, newest	all runs, by the time of the free
+ *	least		of the counted bytes, since the period began
+ *	due		bytes still to be released of what the last one left
+ */
+static struct {
+	struct hk_large *bucket[BUCKETS];
+	uint64_t filled;
+	struct hk_large *oldest, *newest;
+	size_t least, due;
+	uint64_t period_began;
+} kept;
+
+static struct hk_large *spare;
+
+struct hk_large *hk_large_node(void)
+{
+	struct hk_large *b = spare;
+
+	if (b)
+		spare = b->next;
+	return b ? b : hk_meta_alloc(sizeof *b);
+}
+
+void hk_large_node_free(struct hk_large *b)
+{
+	b->next = spare;
+	spare = b;
+}
+
+static unsigned bucket_of(size_t mapped)
+{
+	size_t granules = mapped >> HK_SUPERSLAB_SHIFT;
+
+	return (unsigned)(granules < BUCKETS ? granules : BUCKETS) - 1;
+}
+
+static void *last_granule(const struct hk_large *b)
+{
+	return (void *)(b->start + b->mapped - HK_SUPERSLAB_SIZE);
+}
+
+static bool enter(struct hk_large *b, struct hk_large *behind)
+{
+	unsigned n = bucket_of(b->mapped);
+
+	if (!hk_granule_set_large(last_granule(b), b))
+		return false;
+	hk_granule_set_large((void *)b->start, b);
+	b->state = HK_LARGE_KEPT;
+	b->prev = NULL;
+	b->next = kept.bucket[n];
+	if (b->next)
+		b->next->prev = b;
+	kept.bucket[n] = b;
+	kept.filled |= (uint64_t)1 << n;
+	b->older = behind;
+	b->newer = behind ? behind->newer : kept.oldest;
+	*(b->older ? &b->older->newer : &kept.oldest) = b;
+	*(b->newer ? &b->newer->older : &kept.newest) = b;
+	hk_large_counters.cached++;
+	hk_large_counters.cached_bytes += b->mapped;
+	return true;
+}
+
+static struct hk_large *take_out(struct hk_large *b)
+{
+	unsigned n = bucket_of(b->mapped);
+
+	hk_granule_clear((void *)b->start);
+	hk_granule_clear(last_granule(b));
+	b->state = HK_LARGE_GONE;
+	if (b->prev)
+		b->prev->next = b->next;
+	else if (!(kept.bucket[n] = b->next))
+		kept.filled &= ~((uint64_t)1 << n);
+	if (b->next)
+		b->next->prev = b->prev;
+	*(b->older ? &b->older->newer : &kept.oldest) = b->newer;
+	*(b->newer ? &b->newer->older : &kept.newest) = b->older;
+	hk_large_counters.cached--;
+	hk_large_counters.cached_bytes -= b->mapped;
+	return b;
+}
+
+/* Takes the first bytes of a run; the rest stays at its age. Without memory
+ * to describe the rest, all of it. */
+static struct hk_large *take_part(struct hk_large *b, size_t mapped)
+{
+	struct hk_large *behind = b->older, *rest;
+
+	take_out(b);
+	rest = b->mapped > mapped ? hk_large_node() : NULL;
+	if (rest) {
+		rest->start = b->start + mapped;
+		rest->mapped = b->mapped - mapped;
+		b->mapped = mapped;
+		if (!enter(rest, behind)) {
+			b->mapped += rest->mapped;
+			hk_large_node_free(rest);
+		}
+	}
+	return b;
+}
+
+static struct hk_large *kept_at(uintptr_t address)
+{
+	struct hk_large *b = hk_granule_find((void *)address).large;
+
+	return b && b->state == HK_LARGE_KEPT ? b : NULL;
+}
+
+static void note_least(void)
+{
+	if (hk_large_counters.cached_bytes < kept.least)
+		kept.least = hk_large_counters.cached_bytes;
+}
+
+bool hk_kept_add(struct hk_large *b)
+{
+	struct hk_large *before = kept_at(b->start - 1), *after = kept_at(b->start + b->mapped);
+
+	if (before) {
+		b->start = take_out(before)->start;
+		b->mapped += before->mapped;
+		hk_large_node_free(before);
+	}
+	if (after) {
+		b->mapped += take_out(after)->mapped;
+		hk_large_node_free(after);
+	}
+	return enter(b, kept.newest);
+}
+
+struct hk_large *hk_kept_take(size_t mapped)
+{
+	uint64_t fit = kept.filled >> bucket_of(mapped) << bucket_of(mapped);
+	struct hk_large *b = NULL;
+
+	if (mapped <= HK_LARGE_MAX && fit) {
+		b = take_part(kept.bucket[__builtin_ctzll(fit)], mapped);
+		note_least();
+	}
+	return b;
+}
+
+bool hk_kept_extend(struct hk_large *b, size_t mapped)
+{
+	struct hk_large *after = kept_at(b->start + b->mapped);
+
+	if (!after || after->mapped < mapped - b->mapped)
+		return false;
+	after = take_part(after, mapped - b->mapped);
+	b->mapped += after->mapped;
+	hk_large_node_free(after);
+	note_least();
+	return true;
+}
+
+struct hk_large *hk_kept_expire(bool all)
+{
+	uint64_t now = hk_os_now();
+	struct hk_large *b = kept.oldest;
+	size_t bytes = hk_large_counters.cached_bytes, excess;
+
+	if (now - kept.period_began >= PERIOD) {
+		kept.due = kept.least;
+		kept.least = bytes;
+		kept.period_began = now;
+	}
+	excess = bytes > KEPT_BYTES ? bytes - KEPT_BYTES : 0;
+	if (excess < kept.due)
+		excess = kept.due;
+	if (!b || (!excess && !all))
+		return NULL;
+	if (!all && b->mapped > excess)
+		b = take_part(b, (excess + HK_SUPERSLAB_SIZE - 1) & -HK_SUPERSLAB_SIZE);
+	else
+		take_out(b);
+	kept.due -= b->mapped < kept.due ? b->mapped : kept.due;
+	note_least();
+	return b;
+}
