@@ -10,9 +10,10 @@
 #include "pool/meta.h"
 #include "slab/pagemap.h"
 
-/* Milliseconds of a period, and bytes kept at most. */
+/* Milliseconds of a period; bytes that may be kept whatever is in use, beyond
+ * which it is half of that. */
 #define PERIOD ((uint64_t)500)
-#define KEPT_BYTES ((size_t)64 << 20)
+#define KEPT_MIN ((size_t)64 << 20)
 
 enum { BUCKETS = 63 };
 
@@ -182,14 +183,16 @@ struct hk_large *hk_kept_expire(bool all)
 {
 	uint64_t now = hk_os_now();
 	struct hk_large *b = kept.oldest;
-	size_t bytes = hk_large_counters.cached_bytes, excess;
+	size_t bytes = hk_large_counters.cached_bytes, excess = 0;
+	size_t most = KEPT_MIN + hk_large_counters.bytes / 2;
 
 	if (now - kept.period_began >= PERIOD) {
 		kept.due = kept.least;
 		kept.least = bytes;
 		kept.period_began = now;
 	}
-	excess = bytes > KEPT_BYTES ? bytes - KEPT_BYTES : 0;
+	if (bytes > most)
+		excess = bytes - most;
 	if (excess < kept.due)
 		excess = kept.due;
 	if (!b || (!excess && !all))

@@ -208,19 +208,27 @@ static struct hk_superslab *claim_or_grow(unsigned slots, unsigned align,
 	return s;
 }
 
+/* The caller's slots get dirty; how many were. */
+static unsigned soil(struct hk_shared_meta *m, uint64_t mine)
+{
+	uint64_t clean = atomic_fetch_and_explicit(&m->clean, ~mine, memory_order_relaxed);
+	unsigned dirty = (unsigned)__builtin_popcountll(mine & ~clean);
+
+	if (dirty)
+		hk_dirty_less(dirty);
+	return dirty;
+}
+
 struct hk_superslab *hk_pool_run(unsigned slots, unsigned align, unsigned hint,
 				 unsigned *first, bool *clean)
 {
 	int at = 0;
 	struct hk_superslab *s = claim_or_grow(slots, align, hint, &at);
-	uint64_t mask;
 
 	if (!s)
 		return NULL;
 	*first = (unsigned)at;
-	mask = hk_slot_mask(*first, slots);
-	*clean = !(~atomic_fetch_and_explicit(&s->shared_meta->clean, ~mask,
-					      memory_order_relaxed) & mask);
+	*clean = soil(s->shared_meta, hk_slot_mask(*first, slots)) == 0;
 	return s;
 }
 
@@ -238,7 +246,7 @@ bool hk_pool_run_extend(struct hk_superslab *home, unsigned end, unsigned slots)
 			return false;
 	} while (!atomic_compare_exchange_weak_explicit(&m->free, &free, free & ~mask,
 			memory_order_acquire, memory_order_relaxed));
-	atomic_fetch_and_explicit(&m->clean, ~mask, memory_order_relaxed);
+	soil(m, mask);
 	return true;
 }
 

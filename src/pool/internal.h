@@ -5,11 +5,11 @@
 #include "os/lock.h"
 #include "pool/pool.h"
 
-/* Milliseconds that free dirty memory waits for a new use. */
+/* Milliseconds of a period: what one left free and dirty may go. */
 #define HK_PURGE_DELAY 500
 
-/* SuperSlabs that may wait whatever the size of the heap; beyond it, half. */
-#define HK_WAITING_MIN 16
+/* Slots that may wait whatever the size of the heap; beyond it, half. */
+#define HK_WAITING_MIN ((size_t)16 * HK_SLOTS)
 
 /*
  * All under the pool lock, but for hints (relaxed: a wrong hint fails to
@@ -19,15 +19,20 @@
  *			longer only until whoever freed slots has the lock.
  *			Those with no free slot are in no bucket
  *	filled		bit n - 1 set <=> bucket[n] is not empty
- *	oldest, newest	SuperSlabs with free dirty slots, by queued_at;
- *			waiting counts them
+ *	oldest, newest	SuperSlabs with free dirty slots, by the last free
+ *	due		slots still to be released of what the last period
+ *			did not want
+ *	dirty		free slots that hold pages (relaxed, any thread)
+ *	least		of dirty since the period began (relaxed)
  */
 struct hk_pool {
 	struct hk_lock lock;
 	struct hk_superslab *bucket[HK_SLOTS + 1];
 	uint64_t filled;
 	struct hk_superslab *oldest, *newest;
-	size_t waiting;
+	size_t due;
+	uint64_t period_began;
+	_Atomic size_t dirty, least;
 	_Atomic(struct hk_superslab *) class_hints[HK_HINTS];
 };
 extern struct hk_pool hk_pool;
@@ -42,6 +47,18 @@ void hk_meta_spare(struct hk_superslab *s);
 
 /* Empty slabs that stage 1 holds go to stage 2. */
 void hk_reuse_drain(struct hk_cache *owner);
+
+/* So many dirty slots are free no more. */
+HK_INLINE void hk_dirty_less(unsigned slots)
+{
+	size_t now = atomic_fetch_sub_explicit(&hk_pool.dirty, slots, memory_order_relaxed) - slots;
+	size_t least = atomic_load_explicit(&hk_pool.least, memory_order_relaxed);
+
+	while (now < least &&
+	       !atomic_compare_exchange_weak_explicit(&hk_pool.least, &least, now,
+			memory_order_relaxed, memory_order_relaxed))
+		;
+}
 
 HK_INLINE uint64_t hk_slot_mask(unsigned first, unsigned slots)
 {

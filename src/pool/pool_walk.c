@@ -22,8 +22,8 @@ static void walk_queue(const struct hk_superslab *s, const void *at)
 	if (!m->queued)
 		return;
 	hk_invariant((m->older ? m->older->shared_meta->newer : hk_pool.oldest) == s &&
-		     (m->newer ? m->newer->shared_meta->older : hk_pool.newest) == s &&
-		     hk_pool.waiting, "a waiting SuperSlab is linked in the purge queue", at);
+		     (m->newer ? m->newer->shared_meta->older : hk_pool.newest) == s,
+		     "a waiting SuperSlab is linked in the purge queue", at);
 }
 
 void hk_pool_walk(const struct hk_slab *slab)

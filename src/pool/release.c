@@ -1,9 +1,10 @@
 /*
  * The way back to the OS. SuperSlabs with free slots that are dirty wait in a
- * queue, oldest first; whoever gives slots back also releases what has waited
- * long enough, so the work grows with what is freed and not with the heap.
- * Waiting memory is bounded too: beyond a share of the heap the oldest goes
- * at once, for a program that frees all and then stops calling.
+ * queue, the coldest first. The least that was free and dirty at any moment
+ * of a period was not needed in it: so much is released in the next one, by
+ * whoever gives slots back, so that the work grows with what is freed and not
+ * with the heap. Waiting memory is bounded too: beyond a share of the heap the
+ * coldest goes at once, for a program that frees all and then stops calling.
  */
 #include "debug/ring.h"
 #include "os/os.h"
@@ -46,6 +47,8 @@ static size_t unmap(struct hk_superslab *s)
 	hk_pool_unlock();
 	hk_event(HK_EVENT_UNMAP, 0, memory, HK_SUPERSLAB_SIZE);
 	hk_granule_clear(memory);
+	hk_dirty_less(HK_SLOTS - (unsigned)__builtin_popcountll(
+		atomic_load_explicit(&m->clean, memory_order_relaxed)));
 	if (hk_os_unmap(memory, HK_SUPERSLAB_SIZE)) {
 		atomic_fetch_sub_explicit(&hk_pool_counters.superslabs, 1, memory_order_relaxed);
 		hk_count(&hk_pool_counters.unmapped);
@@ -53,10 +56,13 @@ static size_t unmap(struct hk_superslab *s)
 	} else {
 		/* The kernel would not split a mapping; the pages can go,
 		 * unless they are locked. */
+		bool clean = hk_os_purge(memory, HK_SUPERSLAB_SIZE);
+
 		s->base = (uintptr_t)memory;
 		hk_granule_set_superslab(s);
-		atomic_store_explicit(&m->clean, hk_os_purge(memory, HK_SUPERSLAB_SIZE) ?
-				      HK_ALL_SLOTS : 0, memory_order_relaxed);
+		if (!clean)
+			atomic_fetch_add_explicit(&hk_pool.dirty, HK_SLOTS, memory_order_relaxed);
+		atomic_store_explicit(&m->clean, clean ? HK_ALL_SLOTS : 0, memory_order_relaxed);
 		atomic_store_explicit(&m->free, HK_ALL_SLOTS, memory_order_release);
 		update_bucket(s);
 	}
@@ -92,12 +98,14 @@ static size_t purge(struct hk_superslab *s)
 {
 	struct hk_shared_meta *m = s->shared_meta;
 	uint64_t mine = claim_mask(s, ~atomic_load_explicit(&m->clean, memory_order_relaxed));
+	uint64_t cleaned;
 	size_t bytes = 0;
 
 	if (mine) {
 		hk_event(HK_EVENT_PURGE, 0, (void *)s->base, HK_SUPERSLAB_SIZE);
-		atomic_fetch_or_explicit(&m->clean, purge_runs(s, mine, &bytes),
-					 memory_order_relaxed);
+		cleaned = purge_runs(s, mine, &bytes);
+		hk_dirty_less((unsigned)__builtin_popcountll(cleaned));
+		atomic_fetch_or_explicit(&m->clean, cleaned, memory_order_relaxed);
 		atomic_fetch_or_explicit(&m->free, mine, memory_order_release);
 		update_bucket(s);
 		atomic_fetch_add_explicit(&hk_pool_counters.purged_bytes, bytes,
@@ -112,68 +120,93 @@ static size_t release(struct hk_superslab *s)
 }
 
 /* Pool lock held, as for all that touch the queue. */
-static void queue_add(struct hk_superslab *s, uint64_t now)
+static void queue_remove(struct hk_superslab *s)
 {
 	struct hk_shared_meta *m = s->shared_meta;
 
-	if (m->queued)
+	*(m->older ? &m->older->shared_meta->newer : &hk_pool.oldest) = m->newer;
+	*(m->newer ? &m->newer->shared_meta->older : &hk_pool.newest) = m->older;
+	m->queued = false;
+}
+
+/* What was freed into last is wanted again first. */
+static void queue_add(struct hk_superslab *s)
+{
+	struct hk_shared_meta *m = s->shared_meta;
+
+	if (hk_pool.newest == s)
 		return;
+	if (m->queued)
+		queue_remove(s);
 	m->queued = true;
-	m->queued_at = now;
 	m->newer = NULL;
 	m->older = hk_pool.newest;
-	if (m->older)
-		m->older->shared_meta->newer = s;
-	else
-		hk_pool.oldest = s;
+	*(m->older ? &m->older->shared_meta->newer : &hk_pool.oldest) = s;
 	hk_pool.newest = s;
-	hk_pool.waiting++;
 }
 
 static struct hk_superslab *queue_pop(void)
 {
 	struct hk_superslab *s = hk_pool.oldest;
 
-	if (!s)
-		return NULL;
-	hk_pool.oldest = s->shared_meta->newer;
-	if (hk_pool.oldest)
-		hk_pool.oldest->shared_meta->older = NULL;
-	else
-		hk_pool.newest = NULL;
-	s->shared_meta->queued = false;
-	hk_pool.waiting--;
+	if (s)
+		queue_remove(s);
 	return s;
 }
 
-static bool due(uint64_t now)
+static unsigned dirty_slots(const struct hk_shared_meta *m)
 {
-	size_t all = atomic_load_explicit(&hk_pool_counters.superslabs, memory_order_relaxed);
+	return (unsigned)__builtin_popcountll(
+		atomic_load_explicit(&m->free, memory_order_relaxed) &
+		~atomic_load_explicit(&m->clean, memory_order_relaxed));
+}
 
-	return hk_pool.oldest &&
-	       (now - hk_pool.oldest->shared_meta->queued_at >= HK_PURGE_DELAY ||
-		hk_pool.waiting > HK_WAITING_MIN + all / 2);
+/*
+ * The next to release: while something is due that the last period, all of
+ * it, had free and dirty, or too much waits.
+ */
+static struct hk_superslab *due_victim(void)
+{
+	size_t dirty = atomic_load_explicit(&hk_pool.dirty, memory_order_relaxed), slots;
+	uint64_t now = hk_os_now();
+	struct hk_superslab *s;
+
+	if (now - hk_pool.period_began >= HK_PURGE_DELAY) {
+		hk_pool.due = atomic_exchange_explicit(&hk_pool.least, dirty,
+						       memory_order_relaxed);
+		hk_pool.period_began = now;
+	}
+	slots = HK_SLOTS * atomic_load_explicit(&hk_pool_counters.superslabs,
+						memory_order_relaxed);
+	if (!hk_pool.due && dirty <= HK_WAITING_MIN + slots / 2)
+		return NULL;
+	s = queue_pop();
+	slots = s ? dirty_slots(s->shared_meta) : hk_pool.due;
+	hk_pool.due -= slots < hk_pool.due ? slots : hk_pool.due;
+	return s;
 }
 
 void hk_pool_run_free(struct hk_superslab *home, unsigned first, unsigned slots)
 {
-	struct hk_superslab *victim = NULL;
-	uint64_t now = hk_os_now();
+	struct hk_superslab *victim;
 
 	hk_event(HK_EVENT_RELEASE, 0, (void *)(home->base + first * HK_SLOT_SIZE),
 		 slots * HK_SLOT_SIZE);
+	atomic_fetch_add_explicit(&hk_pool.dirty, slots, memory_order_relaxed);
 	atomic_fetch_or_explicit(&home->shared_meta->free, hk_slot_mask(first, slots),
 				 memory_order_release);
 	hk_pool_lock();
 	/* Released while this thread had yet to take the lock. */
 	if (home->base) {
 		hk_bucket_update(home);
-		queue_add(home, now);
+		queue_add(home);
 	}
-	if (!hk_settings.superslab_reuse && home->shared_meta->bucket == HK_SLOTS)
+	if (!hk_settings.superslab_reuse && home->shared_meta->bucket == HK_SLOTS) {
 		victim = home;
-	else if (due(now))
-		victim = queue_pop();
+		queue_remove(home);
+	} else {
+		victim = due_victim();
+	}
 	hk_pool_unlock();
 	if (victim)
 		release(victim);
@@ -181,12 +214,10 @@ void hk_pool_run_free(struct hk_superslab *home, unsigned first, unsigned slots)
 
 void hk_pool_age(void)
 {
-	struct hk_superslab *victim = NULL;
-	uint64_t now = hk_os_now();
+	struct hk_superslab *victim;
 
 	hk_pool_lock();
-	if (due(now))
-		victim = queue_pop();
+	victim = due_victim();
 	hk_pool_unlock();
 	if (victim)
 		release(victim);

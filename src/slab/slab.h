@@ -130,7 +130,6 @@ struct hk_shared_meta {
 	_Atomic uint64_t clean;
 	struct hk_superslab *prev, *next;		/* in its bucket */
 	struct hk_superslab *older, *newer;		/* in the purge queue */
-	uint64_t queued_at;				/* ms */
 	uint8_t bucket;					/* 0: in none */
 	bool queued;
 };
