@@ -4,6 +4,41 @@
 #include "debug/ring.h"
 #include "slab/pagemap.h"
 
+/*
+ * Blocks of one slab that come one after the other, as most do: the bits of a
+ * word gather in a register, and the slab's counters change once.
+ */
+struct run {
+	struct hk_slab *slab;
+	uint64_t bits;
+	unsigned word;
+};
+
+/* Where a block is twice is looked up only if it happens. */
+HK_INLINE void put_word(const struct run *run)
+{
+	struct hk_slab *slab = run->slab;
+	uint64_t twice = slab->free[run->word] & run->bits;
+
+	if (hk_unlikely(twice))
+		hk_already_free(HK_CALL_FREE, (void *)(slab->base + slab->size *
+			(run->word * 64 + (uintptr_t)__builtin_ctzll(twice))), slab);
+	slab->free[run->word] |= run->bits;
+	slab->words |= (uint32_t)1 << run->word;
+}
+
+static void end_run(struct hk_cache *cache, const struct run *run, unsigned blocks)
+{
+	struct hk_slab *slab = run->slab;
+
+	put_word(run);
+	slab->used = (uint16_t)(slab->used - blocks);
+	if (hk_walk_on())
+		hk_slab_walk(slab);
+	if (slab->listed_full || slab->used == 0)
+		hk_slab_moves(cache, slab);
+}
+
 /* The slab in this bin that the block belongs to; every block of a list has
  * one, for others never get in. */
 HK_INLINE struct hk_slab *slab_in(struct hk_bin *bin, const struct hk_block *block, unsigned *index)
@@ -19,40 +54,52 @@ HK_INLINE struct hk_slab *slab_in(struct hk_bin *bin, const struct hk_block *blo
 	return slab;
 }
 
-HK_INLINE void put_owned(struct hk_cache *cache, struct hk_slab *slab, struct hk_block *block,
-		      unsigned index)
+static unsigned put_all(struct hk_cache *cache, struct hk_bin *bin, struct hk_block *block)
 {
-	if (hk_unlikely(!hk_slab_put(slab, index)))
-		hk_already_free(HK_CALL_FREE, block, slab);
-	if (hk_unlikely(slab->listed_full || slab->used == 0))
-		hk_slab_moves(cache, slab);
+	struct run run;
+	unsigned index, n = 0, began = 0;
+
+	run.slab = slab_in(bin, block, &index);
+	run.word = index / 64;
+	run.bits = 0;
+	for (; block; block = block->next, n++) {
+		uint64_t bit;
+
+		if (!hk_slab_locate(run.slab, block, &index)) {
+			end_run(cache, &run, n - began);
+			began = n;
+			run.slab = slab_in(bin, block, &index);
+			run.word = index / 64;
+			run.bits = 0;
+		} else if (index / 64 != run.word) {
+			put_word(&run);
+			run.word = index / 64;
+			run.bits = 0;
+		}
+		bit = (uint64_t)1 << (index % 64);
+		if (hk_unlikely(run.bits & bit))
+			hk_already_free(HK_CALL_FREE, block, run.slab);
+		run.bits |= bit;
+	}
+	end_run(cache, &run, n - began);
+	return n;
 }
 
 /* The hottest `keep` blocks stay, the rest goes to its slabs. */
 void hk_flush(struct hk_cache *cache, struct hk_bin *bin, int32_t keep)
 {
-	struct hk_block *block, *first, **cut = &bin->head;
-	unsigned class = (unsigned)(bin - cache->bin), index;
-	bool walk = hk_walk_on();
-	int32_t n;
+	struct hk_block *first, **cut = &bin->head;
+	unsigned class = (unsigned)(bin - cache->bin), n;
 
-	for (n = 0; n < keep && *cut; n++)
+	while (keep-- > 0 && *cut)
 		cut = &(*cut)->next;
 	first = *cut;
 	*cut = NULL;
-	for (n = 0, block = first; block; n++) {
-		struct hk_slab *slab = slab_in(bin, block, &index);
-		struct hk_block *next = block->next;
-
-		if (hk_unlikely(walk))
-			hk_slab_walk(slab);
-		put_owned(cache, slab, block, index);
-		block = next;
-	}
-	bin->room += n;
+	n = first ? put_all(cache, bin, first) : 0;
+	bin->room += (int32_t)n;
 	bin->flushes++;
-	cache->flushed[class] += hk_settings.stats ? (size_t)n : 0;
-	hk_event(HK_EVENT_FLUSH, hk_class_size(class), first, (size_t)n);
+	cache->flushed[class] += hk_settings.stats ? n : 0;
+	hk_event(HK_EVENT_FLUSH, hk_class_size(class), first, n);
 }
 
 void hk_put_back(struct hk_cache *cache, struct hk_slab *slab, void *block)
@@ -61,8 +108,9 @@ void hk_put_back(struct hk_cache *cache, struct hk_slab *slab, void *block)
 
 	if (hk_walk_on())
 		hk_slab_walk(slab);
-	if (!hk_slab_locate(slab, block, &index))
+	if (!hk_slab_locate(slab, block, &index) || !hk_slab_put(slab, index))
 		hk_already_free(HK_CALL_FREE, block, slab);
 	cache->flushed[slab->class] += hk_settings.stats;
-	put_owned(cache, slab, block, index);
+	if (slab->listed_full || slab->used == 0)
+		hk_slab_moves(cache, slab);
 }
