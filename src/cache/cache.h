@@ -41,9 +41,10 @@ struct hk_bin {
 
 /* Blocks of one slab on their way to its owner: a chain, newest in front. */
 struct hk_batch {
-	struct hk_slab *slab;
+	struct hk_slab *slab;		/* NULL: never used */
 	struct hk_block *head, *tail;
-	unsigned count, room;		/* room: how many more fit */
+	unsigned count;
+	int room;			/* how many more fit */
 };
 
 enum {
@@ -76,11 +77,13 @@ struct hk_cache {
 	/* The address of the hk_tls of the thread between enter and leave. */
 	_Atomic(void *) inside;
 	struct hk_batch batch[HK_BATCHES];	/* owner; appended to without
-						 * the lock, sent with it */
+						 * the lock, and sent to an
+						 * owner that lives */
 	unsigned ticks;
 	uint64_t swept_at;			/* ms */
 	size_t swept[HK_CLASSES];		/* refills and flushes by then */
 	size_t remote_sent, remote_received;
+	struct hk_block *inbox;		/* taken from the mailbox, not yet put */
 	/* Blocks from and to slabs; kept with HAKMEM_STATS=1. */
 	size_t filled[HK_CLASSES], flushed[HK_CLASSES];
 
@@ -157,13 +160,14 @@ void hk_put_back(struct hk_cache *cache, struct hk_slab *slab, void *block);
 
 /* remote.c */
 void hk_remote_free(struct hk_cache *cache, struct hk_slab *slab, void *block);
-/* The same without the lock, if p is a sound block of another thread and its
- * slab has a batch with room for more than one. False: nothing was done. */
+/* The same without the lock, if p is a sound block of another thread and no
+ * slab has to be adopted. False: nothing was done. */
 bool hk_remote_append(struct hk_cache *cache, void *p);
 void hk_deliver_all(struct hk_cache *cache);
-/* Empties a mailbox; both locked. by: the cache to act with, the same one but
- * when another thread than the owner does it. */
-void hk_receive(struct hk_cache *cache, struct hk_cache *by);
+/* Empties mailbox and inbox, or until a wanted bin has a batch; both caches are
+ * locked. by: the cache to act with, the same one but when another thread than
+ * the owner does it. */
+void hk_receive(struct hk_cache *cache, struct hk_cache *by, const struct hk_bin *wanted);
 void hk_mailbox_close(struct hk_cache *cache);
 bool hk_mailbox_has(struct hk_cache *cache, struct hk_cache *owner, const void *block);
 bool hk_list_has(const struct hk_block *list, const void *block);

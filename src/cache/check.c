@@ -194,7 +194,7 @@ bool hk_innocent(struct hk_cache *cache, struct hk_slab *slab, void *p, enum hk_
 		hk_already_free(call, p, slab);
 	if (owner == cache) {
 		if (block->where == HK_IN_TRANSIT)
-			hk_receive(cache, cache);
+			hk_receive(cache, cache, NULL);
 		if (found_here(cache, slab, p))
 			hk_already_free(call, p, slab);
 		if (block->where != HK_IN_TRANSIT)

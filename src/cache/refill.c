@@ -102,8 +102,8 @@ void *hk_refill(struct hk_cache *cache, unsigned class)
 	struct hk_slab *slab;
 	int32_t got;
 
-	if (atomic_load_explicit(&cache->mailbox, memory_order_relaxed))
-		hk_receive(cache, cache);
+	if (cache->inbox || atomic_load_explicit(&cache->mailbox, memory_order_relaxed))
+		hk_receive(cache, cache, bin);
 	if (atomic_load_explicit(&cache->suspected, memory_order_relaxed))
 		hk_suspects_review(cache, false);
 	if ((++cache->ticks & 15) == 0) {

@@ -76,16 +76,40 @@ static void deliver(struct hk_cache *cache, struct hk_slab *slab,
 	}
 }
 
+/* What was in the batch is on its way; read by statistics without a lock. */
+static void sent(struct hk_cache *cache, struct hk_batch *batch)
+{
+	__atomic_store_n(&cache->remote_sent, cache->remote_sent + batch->count,
+			 __ATOMIC_RELAXED);
+	hk_event(HK_EVENT_SEND, batch->slab->size, batch->head, batch->count);
+	batch->head = NULL;
+	batch->count = 0;
+}
+
 static void deliver_batch(struct hk_cache *cache, struct hk_batch *batch)
 {
-	struct hk_slab *slab = batch->slab;
+	struct hk_block *head = batch->head;
 
-	if (!slab)
-		return;
-	batch->slab = NULL;
-	cache->remote_sent += batch->count;
-	hk_event(HK_EVENT_SEND, slab->size, batch->head, batch->count);
-	deliver(cache, slab, batch->head, batch->tail);
+	if (head) {
+		sent(cache, batch);
+		deliver(cache, batch->slab, head, batch->tail);
+	}
+}
+
+/*
+ * To an owner that lives, for which no lock is needed: a fork meanwhile finds
+ * the chain in the mailbox or on its way, and loses it in the child.
+ */
+static bool send_batch(struct hk_cache *cache, struct hk_batch *batch)
+{
+	struct hk_cache *owner = atomic_load(&batch->slab->owner);
+
+	if (!batch->head)
+		return true;
+	if (!owner || owner == cache || !post(owner, batch->head, batch->tail))
+		return false;
+	sent(cache, batch);
+	return true;
 }
 
 void hk_deliver_all(struct hk_cache *cache)
@@ -101,8 +125,15 @@ static struct hk_batch *batch_for(struct hk_cache *cache, const struct hk_slab *
 	return &cache->batch[((uintptr_t)slab / sizeof *slab) % HK_BATCHES];
 }
 
-static void append(struct hk_batch *batch, struct hk_block *block)
+static void append(struct hk_batch *batch, struct hk_slab *slab, struct hk_block *block)
 {
+	if (!batch->head) {
+		batch->slab = slab;
+		batch->tail = block;
+		batch->room = (int)(HK_BATCH_BYTES / slab->size);
+		if (batch->room > HK_BATCH_BLOCKS)
+			batch->room = HK_BATCH_BLOCKS;
+	}
 	hk_trace(HK_EVENT_REMOTE, block, 0, NULL);
 	block->state = HK_FREED_IN_TRANSIT;
 	block->next = batch->head;
@@ -111,18 +142,22 @@ static void append(struct hk_batch *batch, struct hk_block *block)
 	batch->room--;
 }
 
-/* A slab with a batch stays what it is, for the blocks in there are in use. */
 bool hk_remote_append(struct hk_cache *cache, void *p)
 {
 	struct hk_slab *slab = hk_slab_guess(p);
 	struct hk_batch *batch = batch_for(cache, slab);
 	struct hk_block *block = p;
 
-	if (batch->slab != slab || batch->room <= 1 || !hk_slab_valid(slab, p) ||
-	    block->mark == HK_FREED ||
-	    atomic_load_explicit(&slab->owner, memory_order_relaxed) == cache)
+	/* A batch that was used is one of a thread with a cache of its own. */
+	if (!batch->slab || (uintptr_t)p - slab->base >= slab->slots * HK_SLOT_SIZE ||
+	    !hk_slab_valid(slab, p) || block->mark == HK_FREED ||
+	    atomic_load_explicit(&slab->owner, memory_order_relaxed) == cache || hk_trace_on())
 		return false;
-	append(batch, block);
+	if ((batch->slab != slab || batch->room <= 0) && !send_batch(cache, batch))
+		return false;
+	append(batch, slab, block);
+	if (batch->room <= 0)
+		send_batch(cache, batch);
 	return true;
 }
 
@@ -130,21 +165,10 @@ void hk_remote_free(struct hk_cache *cache, struct hk_slab *slab, void *block)
 {
 	struct hk_batch *batch = batch_for(cache, slab);
 
-	if (batch->slab != slab) {
+	if (batch->slab != slab || batch->room <= 0)
 		deliver_batch(cache, batch);
-		batch->slab = slab;
-		batch->head = NULL;
-		batch->tail = block;
-		batch->count = 0;
-		batch->room = HK_BATCH_BYTES / slab->size;
-		if (batch->room > HK_BATCH_BLOCKS)
-			batch->room = HK_BATCH_BLOCKS;
-		/* A trace is kept by the slow path. */
-		if (batch->room == 0 || !hk_cache_private(cache) || hk_trace_on())
-			batch->room = 1;
-	}
-	append(batch, block);
-	if (batch->room == 0)
+	append(batch, slab, block);
+	if (batch->room <= 0 || !hk_cache_private(cache))
 		deliver_batch(cache, batch);
 }
 
@@ -155,15 +179,9 @@ bool hk_list_has(const struct hk_block *list, const void *p)
 	return list != NULL;
 }
 
-/*
- * Into the list while that has room, which spares the way through the slab;
- * only the owner may do that.
- */
-static void receive_one(struct hk_cache *cache, struct hk_cache *by, struct hk_slab *slab,
-			struct hk_block *block)
+static void receive_one(struct hk_cache *cache, struct hk_cache *by, struct hk_block *block)
 {
-	struct hk_bin *bin = &cache->bin[slab->class];
-	unsigned index;
+	struct hk_slab *slab = hk_slab_of_freed(block);
 
 	if (atomic_load_explicit(&slab->owner, memory_order_relaxed) != cache) {
 		deliver(by, slab, block, block);
@@ -171,29 +189,53 @@ static void receive_one(struct hk_cache *cache, struct hk_cache *by, struct hk_s
 	}
 	/* The owner freed it as well, meanwhile. Its lists are for itself to
 	 * walk; when another thread trims, the owner's flush will find it. */
-	if (block->state == HK_FREED_IN_CACHE && cache == by && hk_list_has(bin->head, block))
+	if (block->state == HK_FREED_IN_CACHE && cache == by &&
+	    hk_list_has(cache->bin[slab->class].head, block))
 		hk_already_free(HK_CALL_FREE, block, slab);
 	hk_trace(HK_EVENT_HOME, block, 0, NULL);
-	if (cache == by && bin->room > 0 && hk_slab_locate(slab, block, &index) &&
-	    !hk_slab_bit(slab, index))
-		hk_bin_push(bin, block);
-	else
-		hk_put_back(cache, slab, block);
+	hk_put_back(cache, slab, block);
 }
 
-void hk_receive(struct hk_cache *cache, struct hk_cache *by)
+/*
+ * A sound block into the list while that has room, which spares the way
+ * through the slab; only the owner may do that.
+ */
+HK_INLINE bool receive_into_list(struct hk_cache *cache, struct hk_block *block)
 {
-	struct hk_block *block = NULL, *first, *next;
+	struct hk_slab *slab = hk_slab_guess(block);
+	struct hk_bin *bin;
+	unsigned index;
+
+	if (atomic_load_explicit(&slab->owner, memory_order_relaxed) != cache ||
+	    !hk_slab_locate(slab, block, &index) || block->state != HK_FREED_IN_TRANSIT ||
+	    hk_slab_bit(slab, index))
+		return false;
+	bin = &cache->bin[slab->class];
+	return bin->room > 0 && hk_bin_push(bin, block);
+}
+
+/* Closed by a holder of the lock alone, so it stays what it is. */
+static bool fetch(struct hk_cache *cache)
+{
+	struct hk_block *chain = atomic_load_explicit(&cache->mailbox, memory_order_relaxed);
+
+	if (!cache->inbox && chain && chain != HK_MAILBOX_CLOSED)
+		cache->inbox = atomic_exchange_explicit(&cache->mailbox, NULL,
+							memory_order_acquire);
+	return cache->inbox != NULL;
+}
+
+void hk_receive(struct hk_cache *cache, struct hk_cache *by, const struct hk_bin *wanted)
+{
 	size_t before = cache->remote_received;
+	const struct hk_block *first = cache->inbox;
 
-	/* Closed by a holder of the lock alone, so it stays what it is. */
-	if (atomic_load_explicit(&cache->mailbox, memory_order_relaxed) != HK_MAILBOX_CLOSED)
-		block = atomic_exchange_explicit(&cache->mailbox, NULL, memory_order_acquire);
-	for (first = block; block; block = next) {
-		struct hk_slab *slab = hk_slab_of_freed(block);
+	while (fetch(cache) && !(wanted && wanted->capacity - wanted->room >= wanted->batch)) {
+		struct hk_block *block = cache->inbox;
 
-		next = block->next;
-		receive_one(cache, by, slab, block);
+		cache->inbox = block->next;
+		if (cache != by || !receive_into_list(cache, block))
+			receive_one(cache, by, block);
 		cache->remote_received++;
 	}
 	if (cache->remote_received != before)

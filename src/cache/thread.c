@@ -298,6 +298,7 @@ static void thread_exit(void *argument)
 
 	hk_event(HK_EVENT_EXIT, 0, cache, 0);
 	enter(cache);
+	hk_receive(cache, cache, NULL);
 	flush_all(cache);
 	abandon_slabs(cache);
 	hk_mailbox_close(cache);
@@ -376,8 +377,9 @@ static void fork_child(void)
 		hk_lock(&cache->lock);
 		abandon_slabs(cache);
 		atomic_store(&cache->mailbox, HK_MAILBOX_CLOSED);
+		cache->inbox = NULL;
 		for (i = 0; i < HK_BATCHES; i++)
-			cache->batch[i].slab = NULL;
+			cache->batch[i] = (struct hk_batch){ 0 };
 		hk_suspects_forget(cache);
 		hk_unlock(&cache->lock);
 		retire(cache);
@@ -386,7 +388,7 @@ static void fork_child(void)
 
 size_t hk_reclaim(struct hk_cache *cache)
 {
-	hk_receive(cache, cache);
+	hk_receive(cache, cache, NULL);
 	flush_all(cache);
 	hk_release_empty(cache);
 	return hk_pool_trim(cache) + hk_large_trim();
@@ -408,11 +410,11 @@ static void collect(void)
 		if (cache == &orphan)
 			continue;
 		hk_lock(&cache->lock);
-		hk_receive(cache, &orphan);
+		hk_receive(cache, &orphan, NULL);
 		hk_release_empty(cache);
 		hk_unlock(&cache->lock);
 	}
-	hk_receive(&orphan, &orphan);
+	hk_receive(&orphan, &orphan, NULL);
 	flush_all(&orphan);
 	hk_release_empty(&orphan);
 	hk_unlock(&orphan.lock);

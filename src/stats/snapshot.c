@@ -32,7 +32,7 @@ static void add_cache(struct hk_snapshot *s, const struct hk_cache *cache)
 		c->flushed += cache->flushed[class];
 	}
 	s->all.threads += cache->live;
-	s->all.remote_sent += cache->remote_sent;
+	s->all.remote_sent += __atomic_load_n(&cache->remote_sent, __ATOMIC_RELAXED);
 	s->all.remote_received += cache->remote_received;
 }
 
