@@ -51,13 +51,14 @@ enum {
 	HK_BATCHES = 16,
 	HK_BATCH_BLOCKS = 32,		/* sent when so many are together */
 	HK_BATCH_BYTES = 8192,		/* or so much */
-	HK_SUSPECTS = 8,
+	HK_SUSPECTS = 64,
 	HK_IDLE_MS = 500,		/* a list unused for so long is flushed */
 };
 
 /* Blocks freed with the mark of a free block; see check.c. Places are entered
- * by any thread (compare-and-swap) and emptied by the owner; ages are the
- * owner's. More are appended when all are taken, and stay. */
+ * by any thread (compare-and-swap), each at the index that its address
+ * gives, and emptied by the owner; ages are the owner's. More are appended
+ * when they are taken, and stay. */
 struct hk_suspects {
 	_Atomic(void *) block[HK_SUSPECTS];
 	unsigned age[HK_SUSPECTS];

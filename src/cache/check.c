@@ -160,21 +160,21 @@ static struct hk_suspects *further(struct hk_suspects *s)
 /* False: it is among the suspects already. */
 static bool report(struct hk_cache *owner, void *block)
 {
+	unsigned i = (unsigned)((uintptr_t)block / HK_GRAIN) * HK_FREED >> 16 & (HK_SUSPECTS - 1);
 	struct hk_suspects *s;
-	unsigned i;
+	void *nothing;
 
+	for (s = &owner->suspects; s; s = atomic_load(&s->more))
+		if (atomic_load(&s->block[i]) == block)
+			return false;
 	/* Without memory for one more place the block is lost. */
-	for (s = &owner->suspects; s; s = further(s))
-		for (i = 0; i < HK_SUSPECTS; i++) {
-			void *nothing = NULL;
-
-			if (atomic_compare_exchange_strong(&s->block[i], &nothing, block)) {
-				atomic_store(&owner->suspected, true);
-				return true;
-			}
-			if (nothing == block)
-				return false;
+	for (s = &owner->suspects; s; s = further(s)) {
+		nothing = NULL;
+		if (atomic_compare_exchange_strong(&s->block[i], &nothing, block)) {
+			atomic_store(&owner->suspected, true);
+			return true;
 		}
+	}
 	return true;
 }
 
