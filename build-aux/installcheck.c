@@ -15,6 +15,10 @@ int main(void)
 	/* Stops the program unless malloc is HAKMEM's as well. */
 	block = malloc(100);
 	hak_free(block);
+#ifdef __cplusplus
+	block = ::operator new(100);
+	hak_free(block);
+#endif
 #endif
 	return puts(hak_version()) < 0;
 }
