@@ -3,13 +3,14 @@
 # compares two builds, asks lintian, makes a local archive of them and installs
 # from it into a new system of each SUITE. See --help. Prints TAP.
 set -u
-suites=
+suites= options=
 log=packages.log
 usage() {
 	cat <<-END
-	usage: tests/packages.sh [--log FILE] [SUITE...]
+	usage: tests/packages.sh [--nocheck] [--log FILE] [SUITE...]
 	  SUITE  Debian releases to install into (default: bookworm)
 	  FILE   what the tools say (default: packages.log)
+	--nocheck builds without the tests, after they have run by themselves.
 	Needed: what debian/control builds with, and the packages
 	  debhelper lintian apt-utils mmdebstrap faketime
 	mmdebstrap reaches the Debian archive; nothing is left on this system.
@@ -18,6 +19,7 @@ usage() {
 while [ $# -gt 0 ]; do
 	case $1 in
 	--log) log=$2; shift ;;
+	--nocheck) options=nocheck ;;
 	--help | -h) usage; exit ;;
 	-*) usage >&2; exit 2 ;;
 	*) suites="$suites $1" ;;
@@ -43,8 +45,8 @@ upstream=${version%-*}
 
 # The release's source is the checkout as it is; what autotools generate is
 # made anew by each build.
-grep -v '^debian/' "$work/files" | tar -c --no-recursion --owner=0 --group=0 --sort=name --mtime=@0 \
-	--transform "s,^,hakmem-$upstream/," -T - | gzip -n >"$work/orig.tar.gz"
+grep -v '^debian/' "$work/files" | tar -c --no-recursion --owner=0 --group=0 --sort=name \
+	--mtime="@$(dpkg-parsechangelog -S Timestamp)" --transform "s,^,hakmem-$upstream/," -T - | gzip -n >"$work/orig.tar.gz"
 
 # build FOLDER COMMAND...: its packages end up beside FOLDER.
 build() {
@@ -60,22 +62,25 @@ build() {
 	return $status
 }
 
-say "building, with the tests"
-build "$work/a/hakmem" env LC_ALL=C.UTF-8 TZ=UTC
+say "building${options:+ with $options}"
+build "$work/a/hakmem" env DEB_BUILD_OPTIONS=$options LC_ALL=C.UTF-8 TZ=UTC
 check $? "the packages build"
-sed -n 's/^# \(PASS\|FAIL\): *//p' "$work/build.log" | tr '\n' ' ' >"$work/counts"
-read -r passed failed <"$work/counts"
-[ "${passed:-0}" -gt 100 ] && [ "$failed" = 0 ]
-check $? "with all tests (${passed:-0})"
+if [ -n "$options" ]; then
+	skip "with all tests" "$options"
+else
+	sed -n 's/^# \(PASS\|FAIL\): *//p' "$work/build.log" | tr '\n' ' ' >"$work/counts"
+	read -r passed failed <"$work/counts"
+	[ "${passed:-0}" -gt 100 ] && [ "$failed" = 0 ]
+	check $? "with all tests (${passed:-0})"
+fi
 
 say "building elsewhere, in another year, zone and language, without tests"
-# No deeper level of make has the second build's clock wait.
-(umask 027; build "$work/another folder/of this name" env DEB_BUILD_OPTIONS=nocheck \
+(umask 027; build "$work/b/another-folder" env DEB_BUILD_OPTIONS=nocheck \
 	LC_ALL=C LANG=de_DE.UTF-8 TZ=Pacific/Kiritimati HOME=/nonexistent faketime -f '+500d')
 check $? "the packages build again"
 ! grep -q '^# PASS' "$work/build.log"
 check $? "nocheck is honoured"
-for deb in "$work"/a/*.deb; do cmp "$deb" "$work/another folder/${deb##*/}"; done >"$work/why" 2>&1
+for deb in "$work"/a/*.deb; do cmp "$deb" "$work/b/${deb##*/}"; done >"$work/why" 2>&1
 [ ! -s "$work/why" ]
 check $? "both builds give the same packages ($(ls "$work"/a/*.deb | wc -l))"
 
@@ -124,6 +129,7 @@ for part in link profiles upgrade; do
 	echo "part $part"
 	sh /srv/source/debian/tests/$part 2>/dev/null
 done
+exit 0
 END
 
 for suite in ${suites:-bookworm}; do
@@ -151,6 +157,7 @@ for suite in ${suites:-bookworm}; do
 		*) echo "$line" ;;
 		esac
 	done <"$work/result"
+	[ $parts = 4 ] || tail -n 3 "$work/result" >"$work/why"
 	[ $parts = 4 ]
 	check $? "$suite: all parts ran to their end"
 done
