@@ -10,7 +10,10 @@ void *hk_new_retry(__SIZE_TYPE__ size, __SIZE_TYPE__ align);
 void *hk_new_nothrow(__SIZE_TYPE__ size, __SIZE_TYPE__ align) noexcept;
 }
 
+// The empty relocation: ARM's assembler takes no .weak for a personality that
+// nothing has mentioned before.
 __asm__(".weak __gxx_personality_v0\n"
+	".reloc ., BFD_RELOC_NONE, __gxx_personality_v0\n"
 	".weak __cxa_begin_catch\n"
 	".weak __cxa_end_catch\n"
 	".weak _ZSt9terminatev\n");
