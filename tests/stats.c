@@ -248,7 +248,8 @@ static void mallinfos(void)
 	struct mallinfo2 m = mallinfo2();
 	struct mallinfo i = mallinfo();
 	struct hak_stats s = now();
-	void *p = hide(malloc(3 * GB));
+	volatile size_t beyond = 3 * GB;	/* more than PTRDIFF_MAX of 32 bits */
+	void *p = hide(malloc(beyond));
 
 	ok(m.arena == m.uordblks + m.fordblks && m.arena + m.hblkhd == s.mapped - s.metadata &&
 	   m.fsmblks <= m.fordblks && m.keepcost <= m.fordblks, "mallinfo2 adds up");
