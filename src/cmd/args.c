@@ -1,0 +1,171 @@
+/* The options of all subcommands, in one table: a letter means the same in
+ * each of them. */
+#include "cmd/cmd.h"
+
+#include <getopt.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const struct row {
+	struct option option;
+	const char *value, *help;
+} rows[] = {
+	{ { "profile", required_argument, NULL, 'p' }, "NAME", "the profile; see hakmem profiles" },
+	{ { "profiles", required_argument, NULL, 'A' }, "A,B", "only these profiles" },
+	{ { "set", required_argument, NULL, 's' }, "NAME=VALUE", "a setting, with or without HAKMEM_ before it" },
+	{ { "file", required_argument, NULL, 'f' }, "FILE", "settings of a file, as /etc/hakmem/*.env" },
+	{ { "library", required_argument, NULL, 'L' }, "FILE", "this library instead of the installed one" },
+	{ { "rounds", required_argument, NULL, 'n' }, "N", "rounds" },
+	{ { "peers", no_argument, NULL, 'P' }, "", "installed jemalloc, mimalloc, tcmalloc too" },
+	{ { "plot", required_argument, NULL, 'o' }, "FILE", "draw RSS over time, as .svg or .png" },
+	{ { "delay", required_argument, NULL, 'd' }, "SECONDS", "time between two pictures" },
+	{ { "frames", required_argument, NULL, 'c' }, "N", "end after so many pictures" },
+	{ { "names", no_argument, NULL, 'N' }, "", "names only" },
+	{ { "json", no_argument, NULL, 'j' }, "", "write JSON" },
+	{ { "prometheus", no_argument, NULL, 'm' }, "", "write a Prometheus textfile" },
+	{ { "quiet", no_argument, NULL, 'q' }, "", "no notes on standard error" },
+	{ { "help", no_argument, NULL, 'h' }, "", "show this" },
+};
+enum { ROWS = sizeof rows / sizeof *rows };
+
+static bool takes(const struct command *command, int letter)
+{
+	return letter == 'h' || strchr(command->takes, letter);
+}
+
+/* Capitals have no short spelling, but for -p, which compare uses for several
+ * profiles. */
+static bool is_short(int letter)
+{
+	return letter >= 'a';
+}
+
+void command_help(const struct command *command)
+{
+	unsigned i;
+
+	printf("usage: hakmem %s %s\n%s\n\n", command->name, command->synopsis, command->help);
+	for (i = 0; i < ROWS; i++) {
+		const struct row *row = &rows[i];
+		char left[40];
+
+		if (!takes(command, row->option.val))
+			continue;
+		snprintf(left, sizeof left, "--%s %s", row->option.name, row->value);
+		if (is_short(row->option.val) || row->option.val == 'A')
+			printf("  -%c, %-22s %s\n", row->option.val == 'A' ? 'p' : row->option.val, left, row->help);
+		else
+			printf("      %-22s %s\n", left, row->help);
+	}
+}
+
+static char **append(char **list, char *item)
+{
+	size_t n = 0;
+
+	while (list && list[n])
+		n++;
+	list = grow(list, (n + 2) * sizeof *list);
+	list[n] = item;
+	list[n + 1] = NULL;
+	return list;
+}
+
+/* HAKMEM_STATS=1, STATS=1 and stats=1 are the same to a person. */
+static char *full_name(const char *given)
+{
+	const char *end = strchr(given, '=');
+	char *out, *c;
+
+	if (!end || end == given)
+		return NULL;
+	out = text("%s%s", strncmp(given, "HAKMEM_", 7) ? "HAKMEM_" : "", given);
+	for (c = out; *c != '='; c++)
+		if (*c >= 'a' && *c <= 'z')
+			*c = (char)(*c - 'a' + 'A');
+	return out;
+}
+
+static bool number(const char *given, unsigned *out)
+{
+	char *end;
+	unsigned long value = strtoul(given, &end, 10);
+
+	*out = (unsigned)value;
+	return given[0] >= '1' && given[0] <= '9' && !*end && value <= 1000000;
+}
+
+static bool seconds(const char *given, double *out)
+{
+	char *end;
+
+	*out = strtod(given, &end);
+	return end != given && !*end && *out >= 0.05 && *out <= 86400;
+}
+
+static bool take(struct args *a, int letter, char *value)
+{
+	switch (letter) {
+	case 'A':
+	case 'p': a->profile = value; return true;
+	case 's':
+		value = full_name(value);
+		if (value)
+			a->set = append(a->set, value);
+		return value;
+	case 'f': a->file = append(a->file, value); return true;
+	case 'L': a->library = value; return true;
+	case 'n': return number(value, &a->rounds);
+	case 'c': return number(value, &a->frames);
+	case 'd': return seconds(value, &a->delay);
+	case 'P': a->peers = true; return true;
+	case 'o': a->plot = value; return true;
+	case 'N': a->names = true; return true;
+	case 'j': a->json = true; return true;
+	case 'm': a->prometheus = true; return true;
+	case 'q': a->quiet = true; return true;
+	}
+	return false;
+}
+
+bool args_read(struct args *a, const struct command *command, int argc, char **argv, int *status)
+{
+	struct option longs[ROWS + 1];
+	char shorts[2 * ROWS + 3] = "+";
+	int letter, n = 0;
+	unsigned i;
+
+	memset(a, 0, sizeof *a);
+	for (i = 0; i < ROWS; i++) {
+		int value = rows[i].option.val;
+
+		if (!takes(command, value))
+			continue;
+		longs[n++] = rows[i].option;
+		if (is_short(value))
+			strncat(shorts, &(char){ (char)value }, 1);
+		else if (value == 'A')
+			strcat(shorts, "p");
+		if ((is_short(value) || value == 'A') && rows[i].option.has_arg)
+			strcat(shorts, ":");
+	}
+	memset(&longs[n], 0, sizeof longs[n]);
+	*status = 0;
+	/* Its messages begin with argv[0]. */
+	argv[0] = text("hakmem %s", command->name);
+	while ((letter = getopt_long(argc, argv, shorts, longs, NULL)) != -1) {
+		if (letter == 'h') {
+			command_help(command);
+			return false;
+		}
+		if (letter != '?' && take(a, letter, optarg))
+			continue;
+		if (letter != '?')
+			warn("%s: -%c does not take \"%s\"", command->name, letter, optarg);
+		*status = fail(command->usage, "try 'hakmem %s --help'", command->name);
+		return false;
+	}
+	a->argc = argc - optind;
+	a->argv = argv + optind;
+	return true;
+}

@@ -1,0 +1,84 @@
+/*
+ * The command. It is an ordinary program: on libc's malloc, with stdio, ended
+ * by its exit status. Of the library it has the table of settings (config/)
+ * and the layout of the statistics page (stats/page.h), compiled in.
+ */
+#ifndef HK_CMD_CMD_H
+#define HK_CMD_CMD_H
+
+#ifdef HAVE_CONFIG_H
+#include "config.h"
+#endif
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <sys/types.h>
+
+#define SONAME "libhakmem.so.1"
+
+/* What the command ends with; run has those of env(1). */
+enum { FOUND = 1, USAGE = 2, RUN_FAILED = 125, RUN_CANNOT = 126, RUN_NOWHERE = 127 };
+
+/* args.c: one subcommand. takes: the short letters of the options that it
+ * has, from the one table of options there. */
+struct command {
+	const char *name, *takes;
+	int (*run)(int argc, char **argv);
+	int usage;			/* its status for a bad call */
+	const char *synopsis, *brief, *help;
+};
+extern const struct command command_run, command_profiles, command_show, command_diff,
+	command_lint, command_config;
+
+struct args {
+	const char *profile, *library, *plot;
+	char **set;			/* HAKMEM_NAME=value, ends in NULL */
+	char **file;			/* ends in NULL */
+	bool json, prometheus, names, quiet, peers;
+	unsigned rounds, frames;	/* 0: not given */
+	double delay;
+	int argc;			/* what follows the options */
+	char **argv;
+};
+
+/* True: go on. False: end with *status; all is said. */
+bool args_read(struct args *a, const struct command *command, int argc, char **argv, int *status);
+void command_help(const struct command *command);
+
+/* say.c: messages, and words in colour where it is a terminal. fail says why
+ * on standard error and returns the status. */
+int fail(int status, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void warn(const char *format, ...) __attribute__((format(printf, 1, 2)));
+enum ink { PLAIN, BOLD, GOOD, BAD, DIM };
+const char *ink(enum ink which);	/* for standard output; "" in a file */
+int print_json(json_t *value);		/* and frees it; 0 */
+char *text(const char *format, ...) __attribute__((format(printf, 1, 2)));
+void *grow(void *list, size_t bytes);
+int finish(int status);			/* FOUND if standard output failed */
+
+/* settings.c: the table, as the library would read it. */
+struct source {
+	char **entry;			/* NAME=value; the first of a name counts */
+	char **origin;
+	unsigned count;
+};
+void source_add(struct source *s, const char *entry, const char *origin);
+/* A profile by its name, or a file of settings: false and a message if neither. */
+bool source_add_named(struct source *s, const char *name);
+/* Loads; what the library would say goes to the callback, without newline. */
+void source_load(const struct source *s, void (*said)(const char *line));
+void say_problem(const char *line);
+const char *setting_now(unsigned id);	/* of the last load; until the next call */
+const char *setting_origin(const struct source *s, unsigned id);
+int profile_find(const char *name);	/* -1 and a message if there is none */
+int setting_find(const char *name, size_t length);
+
+/* launch.c: starting programs on the library. */
+bool library_find(const char *given, char *path, size_t size);
+/* The environment of a program, changed in this process; false: said why. */
+bool launch_environment(const struct args *a);
+char *program_find(const char *name);	/* as execvp would, or NULL */
+
+#endif

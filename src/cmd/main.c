@@ -1,0 +1,54 @@
+#include "cmd/cmd.h"
+
+#include <string.h>
+
+static const struct command *const commands[] = {
+	&command_run, &command_profiles, &command_show, &command_diff, &command_lint,
+	&command_config,
+};
+enum { COMMANDS = sizeof commands / sizeof *commands };
+
+static const struct command *find(const char *name)
+{
+	unsigned i;
+
+	for (i = 0; i < COMMANDS; i++)
+		if (!strcmp(commands[i]->name, name))
+			return commands[i];
+	return NULL;
+}
+
+static void help(FILE *out)
+{
+	unsigned i;
+
+	fprintf(out, "usage: hakmem COMMAND [option ...] [argument ...]\n\n");
+	for (i = 0; i < COMMANDS; i++)
+		fprintf(out, "  %-9s %s\n", commands[i]->name, commands[i]->brief);
+	fprintf(out, "\nhakmem COMMAND --help tells about each, hakmem(1) about all.\n");
+}
+
+int main(int argc, char **argv)
+{
+	const char *name = argc > 1 ? argv[1] : "";
+	const struct command *command = find(name);
+
+	if (command)
+		return finish(command->run(argc - 1, argv + 1));
+	if (!strcmp(name, "--version") || !strcmp(name, "-V")) {
+		puts("hakmem " PACKAGE_VERSION);
+		return finish(0);
+	}
+	if (!strcmp(name, "help") && argc > 2 && find(argv[2])) {
+		command_help(find(argv[2]));
+		return finish(0);
+	}
+	if (!strcmp(name, "--help") || !strcmp(name, "-h") || !strcmp(name, "help")) {
+		help(stdout);
+		return finish(0);
+	}
+	if (*name)
+		warn("there is no command \"%s\"", name);
+	help(stderr);
+	return USAGE;
+}

@@ -1,0 +1,33 @@
+/* hakmem run: one program under the library. It becomes that program, so exit
+ * status, signals and standard streams are the program's. */
+#include "cmd/cmd.h"
+
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+static int run(int argc, char **argv)
+{
+	struct args a;
+	int status;
+
+	if (!args_read(&a, &command_run, argc, argv, &status))
+		return status;
+	if (!a.argc)
+		return fail(RUN_FAILED, "run needs a program, as in: hakmem run -- sort FILE");
+	if (!launch_environment(&a))
+		return RUN_FAILED;
+	execvp(a.argv[0], a.argv);
+	return fail(errno == ENOENT ? RUN_NOWHERE : RUN_CANNOT, "cannot run %s: %s",
+		    a.argv[0], strerror(errno));
+}
+
+const struct command command_run = {
+	"run", "psfLq", run, RUN_FAILED,
+	"[-p PROFILE] [-s NAME=VALUE] [-f FILE] [--] PROGRAM [ARGUMENT ...]",
+	"run a program on HAKMEM",
+	"Becomes the program, with the library preloaded. Settings that the environment\n"
+	"already has stay in force and win over those of the profile.\n"
+	"Exit status: the program's; 125 bad options, 126 it cannot be run, 127 there is\n"
+	"no such program.",
+};

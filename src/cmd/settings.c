@@ -1,0 +1,146 @@
+#include "cmd/cmd.h"
+
+/* The library's lines go to whoever asked for them: the function takes the
+ * place of the one that writes. */
+#define hk_line_write hk_line_to_stderr
+#include "os/line.c"
+#undef hk_line_write
+
+#include "config/settings.h"
+#include "os/os.h"
+
+#include <string.h>
+
+static void (*listener)(const char *line);
+
+void hk_line_write(struct hk_line *line);
+void hk_line_write(struct hk_line *line)
+{
+	static const char prefix[] = "hakmem: ";
+
+	line->text[line->length] = 0;
+	if (listener)
+		listener(line->text + sizeof prefix - 1);
+}
+
+long hk_os_process_id(void)
+{
+	return getpid();
+}
+
+void say_problem(const char *line)
+{
+	warn("%s", line);
+}
+
+void source_add(struct source *s, const char *entry, const char *origin)
+{
+	s->entry = grow(s->entry, (s->count + 2) * sizeof *s->entry);
+	s->origin = grow(s->origin, (s->count + 2) * sizeof *s->origin);
+	s->entry[s->count] = text("%s", entry);
+	s->origin[s->count++] = text("%s", origin);
+	s->entry[s->count] = NULL;
+}
+
+int profile_find(const char *name)
+{
+	unsigned i;
+
+	for (i = 0; i < HK_PROFILE_COUNT; i++)
+		if (!strcmp(hk_profile_table[i].name, name))
+			return (int)i;
+	fail(0, "there is no profile \"%s\"; those that are: %s", name,
+	     hk_setting_table[HK_SET_PROFILE].accepted);
+	return -1;
+}
+
+int setting_find(const char *name, size_t length)
+{
+	unsigned id;
+
+	for (id = 0; id < HK_SET_COUNT; id++) {
+		const struct hk_setting *s = &hk_setting_table[id];
+
+		if ((strlen(s->name) == length && !memcmp(s->name, name, length)) ||
+		    (s->older && strlen(s->older) == length && !memcmp(s->older, name, length)))
+			return (int)id;
+	}
+	return -1;
+}
+
+static bool add_file(struct source *s, const char *path)
+{
+	FILE *in = fopen(path, "re");
+	unsigned number = 0;
+	char *line = NULL, *origin;
+	size_t room = 0;
+	ssize_t length;
+
+	if (!in) {
+		warn("cannot read %s: %s", path, strerror(errno));
+		return false;
+	}
+	while ((length = getline(&line, &room, in)) > 0) {
+		number++;
+		if (line[length - 1] == '\n')
+			line[length - 1] = 0;
+		if (*line == '#' || !strchr(line, '='))
+			continue;
+		origin = text("%s:%u", path, number);
+		source_add(s, line, origin);
+		free(origin);
+	}
+	free(line);
+	fclose(in);
+	return true;
+}
+
+bool source_add_named(struct source *s, const char *name)
+{
+	char *entry;
+
+	if (strpbrk(name, "/.") || access(name, R_OK) == 0)
+		return add_file(s, name);
+	if (profile_find(name) < 0)
+		return false;
+	entry = text("HAKMEM_PROFILE=%s", name);
+	source_add(s, entry, "option");
+	free(entry);
+	return true;
+}
+
+void source_load(const struct source *s, void (*said)(const char *line))
+{
+	listener = said;
+	hk_settings_load(s->entry, false);
+	listener = NULL;
+}
+
+const char *setting_now(unsigned id)
+{
+	static struct hk_line line;
+
+	line.length = 0;
+	hk_setting_value(id, &line);
+	line.text[line.length] = 0;
+	return line.text;
+}
+
+const char *setting_origin(const struct source *s, unsigned id)
+{
+	static char *from_profile;
+	unsigned pass, i;
+
+	free(from_profile);
+	from_profile = NULL;
+	if (hk_settings.source[id] == HK_FROM_PROFILE)
+		return from_profile = text("profile %s", hk_profile_table[hk_settings.profile].name);
+	for (pass = 0; pass < 2 && hk_settings.source[id] == HK_FROM_ENVIRONMENT; pass++) {
+		const char *name = pass ? hk_setting_table[id].older : hk_setting_table[id].name;
+
+		for (i = 0; name && i < s->count; i++)
+			if (!strncmp(s->entry[i], name, strlen(name)) && s->entry[i][strlen(name)] == '=')
+				return s->origin[i];
+	}
+	return hk_setting_source(id);
+}
