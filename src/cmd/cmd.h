@@ -30,7 +30,7 @@ struct command {
 	const char *synopsis, *brief, *help;
 };
 extern const struct command command_run, command_profiles, command_show, command_diff,
-	command_lint, command_config;
+	command_lint, command_config, command_check, command_doctor;
 
 struct args {
 	const char *profile, *library, *plot;
@@ -79,6 +79,34 @@ int setting_find(const char *name, size_t length);
 bool library_find(const char *given, char *path, size_t size);
 /* The environment of a program, changed in this process; false: said why. */
 bool launch_environment(const struct args *a);
+bool linker_finds(const char *name, char *path, size_t size);
 char *program_find(const char *name);	/* as execvp would, or NULL */
+
+/* elf.c: a file of this machine's kind, mapped; nothing in it is trusted. */
+struct elf;
+enum elf_kind { ELF_NATIVE, ELF_OTHER, ELF_NONE };
+struct elf *elf_open(const char *path);		/* NULL and errno */
+void elf_close(struct elf *elf);
+enum elf_kind elf_kind(const struct elf *elf);
+const char *elf_interpreter(const struct elf *elf);	/* NULL: static */
+/* The address that a defined symbol was linked to, or of a section. */
+bool elf_symbol(const struct elf *elf, const char *name, size_t *address);
+bool elf_section(const struct elf *elf, const char *name, size_t *address);
+size_t elf_lowest(const struct elf *elf);	/* address of its first page */
+
+/* proc.c: what the kernel tells of a process. */
+struct mapping {
+	size_t start, end, offset;
+	char path[4096];
+};
+/* Calls each for every file mapping until it returns true; that, or false. */
+bool maps_walk(pid_t pid, bool (*each)(const struct mapping *m, void *argument), void *argument);
+bool process_id(const char *given, pid_t *pid);	/* false: said why */
+bool process_secure(pid_t pid);
+/* A variable of the environment that it was started with, or NULL. */
+char *process_variable(pid_t pid, const char *name);
+/* A path of the process as we reach it, in its container too. */
+char *process_path(pid_t pid, const char *path);
+char *file_line(const char *path);	/* the first line, or NULL */
 
 #endif

@@ -11,7 +11,7 @@
 
 /* Asks the dynamic linker itself, in a child, since a malloc that was loaded
  * stays. Where it looks depends on caches and paths that only it knows. */
-static bool linker_finds(const char *name, char *path, size_t size)
+bool linker_finds(const char *name, char *path, size_t size)
 {
 	int ends[2], status;
 	ssize_t got = 0;
@@ -41,15 +41,15 @@ static bool linker_finds(const char *name, char *path, size_t size)
 
 bool library_find(const char *given, char *path, size_t size)
 {
-	char real[PATH_MAX];
-
 	if (given) {
-		if (!realpath(given, real)) {
-			warn("cannot use the library %s: %s", given, strerror(errno));
-			return false;
-		}
-		snprintf(path, size, "%s", real);
-		return true;
+		char *here = *given == '/' ? NULL : getcwd(NULL, 0);
+
+		snprintf(path, size, "%s%s%s", here ? here : "", here ? "/" : "", given);
+		free(here);
+		if (access(path, R_OK) == 0)
+			return true;
+		warn("cannot use the library %s: %s", given, strerror(errno));
+		return false;
 	}
 	if (linker_finds(SONAME, path, size)) {
 		snprintf(path, size, SONAME);

@@ -24,15 +24,6 @@ static void finding(const char *what)
 		printf("%s%s:%u:%s %s\n", ink(BOLD), now.path, now.line, ink(PLAIN), what);
 }
 
-static void finding_of_library(const char *what)
-{
-	char *cut = strstr(what, "; keeping "), *copy;
-
-	copy = text("%.*s", cut ? (int)(cut - what) : (int)strlen(what), what);
-	finding(copy);
-	free(copy);
-}
-
 static bool name_ends(const char *line, size_t *length)
 {
 	for (*length = 0; isupper((unsigned char)line[*length]) || line[*length] == '_' ||
@@ -98,7 +89,7 @@ static void check_meaning(const char *line)
 	if (!strncmp(line, "LD_PRELOAD=", 11) && strchr(line, '/') && strstr(line, "libhakmem"))
 		finding("LD_PRELOAD with a path: write " SONAME ", which suits every architecture");
 	source_add(&one, line, "");
-	source_load(&one, finding_of_library);
+	source_load(&one, finding);
 }
 
 static int lint_file(const char *path)

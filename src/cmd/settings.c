@@ -18,7 +18,13 @@ void hk_line_write(struct hk_line *line)
 {
 	static const char prefix[] = "hakmem: ";
 
+	char *kept;
+
 	line->text[line->length] = 0;
+	/* It is for the caller to say what follows from it. */
+	kept = strstr(line->text, "; keeping ");
+	if (kept)
+		*kept = 0;
 	if (listener)
 		listener(line->text + sizeof prefix - 1);
 }

@@ -1,0 +1,262 @@
+/* hakmem check: is the library really in a process, or would it be in a
+ * program; and if not, why, and what to do. */
+#include "cmd/cmd.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+struct verdict {
+	bool present;
+	char *what;		/* the file, or the reason */
+	const char *advice;	/* or NULL */
+};
+
+static struct verdict no(const char *advice, char *why)
+{
+	return (struct verdict){ .what = why, .advice = advice };
+}
+
+static const char link_it[] = "link the program with $(pkg-config --libs --static hakmem)";
+
+/* What keeps any preload out of a program; what stays NULL if nothing does. */
+static struct verdict obstacle(const char *path)
+{
+	struct elf *elf = elf_open(path);
+	struct verdict v = { 0 };
+	const char *interpreter;
+	struct stat s;
+	size_t unused;
+
+	if (!elf)
+		return no("see that you may read the file", text("cannot read %s: %s", path, strerror(errno)));
+	interpreter = elf_interpreter(elf);
+	if (elf_kind(elf) == ELF_OTHER)
+		v = no("install the library of that architecture, as in apt install libhakmem1:i386",
+		       text("the program is for another architecture than this command"));
+	else if (elf_kind(elf) == ELF_NONE)
+		v = no("check the program that interprets it", text("%s is no ELF program", path));
+	else if (elf_symbol(elf, "hakmem_stats_page", &unused))
+		v = (struct verdict){ .present = true, .what = text("%s (linked in)", path) };
+	else if (!interpreter)
+		v = no(link_it, text("the program is statically linked: nothing can be preloaded"));
+	else if (strstr(interpreter, "musl"))
+		v = no("build the library with musl for it", text("the program runs on musl (%s), "
+		       "the library on glibc", interpreter));
+	else if (elf_symbol(elf, "malloc", &unused))
+		v = no("build the program without its own malloc",
+		       text("the program has a malloc of its own inside, which comes before any preloaded one"));
+	else if (stat(path, &s) == 0 && s.st_mode & (S_ISUID | S_ISGID))
+		v = no(link_it, text("the program is set-user-ID or set-group-ID: the dynamic linker ignores "
+				     "LD_PRELOAD there"));
+	elf_close(elf);
+	return v;
+}
+
+static const char *base_of(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	return slash ? slash + 1 : path;
+}
+
+static bool is_ours(const char *path)
+{
+	return !strncmp(base_of(path), "libhakmem.so", 12);
+}
+
+static bool is_other_malloc(const char *path)
+{
+	static const char *const names[] = { "libjemalloc", "libtcmalloc", "libmimalloc", "libsnmalloc",
+					     "libhardened_malloc", "libscudo", "librpmalloc", "libasan" };
+	unsigned i;
+
+	for (i = 0; i < sizeof names / sizeof *names; i++)
+		if (!strncmp(base_of(path), names[i], strlen(names[i])))
+			return true;
+	return false;
+}
+
+struct seen {
+	char *ours, *other;
+};
+
+static bool look(const struct mapping *m, void *argument)
+{
+	struct seen *seen = argument;
+
+	if (!seen->ours && is_ours(m->path))
+		seen->ours = text("%s", m->path);
+	if (!seen->other && is_other_malloc(m->path))
+		seen->other = text("%s", m->path);
+	return false;
+}
+
+/* Of two preloaded ones the first in the list wins; one that is only linked
+ * comes after all that are preloaded. */
+static bool other_wins(const char *preload, const struct seen *seen)
+{
+	const char *ours = preload ? strstr(preload, "libhakmem.so") : NULL;
+	const char *other = preload && seen->other ? strstr(preload, base_of(seen->other)) : NULL;
+
+	return seen->other && other && (!ours || other < ours);
+}
+
+static struct verdict check_process(pid_t pid)
+{
+	char *link = text("/proc/%d/exe", (int)pid), *preload, exe[PATH_MAX];
+	struct seen seen = { 0 };
+	ssize_t length = readlink(link, exe, sizeof exe - 1);
+	struct verdict v;
+
+	if (length < 0) {
+		if (errno == ENOENT)
+			return no(NULL, text("process %d belongs to the kernel", (int)pid));
+		return no("ask again as root or as its user", text("process %d may not be looked at: %s",
+			  (int)pid, strerror(errno)));
+	}
+	exe[length] = 0;
+	maps_walk(pid, look, &seen);
+	preload = process_variable(pid, "LD_PRELOAD");
+	if (seen.ours && other_wins(preload, &seen))
+		return no("take it out of LD_PRELOAD", text("%s comes before it in LD_PRELOAD", seen.other));
+	if (seen.ours)
+		return (struct verdict){ .present = true, .what = seen.ours };
+	v = obstacle(link);
+	if (v.what)
+		return v;
+	if (process_secure(pid))
+		return no(link_it, text("%s was started with another user's rights: the dynamic linker ignores "
+					"LD_PRELOAD there", exe));
+	if (!preload || !strstr(preload, "libhakmem"))
+		return no("start it with hakmem run, or with EnvironmentFile=/etc/hakmem/default.env in its unit",
+			  text("%s was started without libhakmem in LD_PRELOAD%s%s", exe,
+			       seen.other ? "; its malloc is that of " : "", seen.other ? seen.other : ""));
+	return no("install it there (apt install libhakmem1), in the image if it is a container, and restart",
+		  text("LD_PRELOAD is %s, but the dynamic linker of the process did not find that", preload));
+}
+
+/* As execvp: a script is run by what its first line names. */
+static char *interpreter_of_script(const char *path)
+{
+	FILE *in = fopen(path, "re");
+	char line[PATH_MAX] = "", *word, *rest = line + 2, *found = NULL;
+
+	if (in && fgets(line, sizeof line, in) && !strncmp(line, "#!", 2)) {
+		while ((word = strsep(&rest, " \t\n")) && !*word)
+			;
+		if (word && !strcmp(base_of(word), "env"))
+			while ((word = strsep(&rest, " \t\n")) && (!*word || *word == '-' || strchr(word, '=')))
+				;
+		found = word && *word ? program_find(word) : NULL;
+	}
+	if (in)
+		fclose(in);
+	return found;
+}
+
+/* The dynamic linker lists what it would load, in order, and runs nothing. */
+static struct verdict ask_linker(const char *path)
+{
+	struct elf *elf = elf_open(path);
+	char *linker = text("%s", elf ? elf_interpreter(elf) : ""), line[PATH_MAX + 64];
+	struct seen seen = { 0 };
+	int ends[2], status;
+	pid_t child;
+	FILE *in;
+
+	if (elf)
+		elf_close(elf);
+	if (pipe(ends) < 0)
+		return no(NULL, text("cannot make a pipe: %s", strerror(errno)));
+	fflush(NULL);
+	child = fork();
+	if (child == 0) {
+		dup2(ends[1], STDOUT_FILENO);
+		close(ends[0]);
+		close(ends[1]);
+		execl(linker, linker, "--list", path, (char *)NULL);
+		_exit(RUN_CANNOT);
+	}
+	close(ends[1]);
+	in = fdopen(ends[0], "r");
+	while (in && fgets(line, sizeof line, in)) {
+		char *file = strchr(line, '/'), *end = file ? strpbrk(file, " \n") : NULL;
+
+		if (!end)
+			continue;
+		*end = 0;
+		if (is_other_malloc(file) && !seen.ours && !seen.other)
+			seen.other = text("%s", file);
+		if (is_ours(file) && !seen.ours)
+			seen.ours = text("%s", file);
+	}
+	if (in)
+		fclose(in);
+	waitpid(child, &status, 0);
+	if (seen.ours && !seen.other)
+		return (struct verdict){ .present = true, .what = seen.ours };
+	if (seen.ours)
+		return no("take it out of LD_PRELOAD", text("%s comes before it", seen.other));
+	return no("see what it says: LD_DEBUG=libs", text("the dynamic linker %s does not load it", linker));
+}
+
+static struct verdict check_program(const struct args *a, const char *name)
+{
+	char *path = program_find(name), *script;
+	struct verdict v;
+
+	if (!path)
+		return no("give its path", text("there is no program %s", name));
+	script = interpreter_of_script(path);
+	if (script) {
+		if (!a->json)
+			printf("%s is a script, run by %s\n", path, script);
+		path = script;
+	}
+	v = obstacle(path);
+	if (v.what)
+		return v;
+	return ask_linker(path);
+}
+
+static int check(int argc, char **argv)
+{
+	struct verdict v;
+	struct args a;
+	int status;
+	bool program;
+	pid_t pid;
+
+	if (!args_read(&a, &command_check, argc, argv, &status))
+		return status;
+	program = a.argc && (!strcmp(a.argv[-1], "--") || strspn(a.argv[0], "0123456789") != strlen(a.argv[0]));
+	if (!a.argc || (!program && a.argc > 1))
+		return fail(USAGE, "check takes a process id, or -- and a program");
+	if (program ? !launch_environment(&a) : !process_id(a.argv[0], &pid))
+		return USAGE;
+	v = program ? check_program(&a, a.argv[0]) : check_process(pid);
+	if (a.json) {
+		print_json(json_pack("{si sb s:s ss?}", "schema", 1, "present", v.present,
+				     v.present ? "file" : "reason", v.what, "advice", v.advice));
+	} else {
+		printf("%s%s%s: %s\n", ink(v.present ? GOOD : BAD), v.present ? "yes" : "no", ink(PLAIN), v.what);
+		if (v.advice)
+			printf("next: %s\n", v.advice);
+		else if (v.present && !program)
+			printf("next: hakmem stats %d\n", (int)pid);
+	}
+	return v.present ? 0 : FOUND;
+}
+
+const struct command command_check = {
+	"check", "Lj", check, USAGE, "[--json] PID | [--library FILE] -- PROGRAM",
+	"is HAKMEM really in there, and if not, why",
+	"Tells whether a running process has the library, or whether hakmem run would\n"
+	"bring it into a program, which is not run for that.\n"
+	"Exit status: 0 it is in there, 1 it is not, 2 cannot tell.",
+};
