@@ -14,6 +14,10 @@ grep '^hak_' "$work/names" | grep -v '@@HAKMEM_1$' >"$work/why"
 [ ! -s "$work/why" ] && [ -s "$work/hak" ]
 check $? "hak_ names have the version HAKMEM_1"
 
+[ "$(awk '/ hakmem_stats_page/ { print $2, $3 }' "$work/nm" | tr bBdDrR .)" = ". hakmem_stats_page@@HAKMEM_1" ]
+check $? "and so has the statistics page"
+sed -i '/^hakmem_stats_page/d' "$work/names"
+
 grep -v '^hak_' "$work/names" >"$work/others"
 grep @ "$work/others" >"$work/why"
 [ ! -s "$work/why" ]

@@ -3,8 +3,12 @@
 #include "debug/ring.h"
 #include "large/large.h"
 #include "os/os.h"
+#include "stats/page.h"
 
 #include <string.h>
+
+/* Whoever links the archive for malloc has the page too. */
+static const void *const keep __attribute__((used)) = &hakmem_stats_page;
 
 static void *large(size_t size, size_t align, bool *zero, const void *caller)
 {

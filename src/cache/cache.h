@@ -142,7 +142,7 @@ bool hk_cache_private(const struct hk_cache *cache);
 /* All locks of the allocator, in order: fork and statistics. */
 void hk_lock_everything(void);
 void hk_unlock_everything(void);
-struct hk_cache *hk_registered_caches(void);
+extern struct hk_cache *hk_caches;		/* all, by next_registered; registry lock */
 
 /* Gives back what this thread and the pool hold without need; the second one
  * with the lock of its cache held. */

@@ -13,6 +13,7 @@
 struct hk_cache hk_empty_cache;
 struct hk_cache hk_dead_cache;
 HK_TLS struct hk_cache *hk_tls = &hk_empty_cache;
+struct hk_cache *hk_caches;
 
 /*
  * The cache of threads that have none: after their teardown, or when there is
@@ -25,7 +26,7 @@ static struct hk_lock orphan_lock = HK_LOCK_INITIALIZER(HK_RANK_ORPHAN);
 /* All under its lock, but for started (acquire). */
 static struct {
 	struct hk_lock lock;
-	struct hk_cache *all, *spare;
+	struct hk_cache *spare;
 	_Atomic bool started;
 	bool has_key, had_environment;
 	pthread_key_t key;
@@ -97,7 +98,7 @@ static void start_process(void)
 	hk_settings_load(hk_os_environment(), hk_os_secure());
 	hk_ring_start();
 	init_cache(&orphan);
-	registry.all = &orphan;
+	hk_caches = &orphan;
 	registry.has_key = pthread_key_create(&registry.key, thread_exit) == 0;
 	atomic_store_explicit(&registry.started, true, memory_order_release);
 }
@@ -126,7 +127,7 @@ static void late_settings(void)
 	hk_lock_everything();
 	hk_settings_load(hk_os_environment(), hk_os_secure());
 	hk_ring_start();
-	for (cache = registry.all; cache; cache = cache->next_registered)
+	for (cache = hk_caches; cache; cache = cache->next_registered)
 		set_all_limits(cache);
 	hk_unlock_everything();
 }
@@ -155,8 +156,8 @@ static struct hk_cache *attach(void)
 		cache = hk_meta_alloc(sizeof *cache);
 		if (cache) {
 			init_cache(cache);
-			cache->next_registered = registry.all;
-			registry.all = cache;
+			cache->next_registered = hk_caches;
+			hk_caches = cache;
 		}
 	}
 	if (cache) {
@@ -315,7 +316,7 @@ void hk_lock_everything(void)
 
 	hk_lock(&registry.lock);
 	hk_lock(&orphan_lock);
-	for (cache = registry.all; cache; cache = cache->next_registered)
+	for (cache = hk_caches; cache; cache = cache->next_registered)
 		hk_lock(&cache->lock);
 	hk_pool_lock();
 	hk_large_lock();
@@ -331,15 +332,10 @@ void hk_unlock_everything(void)
 	hk_meta_unlock();
 	hk_large_unlock();
 	hk_pool_unlock();
-	for (cache = registry.all; cache; cache = cache->next_registered)
+	for (cache = hk_caches; cache; cache = cache->next_registered)
 		hk_unlock(&cache->lock);
 	hk_unlock(&orphan_lock);
 	hk_unlock(&registry.lock);
-}
-
-struct hk_cache *hk_registered_caches(void)
-{
-	return registry.all;
 }
 
 /* Handlers registered before ours run inside: see hk_all_locked. A cache made
@@ -369,7 +365,7 @@ static void fork_child(void)
 	struct hk_cache *cache, *mine = hk_tls;
 
 	fork_parent();
-	for (cache = registry.all; cache; cache = cache->next_registered) {
+	for (cache = hk_caches; cache; cache = cache->next_registered) {
 		unsigned i;
 
 		if (cache == mine || !cache->live)
@@ -406,7 +402,7 @@ static void collect(void)
 	hk_lock(&registry.lock);
 	hk_lock(&orphan_lock);
 	hk_lock(&orphan.lock);
-	for (cache = registry.all; cache; cache = cache->next_registered) {
+	for (cache = hk_caches; cache; cache = cache->next_registered) {
 		if (cache == &orphan)
 			continue;
 		hk_lock(&cache->lock);

@@ -89,9 +89,8 @@ struct elf *elf_open(const char *path);		/* NULL and errno */
 void elf_close(struct elf *elf);
 enum elf_kind elf_kind(const struct elf *elf);
 const char *elf_interpreter(const struct elf *elf);	/* NULL: static */
-/* The address that a defined symbol was linked to, or of a section. */
+/* The address that a defined symbol was linked to. */
 bool elf_symbol(const struct elf *elf, const char *name, size_t *address);
-bool elf_section(const struct elf *elf, const char *name, size_t *address);
 size_t elf_lowest(const struct elf *elf);	/* address of its first page */
 
 /* proc.c: what the kernel tells of a process. */

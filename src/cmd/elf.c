@@ -30,7 +30,7 @@ struct elf {
 /* Everything is read through here. */
 static const void *at(const struct elf *elf, size_t offset, size_t bytes)
 {
-	return offset <= elf->size && bytes <= elf->size - offset && offset % 2 == 0 ?
+	return offset <= elf->size && bytes <= elf->size - offset && offset % sizeof(size_t) == 0 ?
 		elf->data + offset : NULL;
 }
 
@@ -121,9 +121,8 @@ const char *elf_interpreter(const struct elf *elf)
 	size_t i;
 
 	for (i = 0; (p = segment(elf, i)); i++) {
-		const char *name = p->p_type == PT_INTERP ? at(elf, p->p_offset & ~1ul, p->p_filesz) : NULL;
-
-		if (name && memchr(elf->data + p->p_offset, 0, p->p_filesz))
+		if (p->p_type == PT_INTERP && p->p_offset < elf->size &&
+		    memchr(elf->data + p->p_offset, 0, elf->size - p->p_offset))
 			return elf->data + p->p_offset;
 	}
 	return NULL;
@@ -166,18 +165,5 @@ bool elf_symbol(const struct elf *elf, const char *name, size_t *address)
 		for (i = 0; (s = section(elf, i)); i++)
 			if (s->sh_type == kinds[kind] && in_table(elf, s, name, address))
 				return true;
-	return false;
-}
-
-bool elf_section(const struct elf *elf, const char *name, size_t *address)
-{
-	const ElfW(Shdr) *s, *names = elf->head ? section(elf, elf->head->e_shstrndx) : NULL;
-	size_t i;
-
-	for (i = 0; (s = section(elf, i)); i++)
-		if (!strcmp(string_at(elf, names, s->sh_name), name)) {
-			*address = s->sh_addr;
-			return true;
-		}
 	return false;
 }

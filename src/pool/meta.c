@@ -3,22 +3,18 @@
 #include "os/os.h"
 #include "pool/internal.h"
 
-enum {
-	REGION = 256 * 1024,
-	DIRECTORY_CHUNK = 512,		/* SuperSlabs in one: 1 GiB of heap */
-	DIRECTORY_CHUNKS = sizeof(void *) == 4 ? 4 : 64 * 1024,
-};
+enum { REGION = 256 * 1024 };
 
 /* All under the lock; the directory is also read without (acquire). */
 static struct {
 	struct hk_lock lock;
 	char *next, *end;
-	size_t mapped;
 	struct hk_superslab *spare;
-	_Atomic uint32_t directory_end;
 } meta = { .lock = HK_LOCK_INITIALIZER(HK_RANK_META) };
 
-static _Atomic(struct hk_superslab **) directory[DIRECTORY_CHUNKS];
+size_t hk_meta_bytes;
+_Atomic(struct hk_superslab **) hk_directory[HK_DIRECTORY_CHUNKS];
+_Atomic uint32_t hk_directory_end;
 
 void hk_meta_lock(void)
 {
@@ -44,7 +40,7 @@ static void *alloc_locked(size_t size)
 			return NULL;
 		meta.next = p;
 		meta.end = meta.next + region;
-		meta.mapped += region;
+		hk_meta_bytes += region;
 	}
 	p = meta.next;
 	meta.next += size;
@@ -61,26 +57,21 @@ void *hk_meta_alloc(size_t size)
 	return p;
 }
 
-size_t hk_meta_bytes(void)
-{
-	return meta.mapped;
-}
-
 static struct hk_superslab *new_superslab(void)
 {
-	uint32_t index = atomic_load_explicit(&meta.directory_end, memory_order_relaxed);
-	uint32_t chunk = index / DIRECTORY_CHUNK;
+	uint32_t index = atomic_load_explicit(&hk_directory_end, memory_order_relaxed);
+	uint32_t chunk = index / HK_DIRECTORY_CHUNK;
 	struct hk_superslab *s, **place;
 	unsigned i;
 
-	if (chunk >= DIRECTORY_CHUNKS)
+	if (chunk >= HK_DIRECTORY_CHUNKS)
 		return NULL;
-	place = atomic_load_explicit(&directory[chunk], memory_order_relaxed);
+	place = atomic_load_explicit(&hk_directory[chunk], memory_order_relaxed);
 	if (!place) {
-		place = alloc_locked(DIRECTORY_CHUNK * sizeof *place);
+		place = alloc_locked(HK_DIRECTORY_CHUNK * sizeof *place);
 		if (!place)
 			return NULL;
-		atomic_store_explicit(&directory[chunk], place, memory_order_release);
+		atomic_store_explicit(&hk_directory[chunk], place, memory_order_release);
 	}
 	s = alloc_locked(sizeof *s);
 	if (!s)
@@ -89,8 +80,8 @@ static struct hk_superslab *new_superslab(void)
 	s->shared_meta = &s->shared;
 	for (i = 0; i < HK_SLOTS; i++)
 		s->first[i] = (uint8_t)i;
-	place[index % DIRECTORY_CHUNK] = s;
-	atomic_store_explicit(&meta.directory_end, index + 1, memory_order_release);
+	place[index % HK_DIRECTORY_CHUNK] = s;
+	atomic_store_explicit(&hk_directory_end, index + 1, memory_order_release);
 	return s;
 }
 
@@ -118,13 +109,13 @@ void hk_meta_spare(struct hk_superslab *s)
 
 uint32_t hk_pool_directory_end(void)
 {
-	return atomic_load_explicit(&meta.directory_end, memory_order_acquire);
+	return atomic_load_explicit(&hk_directory_end, memory_order_acquire);
 }
 
 struct hk_superslab *hk_pool_superslab(uint32_t index)
 {
 	struct hk_superslab **chunk = atomic_load_explicit(
-		&directory[index / DIRECTORY_CHUNK], memory_order_acquire);
+		&hk_directory[index / HK_DIRECTORY_CHUNK], memory_order_acquire);
 
-	return chunk[index % DIRECTORY_CHUNK];
+	return chunk[index % HK_DIRECTORY_CHUNK];
 }

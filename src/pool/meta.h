@@ -12,6 +12,6 @@
 void *hk_meta_alloc(size_t size);
 
 /* Bytes mapped so far (meta lock). */
-size_t hk_meta_bytes(void);
+extern size_t hk_meta_bytes;
 
 #endif

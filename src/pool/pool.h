@@ -80,6 +80,15 @@ void hk_pool_prewarm(unsigned count);
 struct hk_superslab *hk_pool_superslab(uint32_t index);
 uint32_t hk_pool_directory_end(void);
 
+/* The directory itself, in chunks that come when they are needed and stay.
+ * Changed under the meta lock, read without it (acquire). */
+enum {
+	HK_DIRECTORY_CHUNK = 512,	/* SuperSlabs in one: 1 GiB of heap */
+	HK_DIRECTORY_CHUNKS = sizeof(void *) == 4 ? 4 : 64 * 1024,
+};
+extern _Atomic(struct hk_superslab **) hk_directory[HK_DIRECTORY_CHUNKS];
+extern _Atomic uint32_t hk_directory_end;
+
 /* pool_walk.c, for the owner of the slab: aborts where an invariant of its
  * SuperSlab does not hold. */
 void hk_pool_walk(const struct hk_slab *slab);

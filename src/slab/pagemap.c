@@ -21,7 +21,7 @@ struct leaf {
 
 static _Atomic(struct leaf *) root[ROOT_LENGTH];
 static struct hk_lock leaf_lock = HK_LOCK_INITIALIZER(HK_RANK_PAGEMAP);
-static size_t leaf_bytes;
+size_t hk_pagemap_bytes;
 
 struct hk_slot_table hk_slot_table;
 
@@ -33,11 +33,6 @@ void hk_pagemap_lock(void)
 void hk_pagemap_unlock(void)
 {
 	hk_unlock(&leaf_lock);
-}
-
-size_t hk_pagemap_bytes(void)
-{
-	return leaf_bytes;
 }
 
 static struct leaf *find_leaf(uintptr_t granule)
@@ -72,7 +67,7 @@ static bool set(uintptr_t start, uintptr_t value)
 		leaf = find_leaf(granule);
 		if (!leaf) {
 			leaf = hk_os_map(size, hk_page_size);
-			leaf_bytes += leaf ? size : 0;
+			hk_pagemap_bytes += leaf ? size : 0;
 			atomic_store_explicit(&root[i], leaf, memory_order_release);
 		}
 		hk_pagemap_unlock();

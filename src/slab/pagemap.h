@@ -64,7 +64,7 @@ void hk_run_register(struct hk_slab *run);
 void hk_run_forget(struct hk_slab *run);
 
 /* Bytes mapped for it so far (its lock). */
-size_t hk_pagemap_bytes(void);
+extern size_t hk_pagemap_bytes;
 
 void hk_pagemap_lock(void);	/* for fork and statistics */
 void hk_pagemap_unlock(void);

@@ -1,6 +1,7 @@
 #include "stats/snapshot.h"
 
 #include "cache/cache.h"
+#include "config/settings.h"
 #include "large/large.h"
 #include "os/os.h"
 #include "pool/meta.h"
@@ -95,27 +96,6 @@ static void add_large(struct hak_stats *s)
 	s->kept_bytes = from->cached_bytes;
 }
 
-static void add_up(struct hk_snapshot *s)
-{
-	struct hak_stats *all = &s->all;
-	unsigned i;
-
-	for (i = 0; i < HK_CLASSES; i++) {
-		struct hak_class_stats *c = &s->class[i];
-
-		c->size = hk_class_size(i);
-		c->group = hk_class_group(i);
-		if (c->cached > c->used)
-			c->cached = c->used;
-		c->used -= c->cached;
-		all->slab_blocks += c->used;
-		all->slab_bytes += c->used * c->size;
-		all->cached += c->cached * c->size;
-	}
-	all->in_use = all->slab_bytes + all->mid_bytes + all->large_bytes;
-	all->free_bytes = all->mapped - all->in_use - all->cached - all->metadata;
-}
-
 void hk_snapshot_take(struct hk_snapshot *s)
 {
 	const struct hk_cache *cache;
@@ -123,13 +103,16 @@ void hk_snapshot_take(struct hk_snapshot *s)
 	memset(s, 0, sizeof *s);
 	hk_leave(hk_enter());
 	hk_lock_everything();
-	for (cache = hk_registered_caches(); cache; cache = cache->next_registered)
+	for (cache = hk_caches; cache; cache = cache->next_registered)
 		add_cache(s, cache);
 	add_pool(s);
 	add_large(&s->all);
-	s->all.metadata = hk_meta_bytes() + hk_pagemap_bytes();
+	s->all.metadata = hk_meta_bytes + hk_pagemap_bytes;
 	s->all.mapped = load(&hk_os_mapped);
 	s->all.mapped_peak = load(&hk_os_mapped_peak);
 	hk_unlock_everything();
-	add_up(s);
+	s->pid = hk_os_process_id();
+	s->history = hk_settings.stats;
+	s->version = PACKAGE_VERSION;
+	hk_snapshot_add_up(s);
 }

@@ -18,10 +18,29 @@
 struct hk_snapshot {
 	struct hak_stats all;
 	struct hak_class_stats class[HK_CLASSES];
+	long pid;
+	bool history;			/* kept: HAKMEM_STATS=1 */
+	const char *version;
+};
+
+/* Every figure in the order of the structures; see figures.def. */
+enum hk_figure {
+#define FIGURE(field, ...) HK_FIGURE_##field,
+#include "stats/figures.def"
+	HK_FIGURES
+};
+enum hk_class_figure {
+#define CLASS_FIGURE(field, ...) HK_CLASS_FIGURE_##field,
+#include "stats/figures.def"
+	HK_CLASS_FIGURES
 };
 
 /* Takes every lock; not from a signal handler. */
 void hk_snapshot_take(struct hk_snapshot *s);
+
+/* Completes what slabs, lists and counters say by all that follows from it:
+ * used goes in with the cached ones in it. */
+void hk_snapshot_add_up(struct hk_snapshot *s);
 
 /* Writes the figures as text or as JSON; never allocates. */
 typedef void (*hk_writer)(void *argument, const char *text, size_t length);

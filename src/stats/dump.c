@@ -1,0 +1,55 @@
+/* The file of HAKMEM_STATS_DUMP. */
+#include "stats/snapshot.h"
+
+#include "config/settings.h"
+#include "os/line.h"
+#include "os/os.h"
+
+struct file {
+	int fd;
+	bool good;
+};
+
+static void to_file(void *argument, const char *text, size_t length)
+{
+	struct file *file = argument;
+
+	file->good = file->good && hk_os_write(file->fd, text, length);
+}
+
+static void complain(const char *path)
+{
+	struct hk_line line;
+
+	hk_line_start(&line);
+	hk_line_str(&line, "cannot write the statistics of HAKMEM_STATS_DUMP to ");
+	hk_line_str(&line, path);
+	hk_line_write(&line);
+}
+
+int hk_snapshot_dump(void)
+{
+	char path[HK_DUMP_PATH_MAX];
+	struct hk_snapshot s;
+	struct file file;
+
+	/* Reads the settings first, if nothing did so yet. */
+	hk_snapshot_take(&s);
+	if (!hk_settings_dump_path(path, sizeof path))
+		return -1;
+	file.fd = hk_os_create(path);
+	file.good = file.fd >= 0;
+	if (file.good) {
+		hk_snapshot_write(&s, hk_settings_dump_json(), to_file, &file);
+		hk_os_close(file.fd);
+	}
+	if (!file.good)
+		complain(path);
+	return file.good ? 0 : -1;
+}
+
+__attribute__((destructor(101))) static void dump_at_exit(void)
+{
+	if (hk_settings.stats_dump[0])
+		hk_snapshot_dump();
+}

@@ -1,0 +1,67 @@
+#include "stats/page.h"
+
+#include "cache/cache.h"
+#include "config/settings.h"
+#include "large/large.h"
+#include "os/os.h"
+#include "pool/meta.h"
+#include "pool/pool.h"
+#include "slab/pagemap.h"
+
+_Static_assert(sizeof PACKAGE_VERSION <= sizeof hakmem_stats_page.library, "it fits");
+
+#define IN_CACHE(member) offsetof(struct hk_cache, member)
+#define IN_BIN(member) offsetof(struct hk_bin, member)
+#define IN_SUPERSLAB(member) offsetof(struct hk_superslab, member)
+#define IN_SLAB(member) offsetof(struct hk_slab, member)
+
+HK_API const struct hk_stats_page hakmem_stats_page = {
+	.magic = HK_STATS_PAGE_MAGIC,
+	.version = HK_STATS_PAGE_VERSION,
+	.word = sizeof(size_t),
+	.library = PACKAGE_VERSION,
+	.size = sizeof hakmem_stats_page,
+	.classes = HK_CLASSES,
+	.total = {
+		[HK_FIGURE_mapped] = &hk_os_mapped,
+		[HK_FIGURE_mapped_peak] = &hk_os_mapped_peak,
+		[HK_FIGURE_mid_blocks] = &hk_large_counters.mid_live,
+		[HK_FIGURE_mid_bytes] = &hk_large_counters.mid_bytes,
+		[HK_FIGURE_large_blocks] = &hk_large_counters.live,
+		[HK_FIGURE_large_bytes] = &hk_large_counters.bytes,
+		[HK_FIGURE_kept_blocks] = &hk_large_counters.cached,
+		[HK_FIGURE_kept_bytes] = &hk_large_counters.cached_bytes,
+		[HK_FIGURE_superslabs] = &hk_pool_counters.superslabs,
+		[HK_FIGURE_superslabs_peak] = &hk_pool_counters.superslabs_peak,
+		[HK_FIGURE_superslabs_mapped] = &hk_pool_counters.mapped,
+		[HK_FIGURE_superslabs_unmapped] = &hk_pool_counters.unmapped,
+		[HK_FIGURE_purged_bytes] = &hk_pool_counters.purged_bytes,
+	},
+	.metadata = { &hk_meta_bytes, &hk_pagemap_bytes },
+	.by_class = {
+		[HK_CLASS_FIGURE_reuse] = hk_pool_counters.reuse,
+		[HK_CLASS_FIGURE_claim] = hk_pool_counters.claim,
+		[HK_CLASS_FIGURE_grow] = hk_pool_counters.grow,
+		[HK_CLASS_FIGURE_slabs_peak] = hk_pool_counters.slabs_peak,
+	},
+	.history = &hk_settings.stats,
+	.caches = &hk_caches,
+	.cache = {
+		.size = sizeof(struct hk_cache), .next = IN_CACHE(next_registered),
+		.live = IN_CACHE(live), .sent = IN_CACHE(remote_sent),
+		.received = IN_CACHE(remote_received), .filled = IN_CACHE(filled),
+		.flushed = IN_CACHE(flushed), .bin = IN_CACHE(bin),
+		.bin_size = sizeof(struct hk_bin), .room = IN_BIN(room),
+		.capacity = IN_BIN(capacity), .refills = IN_BIN(refills),
+		.flushes = IN_BIN(flushes),
+	},
+	.directory = hk_directory,
+	.directory_end = &hk_directory_end,
+	.chunk = HK_DIRECTORY_CHUNK,
+	.superslab = {
+		.base = IN_SUPERSLAB(base), .slab = IN_SUPERSLAB(slab),
+		.slab_size = sizeof(struct hk_slab), .slabs = HK_SLOTS,
+		.kind = IN_SLAB(kind), .class = IN_SLAB(class), .used = IN_SLAB(used),
+		.blocks = IN_SLAB(blocks), .is_slab = HK_RUN_SLAB,
+	},
+};
