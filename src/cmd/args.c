@@ -23,6 +23,7 @@ static const struct row {
 	{ { "names", no_argument, NULL, 'N' }, "", "names only" },
 	{ { "json", no_argument, NULL, 'j' }, "", "write JSON" },
 	{ { "prometheus", no_argument, NULL, 'm' }, "", "write a Prometheus textfile" },
+	{ { "output", required_argument, NULL, 'O' }, "FILE", "into this file, in one step" },
 	{ { "quiet", no_argument, NULL, 'q' }, "", "no notes on standard error" },
 	{ { "help", no_argument, NULL, 'h' }, "", "show this" },
 };
@@ -120,6 +121,7 @@ static bool take(struct args *a, int letter, char *value)
 	case 'd': return seconds(value, &a->delay);
 	case 'P': a->peers = true; return true;
 	case 'o': a->plot = value; return true;
+	case 'O': a->output = value; return true;
 	case 'N': a->names = true; return true;
 	case 'j': a->json = true; return true;
 	case 'm': a->prometheus = true; return true;

@@ -30,10 +30,11 @@ struct command {
 	const char *synopsis, *brief, *help;
 };
 extern const struct command command_run, command_profiles, command_show, command_diff,
-	command_lint, command_config, command_check, command_doctor;
+	command_lint, command_config, command_check, command_doctor,
+	command_stats, command_top;
 
 struct args {
-	const char *profile, *library, *plot;
+	const char *profile, *library, *plot, *output;
 	char **set;			/* HAKMEM_NAME=value, ends in NULL */
 	char **file;			/* ends in NULL */
 	bool json, prometheus, names, quiet, peers;
