@@ -17,6 +17,7 @@ static const struct row {
 	{ { "library", required_argument, NULL, 'L' }, "FILE", "this library instead of the installed one" },
 	{ { "rounds", required_argument, NULL, 'n' }, "N", "rounds" },
 	{ { "peers", no_argument, NULL, 'P' }, "", "installed jemalloc, mimalloc, tcmalloc too" },
+	{ { "load", required_argument, NULL, 'l' }, "COMMAND", "drive the program, a server, by this command" },
 	{ { "plot", required_argument, NULL, 'o' }, "FILE", "draw RSS over time, as .svg or .png" },
 	{ { "delay", required_argument, NULL, 'd' }, "SECONDS", "time between two pictures" },
 	{ { "frames", required_argument, NULL, 'c' }, "N", "end after so many pictures" },
@@ -121,6 +122,7 @@ static bool take(struct args *a, int letter, char *value)
 	case 'd': return seconds(value, &a->delay);
 	case 'P': a->peers = true; return true;
 	case 'o': a->plot = value; return true;
+	case 'l': a->load = value; return true;
 	case 'O': a->output = value; return true;
 	case 'N': a->names = true; return true;
 	case 'j': a->json = true; return true;

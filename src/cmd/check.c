@@ -205,20 +205,39 @@ static struct verdict ask_linker(const char *path)
 	return no("see what it says: LD_DEBUG=libs", text("the dynamic linker %s does not load it", linker));
 }
 
+/* The file that the kernel would run in the end, in *path, and what stands
+ * against a preload there. */
+static struct verdict obstacle_of(const char *name, char **path)
+{
+	char *script;
+
+	*path = program_find(name);
+	if (!*path)
+		return no("give its path", text("there is no program %s", name));
+	script = interpreter_of_script(*path);
+	if (script) {
+		free(*path);
+		*path = script;
+	}
+	return obstacle(*path);
+}
+
+char *check_obstacle(const char *program)
+{
+	char *path;
+	struct verdict v = obstacle_of(program, &path);
+
+	free(path);
+	return v.present ? text("it has HAKMEM linked in") : v.what;
+}
+
 static struct verdict check_program(const struct args *a, const char *name)
 {
-	char *path = program_find(name), *script;
-	struct verdict v;
+	char *path;
+	struct verdict v = obstacle_of(name, &path);
 
-	if (!path)
-		return no("give its path", text("there is no program %s", name));
-	script = interpreter_of_script(path);
-	if (script) {
-		if (!a->json)
-			printf("%s is a script, run by %s\n", path, script);
-		path = script;
-	}
-	v = obstacle(path);
+	if (path && !a->json && strcmp(base_of(path), base_of(name)) != 0)
+		printf("%s is a script, run by %s\n", name, path);
 	if (v.what)
 		return v;
 	return ask_linker(path);

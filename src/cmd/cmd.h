@@ -31,10 +31,10 @@ struct command {
 };
 extern const struct command command_run, command_profiles, command_show, command_diff,
 	command_lint, command_config, command_check, command_doctor,
-	command_stats, command_top;
+	command_stats, command_top, command_compare;
 
 struct args {
-	const char *profile, *library, *plot, *output;
+	const char *profile, *library, *plot, *output, *load;
 	char **set;			/* HAKMEM_NAME=value, ends in NULL */
 	char **file;			/* ends in NULL */
 	bool json, prometheus, names, quiet, peers;
@@ -81,7 +81,11 @@ bool library_find(const char *given, char *path, size_t size);
 /* The environment of a program, changed in this process; false: said why. */
 bool launch_environment(const struct args *a);
 bool linker_finds(const char *name, char *path, size_t size);
+bool settings_good(char *const *set);	/* false: said why */
 char *program_find(const char *name);	/* as execvp would, or NULL */
+
+/* check.c: why nothing can be preloaded into a program; NULL: it can. */
+char *check_obstacle(const char *program);
 
 /* elf.c: a file of this machine's kind, mapped; nothing in it is trusted. */
 struct elf;

@@ -82,6 +82,23 @@ static void count_problem(const char *line)
 	say_problem(line);
 }
 
+static bool source_good(const struct source *s)
+{
+	problems = 0;
+	source_load(s, count_problem);
+	return !problems;
+}
+
+bool settings_good(char *const *set)
+{
+	struct source s = { 0 };
+
+	source_add(&s, "", "");
+	for (; set && *set; set++)
+		source_add(&s, *set, "option");
+	return source_good(&s);
+}
+
 bool launch_environment(const struct args *a)
 {
 	char library[PATH_MAX];
@@ -97,9 +114,7 @@ bool launch_environment(const struct args *a)
 		source_add_named(&s, a->profile);
 	for (i = 0; a->set && a->set[i]; i++)
 		source_add(&s, a->set[i], "option");
-	problems = 0;
-	source_load(&s, count_problem);
-	if (problems || !library_find(a->library, library, sizeof library))
+	if (!source_good(&s) || !library_find(a->library, library, sizeof library))
 		return false;
 	/* A later one wins, as a later EnvironmentFile does. */
 	for (i = 0; i < s.count; i++)

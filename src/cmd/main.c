@@ -5,7 +5,7 @@
 static const struct command *const commands[] = {
 	&command_run, &command_profiles, &command_show, &command_diff, &command_lint,
 	&command_config, &command_check, &command_doctor,
-	&command_stats, &command_top,
+	&command_stats, &command_top, &command_compare,
 };
 enum { COMMANDS = sizeof commands / sizeof *commands };
 

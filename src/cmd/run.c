@@ -10,6 +10,7 @@ static int run(int argc, char **argv)
 {
 	struct args a;
 	int status;
+	char *why;
 
 	if (!args_read(&a, &command_run, argc, argv, &status))
 		return status;
@@ -17,6 +18,9 @@ static int run(int argc, char **argv)
 		return fail(RUN_FAILED, "run needs a program, as in: hakmem run -- sort FILE");
 	if (!launch_environment(&a))
 		return RUN_FAILED;
+	why = a.quiet || !program_find(a.argv[0]) ? NULL : check_obstacle(a.argv[0]);
+	if (why)
+		warn("note: %s will run without HAKMEM: %s", a.argv[0], why);
 	execvp(a.argv[0], a.argv);
 	return fail(errno == ENOENT ? RUN_NOWHERE : RUN_CANNOT, "cannot run %s: %s",
 		    a.argv[0], strerror(errno));
