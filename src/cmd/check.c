@@ -7,7 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 struct verdict {
@@ -159,45 +158,26 @@ static char *interpreter_of_script(const char *path)
 	return found;
 }
 
-/* The dynamic linker lists what it would load, in order, and runs nothing. */
+static void look_at_list(const char *path, void *argument)
+{
+	struct seen *seen = argument;
+
+	/* Whichever comes first is the one that counts. */
+	if (is_other_malloc(path) && !seen->ours && !seen->other)
+		seen->other = text("%s", path);
+	if (is_ours(path) && !seen->ours)
+		seen->ours = text("%s", path);
+}
+
 static struct verdict ask_linker(const char *path)
 {
 	struct elf *elf = elf_open(path);
-	char *linker = text("%s", elf ? elf_interpreter(elf) : ""), line[PATH_MAX + 64];
+	char *linker = text("%s", elf ? elf_interpreter(elf) : "");
 	struct seen seen = { 0 };
-	int ends[2], status;
-	pid_t child;
-	FILE *in;
 
 	if (elf)
 		elf_close(elf);
-	if (pipe(ends) < 0)
-		return no(NULL, text("cannot make a pipe: %s", strerror(errno)));
-	fflush(NULL);
-	child = fork();
-	if (child == 0) {
-		dup2(ends[1], STDOUT_FILENO);
-		close(ends[0]);
-		close(ends[1]);
-		execl(linker, linker, "--list", path, (char *)NULL);
-		_exit(RUN_CANNOT);
-	}
-	close(ends[1]);
-	in = fdopen(ends[0], "r");
-	while (in && fgets(line, sizeof line, in)) {
-		char *file = strchr(line, '/'), *end = file ? strpbrk(file, " \n") : NULL;
-
-		if (!end)
-			continue;
-		*end = 0;
-		if (is_other_malloc(file) && !seen.ours && !seen.other)
-			seen.other = text("%s", file);
-		if (is_ours(file) && !seen.ours)
-			seen.ours = text("%s", file);
-	}
-	if (in)
-		fclose(in);
-	waitpid(child, &status, 0);
+	linker_list(linker, path, look_at_list, &seen);
 	if (seen.ours && !seen.other)
 		return (struct verdict){ .present = true, .what = seen.ours };
 	if (seen.ours)

@@ -80,6 +80,10 @@ int setting_find(const char *name, size_t length);
 bool library_find(const char *given, char *path, size_t size);
 /* The environment of a program, changed in this process; false: said why. */
 bool launch_environment(const struct args *a);
+/* The files that a dynamic linker would load with a program, in order; nothing
+ * is run. */
+void linker_list(const char *linker, const char *program, void (*each)(const char *path, void *argument),
+		 void *argument);
 bool linker_finds(const char *name, char *path, size_t size);
 bool settings_good(char *const *set);	/* false: said why */
 char *program_find(const char *name);	/* as execvp would, or NULL */

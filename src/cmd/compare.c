@@ -202,14 +202,14 @@ static void table(const struct advice *advice)
 
 	printf("%s%-10s", ink(BOLD), "");
 	for (f = 0; f < FIGURES; f++)
-		printf(" %16s", columns[f].head);
+		printf(" %15s", columns[f].head);
 	printf("%s\n", ink(PLAIN));
 	for (i = 0; i < this.count; i++) {
 		const struct contender *c = &this.list[i];
 
 		printf("%s%-10s", ink((int)i == advice->best ? GOOD : c->broken ? BAD : PLAIN), c->name);
 		for (f = 0; f < FIGURES; f++)
-			printf(" %10.*f \302\261%3.0f%%", columns[f].places, median_of(c, this.rounds, f) / columns[f].unit,
+			printf(" %10.*f +-%2.0f%%", columns[f].places, median_of(c, this.rounds, f) / columns[f].unit,
 			       spread_of(c, this.rounds, f) * 100);
 		printf("%s%s\n", c->broken ? "  FAILED" : "", ink(PLAIN));
 	}
@@ -248,7 +248,7 @@ static void as_json(const struct advice *advice)
 static void report(const struct advice *advice)
 {
 	table(advice);
-	printf("\nmedian of %u rounds, \302\261 half the distance between the quartiles\n", this.rounds);
+	printf("\nmedian of %u rounds, +- half the distance between the quartiles\n", this.rounds);
 	printf("%s%s%s\n", ink(BOLD), advice->reason, ink(PLAIN));
 	if (advice->best < 0)
 		return;

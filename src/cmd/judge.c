@@ -130,7 +130,8 @@ struct advice judge(const struct contender *list, unsigned count, unsigned round
 		return a;
 	}
 	if (!clearly_better(&list[best], &list[0], rounds)) {
-		a.reason = text("no clear winner: glibc serves this program as well (%s: %s)", list[best].name, words);
+		a.reason = text("no clear winner: no profile is ahead of glibc by more than the rounds differ "
+				"(best is %s, %s; more rounds may tell: -n %u)", list[best].name, words, 3 * rounds);
 		free(words);
 		return a;
 	}

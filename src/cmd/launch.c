@@ -1,42 +1,86 @@
 #include "cmd/cmd.h"
 
-#include <dlfcn.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
-#include <link.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* Asks the dynamic linker itself, in a child, since a malloc that was loaded
- * stays. Where it looks depends on caches and paths that only it knows. */
-bool linker_finds(const char *name, char *path, size_t size)
+void linker_list(const char *linker, const char *program, void (*each)(const char *path, void *argument),
+		 void *argument)
 {
+	char line[PATH_MAX + 64];
 	int ends[2], status;
-	ssize_t got = 0;
 	pid_t child;
+	FILE *in;
 
-	if (pipe(ends))
-		return false;
+	if (pipe(ends) < 0)
+		return;
 	fflush(NULL);
 	child = fork();
 	if (child == 0) {
-		void *handle = dlopen(name, RTLD_LAZY);
-		struct link_map *map = NULL;
+		int quiet = open("/dev/null", O_WRONLY);
 
-		if (handle && !dlinfo(handle, RTLD_DI_LINKMAP, &map) && map)
-			got = write(ends[1], map->l_name, strlen(map->l_name));
-		_exit(got <= 0);
+		dup2(ends[1], STDOUT_FILENO);
+		dup2(quiet, STDERR_FILENO);
+		close(ends[0]);
+		execl(linker, linker, "--list", program, (char *)NULL);
+		_exit(RUN_CANNOT);
 	}
 	close(ends[1]);
-	if (child > 0) {
-		got = read(ends[0], path, size - 1);
-		waitpid(child, &status, 0);
+	in = fdopen(ends[0], "r");
+	while (in && fgets(line, sizeof line, in)) {
+		char *file = strchr(line, '/'), *end = file ? strpbrk(file, " \n") : NULL;
+
+		if (!end)
+			continue;
+		*end = 0;
+		each(file, argument);
 	}
-	close(ends[0]);
-	path[got > 0 ? got : 0] = 0;
-	return got > 0;
+	if (in)
+		fclose(in);
+	waitpid(child, &status, 0);
+}
+
+struct wanted {
+	const char *name;
+	char *path;
+	size_t size;
+};
+
+static void compare_name(const char *path, void *argument)
+{
+	struct wanted *w = argument;
+
+	if (!strcmp(strrchr(path, '/') + 1, w->name))
+		snprintf(w->path, w->size, "%s", path);
+}
+
+/* Where the dynamic linker looks depends on caches and paths that only it
+ * knows, so it is asked what it would preload into this program. */
+bool linker_finds(const char *name, char *path, size_t size)
+{
+	struct wanted w = { name, path, size };
+	const char *old = getenv("LD_PRELOAD");
+	char own[PATH_MAX] = "", *kept = old ? text("%s", old) : NULL;
+	struct elf *elf = elf_open("/proc/self/exe");
+	const char *linker = elf ? elf_interpreter(elf) : NULL;
+
+	*path = 0;
+	if (linker && readlink("/proc/self/exe", own, sizeof own - 1) > 0) {
+		setenv("LD_PRELOAD", name, 1);
+		linker_list(linker, own, compare_name, &w);
+		if (kept)
+			setenv("LD_PRELOAD", kept, 1);
+		else
+			unsetenv("LD_PRELOAD");
+	}
+	free(kept);
+	if (elf)
+		elf_close(elf);
+	return *path;
 }
 
 bool library_find(const char *given, char *path, size_t size)
