@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -64,6 +65,7 @@ static pid_t start(char *const *argv, char *const *environment, const char *inpu
 
 	if (child)
 		return child;
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	in = open(input, O_RDONLY);
 	out = open("/dev/null", O_WRONLY);
 	dup2(in, STDIN_FILENO);
@@ -130,11 +132,28 @@ static double average(const struct run *r, double end)
 	return r->samples && end > r->curve[0].when ? area / (end - r->curve[0].when) : 0;
 }
 
-/*
- * The command that drives the server, with the user's own environment. It is
- * tried again for a while, for a server needs time to listen; the time is that
- * of the try that went well.
- */
+/* A server that is ready sleeps until somebody comes. Clients that come before
+ * it listens may fail, or wait for ever. */
+static void wait_ready(pid_t pid, double until)
+{
+	struct timespec pause = { .tv_nsec = 10000000 };
+	char path[64], state = 0;
+	unsigned asleep = 0;
+
+	snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
+	while (asleep < 10 && state != 'Z' && seconds_now() < until) {
+		FILE *in = fopen(path, "re");
+
+		if (in && fscanf(in, "%*d (%*[^)]) %c", &state) == 1)
+			asleep = state == 'S' ? asleep + 1 : 0;
+		if (in)
+			fclose(in);
+		nanosleep(&pause, NULL);
+	}
+}
+
+/* The command that drives the server, with the user's own environment. It is
+ * tried again for a while; the time is that of the try that went well. */
 static bool drive(struct run *r, pid_t server, const char *load, const sigset_t *mask, double began,
 		  double *wall)
 {
@@ -146,6 +165,7 @@ static bool drive(struct run *r, pid_t server, const char *load, const sigset_t 
 	double from;
 	int status;
 
+	wait_ready(server, began + SERVER_START);
 	do {
 		pid_t child;
 
