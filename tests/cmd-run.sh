@@ -1,0 +1,104 @@
+#!/bin/sh
+# hakmem run and check: the program is as it would be without the command, and
+# the library is in it or it is said why not; doctor.
+. "${HAKMEM_TEST_SOURCE:?run by make check}/tests/cmd/tap.sh"
+run="$hakmem run --library $library"
+
+[ "$(echo in | $run -- sh -c 'cat; echo err >&2; exit 7' 2>"$work/err"; echo $?)" = "in
+7" ] && [ "$(cat "$work/err")" = err ]
+check $? "input, output, errors and status are the program's"
+$run -- sh -c 'kill -TERM $$' 2>/dev/null
+[ $? = 143 ]
+check $? "and the signal that ends it"
+[ "$($run -- grep -c libhakmem /proc/self/maps)" -gt 0 ]
+check $? "the library is in it"
+[ "$($run -p default -s debug_level=1 -s HAKMEM_STATS=1 -- env | grep ^HAKMEM_ | grep -v TEST | sort | tr '\n' ' ')" = \
+	"HAKMEM_DEBUG_LEVEL=1 HAKMEM_PROFILE=default HAKMEM_STATS=1 " ]
+check $? "profile and settings are in its environment"
+[ "$(LD_PRELOAD=libm.so.6 $run -- sh -c 'echo $LD_PRELOAD')" = "$library:libm.so.6" ]
+check $? "what was preloaded already stays so"
+gives "no such program" 127 "cannot run nonsense-program" $run -- nonsense-program
+gives "a program that cannot be run" 126 "cannot run /etc" $run -- /etc
+gives "no program" 125 "run needs a program" $run
+gives "a bad value starts nothing" 125 'HAKMEM_DEBUG_LEVEL: bad value "9"' $run -s debug_level=9 -- touch "$work/there"
+[ ! -e "$work/there" ]
+check $? "indeed"
+gives "an unknown setting" 125 "the nearest is HAKMEM_STATS" $run -s statss=1 -- true
+gives "an unknown profile" 125 'there is no profile "nonsense"' $run -p nonsense -- true
+gives "no such library" 125 "cannot use the library /nowhere" "$hakmem" run --library /nowhere -- true
+"$hakmem" check -- true >/dev/null 2>"$work/err" || grep -q "apt install libhakmem1" "$work/err"
+check $? "without an installed library, how to install it"
+
+start $run -- sh -c 'echo ready; read -r x <"$0"' "$work/fifo"
+gives "check PID: yes" 0 "yes: " "$hakmem" check $pid
+[ "$(json 'j["present"]' "$hakmem" check --json $pid)" = True ]
+check $? "and as JSON"
+stop
+start sh -c 'echo ready; read -r x <"$0"' "$work/fifo"
+gives "no, and why: not preloaded" 1 "without libhakmem in LD_PRELOAD" "$hakmem" check $pid
+stop
+start env LD_PRELOAD=/nowhere/libhakmem.so.1 sh -c 'echo ready; read -r x <"$0"' "$work/fifo"
+gives "a library that is not there" 1 "did not find that" "$hakmem" check $pid
+stop
+start ./tests/cmd/heap_static "$work"
+gives "linked in" 0 "(linked in)" "$hakmem" check $pid
+stop
+gives "no such process" 2 "there is no process 999999999" "$hakmem" check 999999999
+gives "no process id" 2 "takes a process id" "$hakmem" check
+gives "check -- program: yes" 0 "yes: $library" "$hakmem" check --library "$library" -- sort
+gives "it is not run for that" 0 "yes: " "$hakmem" check --library "$library" -- touch "$work/there"
+[ ! -e "$work/there" ]
+check $? "indeed"
+printf '#!/usr/bin/env sh\n' >"$work/script" && chmod 755 "$work/script"
+gives "a script: what runs it counts" 0 "is a script, run by" "$hakmem" check --library "$library" -- "$work/script"
+cp /bin/true "$work/setuid" && chmod 4755 "$work/setuid"
+gives "a set-user-ID program" 1 "set-user-ID" "$hakmem" check --library "$library" -- "$work/setuid"
+gives "no such program either" 1 "there is no program nonsense" "$hakmem" check --library "$library" -- nonsense
+peer=$(ls /usr/lib/*/libjemalloc.so.2 2>/dev/null | head -n 1)
+if [ -n "$peer" ]; then
+	# Behind ours in the list it would not count.
+	cp "$library" "$work/libhakmem.so.1"
+	start env LD_PRELOAD="$peer:$library" sh -c 'echo ready; read -r x <"$0"' "$work/fifo"
+	gives "another malloc before it" 1 "comes before it in LD_PRELOAD" "$hakmem" check $pid
+	stop
+fi
+static=/sbin/ldconfig
+if [ -x $static ] && ! readelf -l $static 2>/dev/null | grep -q INTERP; then
+	gives "a static program" 1 "statically linked" "$hakmem" check --library "$library" -- $static
+	gives "run says so too" 0 "will run without HAKMEM: the program is statically" $run -- $static --version
+fi
+
+# machine FILE VALUE...: doctor on a machine with these.
+machine() {
+	rm -rf "$work/root"
+	while [ $# -gt 0 ]; do
+		mkdir -p "$work/root$(dirname "$1")"
+		echo "$2" >"$work/root$1"
+		shift 2
+	done
+}
+thp=/sys/kernel/mm/transparent_hugepage
+HAKMEM_TEST_ROOT=$work/root
+export HAKMEM_TEST_ROOT
+machine $thp/enabled 'always madvise [never]'
+gives "doctor: huge pages off" 1 "echo madvise | sudo tee $thp/enabled" "$hakmem" doctor
+machine $thp/enabled '[always] madvise never' $thp/khugepaged/max_ptes_none 511
+gives "huge pages everywhere" 1 "which costs memory" "$hakmem" doctor
+machine $thp/enabled 'always [madvise] never' $thp/defrag '[always] defer never'
+gives "faults that wait" 1 "echo defer+madvise" "$hakmem" doctor
+machine /proc/sys/vm/overcommit_memory 2
+gives "strict overcommit" 1 "sysctl vm.overcommit_memory=0" "$hakmem" doctor
+machine /proc/sys/vm/max_map_count 1000
+gives "few mappings" 1 "sysctl vm.max_map_count=262144" "$hakmem" doctor
+machine /proc/self/cgroup 0::/a/b /sys/fs/cgroup/a/memory.max 268435456 /sys/fs/cgroup/a/b/memory.max max
+gives "the limit of a group above (version 2)" 1 "256 MiB" "$hakmem" doctor
+machine /proc/self/cgroup 4:memory:/a /sys/fs/cgroup/memory/a/memory.limit_in_bytes 134217728
+gives "the limit of version 1" 1 "128 MiB" "$hakmem" doctor
+[ "$(json '[f["value"] for f in j["findings"] if "cgroup" in f["what"]]' "$hakmem" doctor --json)" = "['128 MiB']" ]
+check $? "and as JSON"
+machine /proc/self/cgroup 4:memory:/a /sys/fs/cgroup/memory/a/memory.limit_in_bytes 9223372036854771712 \
+	$thp/enabled 'always [madvise] never'
+"$hakmem" doctor >"$work/why"
+grep -q '^+ memory limit (cgroup) *none' "$work/why" && grep -q '^+ huge pages *madvise' "$work/why"
+check $? "nothing to say of a good machine"
+finish

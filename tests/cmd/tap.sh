@@ -1,0 +1,40 @@
+# Sourced by the scripts about the command, after which they have $hakmem,
+# $library and these. Colour and preloads of whoever runs them stay outside.
+. "${HAKMEM_TEST_SOURCE:?run by make check}/tests/env/tap.sh"
+library=${HAKMEM_TEST_LIBRARY:?run by make check}
+hakmem=$PWD/src/cmd/hakmem
+unset LD_PRELOAD HAKMEM_PROFILE
+
+# gives NAME STATUS TEXT COMMAND...: its status, and TEXT in what it writes.
+gives() {
+	name=$1 wanted=$2 part=$3
+	shift 3
+	"$@" >"$work/out" 2>&1 </dev/null
+	status=$?
+	{ echo "status $status, not $wanted, or no \"$part\" in:"; cat "$work/out"; } >"$work/why"
+	[ $status = "$wanted" ] && grep -q -F -e "$part" "$work/out"
+	check $? "$name"
+}
+
+# The text of a Python expression over the JSON that a command writes.
+json() {	# expression command...
+	expression=$1
+	shift
+	"$@" >"$work/out" 2>"$work/why" </dev/null
+	python3 -c 'import json, sys; j = json.load(open(sys.argv[1])); print(eval(sys.argv[2]))' \
+		"$work/out" "$expression" 2>>"$work/why"
+}
+
+# start COMMAND...: in the background until it writes a line; its id in $pid.
+start() {
+	rm -f "$work/fifo"
+	mkfifo "$work/fifo"
+	"$@" >"$work/fifo" 2>/dev/null &
+	pid=$!
+	read -r line <"$work/fifo"
+}
+
+stop() {
+	kill "$pid"
+	wait "$pid" 2>/dev/null
+}
