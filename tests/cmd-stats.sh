@@ -116,19 +116,19 @@ if child == 0:
     os.environ["TERM"] = "xterm"
     time.sleep(0.2)
     os.execv(hakmem, ["hakmem", "top", "-d", "0.1"])
-fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 10, 60, 0, 0))
+fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 10, 76, 0, 0))
 before, seen, end = termios.tcgetattr(terminal), "", time.time() + 60
 def until(what):
     global seen
     while not what(seen):
         if time.time() > end or not select.select([terminal], [], [], 60)[0]:
-            sys.exit("not seen: " + repr(seen))
+            sys.exit("not seen: " + repr(seen[-600:]))
         seen += os.read(terminal, 65536).decode(errors="replace")
 until(lambda s: s.count("\033[H") >= 3 and re.search(r"\b" + pid + r"\b.*heap", s))
 if not seen.startswith("\033[?1049h"):
     sys.exit("not on the other screen")
 rows = [re.sub(r"\033\[[0-9;?]*[A-Za-z]", "", row) for row in seen.split("\r\n")]
-if max(map(len, rows)) > 60:
+if max(map(len, rows)) > 76:
     sys.exit("wider than the terminal: " + repr(rows))
 if termios.tcgetattr(terminal)[3] & termios.ECHO:
     sys.exit("keys are echoed")

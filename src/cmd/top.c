@@ -138,7 +138,7 @@ static void draw(const struct table *t, bool screen)
 		 screen ? "; q ends, space refreshes" : "");
 	put(columns, screen, line);
 	printf("%s", ink(BOLD));
-	snprintf(line, sizeof line, "%7s %9s %9s %9s %9s %9s %7s %8s %s", "PID", "RSS MiB", "MAPPED", "IN USE",
+	snprintf(line, sizeof line, "%7s %8s %8s %8s %8s %8s %7s %8s %s", "PID", "RSS MiB", "MAPPED", "IN USE",
 		 "CACHED", "FREE", "THREADS", "SLOW/S", "COMMAND");
 	put(columns, screen, line);
 	printf("%s", ink(PLAIN));
@@ -148,7 +148,7 @@ static void draw(const struct table *t, bool screen)
 
 		if (r->rate >= 0)
 			snprintf(rate, sizeof rate, "%.0f", r->rate);
-		snprintf(line, sizeof line, "%7d %9.1f %9.1f %9.1f %9.1f %9.1f %7zu %8s %s", (int)r->pid, mib(r->rss),
+		snprintf(line, sizeof line, "%7d %8.1f %8.1f %8.1f %8.1f %8.1f %7zu %8s %s", (int)r->pid, mib(r->rss),
 			 mib(r->s.mapped), mib(r->s.in_use), mib(r->s.cached), mib(r->s.free_bytes), r->s.threads,
 			 rate, r->command);
 		put(columns, screen, line);
