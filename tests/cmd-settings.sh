@@ -89,4 +89,32 @@ gives "config of a process that is none" 2 "cannot read /proc/999999999" "$hakme
 "$hakmem" config | grep -q "$(printf '\033')"
 [ $? = 1 ]
 check $? "no colour in a pipe"
+
+# completes LINE WORD: bash offers the word.
+completes() {
+	PATH=$PWD/src/cmd:$PATH bash -c '. "$1"; read -ra COMP_WORDS <<<"$2"; [[ $2 == *" " ]] && COMP_WORDS+=("")
+		COMP_CWORD=$((${#COMP_WORDS[@]} - 1)); compopt() { :; }; _hakmem; printf "%s\n" "${COMPREPLY[@]}"' \
+		bash "$source/src/cmd/completion.bash" "$1" >"$work/why" 2>&1
+	grep -q -x -F -e "$2" "$work/why"
+	check $? "bash completes \"$1\" by $2"
+}
+if command -v bash >/dev/null; then
+	completes "hakmem comp" compare
+	completes "hakmem run -p " default
+	completes "hakmem run -s HAKMEM_DEB" HAKMEM_DEBUG_LEVEL=
+	completes "hakmem stats --pro" --prometheus
+	completes "hakmem diff def" default
+else
+	skip "bash completes" "no bash"
+fi
+
+# The page has every command and every option of it.
+for command in $("$hakmem" --help | awk '/^  / { print $1 }'); do
+	"$hakmem" $command --help | grep -o -e ' --[a-z]*' | grep -v -e --help -e --profile -e --set -e --file \
+		-e --rounds -e --delay -e --frames -e --quiet | while read -r option; do
+		grep -q -e "Fl -${option#--}" "$source/man/hakmem.1" || echo "$command $option"
+	done >"$work/why"
+	grep -q "^\.It Cm.*\<$command\>" "$source/man/hakmem.1" && [ ! -s "$work/why" ]
+	check $? "hakmem.1 tells of $command and its options"
+done
 finish

@@ -35,13 +35,13 @@ done
 
 cut -f 1,2 "$work/table" | tr "$tab" '\n' | grep HAKMEM_ >"$work/known"
 printf '%s\n' HAKMEM_ HAKMEM_TEST_ >>"$work/known"
-for file in man/hakmem.3 man/hakmem.7 man/hakmem.env.5 README.md; do
+for file in man/hakmem.1 man/hakmem.3 man/hakmem.7 man/hakmem.env.5 README.md; do
 	grep -o 'HAKMEM_[A-Z0-9_]*' "$source/$file" | sort -u | grep -v -x -F -f "$work/known" >"$work/why"
 	[ ! -s "$work/why" ]
 	check $? "$file names no setting that does not exist"
 done
 
-for file in man/hakmem.3 man/hakmem.7 man/hakmem.env.5; do
+for file in man/hakmem.1 man/hakmem.3 man/hakmem.7 man/hakmem.env.5; do
 	if command -v mandoc >/dev/null; then
 		# Pages of this package are not installed yet, others perhaps not here.
 		mandoc -T lint "$source/$file" 2>&1 |

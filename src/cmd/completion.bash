@@ -1,0 +1,43 @@
+# bash completion for hakmem(1)
+_hakmem()
+{
+	local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} command=${COMP_WORDS[1]} i
+	COMPREPLY=()
+	if ((COMP_CWORD == 1)); then
+		COMPREPLY=($(compgen -W "$(hakmem --help | awk '/^  / { print $1 }') --help --version" -- "$cur"))
+		return
+	fi
+	# Behind --, or behind the options, a program is started: its own words.
+	case $command in
+	run | compare | check)
+		for ((i = 2; i < COMP_CWORD; i++)); do
+			if [[ ${COMP_WORDS[i]} == -- ]] && declare -F _command_offset >/dev/null; then
+				_command_offset $((i + 1))
+				return
+			fi
+		done ;;
+	esac
+	case $prev in
+	-p | --profile | --profiles)
+		COMPREPLY=($(compgen -W "$(hakmem profiles --names)" -- "$cur"))
+		return ;;
+	-s | --set)
+		COMPREPLY=($(compgen -S = -W "$(hakmem config | awk '{ print $1 }')" -- "$cur"))
+		compopt -o nospace
+		return ;;
+	-f | --file | -o | --plot | --output | --library)
+		COMPREPLY=($(compgen -f -- "$cur"))
+		return ;;
+	esac
+	if [[ $cur == -* ]]; then
+		COMPREPLY=($(compgen -W "$(hakmem "$command" --help | grep -o -e ' --[a-z]*')" -- "$cur"))
+		return
+	fi
+	case $command in
+	show | diff) COMPREPLY=($(compgen -W "$(hakmem profiles --names)" -f -- "$cur")) ;;
+	lint) COMPREPLY=($(compgen -f -- "$cur")) ;;
+	check | stats | config) COMPREPLY=($(compgen -W "$(ps -eo pid= 2>/dev/null)" -- "$cur")) ;;
+	run | compare) COMPREPLY=($(compgen -c -- "$cur")) ;;
+	esac
+}
+complete -F _hakmem hakmem
