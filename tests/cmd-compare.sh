@@ -29,11 +29,11 @@ check $? "interleaved, not one after the other"
 # Judged by what was measured: programs that make a profile better or worse.
 cat >"$work/slow" <<END
 #!/bin/sh
-[ "\${HAKMEM_PROFILE-none}" = "\$1" ] || sleep 0.3
+[ "\${HAKMEM_PROFILE-glibc}" = "\$1" ] || sleep 0.3
 END
 chmod 755 "$work/slow"
-gives "a clear winner, and its line" 0 "EnvironmentFile=/etc/hakmem/default.env" $compare -p default -- "$work/slow" default
-gives "no clear winner" 0 "no clear winner" $compare -p default -- "$work/slow" none
+gives "a clear winner, and its line" 0 "EnvironmentFile=/etc/hakmem/default.env" $compare -n 5 -p default -- "$work/slow" default
+gives "no clear winner" 0 "no clear winner" $compare -n 5 -p default -- "$work/slow" glibc
 ! grep -q EnvironmentFile "$work/out"
 check $? "and no line then"
 cat >"$work/fails" <<END
@@ -44,10 +44,11 @@ chmod 755 "$work/fails"
 gives "a program that fails on it" 1 "default: $work/fails ended with status 3, not 0" $compare -p default -- "$work/fails"
 grep -q "no profile ran this program to its end" "$work/out"
 check $? "recommends nothing"
-gives "two rounds are not enough" 0 "at least 3 rounds" "$hakmem" compare --library "$library" -q -n 2 -p default -- true
+gives "fewer than five rounds are not enough" 0 "at least 5 rounds" $compare -n 4 -p default -- "$work/slow" default
+gives "a program too short to tell" 0 "give it more work" $compare -p default -- true
 gives "progress, off a terminal by lines" 0 "round 2 of 2" "$hakmem" compare --library "$library" -n 2 -p default -- true
 gives "no program" 2 "needs a program" $compare
-gives "no such program" 2 "there is no program nonsense" $compare -- nonsense
+gives "no such program" 2 'there is no program "nonsense"' $compare -- nonsense
 gives "an unknown profile" 2 'there is no profile "nonsense"' $compare -p nonsense -- true
 gives "a bad setting" 2 "HAKMEM_DEBUG_LEVEL: bad value" $compare -s debug_level=9 -- true
 gives "a picture of an unknown kind" 2 "ends in .svg or .png" $compare --plot x.jpg -- true

@@ -29,15 +29,15 @@ gives "no such library" 125 "cannot use the library /nowhere" "$hakmem" run --li
 "$hakmem" check -- true >/dev/null 2>"$work/err" || grep -q "apt install libhakmem1" "$work/err"
 check $? "without an installed library, how to install it"
 
-start $run -- sh -c 'echo ready; exec sleep 100'
+start $run -- sh -c 'echo ready; read -r x <"$0"' "$work/never"
 gives "check PID: yes" 0 "yes: " "$hakmem" check $pid
 [ "$(json 'j["present"]' "$hakmem" check --json $pid)" = True ]
 check $? "and as JSON"
 stop
-start sh -c 'echo ready; exec sleep 100'
+start sh -c 'echo ready; read -r x <"$0"' "$work/never"
 gives "no, and why: not preloaded" 1 "without libhakmem in LD_PRELOAD" "$hakmem" check $pid
 stop
-start env LD_PRELOAD=/nowhere/libhakmem.so.1 sh -c 'echo ready; exec sleep 100'
+start env LD_PRELOAD=/nowhere/libhakmem.so.1 sh -c 'echo ready; read -r x <"$0"' "$work/never"
 gives "a library that is not there" 1 "did not find that" "$hakmem" check $pid
 stop
 start ./tests/cmd/heap_static "$work"
@@ -53,12 +53,12 @@ printf '#!/usr/bin/env sh\n' >"$work/script" && chmod 755 "$work/script"
 gives "a script: what runs it counts" 0 "is a script, run by" "$hakmem" check --library "$library" -- "$work/script"
 cp /bin/true "$work/setuid" && chmod 4755 "$work/setuid"
 gives "a set-user-ID program" 1 "set-user-ID" "$hakmem" check --library "$library" -- "$work/setuid"
-gives "no such program either" 1 "there is no program nonsense" "$hakmem" check --library "$library" -- nonsense
+gives "no such program either" 1 'there is no program "nonsense"' "$hakmem" check --library "$library" -- nonsense
 peer=$(ls /usr/lib/*/libjemalloc.so.2 2>/dev/null | head -n 1)
 if [ -n "$peer" ]; then
 	# Behind ours in the list it would not count.
 	cp "$library" "$work/libhakmem.so.1"
-	start env LD_PRELOAD="$peer:$library" sh -c 'echo ready; exec sleep 100'
+	start env LD_PRELOAD="$peer:$library" sh -c 'echo ready; read -r x <"$0"' "$work/never"
 	gives "another malloc before it" 1 "comes before it in LD_PRELOAD" "$hakmem" check $pid
 	stop
 fi

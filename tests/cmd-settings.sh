@@ -82,7 +82,7 @@ is "a file wins over it, with its line" "3 $work/mine.env:$(grep -n LEVEL= "$wor
 	"$(HAKMEM_DEBUG_LEVEL=1 origin HAKMEM_DEBUG_LEVEL -f "$work/mine.env")"
 is "an option over all, in short" "2 option" \
 	"$(HAKMEM_DEBUG_LEVEL=1 origin HAKMEM_DEBUG_LEVEL -f "$work/mine.env" -s debug_level=2)"
-start env HAKMEM_DEBUG_LEVEL=1 sh -c 'echo ready; exec sleep 100'
+start env HAKMEM_DEBUG_LEVEL=1 sh -c 'echo ready; read -r x <"$0"' "$work/never"
 is "config PID: the environment of a process" "1 environment" "$(origin HAKMEM_DEBUG_LEVEL $pid)"
 stop
 gives "config of a process that is none" 2 "cannot read /proc/999999999" "$hakmem" config 999999999

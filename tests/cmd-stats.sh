@@ -95,7 +95,7 @@ stop
 start ./tests/cmd/other
 gives "a page of another version: why not" 1 "version 9.9.9 with a statistics page of version 99" "$hakmem" stats $pid
 stop
-start sh -c 'echo ready; exec sleep 100'
+start sh -c 'echo ready; read -r x <"$0"' "$work/never"
 gives "a process without HAKMEM" 1 "is not on HAKMEM; why not: hakmem check $pid" "$hakmem" stats $pid
 stop
 gives "no such process" 2 "there is no process 999999999" "$hakmem" stats 999999999

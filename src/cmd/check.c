@@ -193,7 +193,8 @@ static struct verdict obstacle_of(const char *name, char **path)
 
 	*path = program_find(name);
 	if (!*path)
-		return no("give its path", text("there is no program %s", name));
+		return no(strchr(name, ' ') ? "give the program and its arguments as words of their own" : "give its path",
+			  text("there is no program \"%s\"", name));
 	script = interpreter_of_script(*path);
 	if (script) {
 		free(*path);
@@ -208,7 +209,9 @@ char *check_obstacle(const char *program)
 	struct verdict v = obstacle_of(program, &path);
 
 	free(path);
-	return v.present ? text("it has HAKMEM linked in") : v.what;
+	if (v.present)
+		return text("it has HAKMEM linked in");
+	return v.what ? text("%s; next: %s", v.what, v.advice) : NULL;
 }
 
 static struct verdict check_program(const struct args *a, const char *name)

@@ -248,6 +248,12 @@ static void as_json(const struct advice *advice)
 static void report(const struct advice *advice)
 {
 	table(advice);
+	if (median_of(&this.list[0], this.rounds, WALL) < 0.05)
+		printf("\n%sa run is shorter than 0.05 s: starting counts more than the program; give it more work%s\n",
+		       ink(BAD), ink(PLAIN));
+	else if (spread_of(&this.list[0], this.rounds, WALL) > 0.1)
+		printf("\n%sthe machine is busy, or the program differs from run to run: take more rounds (-n %u)%s\n",
+		       ink(BAD), 3 * this.rounds, ink(PLAIN));
 	printf("\nmedian of %u rounds, +- half the distance between the quartiles\n", this.rounds);
 	printf("%s%s%s\n", ink(BOLD), advice->reason, ink(PLAIN));
 	if (advice->best < 0)

@@ -5,8 +5,9 @@
  *	score = ln(wall) + ln(time-averaged RSS) / 2
  *
  * that is, 10 % of time count like 20 % of memory. One is clearly better than
- * another if the median of the differences is at least 2 % and three rounds
- * in four agree.
+ * another if the median of the differences is at least 2 % and more than their
+ * spread, the medians of the figures say the same, and all rounds agree but
+ * one in eight: by chance, five of five do so once in 32 times.
  */
 #include "cmd/compare.h"
 
@@ -71,19 +72,25 @@ static double score(const struct run *r)
 	return log(r->figure[WALL]) + log(memory) / 2;
 }
 
+enum { LEAST_ROUNDS = 5 };
+
 static bool clearly_better(const struct contender *a, const struct contender *b, unsigned rounds)
 {
 	const double least = 0.02;
-	double *difference = grow(NULL, rounds * sizeof *difference);
-	unsigned i;
-	bool better;
+	double *difference = grow(NULL, rounds * sizeof *difference), middle, spread, medians;
+	unsigned i, agree = 0;
 
-	for (i = 0; i < rounds; i++)
+	for (i = 0; i < rounds; i++) {
 		difference[i] = score(&a->run[i]) - score(&b->run[i]);
-	better = median(difference, rounds) <= -least && quantile(difference, rounds, 0.75) < 0;
+		agree += difference[i] < 0;
+	}
+	middle = median(difference, rounds);
+	spread = (quantile(difference, rounds, 0.75) - quantile(difference, rounds, 0.25)) / 2;
 	free(difference);
-	/* Out of one or two rounds nothing is clear. */
-	return better && rounds >= 3;
+	medians = log(median_of(a, rounds, WALL) / median_of(b, rounds, WALL)) +
+		  log(median_of(a, rounds, AVERAGE) / median_of(b, rounds, AVERAGE)) / 2;
+	return rounds >= LEAST_ROUNDS && middle <= -least && middle < -spread && medians < 0 &&
+	       agree >= rounds - rounds / 8;
 }
 
 static double median_score(const struct contender *c, unsigned rounds)
@@ -124,8 +131,9 @@ struct advice judge(const struct contender *list, unsigned count, unsigned round
 		return a;
 	}
 	words = in_words(&list[best], &list[0], rounds);
-	if (rounds < 3) {
-		a.reason = text("no clear winner: it takes at least 3 rounds (%s: %s)", list[best].name, words);
+	if (rounds < LEAST_ROUNDS) {
+		a.reason = text("no clear winner: it takes at least %d rounds (%s: %s)", LEAST_ROUNDS,
+				list[best].name, words);
 		free(words);
 		return a;
 	}

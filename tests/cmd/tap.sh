@@ -29,6 +29,7 @@ json() {	# expression command...
 start() {
 	rm -f "$work/fifo"
 	mkfifo "$work/fifo"
+	[ -e "$work/never" ] || mkfifo "$work/never"
 	"$@" >"$work/fifo" 2>/dev/null &
 	pid=$!
 	read -r line <"$work/fifo"
