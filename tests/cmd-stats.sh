@@ -69,6 +69,7 @@ if command -v strip >/dev/null; then
 	cp tests/cmd/heap_static "$work/stripped" && strip -s "$work/stripped"
 	start "$work/stripped" "$work"
 	same "the same of a stripped program"
+	gives "check finds it there too" 0 "stripped (linked in)" "$hakmem" check $pid
 	rm "$work/stripped"
 	same "the same when its file is gone"
 	stop

@@ -1,6 +1,6 @@
 /* hakmem check: is the library really in a process, or would it be in a
  * program; and if not, why, and what to do. */
-#include "cmd/cmd.h"
+#include "cmd/heap.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -109,6 +109,8 @@ static struct verdict check_process(pid_t pid)
 {
 	char *link = text("/proc/%d/exe", (int)pid), *preload, exe[PATH_MAX];
 	struct seen seen = { 0 };
+	struct heap heap;
+	char *why;
 	ssize_t length = readlink(link, exe, sizeof exe - 1);
 	struct verdict v;
 
@@ -125,6 +127,11 @@ static struct verdict check_process(pid_t pid)
 		return no("take it out of LD_PRELOAD", text("%s comes before it in LD_PRELOAD", seen.other));
 	if (seen.ours)
 		return (struct verdict){ .present = true, .what = seen.ours };
+	/* Linked in, and perhaps stripped: its statistics page tells. */
+	why = heap_find(&heap, pid);
+	if (!why)
+		return (struct verdict){ .present = true, .what = text("%s (linked in)", exe) };
+	free(why);
 	v = obstacle(link);
 	if (v.what)
 		return v;
