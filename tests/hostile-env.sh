@@ -14,7 +14,8 @@ runs() {
 }
 
 mkfifo "$work/fifo" && mkdir "$work/folder" && ln -s "$work/target" "$work/link" || exit 99
-for name in PROFILE TINY_PRESET TINY_TLS_CLASS_OVERRIDE SUPERSLAB_REUSE SUPERSLAB_PREWARM DEBUG_LEVEL STATS; do
+for name in PROFILE ALLOC_LEARN ALLOC_LEARN_WINDOW ALLOC_LEARN_RATE MEM_LEARN MEM_LEARN_WINDOW \
+	MEM_LEARN_THRESHOLD LEARN_ADVANCED LEARN_SAVE SCAVENGER TINY_PRESET TINY_TLS_CLASS_OVERRIDE SUPERSLAB_REUSE SUPERSLAB_PREWARM DEBUG_LEVEL STATS; do
 	runs "HAKMEM_$name is empty" "HAKMEM_$name="
 	runs "HAKMEM_$name is negative and too long for any number" "HAKMEM_$name=-99999999999999999999999999"
 	runs "HAKMEM_$name is not text" "HAKMEM_$name=$(printf '\377\033[2J\001%%n%%s')"

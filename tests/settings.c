@@ -63,6 +63,56 @@ static const struct {
 	{ HK_SET_PROFILE, "Default", NULL },
 	{ HK_SET_PROFILE, "defaul", NULL },
 	{ HK_SET_PROFILE, "default ", NULL },
+	{ HK_SET_PROFILE, "balanced", "balanced" },
+	{ HK_SET_PROFILE, "Tight", NULL },
+	{ HK_SET_ALLOC_LEARN, "1", "1" },
+	{ HK_SET_ALLOC_LEARN, "2", NULL },
+	{ HK_SET_ALLOC_LEARN_WINDOW, "1", "1" },
+	{ HK_SET_ALLOC_LEARN_WINDOW, "100000000", "100000000" },
+	{ HK_SET_ALLOC_LEARN_WINDOW, "0", NULL },
+	{ HK_SET_ALLOC_LEARN_WINDOW, "100000001", NULL },
+	{ HK_SET_ALLOC_LEARN_WINDOW, "4294967296", NULL },
+	{ HK_SET_ALLOC_LEARN_WINDOW, "10000.0", NULL },
+	{ HK_SET_ALLOC_LEARN_RATE, "1", "1" },
+	{ HK_SET_ALLOC_LEARN_RATE, "1.0", "1" },
+	{ HK_SET_ALLOC_LEARN_RATE, "0.1", "0.1" },
+	{ HK_SET_ALLOC_LEARN_RATE, "0.150", "0.15" },
+	{ HK_SET_ALLOC_LEARN_RATE, "0.000001", "0.000001" },
+	{ HK_SET_ALLOC_LEARN_RATE, "0.999999", "0.999999" },
+	{ HK_SET_ALLOC_LEARN_RATE, "0", NULL },
+	{ HK_SET_ALLOC_LEARN_RATE, "0.0", NULL },
+	{ HK_SET_ALLOC_LEARN_RATE, "0.000000", NULL },
+	{ HK_SET_ALLOC_LEARN_RATE, "0.0000001", NULL },
+	{ HK_SET_ALLOC_LEARN_RATE, "0.0000010", NULL },
+	{ HK_SET_ALLOC_LEARN_RATE, "1.000001", NULL },
+	{ HK_SET_ALLOC_LEARN_RATE, "2", NULL },
+	{ HK_SET_ALLOC_LEARN_RATE, "1.", NULL },
+	{ HK_SET_ALLOC_LEARN_RATE, "0.", NULL },
+	{ HK_SET_ALLOC_LEARN_RATE, ".5", NULL },
+	{ HK_SET_ALLOC_LEARN_RATE, ".", NULL },
+	{ HK_SET_ALLOC_LEARN_RATE, "00.5", NULL },
+	{ HK_SET_ALLOC_LEARN_RATE, "-0.5", NULL },
+	{ HK_SET_ALLOC_LEARN_RATE, "+0.5", NULL },
+	{ HK_SET_ALLOC_LEARN_RATE, "0,5", NULL },
+	{ HK_SET_ALLOC_LEARN_RATE, "0.5.5", NULL },
+	{ HK_SET_ALLOC_LEARN_RATE, "0.5 ", NULL },
+	{ HK_SET_ALLOC_LEARN_RATE, "0.x", NULL },
+	{ HK_SET_ALLOC_LEARN_RATE, "1e-1", NULL },
+	{ HK_SET_ALLOC_LEARN_RATE, "0x0.8", NULL },
+	{ HK_SET_ALLOC_LEARN_RATE, "nan", NULL },
+	{ HK_SET_ALLOC_LEARN_RATE, "inf", NULL },
+	{ HK_SET_ALLOC_LEARN_RATE, "10%", NULL },
+	{ HK_SET_ALLOC_LEARN_RATE, "", NULL },
+	{ HK_SET_MEM_LEARN_THRESHOLD, "0", "0" },
+	{ HK_SET_MEM_LEARN_THRESHOLD, "0.0", "0" },
+	{ HK_SET_MEM_LEARN_THRESHOLD, "0.9", "0.9" },
+	{ HK_SET_MEM_LEARN_THRESHOLD, "1", "1" },
+	{ HK_SET_MEM_LEARN_THRESHOLD, "1.1", NULL },
+	{ HK_SET_LEARN_SAVE, "none", "none" },
+	{ HK_SET_LEARN_SAVE, "/tmp/learnt-%p.env", "/tmp/learnt-%p.env" },
+	{ HK_SET_LEARN_SAVE, "%d", NULL },
+	{ HK_SET_SCAVENGER, "1", "1" },
+	{ HK_SET_SCAVENGER, "on", NULL },
 	{ HK_SET_SUPERSLAB_REUSE, "0", "0" },
 	{ HK_SET_SUPERSLAB_REUSE, "1", "1" },
 	{ HK_SET_SUPERSLAB_REUSE, "2", NULL },
@@ -186,6 +236,21 @@ static const struct {
 	{ "a bad number", { "HAKMEM_SUPERSLAB_PREWARM=9999" },
 	  { "hakmem: HAKMEM_SUPERSLAB_PREWARM: bad value \"9999\", accepted: 0 to 1024; keeping 0 (default)" },
 	  { "HAKMEM_SUPERSLAB_PREWARM=0 (default)" } },
+	{ "a bad ratio", { "HAKMEM_ALLOC_LEARN_RATE=0" },
+	  { "hakmem: HAKMEM_ALLOC_LEARN_RATE: bad value \"0\", accepted: more than 0 and at most 1, with at most "
+	    "6 decimals as in 0.25; keeping 0.1 (default)" },
+	  { "HAKMEM_ALLOC_LEARN_RATE=0.1 (default)" } },
+	{ "a bad value after a profile", { "HAKMEM_MEM_LEARN_THRESHOLD=2", "HAKMEM_PROFILE=tight" },
+	  { "hakmem: HAKMEM_MEM_LEARN_THRESHOLD: bad value \"2\", accepted: 0 to 1, with at most "
+	    "6 decimals as in 0.25; keeping 0.9 (profile)" },
+	  { "HAKMEM_MEM_LEARN_THRESHOLD=0.9 (profile)" } },
+	{ "variables win over the profile, in any order",
+	  { "HAKMEM_STATS=0", "HAKMEM_PROFILE=adaptive", "HAKMEM_ALLOC_LEARN_RATE=0.2" }, { NULL },
+	  { "HAKMEM_STATS=0 (environment)", "HAKMEM_ALLOC_LEARN_RATE=0.2 (environment)",
+	    "HAKMEM_ALLOC_LEARN_WINDOW=5000 (profile)", "HAKMEM_MEM_LEARN_WINDOW=10000 (default)" } },
+	{ "an override wins over the profile's preset",
+	  { "HAKMEM_PROFILE=tight", "HAKMEM_TINY_TLS_CLASS_OVERRIDE=C0:128:16" }, { NULL },
+	  { "HAKMEM_TINY_PRESET=ultra-tight (profile)", "HAKMEM_TINY_TLS_CLASS_OVERRIDE=C0:128:16 (environment)" } },
 	{ "a bad word", { "HAKMEM_TINY_PRESET=small" },
 	  { "hakmem: HAKMEM_TINY_PRESET: bad value \"small\", accepted: default, ultra-tight; keeping default (default)" },
 	  { "HAKMEM_TINY_PRESET=default (default)" } },
@@ -307,6 +372,50 @@ static void test_lists(void)
 	}
 }
 
+/* What the specification says of each profile. */
+static void test_profiles(void)
+{
+	static const struct {
+		unsigned id;
+		const char *value[HK_PROFILE_COUNT];
+	} rows[] = {
+		{ HK_SET_PROFILE,		{ "default", "balanced", "adaptive", "tight" } },
+		{ HK_SET_ALLOC_LEARN,		{ "0", "1", "1", "1" } },
+		{ HK_SET_ALLOC_LEARN_WINDOW,	{ "10000", "10000", "5000", "20000" } },
+		{ HK_SET_ALLOC_LEARN_RATE,	{ "0.1", "0.1", "0.15", "0.05" } },
+		{ HK_SET_MEM_LEARN,		{ "0", "0", "1", "1" } },
+		{ HK_SET_MEM_LEARN_WINDOW,	{ "10000", "10000", "10000", "20000" } },
+		{ HK_SET_MEM_LEARN_THRESHOLD,	{ "0.8", "0.8", "0.8", "0.9" } },
+		{ HK_SET_LEARN_ADVANCED,	{ "0", "0", "1", "0" } },
+		{ HK_SET_LEARN_SAVE,		{ "none", "none", "none", "none" } },
+		{ HK_SET_SCAVENGER,		{ "0", "1", "1", "1" } },
+		{ HK_SET_SUPERSLAB_REUSE,	{ "1", "1", "1", "0" } },
+		{ HK_SET_SUPERSLAB_PREWARM,	{ "0", "0", "2", "0" } },
+		{ HK_SET_TINY_PRESET,		{ "default", "default", "default", "ultra-tight" } },
+		{ HK_SET_DEBUG_LEVEL,		{ "0", "0", "0", "0" } },
+		{ HK_SET_STATS,			{ "0", "0", "1", "0" } },
+	};
+	unsigned profile, row;
+
+	for (profile = 0; profile < HK_PROFILE_COUNT; profile++) {
+		char entry[64], *list[] = { entry, NULL };
+		bool good;
+
+		snprintf(entry, sizeof entry, "HAKMEM_PROFILE=%s", hk_profile_table[profile].name);
+		load(list);
+		good = lines == 0;
+		for (row = 0; row < sizeof rows / sizeof *rows; row++) {
+			const char *value = value_of(rows[row].id);
+
+			if (strcmp(value, rows[row].value[profile])) {
+				diag("  %s is %s", hk_setting_table[rows[row].id].name, value);
+				good = false;
+			}
+		}
+		ok(good, "profile %s has its values", hk_profile_table[profile].name);
+	}
+}
+
 static void test_capacities(void)
 {
 	char *list[] = { "HAKMEM_TINY_TLS_CLASS_OVERRIDE=C1:256:16,C7:7:5", "HAKMEM_TINY_PRESET=ultra-tight", NULL };
@@ -393,6 +502,7 @@ int main(int argc, char **argv)
 	test_table();
 	test_values();
 	test_lists();
+	test_profiles();
 	test_capacities();
 	test_secure();
 	return tap_end();

@@ -38,6 +38,10 @@ static const char tiny_preset_accepted[] =
 
 #define TEXT_FLAG(field, least, most) .accepted = "0, 1",
 #define TEXT_NUMBER(field, least, most) .accepted = #least " to " #most,
+/* As the two least values that the table has. */
+#define TEXT_RATIO(field, least, most) .accepted = (least) ? \
+	"more than 0 and at most 1, with at most 6 decimals as in 0.25" : \
+	"0 to 1, with at most 6 decimals as in 0.25",
 #define TEXT_WORD(field, least, most) .accepted = field##_accepted + 2, .words = field##_words,
 #define TEXT_LIST(field, least, most) .accepted = \
 	"none, or a list as in C0:256:16,C3:192:12 of group:capacity:batch, " \
@@ -59,6 +63,7 @@ const struct hk_setting hk_setting_table[HK_SET_COUNT] = {
 /* A static value, because malloc may be called before anything was loaded. */
 #define START_FLAG(field, initial) .field = (initial),
 #define START_NUMBER(field, initial) .field = (initial),
+#define START_RATIO(field, initial) .field = (unsigned)((initial) * HK_RATIO_ONE + 0.5),
 #define START_WORD(field, initial)
 #define START_LIST(field, initial)
 #define START_PATH(field, initial)
@@ -121,7 +126,7 @@ const char *hk_setting_source(enum hk_setting_id id)
 
 const char *hk_setting_kind(enum hk_setting_id id)
 {
-	static const char *const names[] = { "flag", "number", "word", "list", "path" };
+	static const char *const names[] = { "flag", "number", "ratio", "word", "list", "path" };
 
 	return names[hk_setting_table[id].kind];
 }

@@ -14,7 +14,8 @@
 enum {
 	HK_GROUPS = 12,			/* C0 to C11; Mid is C8 and up */
 	HK_OVERRIDE_GROUPS = 8,		/* those that an override may name */
-	HK_DUMP_PATH_MAX = 2560,	/* room for any expanded dump path */
+	HK_PATH_MAX = 2560,		/* room for any expanded path */
+	HK_RATIO_ONE = 1000000,		/* ratios are in millionths */
 };
 
 enum hk_setting_id {
@@ -42,6 +43,15 @@ enum hk_source { HK_FROM_DEFAULT, HK_FROM_PROFILE, HK_FROM_ENVIRONMENT };
  * second thread; valid, as the default profile, even before that. */
 struct hk_settings {
 	unsigned profile;			/* enum hk_profile_id */
+	bool alloc_learn;
+	unsigned alloc_learn_window;		/* operations */
+	unsigned alloc_learn_rate;		/* millionths */
+	bool mem_learn;
+	unsigned mem_learn_window;		/* operations */
+	unsigned mem_learn_threshold;		/* millionths */
+	bool learn_advanced;
+	char learn_save[256];			/* the pattern; "": no file */
+	bool scavenger;
 	bool superslab_reuse;
 	unsigned superslab_prewarm;
 	unsigned tiny_preset;			/* enum hk_preset_id */
@@ -62,15 +72,15 @@ extern struct hk_settings hk_settings;
 void hk_settings_load(char *const *environment, bool secure);
 
 /*
- * The dump path with the process id of this moment filled in; its length, or 0
- * if there is no dump or it does not fit (out is then empty). A buffer of
- * HK_DUMP_PATH_MAX always fits.
+ * The path of a pattern with the process id of this moment filled in; its
+ * length, or 0 if there is none or it does not fit (out is then empty). A
+ * buffer of HK_PATH_MAX always fits.
  */
-size_t hk_settings_dump_path(char *out, size_t size);
+size_t hk_settings_path(const char *pattern, char *out, size_t size);
 bool hk_settings_dump_json(void);	/* the pattern ends in .json */
 
 /* For reports: the table itself. */
-enum hk_kind { HK_FLAG, HK_NUMBER, HK_WORD, HK_LIST, HK_PATH };
+enum hk_kind { HK_FLAG, HK_NUMBER, HK_RATIO, HK_WORD, HK_LIST, HK_PATH };
 
 struct hk_setting {
 	const char *name;		/* with HAKMEM_ */

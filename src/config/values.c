@@ -33,6 +33,27 @@ static bool read_all(const char *text, const struct hk_setting *setting, unsigne
 	return read_number(&text, setting->least, setting->most, out) && !*text;
 }
 
+/* Digits behind the point count down from here; what is too many or too much
+ * is refused rather than rounded. */
+static bool read_ratio(const char *p, const struct hk_setting *setting, unsigned *out)
+{
+	unsigned place = HK_RATIO_ONE, whole;
+
+	if (!read_number(&p, 0, 1, &whole))
+		return false;
+	*out = whole * HK_RATIO_ONE;
+	if (*p == '.') {
+		do {
+			if (!is_digit(*++p) || place == 1)
+				return false;
+			place /= 10;
+			*out += (unsigned)(*p - '0') * place;
+		} while (p[1]);
+		p++;
+	}
+	return !*p && *out >= setting->least && *out <= setting->most;
+}
+
 static bool read_word(const char *text, const struct hk_setting *setting, unsigned *out)
 {
 	for (*out = 0; setting->words[*out]; ++*out)
@@ -79,6 +100,7 @@ static bool read_groups(const char *p, const struct hk_setting *setting)
 /* Printable ASCII only: the pattern is shown on terminals and in JSON. */
 static bool read_path(const char *text, const struct hk_setting *setting)
 {
+	char *field;
 	size_t i;
 
 	for (i = 0; text[i]; i++) {
@@ -89,9 +111,10 @@ static bool read_path(const char *text, const struct hk_setting *setting)
 	}
 	if (i < setting->least || i > setting->most)
 		return false;
-	memset(hk_settings.stats_dump, 0, sizeof hk_settings.stats_dump);
+	field = (char *)&hk_settings + setting->offset;
+	memset(field, 0, setting->most + 1);
 	if (strcmp(text, setting->initial) != 0)
-		memcpy(hk_settings.stats_dump, text, i);
+		memcpy(field, text, i);
 	return true;
 }
 
@@ -118,8 +141,9 @@ bool hk_value_set(enum hk_setting_id id, const char *text)
 		return read_groups(text, setting);
 	if (setting->kind == HK_PATH)
 		return read_path(text, setting);
-	good = setting->kind == HK_WORD ? read_word(text, setting, &value)
-					: read_all(text, setting, &value);
+	good = setting->kind == HK_WORD ? read_word(text, setting, &value) :
+	       setting->kind == HK_RATIO ? read_ratio(text, setting, &value) :
+	       read_all(text, setting, &value);
 	if (good)
 		store(setting, value);
 	return good;
@@ -146,6 +170,20 @@ static void show_groups(struct hk_line *line, const char *none)
 	hk_line_str(line, *before ? "" : none);
 }
 
+/* The shortest spelling. */
+static void show_ratio(struct hk_line *line, unsigned value)
+{
+	unsigned place = HK_RATIO_ONE;
+
+	hk_line_dec(line, value / place);
+	if (value %= place)
+		hk_line_char(line, '.');
+	for (; value; value %= place) {
+		place /= 10;
+		hk_line_char(line, (char)('0' + value / place));
+	}
+}
+
 void hk_setting_value(enum hk_setting_id id, struct hk_line *line)
 {
 	const struct hk_setting *setting = &hk_setting_table[id];
@@ -158,6 +196,9 @@ void hk_setting_value(enum hk_setting_id id, struct hk_line *line)
 	case HK_NUMBER:
 		hk_line_dec(line, *(const unsigned *)field);
 		break;
+	case HK_RATIO:
+		show_ratio(line, *(const unsigned *)field);
+		break;
 	case HK_WORD:
 		hk_line_str(line, setting->words[*(const unsigned *)field]);
 		break;
@@ -169,9 +210,8 @@ void hk_setting_value(enum hk_setting_id id, struct hk_line *line)
 	}
 }
 
-size_t hk_settings_dump_path(char *out, size_t size)
+size_t hk_settings_path(const char *p, char *out, size_t size)
 {
-	const char *p = hk_settings.stats_dump;
 	struct hk_line pid;
 	size_t used = 0;
 

@@ -35,7 +35,7 @@ int hk_snapshot_dump(void)
 
 	/* Reads the settings first, if nothing did so yet. */
 	hk_snapshot_take(&s);
-	if (!hk_settings_dump_path(path, sizeof path))
+	if (!hk_settings_path(hk_settings.stats_dump, path, sizeof path))
 		return -1;
 	file.fd = hk_os_create(path);
 	file.good = file.fd >= 0;

@@ -59,7 +59,13 @@ TAP_UNUSED static const char *value_of(unsigned id)
 /* Comparing structures with memcmp would see their padding. */
 TAP_UNUSED static bool same(const struct hk_settings *a, const struct hk_settings *b, bool sources)
 {
-	return a->profile == b->profile && a->superslab_reuse == b->superslab_reuse &&
+	return a->profile == b->profile && a->alloc_learn == b->alloc_learn &&
+	       a->alloc_learn_window == b->alloc_learn_window &&
+	       a->alloc_learn_rate == b->alloc_learn_rate && a->mem_learn == b->mem_learn &&
+	       a->mem_learn_window == b->mem_learn_window &&
+	       a->mem_learn_threshold == b->mem_learn_threshold &&
+	       a->learn_advanced == b->learn_advanced && a->scavenger == b->scavenger &&
+	       !strcmp(a->learn_save, b->learn_save) && a->superslab_reuse == b->superslab_reuse &&
 	       a->superslab_prewarm == b->superslab_prewarm && a->tiny_preset == b->tiny_preset &&
 	       a->debug_level == b->debug_level && a->stats == b->stats &&
 	       !memcmp(a->cache_capacity, b->cache_capacity, sizeof a->cache_capacity) &&

@@ -4,18 +4,23 @@
  */
 #include "catch.h"
 
+static size_t dump_path(char *out, size_t size)
+{
+	return hk_settings_path(hk_settings.stats_dump, out, size);
+}
+
 static void test_dump_path(void)
 {
-	char out[HK_DUMP_PATH_MAX], entry[300], *list[] = { entry, NULL };
+	char out[HK_PATH_MAX], entry[300], *list[] = { entry, NULL };
 	size_t n, i;
 	bool good;
 
 	load(NULL);
 	strcpy(out, "x");
-	ok(hk_settings_dump_path(out, sizeof out) == 0 && !*out && !hk_settings_dump_json(), "no dump, no path");
+	ok(dump_path(out, sizeof out) == 0 && !*out && !hk_settings_dump_json(), "no dump, no path");
 	strcpy(entry, "HAKMEM_STATS_DUMP=/run/%%p-%p-%%%p.json");
 	load(list);
-	n = hk_settings_dump_path(out, sizeof out);
+	n = dump_path(out, sizeof out);
 	ok(!strcmp(out, "/run/%p-12345-%12345.json") && n == strlen(out), "percent signs are expanded");
 	ok(hk_settings_dump_json(), "a pattern that ends in .json asks for JSON");
 	strcpy(entry, "HAKMEM_STATS_DUMP=/run/x.json.txt");
@@ -25,18 +30,18 @@ static void test_dump_path(void)
 	load(list);
 	memset(out, 'x', sizeof out);
 	for (good = true, i = 1; i < 8; i++)
-		good &= hk_settings_dump_path(out, i) == 0 && !*out && out[i] == 'x';
+		good &= dump_path(out, i) == 0 && !*out && out[i] == 'x';
 	ok(good, "a path that does not fit is none, and nothing is written past the end");
-	ok(hk_settings_dump_path(out, 8) == 7 && !strcmp(out, "ab12345"), "one that just fits is whole");
+	ok(dump_path(out, 8) == 7 && !strcmp(out, "ab12345"), "one that just fits is whole");
 	memset(out, 'x', sizeof out);
-	ok(hk_settings_dump_path(out, 0) == 0 && *out == 'x', "no room, nothing written");
+	ok(dump_path(out, 0) == 0 && *out == 'x', "no room, nothing written");
 	n = (size_t)snprintf(entry, sizeof entry, "HAKMEM_STATS_DUMP=");
 	for (i = 0; i < 127; i++)
 		n += (size_t)snprintf(entry + n, sizeof entry - n, "%%p");
 	strcpy(entry + n, "x");
 	process_id = 4194304;
 	load(list);
-	ok(lines == 0 && hk_settings_dump_path(out, sizeof out) == 127 * 7 + 1, "the longest pattern fits the room for it");
+	ok(lines == 0 && dump_path(out, sizeof out) == 127 * 7 + 1, "the longest pattern fits the room for it");
 	process_id = 12345;
 	strcpy(entry + n, "xx");
 	load(list);
@@ -89,7 +94,7 @@ static size_t random_entry(char *out, size_t size)
 	static const char *const bits[] = {
 		"=", "=", "=", "HAKMEM_", "HAKMEM_TEST_", "0", "1", "3", "12", "4096", "1024", "99999999999",
 		"C0:256:16", "C3:192:12", "C7:1:1", "C", ":", ",", "%p", "%", "%%", ".json", "/tmp/x", "none",
-		"default", "ultra-tight", "-", "+", " ", "\n", "\x1b[", "\xff", "ENABLE", "STATS", "A_LONG_TEXT_OF_NO_USE",
+		"default", "ultra-tight", "-", "+", " ", "\n", "\x1b[", "\xff", "ENABLE", "STATS", "0.", "0.5", "balanced", "adaptive", "tight", "A_LONG_TEXT_OF_NO_USE",
 	};
 	unsigned pieces = below(6);
 	size_t n = 0, i;
@@ -112,6 +117,9 @@ static bool sound(void)
 	unsigned i, j;
 	bool good = s->profile < HK_PROFILE_COUNT && s->superslab_prewarm <= 1024 &&
 		    s->tiny_preset < HK_PRESET_COUNT && s->debug_level <= 3 &&
+		    s->alloc_learn_rate >= 1 && s->alloc_learn_rate <= HK_RATIO_ONE &&
+		    s->mem_learn_threshold <= HK_RATIO_ONE && s->alloc_learn_window >= 1 &&
+		    s->mem_learn_window >= 1 && memchr(s->learn_save, 0, sizeof s->learn_save) &&
 		    memchr(s->stats_dump, 0, sizeof s->stats_dump) && lines <= 9 && !cut;
 
 	for (i = 0; i < HK_GROUPS; i++)
