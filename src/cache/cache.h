@@ -26,7 +26,8 @@
  * Invariants:
  *	room = capacity - length of the list at head
  *	capacity <= capacity_max, batch <= batch_max: both start small and
- *		double on use, so that a short thread holds little
+ *		double on use, so that a short thread holds little; the limits
+ *		themselves start from hk_start_limits, and learn/ moves them
  *	avail lists the owned slabs that can give a block, fullest in front;
  *		full the other owned ones
  */
@@ -83,6 +84,11 @@ struct hk_cache {
 	unsigned ticks;
 	uint64_t swept_at;			/* ms */
 	size_t swept[HK_CLASSES];		/* refills and flushes by then */
+	/* Blocks to be moved between lists and slabs until the window of
+	 * learning ends; INT64_MAX where nothing is learned. */
+	int64_t window_left;
+	struct hk_learner *learner;		/* learn/, NULL until a window ended */
+	size_t budget_held;			/* bytes; 0: it has not learned */
 	size_t remote_sent, remote_received;
 	struct hk_block *inbox;		/* taken from the mailbox, not yet put */
 	/* Blocks from and to slabs; kept with HAKMEM_STATS=1. */
@@ -98,6 +104,21 @@ struct hk_cache {
 	struct hk_suspects suspects;
 	_Atomic bool suspected;
 };
+
+/* The limits of a new thread's lists: those of the settings, until learn/
+ * knows better. Any thread, relaxed. */
+struct hk_limits {
+	_Atomic int32_t capacity, batch;
+};
+extern struct hk_limits hk_start_limits[HK_CLASSES];
+
+/* The sum of budget_held, and in how many caches it is not 0; any thread,
+ * relaxed. */
+extern _Atomic size_t hk_budget_held, hk_budget_holders;
+
+/* Called where a slow path ends, with the lock held and the lists at rest, once
+ * window_left is used up; set by learn/ before main. */
+extern void (*hk_window_end)(struct hk_cache *cache);
 
 extern HK_TLS struct hk_cache *hk_tls HK_HIDDEN;
 extern struct hk_cache hk_empty_cache HK_HIDDEN;	/* before the first slow path */
@@ -153,6 +174,9 @@ size_t hk_reclaim(struct hk_cache *cache);
 void *hk_refill(struct hk_cache *cache, unsigned class);
 void hk_release_empty(struct hk_cache *cache);
 void hk_slab_moves(struct hk_cache *cache, struct hk_slab *slab);
+
+/* thread.c; lock held: new limits of a list that learns. */
+void hk_bin_limit(struct hk_cache *cache, struct hk_bin *bin, int32_t capacity, int32_t batch);
 
 /* flush.c; lock held. */
 void hk_flush(struct hk_cache *cache, struct hk_bin *bin, int32_t keep);

@@ -124,6 +124,7 @@ void *hk_refill(struct hk_cache *cache, unsigned class)
 		bin->head = chain;
 		bin->room -= got;
 		bin->refills++;
+		cache->window_left -= got;
 		cache->filled[class] += hk_settings.stats ? (size_t)got : 0;
 		hk_event(HK_EVENT_REFILL, slab->size, chain, (size_t)got);
 		bin->batch = bin->batch * 2 < bin->batch_max ? bin->batch * 2 : bin->batch_max;

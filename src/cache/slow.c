@@ -8,6 +8,8 @@
 /* class: the one concerned, HK_CLASSES for none. */
 static void leave(struct hk_cache *cache, unsigned class)
 {
+	if (hk_unlikely(cache->window_left <= 0) && hk_window_end)
+		hk_window_end(cache);
 	if (hk_walk_on() && class < HK_CLASSES)
 		hk_cache_walk(cache, class);
 	hk_leave(cache);

@@ -14,6 +14,9 @@ struct hk_cache hk_empty_cache;
 struct hk_cache hk_dead_cache;
 HK_TLS struct hk_cache *hk_tls = &hk_empty_cache;
 struct hk_cache *hk_caches;
+struct hk_limits hk_start_limits[HK_CLASSES];
+_Atomic size_t hk_budget_held, hk_budget_holders;
+void (*hk_window_end)(struct hk_cache *cache);
 
 /*
  * The cache of threads that have none: after their teardown, or when there is
@@ -40,13 +43,12 @@ static int32_t clamp(int32_t value, int32_t low, int32_t high)
 }
 
 /* Limits from the settings; what they leave open is bounded in bytes. */
-static void set_limits(struct hk_bin *bin, unsigned class)
+static void find_limits(struct hk_limits *limits, unsigned class)
 {
 	int32_t size = (int32_t)hk_class_size(class);
 	unsigned group = hk_class_group(class);
 	int32_t capacity = hk_settings.cache_capacity[group];
 	int32_t batch = hk_settings.refill_batch[group];
-	int32_t start;
 
 	if (!capacity)
 		capacity = clamp(MID_BYTES / size, 2, 512);
@@ -55,8 +57,26 @@ static void set_limits(struct hk_bin *bin, unsigned class)
 	/* The trace: with lists that hold nothing, no call is a fast one. */
 	if (hk_trace_on())
 		capacity = 0;
+	limits->capacity = capacity;
+	limits->batch = capacity ? clamp(batch, 1, capacity) : 1;
+}
+
+static void find_all_limits(void)
+{
+	unsigned class;
+
+	for (class = 0; class < HK_CLASSES; class++)
+		find_limits(&hk_start_limits[class], class);
+}
+
+static void set_limits(struct hk_bin *bin, unsigned class)
+{
+	int32_t capacity = atomic_load_explicit(&hk_start_limits[class].capacity, memory_order_relaxed);
+	int32_t batch = atomic_load_explicit(&hk_start_limits[class].batch, memory_order_relaxed);
+	int32_t start;
+
 	bin->capacity_max = capacity;
-	bin->batch_max = capacity ? clamp(batch, 1, capacity) : 1;
+	bin->batch_max = batch < capacity ? batch : clamp(capacity, 1, batch);
 	bin->batch = clamp(SMALL_BATCH, 1, bin->batch_max);
 	start = capacity < 16 ? clamp(capacity, 0, 2) : capacity / 8;
 	bin->room += start - bin->capacity;
@@ -69,6 +89,23 @@ static void set_all_limits(struct hk_cache *cache)
 
 	for (class = 0; class < HK_CLASSES; class++)
 		set_limits(&cache->bin[class], class);
+	/* Lists that hold nothing, or are not one thread's, learn nothing. */
+	cache->window_left = hk_settings.alloc_learn && !hk_trace_on() && hk_cache_private(cache) ?
+			     hk_settings.alloc_learn_window : INT64_MAX;
+}
+
+void hk_bin_limit(struct hk_cache *cache, struct hk_bin *bin, int32_t capacity, int32_t batch)
+{
+	bin->capacity_max = capacity;
+	bin->batch_max = batch;
+	if (bin->batch > batch)
+		bin->batch = batch;
+	if (bin->capacity <= capacity)
+		return;
+	bin->room -= bin->capacity - capacity;
+	bin->capacity = capacity;
+	if (bin->room < 0)
+		hk_flush(cache, bin, capacity);
 }
 
 static void init_cache(struct hk_cache *cache)
@@ -97,6 +134,7 @@ static void start_process(void)
 	registry.had_environment = hk_os_environment() != NULL;
 	hk_settings_load(hk_os_environment(), hk_os_secure());
 	hk_ring_start();
+	find_all_limits();
 	init_cache(&orphan);
 	hk_caches = &orphan;
 	registry.has_key = pthread_key_create(&registry.key, thread_exit) == 0;
@@ -127,6 +165,7 @@ static void late_settings(void)
 	hk_lock_everything();
 	hk_settings_load(hk_os_environment(), hk_os_secure());
 	hk_ring_start();
+	find_all_limits();
 	for (cache = hk_caches; cache; cache = cache->next_registered)
 		set_all_limits(cache);
 	hk_unlock_everything();
@@ -287,6 +326,11 @@ static void retire(struct hk_cache *cache)
 {
 	hk_lock(&registry.lock);
 	cache->live = false;
+	if (cache->budget_held) {
+		atomic_fetch_sub_explicit(&hk_budget_held, cache->budget_held, memory_order_relaxed);
+		atomic_fetch_sub_explicit(&hk_budget_holders, 1, memory_order_relaxed);
+		cache->budget_held = 0;
+	}
 	cache->next_spare = registry.spare;
 	registry.spare = cache;
 	hk_unlock(&registry.lock);

@@ -29,7 +29,7 @@ static void complain(const char *path)
 
 int hk_snapshot_dump(void)
 {
-	char path[HK_DUMP_PATH_MAX];
+	char path[HK_PATH_MAX];
 	struct hk_snapshot s;
 	struct file file;
 

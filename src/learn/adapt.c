@@ -1,0 +1,159 @@
+#include "learn/adapt.h"
+
+enum {
+	NOISE = 32,		/* round trips below 1/32 of a window are none */
+	PATIENCE = 4,		/* calm windows before idle blocks count */
+	MEMORY = 64,		/* calm windows after which a hurt is forgotten */
+	LEAST_CAPACITY = 2,
+	BATCH_BLOCKS = 128,
+	BATCH_BYTES = 64 * 1024,
+};
+
+static int64_t bytes(const struct hk_learn_class *c, unsigned units)
+{
+	return (int64_t)units * c->size / HK_LEARN_UNIT;
+}
+
+int64_t hk_learn_bytes(const struct hk_learn_class *class, unsigned count)
+{
+	int64_t sum = 0;
+	unsigned i;
+
+	for (i = 0; i < count; i++)
+		sum += bytes(&class[i], class[i].capacity);
+	return sum;
+}
+
+static unsigned step_of(unsigned units, unsigned rate)
+{
+	return (unsigned)((uint64_t)units * rate / HK_RATIO_ONE);
+}
+
+static unsigned most(unsigned a, unsigned b)
+{
+	return a > b ? a : b;
+}
+
+static unsigned least(unsigned a, unsigned b)
+{
+	return a < b ? a : b;
+}
+
+/* What a class can give in one step. */
+static unsigned gift(const struct hk_learn_class *c, unsigned rate)
+{
+	unsigned floor = most(LEAST_CAPACITY * HK_LEARN_UNIT, c->batch);
+
+	return c->capacity > floor ? least(step_of(c->capacity, rate), c->capacity - floor) : 0;
+}
+
+/* Round trips for each MiB of capacity. A flush empties half of a list. */
+static uint64_t pressure(const struct hk_learn_class *c, uint64_t operations)
+{
+	uint64_t in = (uint64_t)c->refills * c->batch / HK_LEARN_UNIT;
+	uint64_t out = (uint64_t)c->flushes * c->capacity / HK_LEARN_UNIT / 2;
+	uint64_t trips = in < out ? in : out;
+
+	if (trips * NOISE <= operations)
+		return 0;
+	return (trips << 20) / (uint64_t)(bytes(c, c->capacity) + 1) + 1;
+}
+
+/* A list that holds more than it needs gives up capacity, but not down to
+ * where it once made round trips, until that is long ago. */
+static void note(struct hk_learn_class *c, uint64_t press, unsigned rate)
+{
+	c->capacity_moved = c->batch_moved = HK_KEPT;
+	c->calm = c->refills || c->flushes ? 0 : c->calm + 1;
+	if (press)
+		c->hurt = c->capacity;
+	else if (c->calm > MEMORY)
+		c->hurt = 0;
+	if (c->calm >= PATIENCE && c->low * HK_LEARN_UNIT >= c->capacity / 4 &&
+	    c->capacity - gift(c, rate) > c->hurt + 2 * step_of(c->hurt, rate) && gift(c, rate)) {
+		c->capacity -= gift(c, rate);
+		c->capacity_moved = HK_IDLE;
+	}
+}
+
+static void move_batch(struct hk_learn_class *c, uint64_t press, const struct hk_learn_bounds *b)
+{
+	unsigned top = least(BATCH_BLOCKS, most(BATCH_BYTES / c->size, 1)) * HK_LEARN_UNIT;
+	unsigned step = step_of(c->batch, b->rate);
+
+	top = least(top, c->capacity / 4);
+	if (press && c->batch > c->capacity / 2) {
+		c->batch -= least(step, c->batch - c->capacity / 2);
+		c->batch_moved = HK_TOO_LARGE;
+	} else if (c->batch < top && !c->flushes &&
+		   c->refills * c->batch / HK_LEARN_UNIT * NOISE > b->operations) {
+		c->batch += least(step, top - c->batch);
+		c->batch_moved = HK_STREAM;
+	}
+	c->batch = least(most(c->batch, HK_LEARN_UNIT), most(c->capacity, HK_LEARN_UNIT));
+}
+
+/* Units that a class asks for, or below zero, that it can give. */
+static int64_t ask(const struct hk_learn_class *c, uint64_t press, uint64_t highest,
+		   const struct hk_learn_bounds *b)
+{
+	unsigned most_units = HK_LEARN_CAPACITY_MOST * HK_LEARN_UNIT;
+
+	if (b->busy && press && press >= highest / 2)
+		return c->capacity < most_units ?
+		       least(step_of(c->capacity, b->rate), most_units - c->capacity) : 0;
+	return press <= highest / 4 ? -(int64_t)gift(c, b->rate) : 0;
+}
+
+static unsigned share(int64_t of, int64_t part, int64_t whole)
+{
+	return (unsigned)(part < whole ? of * part / whole : of);
+}
+
+/* All that are asked pay in proportion, and all that asked get in proportion:
+ * what a phase needs comes from many classes, and none of them loses much. */
+static void move_capacities(struct hk_learn_class *class, unsigned count, const uint64_t *press,
+			    uint64_t highest, const struct hk_learn_bounds *b)
+{
+	int64_t asked[count], want = 0, supply = 0, spare;
+	unsigned i;
+
+	for (i = 0; i < count; i++) {
+		asked[i] = ask(&class[i], press[i], highest, b);
+		if (asked[i] > 0)
+			want += bytes(&class[i], (unsigned)asked[i]);
+		else
+			supply += bytes(&class[i], (unsigned)-asked[i]);
+	}
+	spare = b->budget - hk_learn_bytes(class, count);
+	for (i = 0; i < count && want > spare; i++) {
+		unsigned given = asked[i] < 0 ? share(-asked[i], want - spare, supply) : 0;
+
+		class[i].capacity -= given;
+		if (given)
+			class[i].capacity_moved = spare < 0 ? HK_OVER_BUDGET : HK_LENT;
+	}
+	spare = b->budget - hk_learn_bytes(class, count);
+	for (i = 0; i < count && spare > 0; i++) {
+		unsigned got = asked[i] > 0 ? share(asked[i], spare, want) : 0;
+
+		class[i].capacity += got;
+		if (got)
+			class[i].capacity_moved = HK_ROUND_TRIPS;
+	}
+}
+
+void hk_learn_step(struct hk_learn_class *class, unsigned count, const struct hk_learn_bounds *b)
+{
+	uint64_t press[count], highest = 0;
+	unsigned i;
+
+	for (i = 0; i < count; i++) {
+		press[i] = pressure(&class[i], b->operations);
+		note(&class[i], press[i], b->rate);
+		highest = press[i] > highest ? press[i] : highest;
+	}
+	move_capacities(class, count, press, highest, b);
+	for (i = 0; i < count; i++)
+		move_batch(&class[i], press[i], b);
+}

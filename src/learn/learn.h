@@ -1,0 +1,33 @@
+/*
+ * What the program taught: for reports and for files to start from. The
+ * counts are any thread's to raise (relaxed) and only ever grow.
+ */
+#ifndef HK_LEARN_LEARN_H
+#define HK_LEARN_LEARN_H
+
+#include "learn/adapt.h"
+#include "slab/classes.h"
+
+#include <stdatomic.h>
+
+struct hk_learn_counters {
+	_Atomic size_t windows;			/* that ended, of all threads */
+	_Atomic size_t grants[HK_CLASSES];	/* windows that raised a capacity */
+	_Atomic size_t cuts[HK_CLASSES];	/* or lowered one */
+};
+extern struct hk_learn_counters hk_learn_counters;
+
+/* A decision of any thread, in blocks. */
+struct hk_decision {
+	unsigned class;
+	unsigned from, to;
+	enum hk_reason reason;
+};
+
+/* The last ones, newest first; false: there are no more. */
+enum { HK_DECISIONS = 64 };
+bool hk_learn_decision(unsigned index, struct hk_decision *decision);
+const char *hk_learn_reason(enum hk_reason reason);
+bool hk_learn_is_batch(enum hk_reason reason);
+
+#endif

@@ -1,0 +1,208 @@
+/*
+ * ALLOC learning at work: at the end of a thread's window its lists get the
+ * limits that the window speaks for. What a window sees is what refill and
+ * flush count anyway.
+ *
+ * Threads share a budget. One may always hold its fair part of it, and more
+ * while others leave theirs unused; threads beyond that shrink, a window at a
+ * time, when others come.
+ */
+#include "learn/learn.h"
+
+#include "cache/cache.h"
+#include "os/os.h"
+#include "pool/meta.h"
+
+/* Growth is for lists that cost something: below the share of time that so
+ * many blocks in a millisecond take, about a hundredth, it is left be. */
+enum { BUSY_BLOCKS_PER_MS = 1000 };
+enum { THREAD_BUDGET = 8 << 20, PROCESS_BUDGET = 64 << 20 };
+
+/* Owned by the cache's thread, under the cache lock. Counts are those of the
+ * bins when the window began. */
+struct hk_learner {
+	struct hk_learn_class class[HK_CLASSES];
+	size_t refills[HK_CLASSES], flushes[HK_CLASSES];
+	int32_t length[HK_CLASSES];
+	uint64_t since;				/* ms */
+};
+
+struct hk_learn_counters hk_learn_counters;
+
+/* Packed into one word each, so that they need no lock; 0: none. */
+static _Atomic uint64_t decisions[HK_DECISIONS];
+static _Atomic unsigned decided;
+
+static void record(unsigned class, unsigned from, unsigned to, enum hk_reason reason)
+{
+	unsigned at = atomic_fetch_add_explicit(&decided, 1, memory_order_relaxed) % HK_DECISIONS;
+
+	atomic_store_explicit(&decisions[at], (uint64_t)reason << 48 | (uint64_t)class << 32 |
+			      (uint64_t)from << 16 | to, memory_order_relaxed);
+}
+
+bool hk_learn_decision(unsigned index, struct hk_decision *d)
+{
+	unsigned at = atomic_load_explicit(&decided, memory_order_relaxed) - 1 - index;
+	uint64_t word = atomic_load_explicit(&decisions[at % HK_DECISIONS], memory_order_relaxed);
+
+	d->reason = (enum hk_reason)(word >> 48);
+	d->class = word >> 32 & 0xffff;
+	d->from = word >> 16 & 0xffff;
+	d->to = word & 0xffff;
+	return index < HK_DECISIONS && word;
+}
+
+const char *hk_learn_reason(enum hk_reason reason)
+{
+	static const char *const texts[] = {
+		[HK_KEPT] = "kept", [HK_ROUND_TRIPS] = "round-trips", [HK_LENT] = "lent",
+		[HK_OVER_BUDGET] = "over-budget", [HK_IDLE] = "idle", [HK_STREAM] = "stream",
+		[HK_TOO_LARGE] = "too-large",
+	};
+
+	return texts[reason];
+}
+
+bool hk_learn_is_batch(enum hk_reason reason)
+{
+	return reason == HK_STREAM || reason == HK_TOO_LARGE;
+}
+
+static int32_t length_of(const struct hk_bin *bin)
+{
+	return bin->capacity - bin->room;
+}
+
+/* What the next window is compared with. */
+static void begin(struct hk_cache *cache, struct hk_learner *l)
+{
+	unsigned i;
+
+	for (i = 0; i < HK_CLASSES; i++) {
+		l->refills[i] = cache->bin[i].refills;
+		l->flushes[i] = cache->bin[i].flushes;
+		l->length[i] = length_of(&cache->bin[i]);
+	}
+	l->since = hk_os_now();
+	cache->window_left = hk_settings.alloc_learn_window;
+}
+
+/* The thread is new, or its cache has changed hands. */
+static void adopt(struct hk_learn_class *c, const struct hk_bin *bin, unsigned size)
+{
+	if (c->capacity / HK_LEARN_UNIT == (unsigned)bin->capacity_max &&
+	    c->batch / HK_LEARN_UNIT == (unsigned)bin->batch_max)
+		return;
+	*c = (struct hk_learn_class){
+		.size = size,
+		.capacity = (unsigned)bin->capacity_max * HK_LEARN_UNIT,
+		.batch = (unsigned)bin->batch_max * HK_LEARN_UNIT,
+	};
+}
+
+/*
+ * The lowest that the list was, as far as refill and flush tell: it was empty
+ * at each refill, and half full after each flush.
+ */
+static void look(struct hk_learn_class *c, const struct hk_bin *bin, const struct hk_learner *l,
+		 unsigned i)
+{
+	int32_t low = length_of(bin);
+
+	c->refills = bin->refills - l->refills[i];
+	c->flushes = bin->flushes - l->flushes[i];
+	low = low < l->length[i] ? low : l->length[i];
+	if (c->flushes && low > bin->capacity / 2)
+		low = bin->capacity / 2;
+	c->low = c->refills || low < 0 ? 0 : (unsigned)low;
+}
+
+/* New threads start half way between what was known and what this one knows. */
+static void teach(_Atomic int32_t *known, unsigned value)
+{
+	int32_t old = atomic_load_explicit(known, memory_order_relaxed);
+	int32_t more = (int32_t)value - old;
+
+	atomic_store_explicit(known, old + (more + (more > 0) - (more < 0)) / 2, memory_order_relaxed);
+}
+
+static void apply(struct hk_cache *cache, const struct hk_learn_class *c, unsigned i)
+{
+	struct hk_bin *bin = &cache->bin[i];
+	unsigned capacity = c->capacity / HK_LEARN_UNIT, batch = c->batch / HK_LEARN_UNIT;
+	unsigned old_capacity = (unsigned)bin->capacity_max, old_batch = (unsigned)bin->batch_max;
+
+	if (c->refills || c->flushes) {
+		teach(&hk_start_limits[i].capacity, capacity);
+		teach(&hk_start_limits[i].batch, batch);
+	}
+	if (capacity == old_capacity && batch == old_batch)
+		return;
+	hk_bin_limit(cache, bin, (int32_t)capacity, (int32_t)batch);
+	if (capacity != old_capacity) {
+		record(i, old_capacity, capacity, c->capacity_moved);
+		atomic_fetch_add_explicit(capacity > old_capacity ? &hk_learn_counters.grants[i] :
+					  &hk_learn_counters.cuts[i], 1, memory_order_relaxed);
+	}
+	if (batch != old_batch && c->batch_moved)
+		record(i, old_batch, batch, c->batch_moved);
+}
+
+static size_t budget(const struct hk_cache *cache)
+{
+	size_t others = atomic_load_explicit(&hk_budget_held, memory_order_relaxed) - cache->budget_held;
+	size_t holders = atomic_load_explicit(&hk_budget_holders, memory_order_relaxed) +
+			 !cache->budget_held;
+	size_t left = others < PROCESS_BUDGET ? PROCESS_BUDGET - others : 0;
+	size_t fair = PROCESS_BUDGET / (holders ? holders : 1);
+
+	left = left < fair ? fair : left;
+	return left < THREAD_BUDGET ? left : THREAD_BUDGET;
+}
+
+static void hold(struct hk_cache *cache, size_t bytes)
+{
+	if (!cache->budget_held)
+		atomic_fetch_add_explicit(&hk_budget_holders, 1, memory_order_relaxed);
+	atomic_fetch_add_explicit(&hk_budget_held, bytes - cache->budget_held, memory_order_relaxed);
+	cache->budget_held = bytes;
+}
+
+static void end_window(struct hk_cache *cache)
+{
+	struct hk_learner *l = cache->learner;
+	struct hk_learn_bounds bounds;
+	unsigned i;
+
+	if (!l) {
+		l = cache->learner = hk_meta_alloc(sizeof *l);
+		/* Nothing is known of the first window. */
+		if (l)
+			begin(cache, l);
+		else
+			cache->window_left = INT64_MAX;
+		return;
+	}
+	for (i = 0; i < HK_CLASSES; i++) {
+		adopt(&l->class[i], &cache->bin[i], (unsigned)hk_class_size(i));
+		look(&l->class[i], &cache->bin[i], l, i);
+	}
+	bounds = (struct hk_learn_bounds){
+		.rate = hk_settings.alloc_learn_rate,
+		.operations = hk_settings.alloc_learn_window,
+		.budget = (int64_t)budget(cache),
+		.busy = (hk_os_now() - l->since) * BUSY_BLOCKS_PER_MS <= hk_settings.alloc_learn_window,
+	};
+	hk_learn_step(l->class, HK_CLASSES, &bounds);
+	for (i = 0; i < HK_CLASSES; i++)
+		apply(cache, &l->class[i], i);
+	hold(cache, (size_t)hk_learn_bytes(l->class, HK_CLASSES));
+	atomic_fetch_add_explicit(&hk_learn_counters.windows, 1, memory_order_relaxed);
+	begin(cache, l);
+}
+
+__attribute__((constructor(101))) static void start_learning(void)
+{
+	hk_window_end = end_window;
+}
