@@ -98,7 +98,7 @@ void hk_flush(struct hk_cache *cache, struct hk_bin *bin, int32_t keep)
 	n = first ? put_all(cache, bin, first) : 0;
 	bin->room += (int32_t)n;
 	bin->flushes++;
-	cache->window_left -= (int32_t)n;
+	cache->window_left -= n;
 	cache->flushed[class] += hk_settings.stats ? n : 0;
 	hk_event(HK_EVENT_FLUSH, hk_class_size(class), first, n);
 }

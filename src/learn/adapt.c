@@ -9,19 +9,25 @@ enum {
 	BATCH_BYTES = 64 * 1024,
 };
 
-static int64_t bytes(const struct hk_learn_class *c, unsigned units)
+/* In units of bytes too, so that sums are exact. */
+static int64_t cost(const struct hk_learn_class *c, int64_t units)
 {
-	return (int64_t)units * c->size / HK_LEARN_UNIT;
+	return units * c->size;
 }
 
-int64_t hk_learn_bytes(const struct hk_learn_class *class, unsigned count)
+static int64_t total(const struct hk_learn_class *class, unsigned count)
 {
 	int64_t sum = 0;
 	unsigned i;
 
 	for (i = 0; i < count; i++)
-		sum += bytes(&class[i], class[i].capacity);
+		sum += cost(&class[i], class[i].capacity);
 	return sum;
+}
+
+int64_t hk_learn_bytes(const struct hk_learn_class *class, unsigned count)
+{
+	return (total(class, count) + HK_LEARN_UNIT - 1) / HK_LEARN_UNIT;
 }
 
 static unsigned step_of(unsigned units, unsigned rate)
@@ -54,9 +60,10 @@ static uint64_t pressure(const struct hk_learn_class *c, uint64_t operations)
 	uint64_t out = (uint64_t)c->flushes * c->capacity / HK_LEARN_UNIT / 2;
 	uint64_t trips = in < out ? in : out;
 
+	trips = trips < operations ? trips : operations;
 	if (trips * NOISE <= operations)
 		return 0;
-	return (trips << 20) / (uint64_t)(bytes(c, c->capacity) + 1) + 1;
+	return (trips << 28) / (uint64_t)(cost(c, c->capacity) + 1) + 1;
 }
 
 /* A list that holds more than it needs gives up capacity, but not down to
@@ -102,12 +109,13 @@ static int64_t ask(const struct hk_learn_class *c, uint64_t press, uint64_t high
 	if (b->busy && press && press >= highest / 2)
 		return c->capacity < most_units ?
 		       least(step_of(c->capacity, b->rate), most_units - c->capacity) : 0;
-	return press <= highest / 4 ? -(int64_t)gift(c, b->rate) : 0;
+	return press <= highest / 4 && c->capacity_moved == HK_KEPT ? -(int64_t)gift(c, b->rate) : 0;
 }
 
-static unsigned share(int64_t of, int64_t part, int64_t whole)
+/* part / whole of it, at most all. */
+static unsigned share(int64_t of, int64_t part, int64_t whole, bool up)
 {
-	return (unsigned)(part < whole ? of * part / whole : of);
+	return (unsigned)(part < whole ? (of * part + (up ? whole - 1 : 0)) / whole : of);
 }
 
 /* All that are asked pay in proportion, and all that asked get in proportion:
@@ -121,21 +129,21 @@ static void move_capacities(struct hk_learn_class *class, unsigned count, const 
 	for (i = 0; i < count; i++) {
 		asked[i] = ask(&class[i], press[i], highest, b);
 		if (asked[i] > 0)
-			want += bytes(&class[i], (unsigned)asked[i]);
+			want += cost(&class[i], asked[i]);
 		else
-			supply += bytes(&class[i], (unsigned)-asked[i]);
+			supply -= cost(&class[i], asked[i]);
 	}
-	spare = b->budget - hk_learn_bytes(class, count);
+	spare = b->budget * HK_LEARN_UNIT - total(class, count);
 	for (i = 0; i < count && want > spare; i++) {
-		unsigned given = asked[i] < 0 ? share(-asked[i], want - spare, supply) : 0;
+		unsigned given = asked[i] < 0 ? share(-asked[i], want - spare, supply, true) : 0;
 
 		class[i].capacity -= given;
 		if (given)
 			class[i].capacity_moved = spare < 0 ? HK_OVER_BUDGET : HK_LENT;
 	}
-	spare = b->budget - hk_learn_bytes(class, count);
+	spare = b->budget * HK_LEARN_UNIT - total(class, count);
 	for (i = 0; i < count && spare > 0; i++) {
-		unsigned got = asked[i] > 0 ? share(asked[i], spare, want) : 0;
+		unsigned got = asked[i] > 0 ? share(asked[i], spare, want, false) : 0;
 
 		class[i].capacity += got;
 		if (got)
