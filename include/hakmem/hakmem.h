@@ -121,13 +121,16 @@ struct hak_stats {
 	size_t threads;		/* with a cache now */
 	size_t remote_sent;	/* blocks of other threads freed so far */
 	size_t remote_received;	/* of these, taken by a mailbox's owner */
+	size_t learn_windows;	/* after which a thread adapted its lists */
 };
 
 /*
  * The figures of one size class. The blocks of its slabs are used + cached +
  * free_blocks; slab_bytes above is the sum of used * size over all classes,
- * cached that of cached * size. The last three are history that is kept with
- * HAKMEM_STATS=1 alone and else 0.
+ * cached that of cached * size. Those from filled to slabs_peak are history
+ * that is kept with HAKMEM_STATS=1 alone and else 0. Where lists are adapted
+ * (HAKMEM_ALLOC_LEARN=1) capacity and batch are what threads learned on
+ * average, the latest counting most.
  */
 struct hak_class_stats {
 	size_t size;		/* bytes in a block */
@@ -142,6 +145,8 @@ struct hak_class_stats {
 	size_t filled;		/* blocks that went from slabs into lists */
 	size_t flushed;		/* blocks that came back to owned slabs */
 	size_t slabs_peak;	/* slabs at most at once */
+	size_t capacity, batch;	/* of a list of a new thread, in blocks */
+	size_t grants, cuts;	/* windows that raised, lowered a capacity */
 };
 
 /*
@@ -175,6 +180,11 @@ void hak_stats_json(void (*write)(void *argument, const char *text, size_t lengt
  * it held. 0, or -1 if the variable is not set, or if the file cannot be
  * written, which a line on standard error says. Preserves errno. */
 int hak_stats_dump(void);
+
+/* Writes what was learned now to the file of HAKMEM_LEARN_SAVE, as settings to
+ * start from, in place of what it held. Returns and fails as hak_stats_dump
+ * does. */
+int hak_learn_save(void);
 
 #ifdef __cplusplus
 }

@@ -1,6 +1,7 @@
 /* What HAKMEM says of itself: version, settings in force, statistics. */
 #include "cache/cache.h"
 #include "config/settings.h"
+#include "learn/learn.h"
 #include "stats/snapshot.h"
 
 #include <errno.h>
@@ -93,6 +94,11 @@ HK_API void hak_stats_json(void (*write)(void *, const char *, size_t), void *ar
 
 	hk_snapshot_take(&s);
 	hk_snapshot_write(&s, true, write, argument);
+}
+
+HK_API int hak_learn_save(void)
+{
+	return hk_learn_save();
 }
 
 HK_API int hak_stats_dump(void)

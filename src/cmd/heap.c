@@ -8,7 +8,7 @@
 #include <sys/uio.h>
 #include <time.h>
 
-_Static_assert(HK_FIGURES == 25 && HK_CLASS_FIGURES == 13,
+_Static_assert(HK_FIGURES == 26 && HK_CLASS_FIGURES == 17,
 	       "a new figure is read here too, or follows from others in sums.c");
 
 enum {
@@ -92,6 +92,19 @@ static void read_by_class(struct reader *r)
 			if (class < HK_CLASSES)
 				*(size_t *)((char *)&r->s->class[class] + class_offset[i]) = value[class];
 		}
+	}
+}
+
+static void read_limits(struct reader *r)
+{
+	int32_t limits[HK_CLASSES][2];
+	unsigned class;
+
+	get(r, r->page->limits, 0, limits, sizeof limits);
+	for (class = 0; class < HK_CLASSES; class++) {
+		r->s->class[class].capacity = (size_t)limits[class][0];
+		r->s->class[class].batch = (size_t)limits[class][1];
+		note(r, (uint64_t)limits[class][0] << 32 | (uint32_t)limits[class][1]);
 	}
 }
 
@@ -227,6 +240,7 @@ static bool read_once(const struct heap *heap, struct hk_snapshot *s, uint64_t *
 	s->pid = heap->pid;
 	s->version = heap->page.library;
 	read_totals(&r);
+	read_limits(&r);
 	read_by_class(&r);
 	read_caches(&r);
 	read_superslabs(&r);

@@ -44,6 +44,18 @@ void hk_problem_value(struct hk_found *found, enum hk_setting_id id,
 	hk_line_write(&line);
 }
 
+void hk_problem_file(const char *what, const char *path)
+{
+	struct hk_line line;
+
+	hk_line_start(&line);
+	hk_line_str(&line, "cannot write ");
+	hk_line_str(&line, what);
+	hk_line_str(&line, " to ");
+	hk_line_str(&line, path);
+	hk_line_write(&line);
+}
+
 void hk_problem_end(const struct hk_found *found)
 {
 	struct hk_line line;

@@ -77,6 +77,8 @@ void hk_settings_load(char *const *environment, bool secure);
  * buffer of HK_PATH_MAX always fits.
  */
 size_t hk_settings_path(const char *pattern, char *out, size_t size);
+/* Says that a file of a setting could not be written; what: "the ... of HAKMEM_...". */
+void hk_problem_file(const char *what, const char *path);
 bool hk_settings_dump_json(void);	/* the pattern ends in .json */
 
 /* For reports: the table itself. */
@@ -104,6 +106,8 @@ extern const struct hk_profile hk_profile_table[HK_PROFILE_COUNT];
 /* Appends a value in the spelling that the environment takes: printable ASCII,
  * though a path may hold quotes and backslashes. */
 void hk_setting_value(enum hk_setting_id id, struct hk_line *line);
+/* One group of a LIST: C3:192:12. */
+void hk_setting_group(struct hk_line *line, unsigned group, int32_t capacity, int32_t batch);
 const char *hk_setting_source(enum hk_setting_id id);
 const char *hk_setting_kind(enum hk_setting_id id);
 

@@ -149,6 +149,16 @@ bool hk_value_set(enum hk_setting_id id, const char *text)
 	return good;
 }
 
+void hk_setting_group(struct hk_line *line, unsigned group, int32_t capacity, int32_t batch)
+{
+	hk_line_char(line, 'C');
+	hk_line_dec(line, group);
+	hk_line_char(line, ':');
+	hk_line_dec(line, (uintmax_t)capacity);
+	hk_line_char(line, ':');
+	hk_line_dec(line, (uintmax_t)batch);
+}
+
 /* Only an override sets a batch. */
 static void show_groups(struct hk_line *line, const char *none)
 {
@@ -159,12 +169,7 @@ static void show_groups(struct hk_line *line, const char *none)
 		if (!hk_settings.refill_batch[i])
 			continue;
 		hk_line_str(line, before);
-		hk_line_char(line, 'C');
-		hk_line_dec(line, i);
-		hk_line_char(line, ':');
-		hk_line_dec(line, (uintmax_t)hk_settings.cache_capacity[i]);
-		hk_line_char(line, ':');
-		hk_line_dec(line, (uintmax_t)hk_settings.refill_batch[i]);
+		hk_setting_group(line, i, hk_settings.cache_capacity[i], hk_settings.refill_batch[i]);
 		before = ",";
 	}
 	hk_line_str(line, *before ? "" : none);

@@ -1,7 +1,10 @@
 #include "learn/adapt.h"
 
 enum {
-	NOISE = 32,		/* round trips below 1/32 of a window are none */
+	DAMPED = 4,		/* halvings of the pace at most */
+	STEADY = 4,		/* moves in one direction that undo one */
+	CERTAIN = 16,		/* refills and flushes after which a window is believed */
+	NOISE = 32,		/* fewer round trips than 1/32 of a window are none */
 	PATIENCE = 4,		/* calm windows before idle blocks count */
 	MEMORY = 64,		/* calm windows after which a hurt is forgotten */
 	LEAST_CAPACITY = 2,
@@ -45,25 +48,76 @@ static unsigned least(unsigned a, unsigned b)
 	return a < b ? a : b;
 }
 
+static bool active(const struct hk_learn_class *c)
+{
+	return c->refills || c->flushes;
+}
+
+/*
+ * How far a single window is believed, of CERTAIN: a few refills and flushes
+ * more or less are chance, and nothing that rests on chance may move a limit
+ * to and fro. One window without any is chance too, several are not.
+ */
+static unsigned belief(const struct hk_learn_class *c)
+{
+	size_t events = c->refills + c->flushes;
+
+	if (!events)
+		return c->calm < PATIENCE ? CERTAIN / 4 : CERTAIN;
+	return events < CERTAIN ? (unsigned)events : CERTAIN;
+}
+
+static unsigned pace(const struct hk_learn_class *c, unsigned rate)
+{
+	return (step_of(c->capacity, rate) * belief(c) / CERTAIN) >> c->damped;
+}
+
+/* What turns back moves half as fast from then on, what keeps its direction
+ * picks up speed again: wavering dies down, a new phase does not. */
+static void damp(struct hk_learn_class *c, unsigned before)
+{
+	int way = (c->capacity > before) - (c->capacity < before);
+
+	if (!way)
+		return;
+	if (way * c->run < 0) {
+		c->run = way;
+		c->damped += c->damped < DAMPED;
+	} else if ((c->run += way) % STEADY == 0) {
+		c->damped -= c->damped > 0;
+	}
+}
+
 /* What a class can give in one step. */
 static unsigned gift(const struct hk_learn_class *c, unsigned rate)
 {
 	unsigned floor = most(LEAST_CAPACITY * HK_LEARN_UNIT, c->batch);
 
-	return c->capacity > floor ? least(step_of(c->capacity, rate), c->capacity - floor) : 0;
+	return c->capacity > floor ? least(pace(c, rate), c->capacity - floor) : 0;
 }
 
-/* Round trips for each MiB of capacity. A flush empties half of a list. */
-static uint64_t pressure(const struct hk_learn_class *c, uint64_t operations)
+static uint64_t average(const struct hk_learn_class *c, uint64_t old, uint64_t now)
 {
-	uint64_t in = (uint64_t)c->refills * c->batch / HK_LEARN_UNIT;
-	uint64_t out = (uint64_t)c->flushes * c->capacity / HK_LEARN_UNIT / 2;
-	uint64_t trips = in < out ? in : out;
+	unsigned weight = belief(c);
 
-	trips = trips < operations ? trips : operations;
-	if (trips * NOISE <= operations)
+	return (old * (2 * CERTAIN - weight) + now * weight) / (2 * CERTAIN);
+}
+
+/*
+ * Round trips for each MiB of capacity. A flush empties half of a list. The
+ * latest windows count, the more of them the less happens in each.
+ */
+static uint64_t pressure(struct hk_learn_class *c, uint64_t operations)
+{
+	uint64_t in = (uint64_t)c->refills * c->batch, out = (uint64_t)c->flushes * c->capacity / 2;
+	uint64_t all = operations * HK_LEARN_UNIT, trips;
+
+	c->in = average(c, c->in, in < all ? in : all);
+	c->out = average(c, c->out, out < all ? out : all);
+	trips = c->in < c->out ? c->in : c->out;
+	if (trips * NOISE <= all)
 		return 0;
-	return (trips << 28) / (uint64_t)(cost(c, c->capacity) + 1) + 1;
+	return (trips << 20) / (uint64_t)(cost(c, c->capacity) + 1) + 1;
 }
 
 /* A list that holds more than it needs gives up capacity, but not down to
@@ -71,7 +125,7 @@ static uint64_t pressure(const struct hk_learn_class *c, uint64_t operations)
 static void note(struct hk_learn_class *c, uint64_t press, unsigned rate)
 {
 	c->capacity_moved = c->batch_moved = HK_KEPT;
-	c->calm = c->refills || c->flushes ? 0 : c->calm + 1;
+	c->calm = active(c) ? 0 : c->calm + 1;
 	if (press)
 		c->hurt = c->capacity;
 	else if (c->calm > MEMORY)
@@ -106,9 +160,9 @@ static int64_t ask(const struct hk_learn_class *c, uint64_t press, uint64_t high
 {
 	unsigned most_units = HK_LEARN_CAPACITY_MOST * HK_LEARN_UNIT;
 
-	if (b->busy && press && press >= highest / 2)
+	if (b->busy && active(c) && press && press >= highest / 2)
 		return c->capacity < most_units ?
-		       least(step_of(c->capacity, b->rate), most_units - c->capacity) : 0;
+		       least(pace(c, b->rate), most_units - c->capacity) : 0;
 	return press <= highest / 4 && c->capacity_moved == HK_KEPT ? -(int64_t)gift(c, b->rate) : 0;
 }
 
@@ -154,14 +208,34 @@ static void move_capacities(struct hk_learn_class *class, unsigned count, const 
 void hk_learn_step(struct hk_learn_class *class, unsigned count, const struct hk_learn_bounds *b)
 {
 	uint64_t press[count], highest = 0;
-	unsigned i;
+	unsigned before[count], i;
 
 	for (i = 0; i < count; i++) {
+		before[i] = class[i].capacity;
 		press[i] = pressure(&class[i], b->operations);
 		note(&class[i], press[i], b->rate);
-		highest = press[i] > highest ? press[i] : highest;
+		if (active(&class[i]) && press[i] > highest)
+			highest = press[i];
 	}
 	move_capacities(class, count, press, highest, b);
-	for (i = 0; i < count; i++)
+	for (i = 0; i < count; i++) {
+		damp(&class[i], before[i]);
 		move_batch(&class[i], press[i], b);
+	}
+}
+
+const char *hk_learn_reason(enum hk_reason reason)
+{
+	static const char *const texts[] = {
+		[HK_KEPT] = "kept", [HK_ROUND_TRIPS] = "round-trips", [HK_LENT] = "lent",
+		[HK_OVER_BUDGET] = "over-budget", [HK_IDLE] = "idle", [HK_STREAM] = "stream",
+		[HK_TOO_LARGE] = "too-large",
+	};
+
+	return texts[reason];
+}
+
+bool hk_learn_is_batch(enum hk_reason reason)
+{
+	return reason == HK_STREAM || reason == HK_TOO_LARGE;
 }

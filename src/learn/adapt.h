@@ -47,6 +47,11 @@ struct hk_learn_class {
 	unsigned low;			/* blocks that never left the list */
 
 	unsigned capacity, batch;	/* in HK_LEARN_UNIT of a block */
+	uint64_t in, out;		/* refilled and flushed in a window of late, in
+					 * the same unit */
+	int run;			/* moves of the capacity in one direction: up,
+					 * or below zero, down */
+	unsigned damped;		/* halvings of its pace, for having turned */
 	unsigned hurt;			/* the capacity when it made round trips */
 	unsigned calm;			/* windows without refill and flush */
 	enum hk_reason capacity_moved, batch_moved;	/* by this step */
@@ -64,5 +69,9 @@ void hk_learn_step(struct hk_learn_class *class, unsigned count,
 
 /* Bytes of all capacities. */
 int64_t hk_learn_bytes(const struct hk_learn_class *class, unsigned count);
+
+/* For reports. */
+const char *hk_learn_reason(enum hk_reason reason);
+bool hk_learn_is_batch(enum hk_reason reason);
 
 #endif

@@ -12,6 +12,7 @@
 
 struct hk_learn_counters {
 	_Atomic size_t windows;			/* that ended, of all threads */
+	_Atomic size_t used[HK_CLASSES];	/* windows with a refill or flush */
 	_Atomic size_t grants[HK_CLASSES];	/* windows that raised a capacity */
 	_Atomic size_t cuts[HK_CLASSES];	/* or lowered one */
 };
@@ -27,7 +28,12 @@ struct hk_decision {
 /* The last ones, newest first; false: there are no more. */
 enum { HK_DECISIONS = 64 };
 bool hk_learn_decision(unsigned index, struct hk_decision *decision);
-const char *hk_learn_reason(enum hk_reason reason);
-bool hk_learn_is_batch(enum hk_reason reason);
+
+/*
+ * save.c: writes the settings in force, with what was learned in place of
+ * what was set, to the file of HAKMEM_LEARN_SAVE. 0, or -1 if there is none
+ * or it fails.
+ */
+int hk_learn_save(void);
 
 #endif

@@ -53,22 +53,6 @@ bool hk_learn_decision(unsigned index, struct hk_decision *d)
 	return index < HK_DECISIONS && word;
 }
 
-const char *hk_learn_reason(enum hk_reason reason)
-{
-	static const char *const texts[] = {
-		[HK_KEPT] = "kept", [HK_ROUND_TRIPS] = "round-trips", [HK_LENT] = "lent",
-		[HK_OVER_BUDGET] = "over-budget", [HK_IDLE] = "idle", [HK_STREAM] = "stream",
-		[HK_TOO_LARGE] = "too-large",
-	};
-
-	return texts[reason];
-}
-
-bool hk_learn_is_batch(enum hk_reason reason)
-{
-	return reason == HK_STREAM || reason == HK_TOO_LARGE;
-}
-
 static int32_t length_of(const struct hk_bin *bin)
 {
 	return bin->capacity - bin->room;
@@ -134,6 +118,7 @@ static void apply(struct hk_cache *cache, const struct hk_learn_class *c, unsign
 	unsigned old_capacity = (unsigned)bin->capacity_max, old_batch = (unsigned)bin->batch_max;
 
 	if (c->refills || c->flushes) {
+		atomic_fetch_add_explicit(&hk_learn_counters.used[i], 1, memory_order_relaxed);
 		teach(&hk_start_limits[i].capacity, capacity);
 		teach(&hk_start_limits[i].batch, batch);
 	}

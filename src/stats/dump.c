@@ -2,7 +2,6 @@
 #include "stats/snapshot.h"
 
 #include "config/settings.h"
-#include "os/line.h"
 #include "os/os.h"
 
 struct file {
@@ -15,16 +14,6 @@ static void to_file(void *argument, const char *text, size_t length)
 	struct file *file = argument;
 
 	file->good = file->good && hk_os_write(file->fd, text, length);
-}
-
-static void complain(const char *path)
-{
-	struct hk_line line;
-
-	hk_line_start(&line);
-	hk_line_str(&line, "cannot write the statistics of HAKMEM_STATS_DUMP to ");
-	hk_line_str(&line, path);
-	hk_line_write(&line);
 }
 
 int hk_snapshot_dump(void)
@@ -44,7 +33,7 @@ int hk_snapshot_dump(void)
 		hk_os_close(file.fd);
 	}
 	if (!file.good)
-		complain(path);
+		hk_problem_file("the statistics of HAKMEM_STATS_DUMP", path);
 	return file.good ? 0 : -1;
 }
 

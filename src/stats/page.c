@@ -3,6 +3,7 @@
 #include "cache/cache.h"
 #include "config/settings.h"
 #include "large/large.h"
+#include "learn/learn.h"
 #include "os/os.h"
 #include "pool/meta.h"
 #include "pool/pool.h"
@@ -36,15 +37,19 @@ HK_API const struct hk_stats_page hakmem_stats_page = {
 		[HK_FIGURE_superslabs_mapped] = &hk_pool_counters.mapped,
 		[HK_FIGURE_superslabs_unmapped] = &hk_pool_counters.unmapped,
 		[HK_FIGURE_purged_bytes] = &hk_pool_counters.purged_bytes,
+		[HK_FIGURE_learn_windows] = &hk_learn_counters.windows,
 	},
 	.metadata = { &hk_meta_bytes, &hk_pagemap_bytes },
 	.by_class = {
 		[HK_CLASS_FIGURE_reuse] = hk_pool_counters.reuse,
 		[HK_CLASS_FIGURE_claim] = hk_pool_counters.claim,
 		[HK_CLASS_FIGURE_grow] = hk_pool_counters.grow,
+		[HK_CLASS_FIGURE_grants] = hk_learn_counters.grants,
+		[HK_CLASS_FIGURE_cuts] = hk_learn_counters.cuts,
 		[HK_CLASS_FIGURE_slabs_peak] = hk_pool_counters.slabs_peak,
 	},
 	.history = &hk_settings.stats,
+	.limits = hk_start_limits,
 	.caches = &hk_caches,
 	.cache = {
 		.size = sizeof(struct hk_cache), .next = IN_CACHE(next_registered),

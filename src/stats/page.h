@@ -35,6 +35,7 @@ struct hk_stats_page {
 	/* Arrays of counters by class; claim and grow have one more, of Mid. */
 	const void *by_class[HK_CLASS_FIGURES];
 	const void *history;		/* bool */
+	const void *limits;		/* by class: capacity and batch, 4 bytes each */
 
 	const void *caches;		/* the first; NULL: not started */
 	struct {

@@ -3,6 +3,7 @@
 #include "cache/cache.h"
 #include "config/settings.h"
 #include "large/large.h"
+#include "learn/learn.h"
 #include "os/os.h"
 #include "pool/meta.h"
 #include "pool/pool.h"
@@ -75,8 +76,13 @@ static void add_pool(struct hk_snapshot *s)
 		c->claim = load(&from->claim[i]);
 		c->grow = load(&from->grow[i]);
 		c->slabs_peak = load(&from->slabs_peak[i]);
+		c->capacity = (size_t)hk_start_limits[i].capacity;
+		c->batch = (size_t)hk_start_limits[i].batch;
+		c->grants = load(&hk_learn_counters.grants[i]);
+		c->cuts = load(&hk_learn_counters.cuts[i]);
 		s->all.reuse += c->reuse;
 	}
+	s->all.learn_windows = load(&hk_learn_counters.windows);
 	s->all.superslabs = load(&from->superslabs);
 	s->all.superslabs_peak = load(&from->superslabs_peak);
 	s->all.superslabs_mapped = load(&from->mapped);
@@ -107,6 +113,8 @@ void hk_snapshot_take(struct hk_snapshot *s)
 		add_cache(s, cache);
 	add_pool(s);
 	add_large(&s->all);
+	while (hk_learn_decision(s->decisions, &s->decision[s->decisions]))
+		s->decisions++;
 	s->all.metadata = hk_meta_bytes + hk_pagemap_bytes;
 	s->all.mapped = load(&hk_os_mapped);
 	s->all.mapped_peak = load(&hk_os_mapped_peak);

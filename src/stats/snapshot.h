@@ -10,7 +10,7 @@
 #ifndef HK_STATS_SNAPSHOT_H
 #define HK_STATS_SNAPSHOT_H
 
-#include "slab/classes.h"
+#include "learn/learn.h"
 
 #include <hakmem/hakmem.h>
 #include <stdbool.h>
@@ -21,6 +21,8 @@ struct hk_snapshot {
 	long pid;
 	bool history;			/* kept: HAKMEM_STATS=1 */
 	const char *version;
+	struct hk_decision decision[HK_DECISIONS + 1];	/* newest first */
+	unsigned decisions;
 };
 
 /* Every figure in the order of the structures; see figures.def. */

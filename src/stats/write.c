@@ -73,6 +73,23 @@ static void put_class(struct sink *to, bool first, bool history, const struct ha
 	end_line(to);
 }
 
+static void put_decision(struct sink *to, bool first, const struct hk_decision *d)
+{
+	bool batch = hk_learn_is_batch(d->reason);
+
+	hk_line_str(&to->line, !to->json ? "decision" : first ? " {\"limit\":\"" : " ,{\"limit\":\"");
+	hk_line_str(&to->line, to->json ? "" : " ");
+	hk_line_str(&to->line, batch ? "batch" : "capacity");
+	hk_line_str(&to->line, to->json ? "\"" : "");
+	put_pair(to, "size", hk_class_size(d->class));
+	put_pair(to, "from", d->from);
+	put_pair(to, "to", d->to);
+	hk_line_str(&to->line, to->json ? ",\"reason\":\"" : " reason ");
+	hk_line_str(&to->line, hk_learn_reason(d->reason));
+	hk_line_str(&to->line, to->json ? "\"}" : "");
+	end_line(to);
+}
+
 static void put_head(struct sink *to, const struct hk_snapshot *s)
 {
 	hk_line_str(&to->line, to->json ? "{\"schema\":1,\"version\":\"" : "hakmem ");
@@ -103,6 +120,12 @@ void hk_snapshot_write(const struct hk_snapshot *s, bool json, hk_writer out, vo
 		put_class(&to, first, s->history, &s->class[i]);
 		first = false;
 	}
+	if (json) {
+		hk_line_str(&to.line, "],\"decisions\":[");
+		end_line(&to);
+	}
+	for (i = 0; i < s->decisions; i++)
+		put_decision(&to, i == 0, &s->decision[i]);
 	if (json) {
 		hk_line_str(&to.line, "]}");
 		end_line(&to);

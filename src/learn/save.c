@@ -1,0 +1,100 @@
+/*
+ * What was learned, as a profile file: see hakmem.env(5). Every setting is in
+ * it but the paths, which belong to one run and may hold what the syntax of
+ * such files does not.
+ */
+#include "learn/learn.h"
+
+#include "cache/cache.h"
+#include "os/os.h"
+
+struct learned {
+	int32_t capacity, batch;
+};
+
+/* Classes of a group learn apart, and an override speaks of groups: it gets
+ * the longest list of those that were in use. No capacity: none was, nor was
+ * the group overridden. */
+static struct learned of_group(unsigned group)
+{
+	struct learned best = { 0, 0 }, set = {
+		hk_settings.cache_capacity[group], hk_settings.refill_batch[group] };
+	unsigned i;
+
+	for (i = 0; i < HK_CLASSES; i++) {
+		int32_t capacity = atomic_load_explicit(&hk_start_limits[i].capacity, memory_order_relaxed);
+
+		if (hk_class_group(i) != group || capacity <= best.capacity ||
+		    !atomic_load_explicit(&hk_learn_counters.used[i], memory_order_relaxed))
+			continue;
+		best.capacity = capacity;
+		best.batch = atomic_load_explicit(&hk_start_limits[i].batch, memory_order_relaxed);
+	}
+	if (best.batch > best.capacity)
+		best.batch = best.capacity;
+	return best.capacity || !set.batch ? best : set;
+}
+
+static void put_groups(struct hk_line *line)
+{
+	const char *before = "";
+	unsigned group;
+
+	for (group = 0; group < HK_OVERRIDE_GROUPS; group++) {
+		struct learned l = of_group(group);
+
+		if (!l.capacity)
+			continue;
+		hk_line_str(line, before);
+		hk_setting_group(line, group, l.capacity, l.batch);
+		before = ",";
+	}
+	if (!*before)
+		hk_line_str(line, hk_setting_table[HK_SET_TINY_TLS_CLASS_OVERRIDE].initial);
+}
+
+static bool put_setting(int fd, enum hk_setting_id id)
+{
+	struct hk_line line = { .length = 0 };
+
+	if (hk_setting_table[id].kind == HK_PATH)
+		return true;
+	hk_line_str(&line, hk_setting_table[id].name);
+	hk_line_char(&line, '=');
+	if (id == HK_SET_TINY_TLS_CLASS_OVERRIDE)
+		put_groups(&line);
+	else
+		hk_setting_value(id, &line);
+	hk_line_char(&line, '\n');
+	return hk_os_write(fd, line.text, line.length);
+}
+
+int hk_learn_save(void)
+{
+	static const char head[] = "# Learned by HAKMEM " PACKAGE_VERSION ", format 1: see hakmem.env(5).\n"
+				   "LD_PRELOAD=libhakmem.so.1\n";
+	char path[HK_PATH_MAX];
+	bool good;
+	unsigned id;
+	int fd;
+
+	/* Reads the settings first, if nothing did so yet. */
+	hk_leave(hk_enter());
+	if (!hk_settings_path(hk_settings.learn_save, path, sizeof path))
+		return -1;
+	fd = hk_os_create(path);
+	good = fd >= 0 && hk_os_write(fd, head, sizeof head - 1);
+	for (id = 0; good && id < HK_SET_COUNT; id++)
+		good = put_setting(fd, id);
+	if (fd >= 0)
+		hk_os_close(fd);
+	if (!good)
+		hk_problem_file("what was learned, of HAKMEM_LEARN_SAVE,", path);
+	return good ? 0 : -1;
+}
+
+__attribute__((destructor(101))) static void save_at_exit(void)
+{
+	if (hk_settings.learn_save[0])
+		hk_learn_save();
+}
