@@ -14,8 +14,8 @@
 #include "pool/meta.h"
 
 /* Growth is for lists that cost something: below the share of time that so
- * many blocks in a millisecond take, about a hundredth, it is left be. */
-enum { BUSY_BLOCKS_PER_MS = 1000 };
+ * many blocks in a millisecond take, about one in 500, they are let be. */
+enum { BUSY_BLOCKS_PER_MS = 200 };
 enum { THREAD_BUDGET = 8 << 20, PROCESS_BUDGET = 64 << 20 };
 
 /* Owned by the cache's thread, under the cache lock. Counts are those of the
