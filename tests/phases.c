@@ -7,6 +7,7 @@
  *
  *	phases run		the load under the settings of the environment
  *	phases steady		one habit for long; capacities and refills
+ *	phases crowd		many threads that share a budget
  *	phases save		the file of HAKMEM_LEARN_SAVE, on demand
  */
 #include "heap.h"
@@ -226,6 +227,49 @@ static int steady(void)
 	return 0;
 }
 
+/* Threads that all learn, and more of them than the budget of the process has
+ * room for. What they hold together once each had many windows. */
+enum { ROUNDS = 40 };
+static pthread_barrier_t everyone;
+
+static void *one_of_many(void *arg)
+{
+	static _Thread_local void *block[8000];
+	unsigned round, i;
+
+	for (round = 0; round < ROUNDS; round++) {
+		for (i = 0; i < 8000; i++)
+			block[i] = malloc(16 + i % 8 * 16);
+		for (i = 0; i < 8000; i++)
+			free(block[i]);
+		pthread_barrier_wait(&everyone);
+	}
+	pthread_barrier_wait(&everyone);
+	return arg;
+}
+
+static int crowd(void)
+{
+	enum { MANY = 64 };
+	pthread_t id[MANY];
+	struct hak_stats s;
+	unsigned i;
+
+	pthread_barrier_init(&everyone, NULL, MANY + 1);
+	for (i = 0; i < MANY; i++)
+		if (pthread_create(&id[i], NULL, one_of_many, NULL))
+			bail("cannot start a thread");
+	for (i = 0; i < ROUNDS; i++)
+		pthread_barrier_wait(&everyone);
+	s = now();
+	pthread_barrier_wait(&everyone);
+	for (i = 0; i < MANY; i++)
+		pthread_join(id[i], NULL);
+	diag("%lu windows, %lu KB held, and %lu KB after", (unsigned long)s.learn_windows,
+	     (unsigned long)(s.learn_budget / KB), (unsigned long)(now().learn_budget / KB));
+	return s.learn_budget < 32 * MB || s.learn_budget > 65 * MB || now().learn_budget > 8 * MB;
+}
+
 static int under(const char *program, const char *profile)
 {
 	int status = -1;
@@ -249,6 +293,7 @@ int main(int argc, char **argv)
 
 	if (argc > 1)
 		return !strcmp(argv[1], "run") ? run() : !strcmp(argv[1], "steady") ? steady() :
+		       !strcmp(argv[1], "crowd") ? crowd() :
 		       hak_learn_save() ? 4 : 0;
 	tap_start();
 	snprintf(seed, sizeof seed, "%llu", (unsigned long long)tap_seed());

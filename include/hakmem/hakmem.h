@@ -122,6 +122,7 @@ struct hak_stats {
 	size_t remote_sent;	/* blocks of other threads freed so far */
 	size_t remote_received;	/* of these, taken by a mailbox's owner */
 	size_t learn_windows;	/* after which a thread adapted its lists */
+	size_t learn_budget;	/* bytes, now: capacities of the threads that did */
 };
 
 /*

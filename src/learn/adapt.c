@@ -88,10 +88,11 @@ static void damp(struct hk_learn_class *c, unsigned before)
 	}
 }
 
-/* What a class can give in one step. */
-static unsigned gift(const struct hk_learn_class *c, unsigned rate)
+/* What a class can give in one step: down to its batch, or to next to nothing
+ * where there are too many threads for the budget. */
+static unsigned gift(const struct hk_learn_class *c, unsigned rate, bool poor)
 {
-	unsigned floor = most(LEAST_CAPACITY * HK_LEARN_UNIT, c->batch);
+	unsigned floor = most(LEAST_CAPACITY * HK_LEARN_UNIT, poor ? 0 : c->batch);
 
 	return c->capacity > floor ? least(pace(c, rate), c->capacity - floor) : 0;
 }
@@ -131,8 +132,9 @@ static void note(struct hk_learn_class *c, uint64_t press, unsigned rate)
 	else if (c->calm > MEMORY)
 		c->hurt = 0;
 	if (c->calm >= PATIENCE && c->low * HK_LEARN_UNIT >= c->capacity / 4 &&
-	    c->capacity - gift(c, rate) > c->hurt + 2 * step_of(c->hurt, rate) && gift(c, rate)) {
-		c->capacity -= gift(c, rate);
+	    c->capacity - gift(c, rate, false) > c->hurt + 2 * step_of(c->hurt, rate) &&
+	    gift(c, rate, false)) {
+		c->capacity -= gift(c, rate, false);
 		c->capacity_moved = HK_IDLE;
 	}
 }
@@ -156,14 +158,14 @@ static void move_batch(struct hk_learn_class *c, uint64_t press, const struct hk
 
 /* Units that a class asks for, or below zero, that it can give. */
 static int64_t ask(const struct hk_learn_class *c, uint64_t press, uint64_t highest,
-		   const struct hk_learn_bounds *b)
+		   const struct hk_learn_bounds *b, bool poor)
 {
 	unsigned most_units = HK_LEARN_CAPACITY_MOST * HK_LEARN_UNIT;
 
 	if (b->busy && active(c) && press && press >= highest / 2)
 		return c->capacity < most_units ?
 		       least(pace(c, b->rate), most_units - c->capacity) : 0;
-	return press <= highest / 4 && c->capacity_moved == HK_KEPT ? -(int64_t)gift(c, b->rate) : 0;
+	return press <= highest / 4 && c->capacity_moved == HK_KEPT ? -(int64_t)gift(c, b->rate, poor) : 0;
 }
 
 /* part / whole of it, at most all. */
@@ -177,23 +179,24 @@ static unsigned share(int64_t of, int64_t part, int64_t whole, bool up)
 static void move_capacities(struct hk_learn_class *class, unsigned count, const uint64_t *press,
 			    uint64_t highest, const struct hk_learn_bounds *b)
 {
-	int64_t asked[count], want = 0, supply = 0, spare;
+	int64_t asked[count], want = 0, supply = 0;
+	int64_t spare = b->budget * HK_LEARN_UNIT - total(class, count);
+	bool poor = spare < 0;
 	unsigned i;
 
 	for (i = 0; i < count; i++) {
-		asked[i] = ask(&class[i], press[i], highest, b);
+		asked[i] = ask(&class[i], press[i], highest, b, poor);
 		if (asked[i] > 0)
 			want += cost(&class[i], asked[i]);
 		else
 			supply -= cost(&class[i], asked[i]);
 	}
-	spare = b->budget * HK_LEARN_UNIT - total(class, count);
 	for (i = 0; i < count && want > spare; i++) {
 		unsigned given = asked[i] < 0 ? share(-asked[i], want - spare, supply, true) : 0;
 
 		class[i].capacity -= given;
 		if (given)
-			class[i].capacity_moved = spare < 0 ? HK_OVER_BUDGET : HK_LENT;
+			class[i].capacity_moved = poor ? HK_OVER_BUDGET : HK_LENT;
 	}
 	spare = b->budget * HK_LEARN_UNIT - total(class, count);
 	for (i = 0; i < count && spare > 0; i++) {

@@ -38,6 +38,7 @@ HK_API const struct hk_stats_page hakmem_stats_page = {
 		[HK_FIGURE_superslabs_unmapped] = &hk_pool_counters.unmapped,
 		[HK_FIGURE_purged_bytes] = &hk_pool_counters.purged_bytes,
 		[HK_FIGURE_learn_windows] = &hk_learn_counters.windows,
+		[HK_FIGURE_learn_budget] = &hk_budget_held,
 	},
 	.metadata = { &hk_meta_bytes, &hk_pagemap_bytes },
 	.by_class = {

@@ -82,6 +82,7 @@ static void add_pool(struct hk_snapshot *s)
 		c->cuts = load(&hk_learn_counters.cuts[i]);
 		s->all.reuse += c->reuse;
 	}
+	s->all.learn_budget = load(&hk_budget_held);
 	s->all.learn_windows = load(&hk_learn_counters.windows);
 	s->all.superslabs = load(&from->superslabs);
 	s->all.superslabs_peak = load(&from->superslabs_peak);
