@@ -467,7 +467,10 @@ size_t hk_cache_trim(void)
 	struct hk_cache *cache;
 	size_t bytes;
 
-	hk_leave(hk_enter());
+	/* First, for collect takes what others are sent. */
+	cache = hk_enter();
+	hk_deliver_all(cache);
+	hk_leave(cache);
 	collect();
 	cache = hk_enter();
 	bytes = hk_reclaim(cache);

@@ -196,13 +196,18 @@ void hk_reuse_drain(struct hk_cache *owner)
 
 	for (class = 0; class < HK_CLASSES; class++) {
 		kept = NULL;
-		while ((slab = pop_owned(class, owner)) != NULL)
+		/* Of whatever class: its own stack may be drained already. */
+		while ((slab = pop(class)) != NULL) {
+			if (!hk_pool_adopt(slab, owner))
+				continue;
+			count_taken(slab);
 			if (slab->used == 0) {
 				dissolve(slab);
 			} else {
 				slab->next = kept;
 				kept = slab;
 			}
+		}
 		while ((slab = kept) != NULL) {
 			kept = slab->next;
 			hk_pool_abandon(slab);
