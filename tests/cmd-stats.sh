@@ -38,7 +38,7 @@ for line, value in lines.items():
         found += 1
         if of[name] != int(value):
             sys.exit(f"Prometheus: {line}: {value} is not {of[name]}")
-wanted = len(outside) - 4 + sum(len(c) - 2 for c in outside["classes"])
+wanted = len(outside) - 5 + sum(len(c) - 2 for c in outside["classes"])
 if found != wanted:
     sys.exit(f"Prometheus has {found} figures, not {wanted}")
 END
