@@ -149,7 +149,7 @@ static void move_batch(struct hk_learn_class *c, uint64_t press, const struct hk
 		c->batch -= least(step, c->batch - c->capacity / 2);
 		c->batch_moved = HK_TOO_LARGE;
 	} else if (c->batch < top && !c->flushes &&
-		   c->refills * c->batch / HK_LEARN_UNIT * NOISE > b->operations) {
+		   (uint64_t)c->refills * c->batch / HK_LEARN_UNIT * NOISE > b->operations) {
 		c->batch += least(step, top - c->batch);
 		c->batch_moved = HK_STREAM;
 	}

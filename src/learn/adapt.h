@@ -11,7 +11,9 @@
  * The pressure on a class is its round trips per byte of capacity. Classes
  * under at least half of the highest pressure grow, those under less than a
  * quarter of it pay, and between the two nothing moves: growing relieves, so
- * the pressures draw near to each other and then the limits rest.
+ * the pressures draw near to each other and then the limits rest. A capacity
+ * that nothing presses on stays, as long as nobody needs its bytes and no
+ * blocks lie idle in its list.
  */
 #ifndef HK_LEARN_ADAPT_H
 #define HK_LEARN_ADAPT_H
