@@ -63,7 +63,7 @@ struct hk_learn_bounds {
 	unsigned rate;			/* millionths: most relative change */
 	uint64_t operations;		/* of the window: blocks moved */
 	int64_t budget;			/* bytes that all capacities may have */
-	bool busy;			/* false: too rare to be worth growth */
+	bool busy;			/* false: growth would not be worth it */
 };
 
 void hk_learn_step(struct hk_learn_class *class, unsigned count,

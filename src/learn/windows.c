@@ -16,6 +16,9 @@
 /* Growth is for lists that cost something. Moving so many blocks takes about
  * 2 us of each millisecond; below that the lists are let be. */
 enum { BUSY_BLOCKS_PER_MS = 200 };
+/* And it must not cost more: lists in use grow to this share of the memory that
+ * is mapped, or to as many bytes in any case. */
+enum { HEAP_SHARE = 8, GROWN_BYTES = 1 << 20 };
 enum { THREAD_BUDGET = 8 << 20, PROCESS_BUDGET = 64 << 20 };
 
 /* Owned by the cache's thread, under the cache lock. Counts are those of the
@@ -154,6 +157,18 @@ static void hold(struct hk_cache *cache, size_t bytes)
 	cache->budget_held = bytes;
 }
 
+static bool worth_growth(const struct hk_learner *l)
+{
+	size_t mapped = atomic_load_explicit(&hk_os_mapped, memory_order_relaxed), used = 0;
+	unsigned i;
+
+	for (i = 0; i < HK_CLASSES; i++)
+		if (l->class[i].refills || l->class[i].flushes)
+			used += (size_t)hk_learn_bytes(&l->class[i], 1);
+	return (hk_os_now() - l->since) * BUSY_BLOCKS_PER_MS <= hk_settings.alloc_learn_window &&
+	       (used < GROWN_BYTES || used < mapped / HEAP_SHARE);
+}
+
 static void end_window(struct hk_cache *cache)
 {
 	struct hk_learner *l = cache->learner;
@@ -177,7 +192,7 @@ static void end_window(struct hk_cache *cache)
 		.rate = hk_settings.alloc_learn_rate,
 		.operations = hk_settings.alloc_learn_window,
 		.budget = (int64_t)budget(cache),
-		.busy = (hk_os_now() - l->since) * BUSY_BLOCKS_PER_MS <= hk_settings.alloc_learn_window,
+		.busy = worth_growth(l),
 	};
 	hk_learn_step(l->class, HK_CLASSES, &bounds);
 	for (i = 0; i < HK_CLASSES; i++)
