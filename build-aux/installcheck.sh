@@ -42,14 +42,14 @@ if [ -e "$lib/libhakmem.so" ]; then
 	check $? "it is found by its SONAME, libhakmem.so.1"
 
 	$NM -D --defined-only "$lib/libhakmem.so" | sed 's/.* //' >"$work/names"
-	grep -q '^hak_malloc@@HAKMEM_1$' "$work/names" && ! grep '^hak_' "$work/names" | grep -v '@@HAKMEM_1$'
+	grep -q '^hak_malloc@@HAKMEM_1$' "$work/names" && ! grep '^hak' "$work/names" | grep -v '@@HAKMEM_1$'
 	check $? "hak_ names have the version HAKMEM_1"
 
 	if [ -n "$defines" ]; then
-		! grep -v '^hak_\|^HAKMEM_1' "$work/names"
+		! grep -v '^hak\|^HAKMEM_1' "$work/names"
 		check $? "there are no other names"
 	else
-		grep -qx malloc "$work/names" && ! grep -v '^hak_\|^HAKMEM_1' "$work/names" | grep '@'
+		grep -qx malloc "$work/names" && ! grep -v '^hak\|^HAKMEM_1' "$work/names" | grep '@'
 		check $? "libc's names have no version"
 		LD_PRELOAD=libhakmem.so.1 grep -qF "$lib/libhakmem.so.1" /proc/self/maps
 		check $? "a program runs with the library preloaded"

@@ -46,18 +46,20 @@ static struct hk_slab *slab_of(uintptr_t id)
 	return &hk_pool_superslab((uint32_t)((id - 1) / HK_SLOTS))->slab[(id - 1) % HK_SLOTS];
 }
 
-static void push(struct hk_slab *slab)
+/* id and class as they were while the slab had an owner: by now it may be
+ * anything. */
+static void push(struct hk_slab *slab, uintptr_t id, unsigned class)
 {
-	uintptr_t id = slab_id(slab), head, new;
+	uintptr_t head, new;
 
 	if (atomic_exchange(&slab->on_stack, true))
 		return;
-	head = atomic_load_explicit(&stack[slab->class].head, memory_order_relaxed);
+	head = atomic_load_explicit(&stack[class].head, memory_order_relaxed);
 	do {
 		atomic_store_explicit(&slab->stack_link, (uint32_t)(head & ID_MASK),
 				      memory_order_relaxed);
 		new = ((head >> ID_BITS) + 1) << ID_BITS | id;
-	} while (!atomic_compare_exchange_weak_explicit(&stack[slab->class].head,
+	} while (!atomic_compare_exchange_weak_explicit(&stack[class].head,
 			&head, new, memory_order_release, memory_order_relaxed));
 }
 
@@ -93,10 +95,13 @@ bool hk_pool_adopt(struct hk_slab *slab, struct hk_cache *owner)
  */
 void hk_pool_abandon(struct hk_slab *slab)
 {
+	uintptr_t id = slab_id(slab);
+	unsigned class = slab->class;
+
 	hk_event(HK_EVENT_DISOWN, slab->size, (void *)slab->base, slab->slots * HK_SLOT_SIZE);
 	atomic_store_explicit(&slab->bin, NULL, memory_order_relaxed);
 	atomic_store(&slab->owner, NULL);
-	push(slab);
+	push(slab, id, class);
 }
 
 /*

@@ -27,7 +27,7 @@ void hk_slab_walk(const struct hk_slab *slab)
 		     (uintptr_t)(slab - slab->home->slab) * HK_SLOT_SIZE &&
 		     hk_run_find(at) == slab, "the page map leads to the slab", at);
 	hk_invariant(carved <= slab->blocks &&
-		     atomic_load_explicit(&slab->limit, memory_order_relaxed) ==
+		     __atomic_load_n(&slab->limit, __ATOMIC_RELAXED) ==
 		     (uint64_t)carved * slab->unit, "a slab's limit is carved * unit", at);
 	for (i = 0; i < words; i++) {
 		free += (unsigned)__builtin_popcountll(slab->free[i]);
