@@ -180,7 +180,10 @@ void hk_bin_limit(struct hk_cache *cache, struct hk_bin *bin, int32_t capacity, 
 
 /* flush.c; lock held. */
 void hk_flush(struct hk_cache *cache, struct hk_bin *bin, int32_t keep);
-/* A freed block of an own slab goes back into it. */
+/* A freed block goes back into its slab, which this cache owns: put_block does
+ * that alone and stops the program if the block is there already; put_back
+ * lists the slab anew where that is due. */
+void hk_put_block(struct hk_slab *slab, void *block);
 void hk_put_back(struct hk_cache *cache, struct hk_slab *slab, void *block);
 
 /* remote.c */

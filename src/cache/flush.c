@@ -103,14 +103,19 @@ void hk_flush(struct hk_cache *cache, struct hk_bin *bin, int32_t keep)
 	hk_event(HK_EVENT_FLUSH, hk_class_size(class), first, n);
 }
 
-void hk_put_back(struct hk_cache *cache, struct hk_slab *slab, void *block)
+void hk_put_block(struct hk_slab *slab, void *block)
 {
 	unsigned index;
 
-	if (hk_walk_on())
-		hk_slab_walk(slab);
 	if (!hk_slab_locate(slab, block, &index) || !hk_slab_put(slab, index))
 		hk_already_free(HK_CALL_FREE, block, slab);
+}
+
+void hk_put_back(struct hk_cache *cache, struct hk_slab *slab, void *block)
+{
+	if (hk_walk_on())
+		hk_slab_walk(slab);
+	hk_put_block(slab, block);
 	cache->flushed[slab->class] += hk_settings.stats;
 	if (slab->listed_full || slab->used == 0)
 		hk_slab_moves(cache, slab);

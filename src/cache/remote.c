@@ -31,12 +31,10 @@ static bool post(struct hk_cache *owner, struct hk_block *head, struct hk_block 
 static void put_adopted(struct hk_slab *slab, struct hk_block *block)
 {
 	struct hk_block *next;
-	unsigned index;
 
 	for (; block; block = next) {
 		next = block->next;
-		if (!hk_slab_locate(slab, block, &index) || !hk_slab_put(slab, index))
-			hk_already_free(HK_CALL_FREE, block, slab);
+		hk_put_block(slab, block);
 	}
 	if (slab->used == 0)
 		hk_pool_return(slab);

@@ -123,7 +123,7 @@ struct hk_slab *hk_run_find(const void *p)
 
 static _Atomic uintptr_t *table_entry(uintptr_t address)
 {
-	return &hk_slot_table.entry[address >> HK_SLOT_SHIFT & (HK_TABLE_SLOTS - 1)];
+	return &hk_slot_table.entry[hk_table_index(address)];
 }
 
 static uintptr_t table_offset(const struct hk_slab *slab)

@@ -17,6 +17,8 @@
 
 #include "slab/slab.h"
 
+#include <stddef.h>
+
 /* 4 GiB of heap without a collision: the slot number of the low 32 bits. */
 #define HK_TABLE_SLOTS ((size_t)1 << (32 - HK_SLOT_SHIFT))
 
@@ -26,10 +28,18 @@ struct hk_slot_table {
 };
 extern HK_HIDDEN struct hk_slot_table hk_slot_table;
 
+_Static_assert(offsetof(struct hk_slot_table, entry) == sizeof(struct hk_slab),
+	       "none is the slab just before the entries; see hk_slab_guess");
+
+HK_INLINE size_t hk_table_index(uintptr_t address)
+{
+	return (uint32_t)address >> HK_SLOT_SHIFT;
+}
+
 /* The slab that p lies in, if it lies in one at all. Never NULL. */
 HK_INLINE struct hk_slab *hk_slab_guess(const void *p)
 {
-	size_t i = (uint32_t)(uintptr_t)p >> HK_SLOT_SHIFT;
+	size_t i = hk_table_index((uintptr_t)p);
 	_Atomic uintptr_t *entry = hk_slot_table.entry;
 
 	/* One base for both: compilers would compute two addresses. */
