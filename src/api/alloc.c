@@ -44,7 +44,7 @@ static struct hk_slab *live_slab(const void *p, enum hk_call call)
 	struct hk_slab *slab = hk_slab_of(p, call);
 	const struct hk_block *block = p;
 
-	if (slab && block->mark == HK_FREED &&
+	if (slab && (block->mark == HK_FREED || hk_slab_holed(slab)) &&
 	    (hk_slab_bit(slab, hk_slab_index(slab, p)) ||
 	     (slab->owner == hk_tls && hk_list_has(slab->bin->head, p))))
 		hk_already_free(call, p, slab);

@@ -84,6 +84,10 @@ struct hk_cache {
 	unsigned ticks;
 	uint64_t swept_at;			/* ms */
 	size_t swept[HK_CLASSES];		/* refills and flushes by then */
+	/* Owned slabs that are sparse: since this period, the one before,
+	 * and those to be purged. */
+	struct hk_slab *sparse_new, *sparse_old, *sparse_due;
+	uint64_t sparse_since;			/* ms */
 	/* Blocks to be moved between lists and slabs until the window of
 	 * learning ends; INT64_MAX where nothing is learned. */
 	int64_t window_left;
@@ -174,6 +178,16 @@ size_t hk_reclaim(struct hk_cache *cache);
 void *hk_refill(struct hk_cache *cache, unsigned class);
 void hk_release_empty(struct hk_cache *cache);
 void hk_slab_moves(struct hk_cache *cache, struct hk_slab *slab);
+/* Now and then: gives back what has waited long enough. */
+void hk_tick(struct hk_cache *cache);
+
+/* sparse.c; lock held. Blocks of an owned slab came back, or went out. */
+void hk_sparse_freed(struct hk_cache *cache, struct hk_slab *slab);
+void hk_sparse_wanted(struct hk_cache *cache, struct hk_slab *slab);
+/* Purge of what waited long enough, some of it; or of every slab that can give
+ * a page. Return the bytes. */
+size_t hk_sparse_age(struct hk_cache *cache);
+size_t hk_sparse_purge(struct hk_cache *cache);
 
 /* thread.c; lock held: new limits of a list that learns. */
 void hk_bin_limit(struct hk_cache *cache, struct hk_bin *bin, int32_t capacity, int32_t batch);

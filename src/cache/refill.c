@@ -91,6 +91,17 @@ static void sweep(struct hk_cache *cache)
 	}
 }
 
+void hk_tick(struct hk_cache *cache)
+{
+	if ((++cache->ticks & 15) != 0)
+		return;
+	hk_deliver_all(cache);
+	hk_pool_age();
+	hk_large_age();
+	sweep(cache);
+	hk_sparse_age(cache);
+}
+
 /*
  * The batch doubles from a small start: a program with few blocks of a class
  * has few of them lying idle.
@@ -106,17 +117,13 @@ void *hk_refill(struct hk_cache *cache, unsigned class)
 		hk_receive(cache, cache, bin);
 	if (atomic_load_explicit(&cache->suspected, memory_order_relaxed))
 		hk_suspects_review(cache, false);
-	if ((++cache->ticks & 15) == 0) {
-		hk_deliver_all(cache);
-		hk_pool_age();
-		hk_large_age();
-		sweep(cache);
-	}
+	hk_tick(cache);
 	if (!bin->head) {
 		slab = available(cache, bin);
 		if (!slab)
 			return NULL;
 		got = (int32_t)hk_slab_take(slab, (unsigned)bin->batch, &chain);
+		hk_sparse_wanted(cache, slab);
 		if (hk_slab_exhausted(slab)) {
 			unlink_slab(bin, slab);
 			link_slab(bin, slab, true);

@@ -148,7 +148,7 @@ bool hk_remote_append(struct hk_cache *cache, void *p)
 
 	/* A batch that was used is one of a thread with a cache of its own. */
 	if (!batch->slab || (uintptr_t)p - slab->base >= slab->slots * HK_SLOT_SIZE ||
-	    !hk_slab_valid(slab, p) || block->mark == HK_FREED ||
+	    !hk_slab_valid_hot(slab, p) || block->mark == HK_FREED ||
 	    atomic_load_explicit(&slab->owner, memory_order_relaxed) == cache || hk_trace_on())
 		return false;
 	if ((batch->slab != slab || batch->room <= 0) && !send_batch(cache, batch))

@@ -87,6 +87,7 @@ static void overflow(struct hk_cache *cache, struct hk_bin *bin)
 		bin->room += more;
 	} else {
 		hk_flush(cache, bin, bin->capacity / 2);
+		hk_tick(cache);
 	}
 }
 
@@ -104,6 +105,8 @@ static void free_block(struct hk_cache *cache, struct hk_slab *slab, void *p, en
 {
 	struct hk_block *block = p;
 
+	if (hk_slab_holed(slab) && hk_slab_bit(slab, hk_slab_index(slab, p)))
+		hk_already_free(call, p, slab);
 	if (block->mark == HK_FREED && !hk_innocent(cache, slab, p, call))
 		return;
 	if (atomic_load_explicit(&slab->owner, memory_order_relaxed) != cache)

@@ -439,9 +439,10 @@ size_t hk_reclaim(struct hk_cache *cache)
  * call; and the lists of the shared cache are nobody's. The shared cache acts
  * for all: a slab adopted in the name of a thread that runs would be pushed to.
  */
-static void collect(void)
+static size_t collect(void)
 {
 	struct hk_cache *cache;
+	size_t bytes = 0;
 
 	hk_lock(&registry.lock);
 	hk_lock(&orphan_lock);
@@ -452,14 +453,17 @@ static void collect(void)
 		hk_lock(&cache->lock);
 		hk_receive(cache, &orphan, NULL);
 		hk_release_empty(cache);
+		bytes += hk_sparse_purge(cache);
 		hk_unlock(&cache->lock);
 	}
 	hk_receive(&orphan, &orphan, NULL);
 	flush_all(&orphan);
 	hk_release_empty(&orphan);
+	bytes += hk_sparse_purge(&orphan);
 	hk_unlock(&orphan.lock);
 	hk_unlock(&orphan_lock);
 	hk_unlock(&registry.lock);
+	return bytes;
 }
 
 size_t hk_cache_trim(void)
@@ -471,9 +475,9 @@ size_t hk_cache_trim(void)
 	cache = hk_enter();
 	hk_deliver_all(cache);
 	hk_leave(cache);
-	collect();
+	bytes = collect();
 	cache = hk_enter();
-	bytes = hk_reclaim(cache);
+	bytes += hk_reclaim(cache) + hk_sparse_purge(cache);
 	hk_leave(cache);
 	return bytes;
 }

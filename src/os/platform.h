@@ -51,6 +51,23 @@
 #define hk_likely(x) __builtin_expect(!!(x), 1)
 #define hk_unlikely(x) __builtin_expect(!!(x), 0)
 
+/*
+ * A relaxed load of what another thread may change meanwhile, and whose old and
+ * new value are equally good: left to the compiler, which makes it part of the
+ * instruction that uses it, as it does not with an atomic one.
+ */
+#ifdef __has_feature
+#if __has_feature(thread_sanitizer)
+#define HK_FOLDED_LOAD(x) __atomic_load_n(&(x), __ATOMIC_RELAXED)
+#endif
+#endif
+#ifdef __SANITIZE_THREAD__
+#define HK_FOLDED_LOAD(x) __atomic_load_n(&(x), __ATOMIC_RELAXED)
+#endif
+#ifndef HK_FOLDED_LOAD
+#define HK_FOLDED_LOAD(x) (x)
+#endif
+
 /* Another name of a function, with its attributes where the compiler can. */
 #if __has_attribute(copy)
 #define HK_ALIAS(name) HK_API __attribute__((alias(#name), copy(name)))

@@ -45,8 +45,9 @@ void hk_bucket_remove(struct hk_superslab *s);
 struct hk_superslab *hk_meta_superslab(void);
 void hk_meta_spare(struct hk_superslab *s);
 
-/* Empty slabs that stage 1 holds go to stage 2. */
-void hk_reuse_drain(struct hk_cache *owner);
+/* Empty slabs that stage 1 holds go to stage 2, the pages of others to the OS;
+ * returns the bytes of these. */
+size_t hk_reuse_drain(struct hk_cache *owner);
 
 /* So many dirty slots are free no more. */
 HK_INLINE void hk_dirty_less(unsigned slots)

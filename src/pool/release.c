@@ -226,9 +226,8 @@ void hk_pool_age(void)
 size_t hk_pool_trim(struct hk_cache *caller)
 {
 	struct hk_superslab *s;
-	size_t bytes = 0;
+	size_t bytes = hk_reuse_drain(caller);
 
-	hk_reuse_drain(caller);
 	do {
 		hk_pool_lock();
 		s = queue_pop();

@@ -99,6 +99,7 @@ void hk_pool_abandon(struct hk_slab *slab)
 	unsigned class = slab->class;
 
 	hk_event(HK_EVENT_DISOWN, slab->size, (void *)slab->base, slab->slots * HK_SLOT_SIZE);
+	hk_slab_unlist(slab);
 	atomic_store_explicit(&slab->bin, NULL, memory_order_relaxed);
 	atomic_store(&slab->owner, NULL);
 	push(slab, id, class);
@@ -115,6 +116,8 @@ static void dissolve(struct hk_slab *slab)
 
 	hk_run_forget(slab);
 	atomic_fetch_sub_explicit(&hk_pool_counters.slabs[slab->class], 1, memory_order_relaxed);
+	hk_slab_unlist(slab);
+	hk_slab_fill(slab);
 	hk_slab_set_limit(slab, 0);
 	atomic_store_explicit(&slab->bin, NULL, memory_order_relaxed);
 	atomic_store_explicit(&slab->kind, HK_RUN_NONE, memory_order_release);
@@ -188,14 +191,16 @@ struct hk_slab *hk_pool_acquire(unsigned class, struct hk_cache *owner)
 		return NULL;
 	slab = &home->slab[first];
 	hk_slab_start(home, first, class);
+	slab->soiled = !clean;
 	count_started(class);
 	atomic_store(&slab->owner, owner);
 	hk_run_register(slab);
 	return slab;
 }
 
-void hk_reuse_drain(struct hk_cache *owner)
+size_t hk_reuse_drain(struct hk_cache *owner)
 {
+	size_t bytes = 0;
 	struct hk_slab *slab, *kept;
 	unsigned class;
 
@@ -215,7 +220,9 @@ void hk_reuse_drain(struct hk_cache *owner)
 		}
 		while ((slab = kept) != NULL) {
 			kept = slab->next;
+			bytes += hk_slab_purge(slab, 1);
 			hk_pool_abandon(slab);
 		}
 	}
+	return bytes;
 }

@@ -15,6 +15,7 @@ void hk_slab_start(struct hk_superslab *home, unsigned slot, unsigned class)
 	 * a unit above zero. */
 	slab->magic = UINT64_MAX / size + 1 + ((size & (size - 1)) == 0);
 	slab->unit = (uint32_t)(slab->magic * size);
+	hk_slab_fill(slab);
 	hk_slab_set_limit(slab, 0);
 	slab->size = (uint32_t)size;
 	slab->class = (uint8_t)class;
@@ -56,6 +57,7 @@ static bool carve(struct hk_slab *slab)
 unsigned hk_slab_take(struct hk_slab *slab, unsigned want, struct hk_block **head)
 {
 	uintptr_t base = slab->base, size = slab->size;
+	struct hk_block **chain = head;
 	unsigned got = 0;
 
 	while (got < want && (slab->words || carve(slab))) {
@@ -79,5 +81,7 @@ unsigned hk_slab_take(struct hk_slab *slab, unsigned want, struct hk_block **hea
 	}
 	*head = NULL;
 	slab->used = (uint16_t)(slab->used + got);
+	if (hk_unlikely(hk_slab_holed(slab)))
+		hk_slab_heal(slab, *chain);
 	return got;
 }

@@ -39,6 +39,8 @@ HK_API const struct hk_stats_page hakmem_stats_page = {
 		[HK_FIGURE_purged_bytes] = &hk_pool_counters.purged_bytes,
 		[HK_FIGURE_learn_windows] = &hk_learn_counters.windows,
 		[HK_FIGURE_learn_budget] = &hk_budget_held,
+		[HK_FIGURE_hole_bytes] = &hk_hole_bytes,
+		[HK_FIGURE_holed_bytes] = &hk_holed_bytes,
 	},
 	.metadata = { &hk_meta_bytes, &hk_pagemap_bytes },
 	.by_class = {

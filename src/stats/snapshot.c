@@ -89,6 +89,8 @@ static void add_pool(struct hk_snapshot *s)
 	s->all.superslabs_mapped = load(&from->mapped);
 	s->all.superslabs_unmapped = load(&from->unmapped);
 	s->all.purged_bytes = load(&from->purged_bytes);
+	s->all.hole_bytes = load(&hk_hole_bytes);
+	s->all.holed_bytes = load(&hk_holed_bytes);
 }
 
 static void add_large(struct hak_stats *s)
