@@ -3,7 +3,7 @@
  *
  *	malloc --pop--> SLL <--refill-- slabs the thread owns <-- Shared Pool
  *	free  --push--> SLL --flush---> slabs it owns
- *	                    \-remote--> batches by slab --> mailbox of the owner
+ *	                    \-remote--> batches by owner -> mailbox of the owner
  *
  * The TLS pointer starts at an empty static cache: every list in it is empty
  * and it owns no slab, so malloc and free of a new thread fall into the slow
@@ -40,18 +40,24 @@ struct hk_bin {
 	size_t refills, flushes;	/* for statistics */
 };
 
-/* Blocks of one slab on their way to its owner: a chain, newest in front. */
+/*
+ * Blocks on their way to one owner: a chain, newest in front. Without owner,
+ * they are all of one slab that had none. Slabs change hands meanwhile: who
+ * gets a block of a slab that is not its own sends it on.
+ */
 struct hk_batch {
-	struct hk_slab *slab;		/* NULL: never used */
+	struct hk_cache *owner;
+	struct hk_slab *slab;		/* of the first block; NULL: never used */
 	struct hk_block *head, *tail;
 	unsigned count;
-	int room;			/* how many more fit */
+	unsigned bytes;
 };
 
 enum {
-	HK_BATCHES = 16,
-	HK_BATCH_BLOCKS = 32,		/* sent when so many are together */
-	HK_BATCH_BYTES = 8192,		/* or so much */
+	HK_BATCH_BITS = 4,
+	HK_BATCHES = 1 << HK_BATCH_BITS,
+	HK_BATCH_BLOCKS = 256,		/* sent when so many are together */
+	HK_BATCH_BYTES = 64 * 1024,	/* or so much */
 	HK_SUSPECTS = 64,
 	HK_IDLE_MS = 500,		/* a list unused for so long is flushed */
 };

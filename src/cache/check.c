@@ -188,7 +188,7 @@ bool hk_innocent(struct hk_cache *cache, struct hk_slab *slab, void *p, enum hk_
 	if (block->where != HK_IN_CACHE && block->where != HK_IN_TRANSIT)
 		return true;
 	for (i = 0; i < HK_BATCHES; i++)
-		if (cache->batch[i].slab == slab && hk_list_has(cache->batch[i].head, p))
+		if (hk_list_has(cache->batch[i].head, p))
 			hk_already_free(call, p, slab);
 	if (hk_slab_bit(slab, hk_slab_index(slab, p)))
 		hk_already_free(call, p, slab);
