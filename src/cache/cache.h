@@ -192,7 +192,7 @@ void hk_sparse_freed(struct hk_cache *cache, struct hk_slab *slab);
 void hk_sparse_wanted(struct hk_cache *cache, struct hk_slab *slab);
 /* Purge of what waited long enough, some of it; or of every slab that can give
  * a page. Return the bytes. */
-size_t hk_sparse_age(struct hk_cache *cache);
+size_t hk_sparse_age(struct hk_cache *cache, uint64_t now);
 size_t hk_sparse_purge(struct hk_cache *cache);
 
 /* thread.c; lock held: new limits of a list that learns. */

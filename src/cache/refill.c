@@ -74,9 +74,8 @@ static struct hk_slab *available(struct hk_cache *cache, struct hk_bin *bin)
  * A list that saw neither refill nor flush for a while holds blocks for
  * nothing, and each may keep a slab from being empty.
  */
-static void sweep(struct hk_cache *cache)
+static void sweep(struct hk_cache *cache, uint64_t now)
 {
-	uint64_t now = hk_os_now();
 	unsigned class;
 
 	if (now - cache->swept_at < HK_IDLE_MS)
@@ -93,13 +92,16 @@ static void sweep(struct hk_cache *cache)
 
 void hk_tick(struct hk_cache *cache)
 {
+	uint64_t now;
+
 	if ((++cache->ticks & 15) != 0)
 		return;
+	now = hk_os_now();
 	hk_deliver_all(cache);
-	hk_pool_age();
-	hk_large_age();
-	sweep(cache);
-	hk_sparse_age(cache);
+	hk_pool_age(now);
+	hk_large_age(now);
+	sweep(cache, now);
+	hk_sparse_age(cache, now);
 }
 
 /*

@@ -69,9 +69,9 @@ static size_t purge(struct hk_slab *slab, size_t enough)
 	return bytes;
 }
 
-size_t hk_sparse_age(struct hk_cache *cache)
+size_t hk_sparse_age(struct hk_cache *cache, uint64_t now)
 {
-	uint64_t now = hk_os_now(), delay = hk_settings.superslab_reuse ? HK_IDLE_MS : HK_IDLE_MS / 5;
+	uint64_t delay = hk_settings.superslab_reuse ? HK_IDLE_MS : HK_IDLE_MS / 5;
 	struct hk_slab *slab;
 	size_t bytes = 0;
 	unsigned n;

@@ -290,9 +290,10 @@ bool hk_large_around(const void *p, struct hk_span *span)
 	return b != NULL;
 }
 
-size_t hk_large_age(void)
+size_t hk_large_age(uint64_t now)
 {
-	return unmap_expired(false);
+	return now < atomic_load_explicit(&hk_kept_calm_until, memory_order_relaxed) ? 0 :
+	       unmap_expired(false);
 }
 
 size_t hk_large_trim(void)

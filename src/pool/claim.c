@@ -211,9 +211,12 @@ static struct hk_superslab *claim_or_grow(unsigned slots, unsigned align,
 /* The caller's slots get dirty; how many were. */
 static unsigned soil(struct hk_shared_meta *m, uint64_t mine)
 {
-	uint64_t clean = atomic_fetch_and_explicit(&m->clean, ~mine, memory_order_relaxed);
+	uint64_t clean = atomic_load_explicit(&m->clean, memory_order_relaxed);
 	unsigned dirty = (unsigned)__builtin_popcountll(mine & ~clean);
 
+	/* Nobody else changes these bits. */
+	if (clean & mine)
+		atomic_fetch_and_explicit(&m->clean, ~mine, memory_order_relaxed);
 	if (dirty)
 		hk_dirty_less(dirty);
 	return dirty;

@@ -22,6 +22,8 @@
  *	oldest, newest	SuperSlabs with free dirty slots, by the last free
  *	due		slots still to be released of what the last period
  *			did not want
+ *	calm_until	nothing is due before this time, unless slots come
+ *			back (relaxed, read without the lock)
  *	dirty		free slots that hold pages (relaxed, any thread)
  *	least		of dirty since the period began (relaxed)
  */
@@ -32,6 +34,7 @@ struct hk_pool {
 	struct hk_superslab *oldest, *newest;
 	size_t due;
 	uint64_t period_began;
+	_Atomic uint64_t calm_until;
 	_Atomic size_t dirty, least;
 	_Atomic(struct hk_superslab *) class_hints[HK_HINTS];
 };

@@ -66,8 +66,9 @@ void hk_pool_run_free(struct hk_superslab *home, unsigned first, unsigned slots)
 /* Claims further slots behind a run; false if they are not free. */
 bool hk_pool_run_extend(struct hk_superslab *home, unsigned end, unsigned slots);
 
-/* Gives back some of what has waited long enough. */
-void hk_pool_age(void);
+/* Gives back some of what has waited long enough; takes no lock where there
+ * is nothing to do. */
+void hk_pool_age(uint64_t now);
 
 /* Gives everything free back to the OS now; returns the bytes released. */
 size_t hk_pool_trim(struct hk_cache *caller);

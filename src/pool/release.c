@@ -165,10 +165,9 @@ static unsigned dirty_slots(const struct hk_shared_meta *m)
  * The next to release: while something is due that the last period, all of
  * it, had free and dirty, or too much waits.
  */
-static struct hk_superslab *due_victim(void)
+static struct hk_superslab *due_victim(uint64_t now)
 {
 	size_t dirty = atomic_load_explicit(&hk_pool.dirty, memory_order_relaxed), slots;
-	uint64_t now = hk_os_now();
 	struct hk_superslab *s;
 
 	if (now - hk_pool.period_began >= HK_PURGE_DELAY) {
@@ -178,8 +177,12 @@ static struct hk_superslab *due_victim(void)
 	}
 	slots = HK_SLOTS * atomic_load_explicit(&hk_pool_counters.superslabs,
 						memory_order_relaxed);
-	if (!hk_pool.due && dirty <= HK_WAITING_MIN + slots / 2)
+	if (!hk_pool.due && dirty <= HK_WAITING_MIN + slots / 2) {
+		atomic_store_explicit(&hk_pool.calm_until, hk_pool.period_began + HK_PURGE_DELAY,
+				      memory_order_relaxed);
 		return NULL;
+	}
+	atomic_store_explicit(&hk_pool.calm_until, 0, memory_order_relaxed);
 	s = queue_pop();
 	slots = s ? dirty_slots(s->shared_meta) : hk_pool.due;
 	hk_pool.due -= slots < hk_pool.due ? slots : hk_pool.due;
@@ -205,19 +208,21 @@ void hk_pool_run_free(struct hk_superslab *home, unsigned first, unsigned slots)
 		victim = home;
 		queue_remove(home);
 	} else {
-		victim = due_victim();
+		victim = due_victim(hk_os_now());
 	}
 	hk_pool_unlock();
 	if (victim)
 		release(victim);
 }
 
-void hk_pool_age(void)
+void hk_pool_age(uint64_t now)
 {
 	struct hk_superslab *victim;
 
+	if (now < atomic_load_explicit(&hk_pool.calm_until, memory_order_relaxed))
+		return;
 	hk_pool_lock();
-	victim = due_victim();
+	victim = due_victim(now);
 	hk_pool_unlock();
 	if (victim)
 		release(victim);
