@@ -37,11 +37,6 @@
 #define HK_ADDRESS_BITS 48
 #endif
 
-/* Holds the product of two 64-bit numbers, where the target multiplies so. */
-#ifdef __SIZEOF_INT128__
-#define HK_WIDE unsigned __int128
-#endif
-
 #define HK_API __attribute__((visibility("default")))
 #define HK_HIDDEN __attribute__((visibility("hidden")))
 #define HK_COLD __attribute__((cold, noinline))

@@ -4,6 +4,24 @@
 
 enum { CARVE_BYTES = 4096 };
 
+/*
+ * The inverse of the odd part of size, modulo 2^64 / unit, by Newton's method:
+ * each step doubles the right low bits, of which an odd number that serves as
+ * its own inverse has three. The top bits are free; drawn by lot, they put the
+ * addresses that are taken for blocks far away and on no round distance.
+ */
+static uint64_t magic_for(uint64_t size, uint64_t unit)
+{
+	uint64_t low = UINT64_MAX / unit, odd = size / unit, magic;
+	int bits;
+
+	odd |= (0x9e3779b97f4a7c15 & ~low) | (low + 1);
+	magic = odd;
+	for (bits = 3; bits < 64; bits *= 2)
+		magic *= 2 - odd * magic;
+	return magic;
+}
+
 void hk_slab_start(struct hk_superslab *home, unsigned slot, unsigned class)
 {
 	struct hk_slab *slab = &home->slab[slot];
@@ -11,10 +29,8 @@ void hk_slab_start(struct hk_superslab *home, unsigned slot, unsigned class)
 	unsigned slots = hk_class_slots(class);
 
 	slab->base = home->base + slot * HK_SLOT_SIZE;
-	/* A power of two divides 2^64, where rounding down must still leave
-	 * a unit above zero. */
-	slab->magic = UINT64_MAX / size + 1 + ((size & (size - 1)) == 0);
-	slab->unit = (uint32_t)(slab->magic * size);
+	slab->unit = (uint32_t)(size & -size);
+	slab->magic = magic_for(size, slab->unit);
 	hk_slab_fill(slab);
 	hk_slab_set_limit(slab, 0);
 	slab->size = (uint32_t)size;

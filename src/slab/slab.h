@@ -76,10 +76,14 @@ enum hk_run_kind { HK_RUN_NONE, HK_RUN_SLAB, HK_RUN_MID };
 /*
  * Invariants of a slab (kind HK_RUN_SLAB):
  *	base = address of its first slot
- *	magic = floor(2^64 / size) + 1, unit = magic * size mod 2^64 <= size
+ *	unit = the largest power of two in size
+ *	magic * size mod 2^64 = unit, so that block i is at i * unit there
  *	limit = carved * unit
  *	p is the start of a carved block <=> (p - base) * magic < limit, for
- *		every p within 2^48 of base; see hk_slab_valid
+ *		every p within 2^64 / unit / 2 of base (hk_slab_valid): 2^48 at
+ *		least, all that user space has with 48 bits of address. Further
+ *		away it is false for every distance whose low 32 bits are those of
+ *		a block, and true for unit - 1 others per block
  *	bit i of free[] is set <=> block i < carved lies in the slab, free
  *	bit w of words is set <=> free[w] != 0
  *	used = carved - number of set bits; used blocks are with the program,
@@ -186,21 +190,13 @@ HK_INLINE unsigned hk_slab_index(const struct hk_slab *slab, const void *p)
 	return (unsigned)(((uintptr_t)p - slab->base) / slab->size);
 }
 
-/*
- * hk_slab_valid and hk_slab_index for the owner. Where i blocks lie before p,
- * (p - base) * magic is i * 2^64 + i * unit: one multiplication has both.
- */
+/* hk_slab_valid and hk_slab_index for the owner, without a division. */
 HK_INLINE bool hk_slab_locate(const struct hk_slab *slab, const void *p, unsigned *index)
 {
-#ifdef HK_WIDE
-	HK_WIDE product = (HK_WIDE)((uintptr_t)p - slab->base) * slab->magic;
+	uint64_t place = ((uintptr_t)p - slab->base) * slab->magic;
 
-	*index = (unsigned)(product >> 64);
-	return (uint64_t)product < slab->limit;
-#else
-	*index = hk_slab_index(slab, p);
-	return hk_slab_valid(slab, p);
-#endif
+	*index = (unsigned)(place >> __builtin_ctz(slab->unit));
+	return place < slab->limit;
 }
 
 HK_INLINE bool hk_slab_bit(const struct hk_slab *slab, unsigned i)
