@@ -1,0 +1,30 @@
+#!/bin/sh
+# Libraries opened with RTLD_DEEPBIND see libc's malloc before the preloaded
+# one. What keeps to one heap works; the way out that
+# hakmem(7) names makes all work.
+. "${HAKMEM_TEST_SOURCE:?run by make check}/tests/tap.sh"
+library=${HAKMEM_TEST_LIBRARY:?run by make check}
+deep=$(dirname "$library")/../../tests/deepbind
+
+run() {	# givers-and-takers module
+	LD_PRELOAD="$library" "$deep/host" "$1" "$deep/.libs/$2.so" >"$work/line" 2>"$work/why"
+}
+
+if ! run module-module libc || run module-host libc; then
+	skip "RTLD_DEEPBIND" "this libc has none"
+	finish
+	exit
+fi
+run module-module libc && [ ! -s "$work/why" ]
+check $? "a module that frees what it allocates"
+run strdup-host libc && [ ! -s "$work/why" ]
+check $? "the program frees what libc allocated for a module"
+run module-host libc
+# The shell has its word on the signal too.
+[ $? = 134 ] && grep -vx Aborted "$work/why" | cmp -s "$work/line"
+check $? "the program frees a module's block: one line, then abort"
+for way in module-module module-host host-module strdup-module strdup-host; do
+	run $way hakmem && [ ! -s "$work/why" ]
+	check $? "a module linked with the library: $way"
+done
+finish
