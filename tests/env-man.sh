@@ -35,13 +35,14 @@ done
 
 cut -f 1,2 "$work/table" | tr "$tab" '\n' | grep HAKMEM_ >"$work/known"
 printf '%s\n' HAKMEM_ HAKMEM_TEST_ >>"$work/known"
-for file in man/hakmem.1 man/hakmem.3 man/hakmem.7 man/hakmem.env.5 README.md; do
+pages=$(cd "$source" && echo man/*.[1-9])
+for file in $pages README.md INSTALL.md; do
 	grep -o 'HAKMEM_[A-Z0-9_]*' "$source/$file" | sort -u | grep -v -x -F -f "$work/known" >"$work/why"
 	[ ! -s "$work/why" ]
 	check $? "$file names no setting that does not exist"
 done
 
-for file in man/hakmem.1 man/hakmem.3 man/hakmem.7 man/hakmem.env.5; do
+for file in $pages; do
 	if command -v mandoc >/dev/null; then
 		# Pages of this package are not installed yet, others perhaps not here.
 		mandoc -T lint "$source/$file" 2>&1 |
@@ -60,4 +61,22 @@ for file in man/hakmem.1 man/hakmem.3 man/hakmem.7 man/hakmem.env.5; do
 		skip "$file is shown without a warning" "no man-db"
 	fi
 done
+
+# Functions: each has a page that names it, under its own name too.
+built=$(dirname "${HAKMEM_TEST_LIBRARY:?}")/../../man
+sed -n 's/^[a-z].*[ *]\(hak_[a-z_]*\)(.*/\1/p' "$source/include/hakmem/hakmem.h" | sort >"$work/functions"
+sed -n 's/^\.Nm \(hak_[a-z_]*\).*/\1/p' "$source"/man/*.3 | sort | diff "$work/functions" - >"$work/why"
+check $? "every function is named by one page, and no page names another"
+sed -n 's/^\.F[no] \(hak_[a-z_]*\).*/\1/p' "$source"/man/hak_*.3 | sort -u | diff "$work/functions" - >"$work/why"
+check $? "every function is described"
+while read -r name; do
+	page=$source/man/$name.3
+	if [ ! -e "$page" ]; then
+		page=$source/man/$(sed -n 's|^\.so man3/||p' "$built/$name.3")
+	fi
+	grep -q "^\.Nm $name\( ,\)*$" "$page" 2>"$work/why"
+	check $? "man $name shows the page that names it"
+done <"$work/functions"
+ls "$built" "$source/man" | sed -n 's/^\(hak_.*\)\.3$/\1/p' | sort -u | diff "$work/functions" - >"$work/why"
+check $? "no page is left of a function that is gone"
 finish
