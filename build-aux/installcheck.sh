@@ -70,6 +70,11 @@ else
 	check $? "a program linked statically"
 	build_cxx static_cxx -static $(pc --static --libs) && says_version static_cxx
 	check $? "the same in C++"
+	echo 'int main(void) { return 0; }' | $CC $CFLAGS -static -x c - -x none -Wl,-u,${defines:+hak_}malloc \
+		$(pc --static --libs) -o "$work/plain" 2>"$work/why" &&
+		HAKMEM_STATS_DUMP=$work/dump HAKMEM_LEARN_SAVE=$work/learned "$work/plain" 2>"$work/why" &&
+		[ -s "$work/dump" ] && [ -s "$work/learned" ]
+	check $? "a static program that only allocates writes its reports at exit"
 fi
 
 finish

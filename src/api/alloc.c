@@ -2,13 +2,17 @@
 
 #include "debug/ring.h"
 #include "large/large.h"
+#include "learn/learn.h"
 #include "os/os.h"
 #include "stats/page.h"
+#include "stats/snapshot.h"
 
 #include <string.h>
 
-/* Whoever links the archive for malloc has the page too. */
+/* Whoever links the archive for malloc has the page too, and what writes at
+ * exit. */
 static const void *const keep __attribute__((used)) = &hakmem_stats_page;
+static int (*const keep_reports[])(void) __attribute__((used)) = { hk_snapshot_dump, hk_learn_save };
 
 static void *large(size_t size, size_t align, bool *zero, const void *caller)
 {
