@@ -16,6 +16,9 @@ PEERS = {
     'glibc': ('libc.so.6', 'libc6'),
 }
 
+# Contenders that are HAKMEM under a profile.
+PROFILES = ('default', 'balanced', 'adaptive', 'tight')
+
 
 class Failed(Exception):
     pass
@@ -61,6 +64,10 @@ class Runner:
         others = ('LD_', 'GLIBC_TUNABLES', 'MALLOC_', 'MIMALLOC_', 'PYTHONMALLOC', 'TCMALLOC_')
         self.environment = {k: v for k, v in os.environ.items() if not k.startswith(others)}
 
+    def environment_of(self, allocator):
+        profile = {'HAKMEM_PROFILE': allocator} if allocator in PROFILES else {}
+        return {**self.environment, **profile}
+
     def start(self, workload, allocator, times, report, log, debug=None):
         # glibc is there anyway; named first it goes before an allocator that is linked in.
         preload = allocator != 'glibc' or workload.links_allocator
@@ -69,7 +76,8 @@ class Runner:
                    *workload.command(self)]
         return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                                 cwd=self.work, start_new_session=True,
-                                env={**self.environment, **workload.environment, **(debug or {})})
+                                env={**self.environment_of(allocator), **workload.environment,
+                                     **(debug or {})})
 
     def run(self, workload, allocator):
         """One run: a dictionary of figures, or Failed."""
