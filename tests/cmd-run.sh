@@ -53,6 +53,8 @@ printf '#!/usr/bin/env sh\n' >"$work/script" && chmod 755 "$work/script"
 gives "a script: what runs it counts" 0 "is a script, run by" "$hakmem" check --library "$library" -- "$work/script"
 cp /bin/true "$work/setuid" && chmod 4755 "$work/setuid"
 gives "a set-user-ID program" 1 "set-user-ID" "$hakmem" check --library "$library" -- "$work/setuid"
+cp "$(command -v sort)" "$work/foreign" && printf '\376\376' | dd of="$work/foreign" bs=1 seek=18 conv=notrunc 2>/dev/null
+gives "a program for another architecture" 1 "another architecture" "$hakmem" check --library "$library" -- "$work/foreign"
 gives "no such program either" 1 'there is no program "nonsense"' "$hakmem" check --library "$library" -- nonsense
 peer=$(ls /usr/lib/*/libjemalloc.so.2 2>/dev/null | head -n 1)
 if [ -n "$peer" ]; then

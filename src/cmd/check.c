@@ -117,7 +117,7 @@ static struct verdict check_process(pid_t pid)
 	if (length < 0) {
 		if (errno == ENOENT)
 			return no(NULL, text("process %d belongs to the kernel", (int)pid));
-		return no("ask again as root or as its user", text("process %d may not be looked at: %s",
+		return no(process_advice(), text("process %d may not be looked at: %s",
 			  (int)pid, strerror(errno)));
 	}
 	exe[length] = 0;

@@ -111,6 +111,7 @@ struct mapping {
 bool maps_walk(pid_t pid, bool (*each)(const struct mapping *m, void *argument), void *argument);
 bool process_id(const char *given, pid_t *pid);	/* false: said why */
 bool process_secure(pid_t pid);
+const char *process_advice(void);	/* when one may not be looked at */
 /* A variable of the environment that it was started with, or NULL. */
 char *process_variable(pid_t pid, const char *name);
 /* A path of the process as we reach it, in its container too. */

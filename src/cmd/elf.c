@@ -45,23 +45,22 @@ static const char *string_at(const struct elf *elf, const ElfW(Shdr) *strings, s
 	return memchr(start, 0, strings->sh_size - offset) ? start : "";
 }
 
-/* A header of our own kind of file, by the machine of this program. */
+/* A header of our own kind of file, by the machine that the header of this
+ * program names. */
 static bool native(const ElfW(Ehdr) *head)
 {
-	static ElfW(Half) machine;
-	struct elf *own;
+	static ElfW(Ehdr) own;
+	int fd;
 
-	if (head->e_ident[EI_CLASS] != NATIVE_CLASS || head->e_ident[EI_DATA] != NATIVE_DATA)
-		return false;
-	if (!machine) {
-		machine = head->e_machine;
-		own = elf_open("/proc/self/exe");
-		if (own)
-			machine = own->head->e_machine;
-		if (own)
-			elf_close(own);
+	if (!own.e_machine) {
+		fd = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+		if (fd < 0 || read(fd, &own, sizeof own) != (ssize_t)sizeof own)
+			own = *head;
+		if (fd >= 0)
+			close(fd);
 	}
-	return head->e_machine == machine;
+	return head->e_ident[EI_CLASS] == NATIVE_CLASS && head->e_ident[EI_DATA] == NATIVE_DATA &&
+	       head->e_machine == own.e_machine;
 }
 
 struct elf *elf_open(const char *path)

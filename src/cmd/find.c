@@ -118,7 +118,7 @@ static char *why_not(const struct search *s, pid_t pid, bool looked)
 	if (s->other)
 		return s->other;
 	if (s->error == EPERM || !looked)
-		return text("process %d may not be looked at: ask again as root or as its user", (int)pid);
+		return text("process %d may not be looked at: %s", (int)pid, process_advice());
 	if (s->error == ESRCH)
 		return text("process %d has ended", (int)pid);
 	return text("process %d is not on HAKMEM; why not: hakmem check %d", (int)pid, (int)pid);

@@ -69,6 +69,12 @@ bool process_secure(pid_t pid)
 	return secure;
 }
 
+const char *process_advice(void)
+{
+	return geteuid() == 0 ? "ask from outside this container, or with CAP_SYS_PTRACE" :
+				"ask again as root or as its user";
+}
+
 char *process_variable(pid_t pid, const char *name)
 {
 	char *path = text("/proc/%d/environ", (int)pid), *entry = NULL, *value = NULL;
