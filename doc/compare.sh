@@ -1,0 +1,22 @@
+#!/bin/sh
+# What the README shows: hakmem compare on a server under load and on a python
+# program. Run on a quiet machine, in the build folder or with BUILD= its path;
+# ROUNDS=2 for a first look. Writes doc/redis.* and doc/python.*.
+set -eu
+doc=$(cd "$(dirname "$0")" && pwd)
+build=$(cd "${BUILD:-.}" && pwd)
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+cd "$work"
+
+compare() {	# name options...
+	name=$1
+	shift
+	"$build/src/cmd/hakmem" compare --library "$build/src/.libs/libhakmem.so.1" --peers -n "${ROUNDS:-9}" \
+		--plot "$doc/$name.svg" "$@" >"$doc/$name.txt"
+	cat "$doc/$name.txt"
+}
+
+compare redis --load 'redis-benchmark -s redis.sock -q -n 300000 -r 200000 -d 200 -P 16 -t set,get,lpush,lrange_100' \
+	-- redis-server --port 0 --unixsocket redis.sock --save '' --appendonly no
+compare python -- python3 "$doc/records.py"
