@@ -77,18 +77,19 @@ if [ -s "$work/libc" ]; then
 	check $? "C++'s operators, all of them and nothing else"
 fi
 
-# In the header a declaration, in the page its name and its synopsis.
+# In the header a declaration, in one page its name and its synopsis.
 grep -v '^ \*' "$source/include/hakmem/hakmem.h" | grep -o 'hak_[a-z_]*(' | tr -d '(' | sort >"$work/declared"
 diff "$work/hak" "$work/declared" >"$work/why"
 check $? "the header declares what is exported, each once"
-page=$source/man/hakmem.3
+page=$work/page
+cat "$source"/man/*.3 >"$page"
 sed -n 's/^\.Nm \(hak_[a-z_]*\).*/\1/p' "$page" | sort | diff "$work/hak" - >"$work/why"
-check $? "hakmem.3 has the names of what is exported"
+check $? "section 3 has the names of what is exported"
 sed -n '/^\.Sh SYNOPSIS/,/^\.Sh DESCRIPTION/s/^\.F[no] \(hak_[a-z_]*\).*/\1/p' "$page" | sort |
 	diff "$work/hak" - >"$work/why"
 check $? "and their synopsis"
 : >"$work/why"
-sed -n '/^\.Sh DESCRIPTION/,$p' "$page" >"$work/body"
+sed '/^\.Dd/,/^\.Sh DESCRIPTION/d' "$page" >"$work/body"
 while read -r name; do
 	grep -q "^\.Fn $name" "$work/body" || echo "$name" >>"$work/why"
 done <"$work/hak"
@@ -101,6 +102,6 @@ for struct in hak_stats hak_class_stats; do
 		grep -q "^\.It Va.*\<$member\>" "$page" || echo "$member"
 	done <"$work/members" >"$work/why"
 	[ -s "$work/members" ] && [ ! -s "$work/why" ]
-	check $? "hakmem.3 explains the members of struct $struct"
+	check $? "section 3 explains the members of struct $struct"
 done
 finish
