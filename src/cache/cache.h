@@ -94,6 +94,8 @@ struct hk_cache {
 	 * and those to be purged. */
 	struct hk_slab *sparse_new, *sparse_old, *sparse_due;
 	uint64_t sparse_since;			/* ms */
+	size_t sweep_slots;			/* of the heap, before growing to which
+						 * it sweeps again */
 	/* Blocks to be moved between lists and slabs until the window of
 	 * learning ends; INT64_MAX where nothing is learned. */
 	int64_t window_left;

@@ -92,6 +92,20 @@ static void describe_span(struct hk_line *line, const void *p, uintptr_t block,
 	put_start(line, block);
 }
 
+/* The slab whose block p was until its slots became free, as far as its
+ * descriptor still tells. */
+static const struct hk_slab *former_slab(const void *p)
+{
+	const struct hk_superslab *home = hk_granule_find(p).superslab;
+	const struct hk_slab *slab;
+
+	if (!home)
+		return NULL;
+	slab = &home->slab[(uintptr_t)p >> HK_SLOT_SHIFT & (HK_SLOTS - 1)];
+	return slab->base && slab->class < HK_CLASSES && hk_slab_index(slab, p) < slab->carved &&
+	       ((uintptr_t)p - slab->base) % slab->size == 0 ? slab : NULL;
+}
+
 _Noreturn void hk_bad_pointer(enum hk_call call, const void *p)
 {
 	struct hk_slab *run = hk_run_find(p);
@@ -103,6 +117,8 @@ _Noreturn void hk_bad_pointer(enum hk_call call, const void *p)
 		describe_slab(&line, p, run);
 	else if (run && run->base != (uintptr_t)p)
 		describe_span(&line, p, run->base, run->size, "Mid");
+	else if (!run && former_slab(p))
+		describe_slab(&line, p, former_slab(p));
 	else if (run || hk_granule_find(p).superslab)
 		hk_line_str(&line, " is already free (Mid block)");
 	else if (hk_large_around(p, &span))

@@ -6,6 +6,8 @@
 #include "os/os.h"
 #include "pool/pool.h"
 
+enum { SWEEP_SLOTS = 4 };
+
 static void unlink_slab(struct hk_bin *bin, struct hk_slab *slab)
 {
 	struct hk_slab **list = slab->listed_full ? &bin->full : &bin->avail;
@@ -57,17 +59,17 @@ void hk_slab_moves(struct hk_cache *cache, struct hk_slab *slab)
 	}
 }
 
-/* An adopted slab may turn out full: its blocks are still in use. */
-static struct hk_slab *available(struct hk_cache *cache, struct hk_bin *bin)
+static void release_empty(struct hk_bin *bin)
 {
-	while (!bin->avail) {
-		struct hk_slab *slab = hk_pool_acquire((unsigned)(bin - cache->bin), cache);
+	struct hk_slab *slab, *next;
 
-		if (!slab)
-			return NULL;
-		own(cache, slab);
+	for (slab = bin->avail; slab; slab = next) {
+		next = slab->next;
+		if (slab->used == 0) {
+			unlink_slab(bin, slab);
+			hk_pool_return(slab);
+		}
 	}
-	return bin->avail;
 }
 
 /*
@@ -78,14 +80,15 @@ static void sweep(struct hk_cache *cache, uint64_t now)
 {
 	unsigned class;
 
-	if (now - cache->swept_at < HK_IDLE_MS)
-		return;
 	cache->swept_at = now;
 	for (class = 0; class < HK_CLASSES; class++) {
 		struct hk_bin *bin = &cache->bin[class];
 
-		if (bin->head && cache->swept[class] == bin->refills + bin->flushes)
-			hk_flush(cache, bin, 0);
+		if (cache->swept[class] == bin->refills + bin->flushes) {
+			if (bin->head)
+				hk_flush(cache, bin, 0);
+			release_empty(bin);
+		}
 		cache->swept[class] = bin->refills + bin->flushes;
 	}
 }
@@ -100,8 +103,42 @@ void hk_tick(struct hk_cache *cache)
 	hk_deliver_all(cache);
 	hk_pool_age(now);
 	hk_large_age(now);
-	sweep(cache, now);
+	if (now - cache->swept_at >= HK_IDLE_MS)
+		sweep(cache, now);
 	hk_sparse_age(cache, now);
+}
+
+/*
+ * Before the heap takes more of the OS than a sixteenth beyond what it had at
+ * the last sweep: what idles here may do instead. So the cost of sweeps stays
+ * small against that of the new pages.
+ */
+static void sweep_to_grow(struct hk_cache *cache)
+{
+	size_t touched = hk_pool_touched();
+
+	cache->sweep_slots = touched + touched / 16 + SWEEP_SLOTS;
+	sweep(cache, hk_os_now());
+}
+
+/* An adopted slab may turn out full: its blocks are still in use. */
+static struct hk_slab *available(struct hk_cache *cache, struct hk_bin *bin)
+{
+	unsigned class = (unsigned)(bin - cache->bin);
+
+	while (!bin->avail) {
+		bool fresh = hk_pool_touched() < cache->sweep_slots;
+		struct hk_slab *slab = hk_pool_acquire(class, cache, fresh);
+
+		if (!slab && !fresh) {
+			sweep_to_grow(cache);
+			slab = hk_pool_acquire(class, cache, true);
+		}
+		if (!slab)
+			return NULL;
+		own(cache, slab);
+	}
+	return bin->avail;
 }
 
 /*
@@ -143,15 +180,8 @@ void *hk_refill(struct hk_cache *cache, unsigned class)
 
 void hk_release_empty(struct hk_cache *cache)
 {
-	struct hk_slab *slab, *next;
 	unsigned class;
 
 	for (class = 0; class < HK_CLASSES; class++)
-		for (slab = cache->bin[class].avail; slab; slab = next) {
-			next = slab->next;
-			if (slab->used == 0) {
-				unlink_slab(&cache->bin[class], slab);
-				hk_pool_return(slab);
-			}
-		}
+		release_empty(&cache->bin[class]);
 }

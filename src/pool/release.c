@@ -35,6 +35,18 @@ static void update_bucket(struct hk_superslab *s)
 	hk_pool_unlock();
 }
 
+static void cleaned(unsigned slots)
+{
+	hk_dirty_less(slots);
+	atomic_fetch_sub_explicit(&hk_pool_touched_slots, slots, memory_order_relaxed);
+}
+
+static void soiled(unsigned slots)
+{
+	atomic_fetch_add_explicit(&hk_pool.dirty, slots, memory_order_relaxed);
+	atomic_fetch_add_explicit(&hk_pool_touched_slots, slots, memory_order_relaxed);
+}
+
 /* Gives a whole SuperSlab back; its slots are claimed by the caller. */
 static size_t unmap(struct hk_superslab *s)
 {
@@ -47,7 +59,7 @@ static size_t unmap(struct hk_superslab *s)
 	hk_pool_unlock();
 	hk_event(HK_EVENT_UNMAP, 0, memory, HK_SUPERSLAB_SIZE);
 	hk_granule_clear(memory);
-	hk_dirty_less(HK_SLOTS - (unsigned)__builtin_popcountll(
+	cleaned(HK_SLOTS - (unsigned)__builtin_popcountll(
 		atomic_load_explicit(&m->clean, memory_order_relaxed)));
 	if (hk_os_unmap(memory, HK_SUPERSLAB_SIZE)) {
 		atomic_fetch_sub_explicit(&hk_pool_counters.superslabs, 1, memory_order_relaxed);
@@ -61,7 +73,7 @@ static size_t unmap(struct hk_superslab *s)
 		s->base = (uintptr_t)memory;
 		hk_granule_set_superslab(s);
 		if (!clean)
-			atomic_fetch_add_explicit(&hk_pool.dirty, HK_SLOTS, memory_order_relaxed);
+			soiled(HK_SLOTS);
 		atomic_store_explicit(&m->clean, clean ? HK_ALL_SLOTS : 0, memory_order_relaxed);
 		atomic_store_explicit(&m->free, HK_ALL_SLOTS, memory_order_release);
 		update_bucket(s);
@@ -98,14 +110,14 @@ static size_t purge(struct hk_superslab *s)
 {
 	struct hk_shared_meta *m = s->shared_meta;
 	uint64_t mine = claim_mask(s, ~atomic_load_explicit(&m->clean, memory_order_relaxed));
-	uint64_t cleaned;
+	uint64_t done;
 	size_t bytes = 0;
 
 	if (mine) {
 		hk_event(HK_EVENT_PURGE, 0, (void *)s->base, HK_SUPERSLAB_SIZE);
-		cleaned = purge_runs(s, mine, &bytes);
-		hk_dirty_less((unsigned)__builtin_popcountll(cleaned));
-		atomic_fetch_or_explicit(&m->clean, cleaned, memory_order_relaxed);
+		done = purge_runs(s, mine, &bytes);
+		cleaned((unsigned)__builtin_popcountll(done));
+		atomic_fetch_or_explicit(&m->clean, done, memory_order_relaxed);
 		atomic_fetch_or_explicit(&m->free, mine, memory_order_release);
 		update_bucket(s);
 		atomic_fetch_add_explicit(&hk_pool_counters.purged_bytes, bytes,

@@ -27,8 +27,10 @@
 #endif
 #define ID_MASK (((uintptr_t)1 << ID_BITS) - 1)
 
-/* Empty slabs that a class keeps, in slots. */
-enum { KEPT_SLOTS = 4 };
+/* Empty slabs that a class keeps, in slots; all classes together no more than
+ * one slot in KEPT_SHARE of those that hold pages. */
+enum { KEPT_SLOTS = 4, KEPT_SHARE = 32 };
+static _Atomic size_t kept_slots;	/* approximate */
 
 static struct {
 	_Atomic uintptr_t head;		/* tag, number + 1; 0 in the low bits: empty */
@@ -127,10 +129,13 @@ static void dissolve(struct hk_slab *slab)
 void hk_pool_return(struct hk_slab *slab)
 {
 	unsigned keep = KEPT_SLOTS / slab->slots;
+	size_t kept = atomic_load_explicit(&kept_slots, memory_order_relaxed);
 
 	hk_assert(slab->used == 0);
-	if (atomic_load_explicit(&stack[slab->class].empty, memory_order_relaxed) < keep) {
+	if (atomic_load_explicit(&stack[slab->class].empty, memory_order_relaxed) < keep &&
+	    (kept + slab->slots) * KEPT_SHARE <= hk_pool_touched()) {
 		atomic_fetch_add_explicit(&stack[slab->class].empty, 1, memory_order_relaxed);
+		atomic_fetch_add_explicit(&kept_slots, slab->slots, memory_order_relaxed);
 		hk_pool_abandon(slab);
 	} else {
 		dissolve(slab);
@@ -141,10 +146,12 @@ static void count_taken(const struct hk_slab *slab)
 {
 	unsigned n = atomic_load_explicit(&stack[slab->class].empty, memory_order_relaxed);
 
-	while (slab->used == 0 && n &&
-	       !atomic_compare_exchange_weak_explicit(&stack[slab->class].empty, &n, n - 1,
-			memory_order_relaxed, memory_order_relaxed))
-		;
+	while (slab->used == 0 && n)
+		if (atomic_compare_exchange_weak_explicit(&stack[slab->class].empty, &n, n - 1,
+				memory_order_relaxed, memory_order_relaxed)) {
+			atomic_fetch_sub_explicit(&kept_slots, slab->slots, memory_order_relaxed);
+			return;
+		}
 }
 
 /* The next slab of the stack that nobody adopted meanwhile. One of another
@@ -173,7 +180,7 @@ static void count_started(unsigned class)
 		hk_raise(&hk_pool_counters.slabs_peak[class], now);
 }
 
-struct hk_slab *hk_pool_acquire(unsigned class, struct hk_cache *owner)
+struct hk_slab *hk_pool_acquire(unsigned class, struct hk_cache *owner, bool fresh)
 {
 	struct hk_slab *slab = pop_owned(class, owner);
 	struct hk_superslab *home;
@@ -186,7 +193,7 @@ struct hk_slab *hk_pool_acquire(unsigned class, struct hk_cache *owner)
 			 slab->slots * HK_SLOT_SIZE);
 		return slab;
 	}
-	home = hk_pool_run(hk_class_slots(class), 1, class, &first, &clean);
+	home = hk_pool_run(hk_class_slots(class), 1, class, fresh, &first, &clean);
 	if (!home)
 		return NULL;
 	slab = &home->slab[first];
