@@ -35,7 +35,7 @@ static struct {
 	pthread_key_t key;
 } registry = { .lock = HK_LOCK_INITIALIZER(HK_RANK_REGISTRY) };
 
-enum { SMALL_BATCH = 4, MID_BYTES = 256 * 1024, BATCH_BYTES = 32 * 1024 };
+enum { SMALL_BATCH = 4, MID_BYTES = 128 * 1024, BATCH_BYTES = 32 * 1024 };
 
 static int32_t clamp(int32_t value, int32_t low, int32_t high)
 {
