@@ -76,7 +76,7 @@ unsigned hk_slab_take(struct hk_slab *slab, unsigned want, struct hk_block **hea
 	struct hk_block **chain = head;
 	unsigned got = 0;
 
-	while (got < want && (slab->words || carve(slab))) {
+	while (got < want && (slab->words || (got == 0 && carve(slab)))) {
 		unsigned word = (unsigned)__builtin_ctz(slab->words);
 		uintptr_t first = base + word * 64 * size;
 		uint64_t bits = slab->free[word];

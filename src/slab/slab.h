@@ -231,8 +231,8 @@ void hk_slab_start(struct hk_superslab *home, unsigned slot, unsigned class);
 
 /*
  * Moves up to want blocks into a chain in address order, marks and links
- * them, carving further pages as needed. Returns how many; *head is the
- * chain, ending in NULL.
+ * them; carves a page only if there is no other block. Returns how many;
+ * *head is the chain, ending in NULL.
  */
 unsigned hk_slab_take(struct hk_slab *slab, unsigned want, struct hk_block **head);
 
