@@ -85,7 +85,8 @@ static void *resize_large(void *p, size_t size, const void *caller)
 /* Stays while the block fits and no more than half of it would idle. */
 void *hk_realloc(void *p, size_t size)
 {
-	size_t old;
+	size_t old, copied;
+	bool zero = false;
 	void *to;
 
 	if (!p)
@@ -102,10 +103,14 @@ void *hk_realloc(void *p, size_t size)
 		if (to)
 			return to;
 	}
-	to = hk_malloc(size);
+	to = size <= HK_SLAB_MAX ? hk_malloc(size) : large(size, HK_GRAIN, &zero, hk_caller());
 	if (!to)
 		return size <= old ? p : NULL;
-	memcpy(to, p, size < old ? size : old);
+	copied = size < old ? size : old;
+	/* Pages of new memory in one call cost less than a fault for each. */
+	if (zero)
+		hk_os_populate(to, copied & -hk_page_size);
+	memcpy(to, p, copied);
 	hk_free(p, HK_CALL_REALLOC);
 	return to;
 }

@@ -96,6 +96,7 @@ struct hk_cache {
 	uint64_t sparse_since;			/* ms */
 	size_t sweep_slots;			/* of the heap, before growing to which
 						 * it sweeps again */
+	uint8_t fresh[HK_CLASSES];		/* fresh slabs in a row, up to STEADY */
 	/* Blocks to be moved between lists and slabs until the window of
 	 * learning ends; INT64_MAX where nothing is learned. */
 	int64_t window_left;

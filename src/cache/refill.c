@@ -8,6 +8,10 @@
 
 enum { SWEEP_SLOTS = 4 };
 
+/* Fresh slabs after which a class is taken to go on so: what is touched too
+ * early is then a small part of what it has. */
+enum { STEADY = 16 };
+
 static void unlink_slab(struct hk_bin *bin, struct hk_slab *slab)
 {
 	struct hk_slab **list = slab->listed_full ? &bin->full : &bin->avail;
@@ -59,6 +63,24 @@ void hk_slab_moves(struct hk_cache *cache, struct hk_slab *slab)
 	}
 }
 
+/*
+ * A class that takes fresh slabs one after the other fills this one too: its
+ * pages come with one call for less than each by a fault of its own. Not where
+ * a block is larger than a page, all of which the program may never touch.
+ */
+static void touch(struct hk_cache *cache, struct hk_slab *slab)
+{
+	if (!slab->fresh)
+		return;
+	slab->fresh = false;
+	if (cache->fresh[slab->class] < STEADY) {
+		cache->fresh[slab->class]++;
+	} else if (slab->size <= hk_page_size) {
+		hk_os_populate((void *)slab->base, slab->slots * HK_SLOT_SIZE);
+		slab->soiled = true;
+	}
+}
+
 static void release_empty(struct hk_bin *bin)
 {
 	struct hk_slab *slab, *next;
@@ -85,6 +107,7 @@ static void sweep(struct hk_cache *cache, uint64_t now)
 		struct hk_bin *bin = &cache->bin[class];
 
 		if (cache->swept[class] == bin->refills + bin->flushes) {
+			cache->fresh[class] = 0;
 			if (bin->head)
 				hk_flush(cache, bin, 0);
 			release_empty(bin);
@@ -137,6 +160,7 @@ static struct hk_slab *available(struct hk_cache *cache, struct hk_bin *bin)
 		if (!slab)
 			return NULL;
 		own(cache, slab);
+		touch(cache, slab);
 	}
 	return bin->avail;
 }

@@ -409,6 +409,7 @@ static void fork_child(void)
 	struct hk_cache *cache, *mine = hk_tls;
 
 	fork_parent();
+	hk_huge_forked();
 	for (cache = hk_caches; cache; cache = cache->next_registered) {
 		unsigned i;
 

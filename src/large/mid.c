@@ -36,7 +36,7 @@ void *hk_mid_alloc(size_t size, size_t align, bool *zero)
 	run->base = home->base + first * HK_SLOT_SIZE;
 	run->home = home;
 	run->slots = (uint8_t)slots;
-	run->size = (uint32_t)whole_pages(size);
+	__atomic_store_n(&run->size, (uint32_t)whole_pages(size), __ATOMIC_RELAXED);
 	run->class = HK_CLASSES;
 	hk_slab_set_limit(run, 0);
 	atomic_store_explicit(&run->kind, HK_RUN_MID, memory_order_release);

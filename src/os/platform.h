@@ -37,6 +37,15 @@
 #define HK_ADDRESS_BITS 48
 #endif
 
+/* Advice that the headers may not know; the kernel refuses -1. */
+#ifdef HAVE_MADV_HUGEPAGE
+#define HK_MADV_HUGEPAGE MADV_HUGEPAGE
+#define HK_MADV_NOHUGEPAGE MADV_NOHUGEPAGE
+#else
+#define HK_MADV_HUGEPAGE (-1)
+#define HK_MADV_NOHUGEPAGE (-1)
+#endif
+
 #define HK_API __attribute__((visibility("default")))
 #define HK_HIDDEN __attribute__((visibility("hidden")))
 #define HK_COLD __attribute__((cold, noinline))

@@ -177,6 +177,7 @@ static struct hk_superslab *grow(uint64_t taken, bool populate)
 {
 	struct hk_superslab *s = hk_meta_superslab();
 	void *memory;
+	bool huge;
 
 	if (!s)
 		return NULL;
@@ -189,8 +190,12 @@ static struct hk_superslab *grow(uint64_t taken, bool populate)
 		hk_meta_spare(s);
 		return NULL;
 	}
+	huge = (populate || hk_huge_wanted()) &&
+	       hk_huge_advise(memory, HK_SUPERSLAB_SIZE, memory);
+	atomic_store_explicit(&s->shared_meta->huge, huge, memory_order_relaxed);
 	if (populate)
 		hk_os_populate(memory, HK_SUPERSLAB_SIZE);
+	hk_huge_grown(s);
 	count_mapped();
 	hk_event(HK_EVENT_MAP, 0, memory, HK_SUPERSLAB_SIZE);
 	atomic_store_explicit(&s->shared_meta->clean, HK_ALL_SLOTS, memory_order_relaxed);

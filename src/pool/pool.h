@@ -85,6 +85,17 @@ size_t hk_pool_trim(struct hk_cache *caller);
 /* Maps and pre-faults SuperSlabs before they are needed. */
 void hk_pool_prewarm(unsigned count);
 
+/*
+ * huge.c. Makes a range huge pages of which the one at first is touched at
+ * once, and its price noted: while huge pages are dear, pausing says so to
+ * those who would want one. False: none are to be had.
+ */
+bool hk_huge_advise(void *start, size_t size, char *first);
+bool hk_huge_pausing(void);
+
+/* In the child of a fork: huge pages are for what it adds itself. */
+void hk_huge_forked(void);
+
 /* Every SuperSlab that has memory, for walkers; index from 0 up. NULL: this
  * index has none; hk_pool_directory_end bounds the index. */
 struct hk_superslab *hk_pool_superslab(uint32_t index);

@@ -115,6 +115,9 @@ static size_t purge(struct hk_superslab *s)
 
 	if (mine) {
 		hk_event(HK_EVENT_PURGE, 0, (void *)s->base, HK_SUPERSLAB_SIZE);
+		/* Else the kernel would fill the holes again. */
+		if (atomic_exchange_explicit(&m->huge, false, memory_order_relaxed))
+			hk_os_small((void *)s->base, HK_SUPERSLAB_SIZE);
 		done = purge_runs(s, mine, &bytes);
 		cleaned((unsigned)__builtin_popcountll(done));
 		atomic_fetch_or_explicit(&m->clean, done, memory_order_relaxed);

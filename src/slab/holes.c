@@ -112,6 +112,9 @@ size_t hk_slab_purge(struct hk_slab *slab, size_t least)
 
 	if (!gone || bytes < least)
 		return 0;
+	/* Else the kernel would fill the holes again. */
+	if (atomic_exchange_explicit(&slab->home->shared_meta->huge, false, memory_order_relaxed))
+		hk_os_small((void *)slab->home->base, HK_SUPERSLAB_SIZE);
 	/* The limit first, so that the marks are gone only when nobody asks. */
 	set_holes(slab, holes | fresh);
 	failed = purge_runs(slab, holes | gone, gone) & gone;

@@ -33,11 +33,12 @@ void hk_slab_start(struct hk_superslab *home, unsigned slot, unsigned class)
 	slab->magic = magic_for(size, slab->unit);
 	hk_slab_fill(slab);
 	hk_slab_set_limit(slab, 0);
-	slab->size = (uint32_t)size;
+	__atomic_store_n(&slab->size, (uint32_t)size, __ATOMIC_RELAXED);
 	slab->class = (uint8_t)class;
 	slab->slots = (uint8_t)slots;
 	slab->blocks = (uint16_t)(slots * HK_SLOT_SIZE / size);
-	slab->carved = slab->used = 0;
+	__atomic_store_n(&slab->carved, 0, __ATOMIC_RELAXED);
+	slab->used = 0;
 	slab->words = 0;
 	slab->home = home;
 	memset(slab->free, 0, hk_slab_live_words(slab) * sizeof *slab->free);
@@ -65,7 +66,7 @@ static bool carve(struct hk_slab *slab)
 				      (last < 64 ? ((uint64_t)1 << last) - 1 : UINT64_MAX);
 		slab->words |= (uint32_t)1 << (i / 64);
 	}
-	slab->carved = (uint16_t)end;
+	__atomic_store_n(&slab->carved, (uint16_t)end, __ATOMIC_RELAXED);
 	hk_slab_set_limit(slab, (uint64_t)end * slab->unit);
 	return true;
 }

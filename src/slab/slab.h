@@ -106,6 +106,8 @@ enum hk_run_kind { HK_RUN_NONE, HK_RUN_SLAB, HK_RUN_MID };
  *			So whose bin it is, is the owner's question only
  *	sparse_next, sparse_at	the owner: cache/sparse.c; at is NULL where
  *			the slab is in no list
+ *	size, carved	as blocks and used, but stored whole (relaxed), for
+ *			pool/huge.c looks at them from outside
  *	all others	the owner, or who acts for it, holding its cache lock
  */
 struct hk_slab {
@@ -119,6 +121,8 @@ struct hk_slab {
 	uint8_t slots;
 	_Atomic uint8_t kind;		/* enum hk_run_kind */
 	bool listed_full;		/* on the bin's full list, not avail */
+	bool fresh;			/* until it is first used: no page of it was
+					 * touched, and they are small ones */
 	uint32_t unit;
 	uint32_t words;
 	uint16_t blocks, carved, used;
@@ -139,6 +143,8 @@ struct hk_slab {
  *		(acquire), given back by fetch-or (release)
  *	clean	bit set => the slot reads as zero (fresh or purged); changed
  *		by whoever has the slot claimed, relaxed
+ *	huge	advised to be a huge page; changed by whoever has slots of
+ *		it claimed, relaxed
  *	all others under the pool lock
  */
 struct hk_shared_meta {
@@ -148,6 +154,7 @@ struct hk_shared_meta {
 	struct hk_superslab *older, *newer;		/* in the purge queue */
 	uint8_t bucket;					/* 0: in none */
 	bool queued;
+	_Atomic bool huge;
 };
 
 struct hk_superslab {
