@@ -3,6 +3,7 @@
  *
  *	malloc --pop--> SLL <--refill-- slabs the thread owns <-- Shared Pool
  *	free  --push--> SLL --flush---> slabs it owns
+ *	                    \-spill---> chains, back to the SLL or to the slabs
  *	                    \-remote--> batches by owner -> mailbox of the owner
  *
  * The TLS pointer starts at an empty static cache: every list in it is empty
@@ -40,6 +41,21 @@ struct hk_bin {
 	size_t refills, flushes;	/* for statistics */
 };
 
+/* The bottom of a list that ran over, set aside; see spill.c. */
+struct hk_chain {
+	struct hk_block *head;
+	int32_t count;
+	uint16_t next;			/* in chain[]; 0: none */
+};
+
+/* What a class has set aside: blocks is the sum of the counts from top on. */
+struct hk_spilled {
+	uint16_t top;			/* the newest; 0: none */
+	uint32_t blocks;
+	int32_t debt;			/* see spill.c */
+	size_t moves;			/* chains that came and went */
+};
+
 /*
  * Blocks on their way to one owner: a chain, newest in front. Without owner,
  * they are all of one slab that had none. Slabs change hands meanwhile: who
@@ -59,6 +75,8 @@ enum {
 	HK_BATCH_BLOCKS = 256,		/* sent when so many are together */
 	HK_BATCH_BYTES = 64 * 1024,	/* or so much */
 	HK_SUSPECTS = 64,
+	HK_CHAINS = 512,
+	HK_DRAIN_MOST = 32,		/* idle chains put back at a time: 1 ms */
 	HK_IDLE_MS = 500,		/* a list unused for so long is flushed */
 };
 
@@ -87,6 +105,11 @@ struct hk_cache {
 	struct hk_batch batch[HK_BATCHES];	/* owner; appended to without
 						 * the lock, and sent to an
 						 * owner that lives */
+	struct hk_spilled spilled[HK_CLASSES];
+	struct hk_chain chain[HK_CHAINS];	/* [0] is none */
+	size_t spilled_bytes;
+	uint16_t spare_chain, used_chains;
+	unsigned drained;			/* the class, last */
 	unsigned ticks;
 	uint64_t swept_at;			/* ms */
 	size_t swept[HK_CLASSES];		/* refills and flushes by then */
@@ -201,8 +224,31 @@ size_t hk_sparse_purge(struct hk_cache *cache);
 /* thread.c; lock held: new limits of a list that learns. */
 void hk_bin_limit(struct hk_cache *cache, struct hk_bin *bin, int32_t capacity, int32_t batch);
 
+/* How much of a list that ran over stays, hottest first. In a long one little
+ * does, for the cut is found by a walk, and refills are short beside it. */
+HK_INLINE int32_t hk_list_keep(int32_t capacity)
+{
+	return capacity < 64 ? capacity / 2 : capacity / 16;
+}
+
+/* spill.c; lock held, by any thread but for the first two. */
+extern _Atomic unsigned hk_threads;		/* with a cache, relaxed */
+/* Sets aside or flushes all but what hk_list_keep says. */
+void hk_spill(struct hk_cache *cache, struct hk_bin *bin);
+/* An empty list gets what was set aside last. False: nothing was. */
+bool hk_unspill(struct hk_cache *cache, struct hk_bin *bin);
+/* Puts chains back into their slabs; the first one returns how many of those
+ * allowed are left. */
+unsigned hk_drain(struct hk_cache *cache, unsigned class, unsigned chains);
+void hk_drain_all(struct hk_cache *cache);
+void hk_drain_some(struct hk_cache *cache);
+/* Is the block in the list or set aside? For the owner. */
+bool hk_bin_has(const struct hk_cache *cache, unsigned class, const void *block);
+
 /* flush.c; lock held. */
 void hk_flush(struct hk_cache *cache, struct hk_bin *bin, int32_t keep);
+/* Puts the blocks of a chain back; returns how many. */
+int32_t hk_put_chain(struct hk_cache *cache, struct hk_bin *bin, struct hk_block *chain);
 /* A freed block goes back into its slab, which this cache owns: put_block does
  * that alone and stops the program if the block is there already; put_back
  * lists the slab anew where that is due. */

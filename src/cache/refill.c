@@ -100,19 +100,21 @@ static void release_empty(struct hk_bin *bin)
  */
 static void sweep(struct hk_cache *cache, uint64_t now)
 {
-	unsigned class;
+	unsigned class, drain = HK_DRAIN_MOST;
 
 	cache->swept_at = now;
 	for (class = 0; class < HK_CLASSES; class++) {
 		struct hk_bin *bin = &cache->bin[class];
+		const struct hk_spilled *spilled = &cache->spilled[class];
 
-		if (cache->swept[class] == bin->refills + bin->flushes) {
+		if (cache->swept[class] == bin->refills + bin->flushes + spilled->moves) {
 			cache->fresh[class] = 0;
+			drain = hk_drain(cache, class, drain);
 			if (bin->head)
 				hk_flush(cache, bin, 0);
 			release_empty(bin);
 		}
-		cache->swept[class] = bin->refills + bin->flushes;
+		cache->swept[class] = bin->refills + bin->flushes + spilled->moves;
 	}
 }
 
@@ -149,6 +151,8 @@ static struct hk_slab *available(struct hk_cache *cache, struct hk_bin *bin)
 {
 	unsigned class = (unsigned)(bin - cache->bin);
 
+	if (!bin->avail)
+		hk_drain_some(cache);
 	while (!bin->avail) {
 		bool fresh = hk_pool_touched() < cache->sweep_slots;
 		struct hk_slab *slab = hk_pool_acquire(class, cache, fresh);
@@ -181,7 +185,7 @@ void *hk_refill(struct hk_cache *cache, unsigned class)
 	if (atomic_load_explicit(&cache->suspected, memory_order_relaxed))
 		hk_suspects_review(cache, false);
 	hk_tick(cache);
-	if (!bin->head) {
+	if (!bin->head && !hk_unspill(cache, bin)) {
 		slab = available(cache, bin);
 		if (!slab)
 			return NULL;
@@ -194,6 +198,7 @@ void *hk_refill(struct hk_cache *cache, unsigned class)
 		bin->head = chain;
 		bin->room -= got;
 		bin->refills++;
+		cache->spilled[class].debt -= cache->spilled[class].debt > 0;
 		cache->window_left -= got;
 		cache->filled[class] += hk_settings.stats ? (size_t)got : 0;
 		hk_event(HK_EVENT_REFILL, slab->size, chain, (size_t)got);

@@ -74,7 +74,7 @@ void *hk_malloc_slow(size_t size, const void *caller)
 	return refill_or_large(size, caller);
 }
 
-/* Half of a list that ran over goes back. The capacity grows first, towards
+/* Most of a list that ran over goes. The capacity grows first, towards
  * its limit: a list that runs over is one that the program uses. */
 static void overflow(struct hk_cache *cache, struct hk_bin *bin)
 {
@@ -86,7 +86,7 @@ static void overflow(struct hk_cache *cache, struct hk_bin *bin)
 		bin->capacity += more;
 		bin->room += more;
 	} else {
-		hk_flush(cache, bin, bin->capacity / 2);
+		hk_spill(cache, bin);
 		hk_tick(cache);
 	}
 }

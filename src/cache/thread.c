@@ -201,6 +201,7 @@ static struct hk_cache *attach(void)
 	}
 	if (cache) {
 		cache->live = true;
+		atomic_fetch_add_explicit(&hk_threads, 1, memory_order_relaxed);
 		atomic_store_explicit(&cache->mailbox, NULL, memory_order_relaxed);
 	}
 	hk_unlock(&registry.lock);
@@ -317,6 +318,7 @@ static void flush_all(struct hk_cache *cache)
 
 	hk_deliver_all(cache);
 	hk_suspects_review(cache, true);
+	hk_drain_all(cache);
 	for (class = 0; class < HK_CLASSES; class++)
 		if (cache->bin[class].head)
 			hk_flush(cache, &cache->bin[class], 0);
@@ -326,6 +328,7 @@ static void retire(struct hk_cache *cache)
 {
 	hk_lock(&registry.lock);
 	cache->live = false;
+	atomic_fetch_sub_explicit(&hk_threads, 1, memory_order_relaxed);
 	if (cache->budget_held) {
 		atomic_fetch_sub_explicit(&hk_budget_held, cache->budget_held, memory_order_relaxed);
 		atomic_fetch_sub_explicit(&hk_budget_holders, 1, memory_order_relaxed);
@@ -416,6 +419,7 @@ static void fork_child(void)
 		if (cache == mine || !cache->live)
 			continue;
 		hk_lock(&cache->lock);
+		hk_drain_all(cache);
 		abandon_slabs(cache);
 		atomic_store(&cache->mailbox, HK_MAILBOX_CLOSED);
 		cache->inbox = NULL;
@@ -453,6 +457,7 @@ static size_t collect(void)
 			continue;
 		hk_lock(&cache->lock);
 		hk_receive(cache, &orphan, NULL);
+		hk_drain_all(cache);
 		hk_release_empty(cache);
 		bytes += hk_sparse_purge(cache);
 		hk_unlock(&cache->lock);

@@ -27,7 +27,7 @@ static void add_cache(struct hk_snapshot *s, const struct hk_cache *cache)
 		 * and what it says is kept within what the slabs gave out. */
 		int32_t cached = bin->capacity - *(const volatile int32_t *)&bin->room;
 
-		c->cached += cached > 0 ? (size_t)cached : 0;
+		c->cached += (cached > 0 ? (size_t)cached : 0) + cache->spilled[class].blocks;
 		c->refills += bin->refills;
 		c->flushes += bin->flushes;
 		c->filled += cache->filled[class];
