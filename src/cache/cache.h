@@ -120,6 +120,8 @@ struct hk_cache {
 	size_t sweep_slots;			/* of the heap, before growing to which
 						 * it sweeps again */
 	uint8_t fresh[HK_CLASSES];		/* fresh slabs in a row, up to STEADY */
+	unsigned sparse_listed;			/* slots, at most, in new */
+	size_t sent_bytes;			/* to others, not yet told of */
 	/* Blocks to be moved between lists and slabs until the window of
 	 * learning ends; INT64_MAX where nothing is learned. */
 	int64_t window_left;
@@ -155,6 +157,23 @@ extern _Atomic size_t hk_budget_held, hk_budget_holders;
 /* Called where a slow path ends, with the lock held and the lists at rest, once
  * window_left is used up; set by learn/ before main. */
 extern void (*hk_window_end)(struct hk_cache *cache);
+
+/* Set by learn/ before main. Called without a lock: after a slow path of free,
+ * with where the program is; at the end of a thread; in the child of a fork. */
+struct hk_hooks {
+	void (*freed)(const void *caller);
+	void (*thread_ended)(void);
+	void (*forked)(void);
+};
+extern struct hk_hooks hk_hooks;
+
+/* Many slabs became sparse, or blocks went to other threads, of late. */
+extern _Atomic bool hk_sparse_waits;
+
+/* thread.c: what refills and flushes would do now and then, for threads that do
+ * not call. Returns the bytes that went back, or 1 where blocks moved. idle:
+ * nobody has called for long. */
+size_t hk_cache_scavenge(bool idle);
 
 extern HK_TLS struct hk_cache *hk_tls HK_HIDDEN;
 extern struct hk_cache hk_empty_cache HK_HIDDEN;	/* before the first slow path */
@@ -216,9 +235,10 @@ void hk_tick(struct hk_cache *cache);
 /* sparse.c; lock held. Blocks of an owned slab came back, or went out. */
 void hk_sparse_freed(struct hk_cache *cache, struct hk_slab *slab);
 void hk_sparse_wanted(struct hk_cache *cache, struct hk_slab *slab);
-/* Purge of what waited long enough, some of it; or of every slab that can give
- * a page. Return the bytes. */
-size_t hk_sparse_age(struct hk_cache *cache, uint64_t now);
+/* Purge of what waited long enough, so many slabs; or of every slab that can
+ * give a page. Return the bytes. */
+enum { HK_SPARSE_TICK = 16, HK_SPARSE_WAITING = 2 << 20 };
+size_t hk_sparse_age(struct hk_cache *cache, uint64_t now, unsigned most);
 size_t hk_sparse_purge(struct hk_cache *cache);
 
 /* thread.c; lock held: new limits of a list that learns. */

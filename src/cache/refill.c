@@ -130,7 +130,7 @@ void hk_tick(struct hk_cache *cache)
 	hk_large_age(now);
 	if (now - cache->swept_at >= HK_IDLE_MS)
 		sweep(cache, now);
-	hk_sparse_age(cache, now);
+	hk_sparse_age(cache, now, HK_SPARSE_TICK);
 }
 
 /*

@@ -79,6 +79,12 @@ static void sent(struct hk_cache *cache, struct hk_batch *batch)
 {
 	__atomic_store_n(&cache->remote_sent, cache->remote_sent + batch->count,
 			 __ATOMIC_RELAXED);
+	cache->sent_bytes += batch->bytes;
+	if (cache->sent_bytes > HK_SPARSE_WAITING) {
+		cache->sent_bytes = 0;
+		if (!atomic_load_explicit(&hk_sparse_waits, memory_order_relaxed))
+			atomic_store_explicit(&hk_sparse_waits, true, memory_order_relaxed);
+	}
 	hk_event(HK_EVENT_SEND, batch->slab->size, batch->head, batch->count);
 	batch->head = NULL;
 	batch->count = 0;

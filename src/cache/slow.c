@@ -5,6 +5,12 @@
 
 #include <errno.h>
 
+static void freed(const void *caller)
+{
+	if (hk_unlikely(hk_hooks.freed != NULL))
+		hk_hooks.freed(caller);
+}
+
 /* class: the one concerned, HK_CLASSES for none. */
 static void leave(struct hk_cache *cache, unsigned class)
 {
@@ -99,6 +105,7 @@ void hk_free_overflow(struct hk_bin *bin, const void *caller)
 	hk_trace(HK_EVENT_FREE, bin->head, 0, caller);
 	overflow(cache, bin);
 	leave(cache, (unsigned)(bin - cache->bin));
+	freed(caller);
 }
 
 static void free_block(struct hk_cache *cache, struct hk_slab *slab, void *p, enum hk_call call)
@@ -123,8 +130,13 @@ void hk_free_slow(void *p, enum hk_call call, const void *caller)
 	struct hk_cache *cache;
 	unsigned class = HK_CLASSES;
 
-	if (!p || hk_remote_append(hk_tls, p))
+	if (!p)
 		return;
+	if (hk_remote_append(hk_tls, p)) {
+		if (hk_unlikely(atomic_load_explicit(&hk_sparse_waits, memory_order_relaxed)))
+			freed(caller);
+		return;
+	}
 	hk_trace(HK_EVENT_FREE, p, 0, caller);
 	slab = hk_slab_of(p, call);
 	cache = hk_enter();
@@ -135,4 +147,5 @@ void hk_free_slow(void *p, enum hk_call call, const void *caller)
 		hk_bad_pointer(call, p);
 	}
 	leave(cache, class);
+	freed(caller);
 }

@@ -9,7 +9,7 @@
 #include "debug/ring.h"
 #include "os/os.h"
 
-enum { SLABS_A_TIME = 16 };
+_Atomic bool hk_sparse_waits;
 
 static bool is_sparse(const struct hk_slab *slab)
 {
@@ -33,6 +33,10 @@ static void list(struct hk_cache *cache, struct hk_slab *slab)
 	if (slab->sparse_next)
 		slab->sparse_next->sparse_at = &slab->sparse_next;
 	cache->sparse_new = slab;
+	cache->sparse_listed += slab->slots;
+	if (cache->sparse_listed > HK_SPARSE_WAITING >> HK_SLOT_SHIFT &&
+	    !atomic_load_explicit(&hk_sparse_waits, memory_order_relaxed))
+		atomic_store_explicit(&hk_sparse_waits, true, memory_order_relaxed);
 }
 
 void hk_sparse_freed(struct hk_cache *cache, struct hk_slab *slab)
@@ -69,7 +73,7 @@ static size_t purge(struct hk_slab *slab, size_t enough)
 	return bytes;
 }
 
-size_t hk_sparse_age(struct hk_cache *cache, uint64_t now)
+size_t hk_sparse_age(struct hk_cache *cache, uint64_t now, unsigned most)
 {
 	uint64_t delay = hk_settings.superslab_reuse ? HK_IDLE_MS : HK_IDLE_MS / 5;
 	struct hk_slab *slab;
@@ -80,8 +84,9 @@ size_t hk_sparse_age(struct hk_cache *cache, uint64_t now)
 		move(&cache->sparse_due, &cache->sparse_old);
 		move(&cache->sparse_old, &cache->sparse_new);
 		cache->sparse_since = now;
+		cache->sparse_listed = 0;
 	}
-	for (n = 0; n < SLABS_A_TIME && (slab = cache->sparse_due) != NULL; n++) {
+	for (n = 0; n < most && (slab = cache->sparse_due) != NULL; n++) {
 		hk_slab_unlist(slab);
 		bytes += purge(slab, least(slab));
 	}

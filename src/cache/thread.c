@@ -17,6 +17,7 @@ struct hk_cache *hk_caches;
 struct hk_limits hk_start_limits[HK_CLASSES];
 _Atomic size_t hk_budget_held, hk_budget_holders;
 void (*hk_window_end)(struct hk_cache *cache);
+struct hk_hooks hk_hooks;
 
 /*
  * The cache of threads that have none: after their teardown, or when there is
@@ -354,6 +355,8 @@ static void thread_exit(void *argument)
 	hk_tls = &hk_dead_cache;
 	hk_leave(cache);
 	retire(cache);
+	if (hk_hooks.thread_ended)
+		hk_hooks.thread_ended();
 	errno = saved;
 }
 
@@ -413,6 +416,8 @@ static void fork_child(void)
 
 	fork_parent();
 	hk_huge_forked();
+	if (hk_hooks.forked)
+		hk_hooks.forked();
 	for (cache = hk_caches; cache; cache = cache->next_registered) {
 		unsigned i;
 
@@ -469,6 +474,73 @@ static size_t collect(void)
 	hk_unlock(&orphan.lock);
 	hk_unlock(&orphan_lock);
 	hk_unlock(&registry.lock);
+	return bytes;
+}
+
+static void enter_orphan(void)
+{
+	hk_lock(&orphan_lock);
+	hk_lock(&orphan.lock);
+}
+
+static void leave_orphan(void)
+{
+	hk_unlock(&orphan.lock);
+	hk_unlock(&orphan_lock);
+}
+
+/* A chunk at a time, for no thread is to wait long for these locks. */
+static size_t age_caches(uint64_t now, bool *due)
+{
+	enum { SLABS_OF_ONE = 32 };
+	struct hk_cache *cache;
+	size_t bytes = 0;
+	bool waits = false;
+
+	*due = false;
+	hk_lock(&registry.lock);
+	enter_orphan();
+	for (cache = hk_caches; cache; cache = cache->next_registered) {
+		size_t before = cache->remote_received;
+
+		if (cache != &orphan)
+			hk_lock(&cache->lock);
+		hk_receive(cache, &orphan, NULL);
+		bytes += cache->remote_received != before;
+		bytes += hk_sparse_age(cache, now, SLABS_OF_ONE);
+		*due |= cache->sparse_due != NULL;
+		waits |= cache->sparse_due || cache->sparse_old || cache->sparse_new;
+		if (cache != &orphan)
+			hk_unlock(&cache->lock);
+	}
+	atomic_store_explicit(&hk_sparse_waits, waits, memory_order_relaxed);
+	leave_orphan();
+	hk_unlock(&registry.lock);
+	return bytes;
+}
+
+size_t hk_cache_scavenge(bool idle)
+{
+	uint64_t now = hk_os_now();
+	size_t bytes = 0, more;
+	bool due;
+
+	/* Whole SuperSlabs first: fewer calls for more memory. */
+	do {
+		enter_orphan();
+		if (idle)
+			bytes += hk_reuse_drain(&orphan, true);
+		idle = false;
+		more = hk_pool_age(now);
+		bytes += more;
+		leave_orphan();
+	} while (more);
+	enter_orphan();
+	bytes += hk_large_age(now);
+	leave_orphan();
+	do
+		bytes += age_caches(now, &due);
+	while (due);
 	return bytes;
 }
 

@@ -96,6 +96,24 @@ uint64_t hk_os_clock(void);
 /* Nanoseconds that this thread had a processor for; a system call. */
 uint64_t hk_os_thread_clock(void);
 
+/*
+ * thread.c. A detached thread with all signals blocked; false: there is none,
+ * nor is it worth another try. Waits while the word has this value (or shorter),
+ * wakes who waits so, sleeps.
+ */
+bool hk_os_thread(void (*body)(void), const char *name);
+void hk_os_wait(_Atomic uint32_t *word, uint32_t value);
+void hk_os_wake(_Atomic uint32_t *word);
+void hk_os_sleep(unsigned ms);
+
+/* Is this code libc's, the dynamic linker's or this library's? True as well
+ * where it cannot be told. start: before, from a constructor. */
+void hk_os_code_start(void);
+bool hk_os_in_libc(const void *code);
+
+/* Has the main thread ended, and is there but one other? */
+bool hk_os_left_alone(void);
+
 long hk_os_process_id(void);
 long hk_os_thread_id(void);
 

@@ -48,14 +48,9 @@ void hk_bucket_remove(struct hk_superslab *s);
 struct hk_superslab *hk_meta_superslab(void);
 void hk_meta_spare(struct hk_superslab *s);
 
-/* Empty slabs that stage 1 holds go to stage 2, the pages of others to the OS;
- * returns the bytes of these. */
-size_t hk_reuse_drain(struct hk_cache *owner);
-
 /* huge.c: is the next SuperSlab to be a huge page; this one is the newest. */
 bool hk_huge_wanted(void);
 void hk_huge_grown(struct hk_superslab *s);
-
 
 /* So many dirty slots are free no more. */
 HK_INLINE void hk_dirty_less(unsigned slots)

@@ -75,9 +75,16 @@ void hk_pool_run_free(struct hk_superslab *home, unsigned first, unsigned slots)
 /* Claims further slots behind a run; false if they are not free. */
 bool hk_pool_run_extend(struct hk_superslab *home, unsigned end, unsigned slots);
 
-/* Gives back some of what has waited long enough; takes no lock where there
- * is nothing to do. */
-void hk_pool_age(uint64_t now);
+/* Gives back some of what has waited long enough, without a lock where there is
+ * nothing to do; the bytes released. */
+size_t hk_pool_age(uint64_t now);
+
+/* Bytes of free slots that hold pages; any thread. */
+size_t hk_pool_waiting(void);
+
+/* Empty slabs that stage 1 holds go to stage 2; with holes, the pages of the
+ * others go back. Returns the bytes of these. */
+size_t hk_reuse_drain(struct hk_cache *caller, bool holes);
 
 /* Gives everything free back to the OS now; returns the bytes released. */
 size_t hk_pool_trim(struct hk_cache *caller);

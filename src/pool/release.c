@@ -230,23 +230,27 @@ void hk_pool_run_free(struct hk_superslab *home, unsigned first, unsigned slots)
 		release(victim);
 }
 
-void hk_pool_age(uint64_t now)
+size_t hk_pool_waiting(void)
+{
+	return atomic_load_explicit(&hk_pool.dirty, memory_order_relaxed) * HK_SLOT_SIZE;
+}
+
+size_t hk_pool_age(uint64_t now)
 {
 	struct hk_superslab *victim;
 
 	if (now < atomic_load_explicit(&hk_pool.calm_until, memory_order_relaxed))
-		return;
+		return 0;
 	hk_pool_lock();
 	victim = due_victim(now);
 	hk_pool_unlock();
-	if (victim)
-		release(victim);
+	return victim ? release(victim) : 0;
 }
 
 size_t hk_pool_trim(struct hk_cache *caller)
 {
 	struct hk_superslab *s;
-	size_t bytes = hk_reuse_drain(caller);
+	size_t bytes = hk_reuse_drain(caller, true);
 
 	do {
 		hk_pool_lock();

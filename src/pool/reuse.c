@@ -207,7 +207,7 @@ struct hk_slab *hk_pool_acquire(unsigned class, struct hk_cache *owner, bool fre
 	return slab;
 }
 
-size_t hk_reuse_drain(struct hk_cache *owner)
+size_t hk_reuse_drain(struct hk_cache *owner, bool holes)
 {
 	size_t bytes = 0;
 	struct hk_slab *slab, *kept;
@@ -229,7 +229,7 @@ size_t hk_reuse_drain(struct hk_cache *owner)
 		}
 		while ((slab = kept) != NULL) {
 			kept = slab->next;
-			bytes += hk_slab_purge(slab, 1);
+			bytes += holes ? hk_slab_purge(slab, 1) : 0;
 			hk_pool_abandon(slab);
 		}
 	}

@@ -41,6 +41,8 @@ HK_API const struct hk_stats_page hakmem_stats_page = {
 		[HK_FIGURE_learn_budget] = &hk_budget_held,
 		[HK_FIGURE_hole_bytes] = &hk_hole_bytes,
 		[HK_FIGURE_holed_bytes] = &hk_holed_bytes,
+		[HK_FIGURE_scavenger] = &hk_scavenger_runs,
+		[HK_FIGURE_scavenger_turns] = &hk_scavenger_turns,
 	},
 	.metadata = { &hk_meta_bytes, &hk_pagemap_bytes },
 	.by_class = {

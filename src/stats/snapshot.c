@@ -91,6 +91,8 @@ static void add_pool(struct hk_snapshot *s)
 	s->all.purged_bytes = load(&from->purged_bytes);
 	s->all.hole_bytes = load(&hk_hole_bytes);
 	s->all.holed_bytes = load(&hk_holed_bytes);
+	s->all.scavenger = load(&hk_scavenger_runs);
+	s->all.scavenger_turns = load(&hk_scavenger_turns);
 }
 
 static void add_large(struct hak_stats *s)
