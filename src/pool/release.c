@@ -204,6 +204,14 @@ static struct hk_superslab *due_victim(uint64_t now)
 	return s;
 }
 
+/* Without reuse: an empty SuperSlab, and half of one, so that a last survivor
+ * does not keep the rest. Halves bound the calls. */
+static bool goes_at_once(struct hk_superslab *s)
+{
+	return !hk_settings.superslab_reuse && s->base &&
+	       (s->shared_meta->bucket == HK_SLOTS || dirty_slots(s->shared_meta) >= HK_SLOTS / 2);
+}
+
 void hk_pool_run_free(struct hk_superslab *home, unsigned first, unsigned slots)
 {
 	struct hk_superslab *victim;
@@ -219,7 +227,7 @@ void hk_pool_run_free(struct hk_superslab *home, unsigned first, unsigned slots)
 		hk_bucket_update(home);
 		queue_add(home);
 	}
-	if (!hk_settings.superslab_reuse && home->shared_meta->bucket == HK_SLOTS) {
+	if (goes_at_once(home)) {
 		victim = home;
 		queue_remove(home);
 	} else {
