@@ -231,6 +231,9 @@ void hk_release_empty(struct hk_cache *cache);
 void hk_slab_moves(struct hk_cache *cache, struct hk_slab *slab);
 /* Now and then: gives back what has waited long enough. */
 void hk_tick(struct hk_cache *cache);
+/* The same of a thread that does not call, by another one: its lists are its own,
+ * but what it set aside is not. */
+void hk_sweep_idle(struct hk_cache *cache, uint64_t now);
 
 /* sparse.c; lock held. Blocks of an owned slab came back, or went out. */
 void hk_sparse_freed(struct hk_cache *cache, struct hk_slab *slab);

@@ -98,9 +98,9 @@ static void release_empty(struct hk_bin *bin)
  * A list that saw neither refill nor flush for a while holds blocks for
  * nothing, and each may keep a slab from being empty.
  */
-static void sweep(struct hk_cache *cache, uint64_t now)
+static void sweep(struct hk_cache *cache, uint64_t now, bool owner)
 {
-	unsigned class, drain = HK_DRAIN_MOST;
+	unsigned class, drain = owner ? HK_DRAIN_MOST : HK_CHAINS;
 
 	cache->swept_at = now;
 	for (class = 0; class < HK_CLASSES; class++) {
@@ -110,7 +110,7 @@ static void sweep(struct hk_cache *cache, uint64_t now)
 		if (cache->swept[class] == bin->refills + bin->flushes + spilled->moves) {
 			cache->fresh[class] = 0;
 			drain = hk_drain(cache, class, drain);
-			if (bin->head)
+			if (owner && bin->head)
 				hk_flush(cache, bin, 0);
 			release_empty(bin);
 		}
@@ -129,8 +129,14 @@ void hk_tick(struct hk_cache *cache)
 	hk_pool_age(now);
 	hk_large_age(now);
 	if (now - cache->swept_at >= HK_IDLE_MS)
-		sweep(cache, now);
+		sweep(cache, now, true);
 	hk_sparse_age(cache, now, HK_SPARSE_TICK);
+}
+
+void hk_sweep_idle(struct hk_cache *cache, uint64_t now)
+{
+	if (now - cache->swept_at >= HK_IDLE_MS)
+		sweep(cache, now, false);
 }
 
 /*
@@ -143,7 +149,7 @@ static void sweep_to_grow(struct hk_cache *cache)
 	size_t touched = hk_pool_touched();
 
 	cache->sweep_slots = touched + touched / 16 + SWEEP_SLOTS;
-	sweep(cache, hk_os_now());
+	sweep(cache, hk_os_now(), true);
 }
 
 /* An adopted slab may turn out full: its blocks are still in use. */

@@ -507,6 +507,7 @@ static size_t age_caches(uint64_t now, bool *due)
 			hk_lock(&cache->lock);
 		hk_receive(cache, &orphan, NULL);
 		bytes += cache->remote_received != before;
+		hk_sweep_idle(cache, now);
 		bytes += hk_sparse_age(cache, now, SLABS_OF_ONE);
 		*due |= cache->sparse_due != NULL;
 		waits |= cache->sparse_due || cache->sparse_old || cache->sparse_new;

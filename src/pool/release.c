@@ -246,13 +246,19 @@ size_t hk_pool_waiting(void)
 size_t hk_pool_age(uint64_t now)
 {
 	struct hk_superslab *victim;
+	size_t bytes = 0;
 
 	if (now < atomic_load_explicit(&hk_pool.calm_until, memory_order_relaxed))
 		return 0;
-	hk_pool_lock();
-	victim = due_victim(now);
-	hk_pool_unlock();
-	return victim ? release(victim) : 0;
+	/* One that was wanted again since it was queued gives nothing. */
+	do {
+		hk_pool_lock();
+		victim = due_victim(now);
+		hk_pool_unlock();
+		if (victim)
+			bytes = release(victim);
+	} while (victim && !bytes);
+	return bytes;
 }
 
 size_t hk_pool_trim(struct hk_cache *caller)
