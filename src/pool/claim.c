@@ -192,7 +192,8 @@ static struct hk_superslab *grow(uint64_t taken, bool populate)
 	}
 	huge = (populate || hk_huge_wanted()) &&
 	       hk_huge_advise(memory, HK_SUPERSLAB_SIZE, memory);
-	atomic_store_explicit(&s->shared_meta->huge, huge, memory_order_relaxed);
+	atomic_store_explicit(&s->shared_meta->pages, huge ? HK_PAGES_HUGE : HK_PAGES_SMALL,
+			      memory_order_relaxed);
 	if (populate)
 		hk_os_populate(memory, HK_SUPERSLAB_SIZE);
 	hk_huge_grown(s);

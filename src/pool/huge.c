@@ -20,21 +20,19 @@ enum {
 /* Of the bytes of a SuperSlab. */
 #define DENSE (HK_SUPERSLAB_SIZE / 8 * 7)
 
-/* All relaxed: a hint that was overtaken costs a page of the wrong size. */
+/* Relaxed: a hint that was overtaken costs a page of the wrong size. */
 enum { NEWEST = 3 };
 static struct {
-	_Atomic(struct hk_superslab *) superslab[NEWEST];	/* a ring; at next the oldest */
+	/* A ring; at next the oldest. Its own base, for by now the descriptor
+	 * may be another SuperSlab's. */
+	_Atomic(struct hk_superslab *) superslab[NEWEST];
+	_Atomic uintptr_t base[NEWEST];
 	_Atomic unsigned next;
 	_Atomic uint64_t last_at;		/* ms */
 	_Atomic size_t before_fork;		/* SuperSlabs that came from the parent */
 	_Atomic unsigned trust, belief;		/* see is_dense_huge */
 	_Atomic unsigned pause, next_pause;	/* still to wait; after the next dear one */
 } grown;
-
-static bool is_huge(const struct hk_superslab *s)
-{
-	return atomic_load_explicit(&s->shared_meta->huge, memory_order_relaxed);
-}
 
 /*
  * Bytes of the run that starts here known to be touched: carving touches each
@@ -49,14 +47,6 @@ static size_t carved(const struct hk_slab *slab, bool *opaque)
 	size = __atomic_load_n(&slab->size, __ATOMIC_RELAXED);
 	*opaque |= size > hk_page_size;
 	return *opaque ? 0 : size * __atomic_load_n(&slab->carved, __ATOMIC_RELAXED);
-}
-
-static struct hk_superslab *newest(unsigned n)
-{
-	unsigned next = atomic_load_explicit(&grown.next, memory_order_relaxed);
-
-	return atomic_load_explicit(&grown.superslab[(next + NEWEST - 1 - n) % NEWEST],
-				    memory_order_relaxed);
 }
 
 /*
@@ -87,10 +77,10 @@ static bool is_dense_huge(const struct hk_superslab *s)
 }
 
 /* Seen once it is believed once, seen again more often. */
-static bool is_dense_small(const struct hk_superslab *s)
+static bool is_dense_small(uintptr_t base)
 {
 	unsigned trust = atomic_load_explicit(&grown.trust, memory_order_relaxed);
-	bool dense = hk_os_resident((void *)s->base, HK_SUPERSLAB_SIZE) >= DENSE;
+	bool dense = hk_os_resident((void *)base, HK_SUPERSLAB_SIZE) >= DENSE;
 
 	trust = !dense ? 0 : trust < BELIEF_MOST ? trust + 1 : BELIEF_MOST;
 	atomic_store_explicit(&grown.trust, trust, memory_order_relaxed);
@@ -101,11 +91,14 @@ static bool is_dense_small(const struct hk_superslab *s)
 /* The third newest is judged: those after it are still filling up. */
 static bool is_dense(void)
 {
-	const struct hk_superslab *s = newest(NEWEST - 1);
+	unsigned oldest = atomic_load_explicit(&grown.next, memory_order_relaxed) % NEWEST;
+	const struct hk_superslab *s = atomic_load_explicit(&grown.superslab[oldest],
+							    memory_order_acquire);
 
 	if (!s)
 		return false;
-	return is_huge(s) ? is_dense_huge(s) : is_dense_small(s);
+	return hk_superslab_pages(s) != HK_PAGES_SMALL ? is_dense_huge(s) :
+	       is_dense_small(atomic_load_explicit(&grown.base[oldest], memory_order_relaxed));
 }
 
 /*
@@ -159,9 +152,10 @@ bool hk_huge_wanted(void)
 
 void hk_huge_grown(struct hk_superslab *s)
 {
-	unsigned at = atomic_fetch_add_explicit(&grown.next, 1, memory_order_relaxed);
+	unsigned at = atomic_fetch_add_explicit(&grown.next, 1, memory_order_relaxed) % NEWEST;
 
-	atomic_store_explicit(&grown.superslab[at % NEWEST], s, memory_order_relaxed);
+	atomic_store_explicit(&grown.base[at], s->base, memory_order_relaxed);
+	atomic_store_explicit(&grown.superslab[at], s, memory_order_release);
 	atomic_store_explicit(&grown.last_at, hk_os_now(), memory_order_relaxed);
 }
 

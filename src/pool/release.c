@@ -109,18 +109,22 @@ static uint64_t purge_runs(struct hk_superslab *s, uint64_t slots, size_t *bytes
 static size_t purge(struct hk_superslab *s)
 {
 	struct hk_shared_meta *m = s->shared_meta;
-	uint64_t mine = claim_mask(s, ~atomic_load_explicit(&m->clean, memory_order_relaxed));
-	uint64_t done;
+	bool small = hk_superslab_pages(s) == HK_PAGES_SMALL;
+	uint64_t mine = claim_mask(s, !small ? HK_ALL_SLOTS :
+				   ~atomic_load_explicit(&m->clean, memory_order_relaxed));
+	uint64_t done, clean;
 	size_t bytes = 0;
 
 	if (mine) {
 		hk_event(HK_EVENT_PURGE, 0, (void *)s->base, HK_SUPERSLAB_SIZE);
-		/* Else the kernel would fill the holes again. */
-		if (atomic_exchange_explicit(&m->huge, false, memory_order_relaxed))
-			hk_os_small((void *)s->base, HK_SUPERSLAB_SIZE);
+		if (!small)
+			hk_superslab_break(s);
 		done = purge_runs(s, mine, &bytes);
-		cleaned((unsigned)__builtin_popcountll(done));
-		atomic_fetch_or_explicit(&m->clean, done, memory_order_relaxed);
+		/* What is in use counts as dirty when it comes back. */
+		if (done == mine)
+			atomic_store_explicit(&m->pages, HK_PAGES_SMALL, memory_order_relaxed);
+		clean = atomic_fetch_or_explicit(&m->clean, done, memory_order_relaxed);
+		cleaned((unsigned)__builtin_popcountll(done & ~clean));
 		atomic_fetch_or_explicit(&m->free, mine, memory_order_release);
 		update_bucket(s);
 		atomic_fetch_add_explicit(&hk_pool_counters.purged_bytes, bytes,

@@ -185,7 +185,7 @@ struct hk_slab *hk_pool_acquire(unsigned class, struct hk_cache *owner, bool fre
 	struct hk_slab *slab = pop_owned(class, owner);
 	struct hk_superslab *home;
 	unsigned first;
-	bool clean, huge;
+	bool clean;
 
 	if (slab) {
 		hk_count(&hk_pool_counters.reuse[class]);
@@ -198,9 +198,8 @@ struct hk_slab *hk_pool_acquire(unsigned class, struct hk_cache *owner, bool fre
 		return NULL;
 	slab = &home->slab[first];
 	hk_slab_start(home, first, class);
-	huge = atomic_load_explicit(&home->shared_meta->huge, memory_order_relaxed);
-	slab->soiled = !clean || huge;
-	slab->fresh = clean && !huge;
+	slab->fresh = clean && hk_superslab_pages(home) == HK_PAGES_SMALL;
+	slab->soiled = !slab->fresh;
 	count_started(class);
 	atomic_store(&slab->owner, owner);
 	hk_run_register(slab);

@@ -103,6 +103,15 @@ static uint64_t purge_runs(const struct hk_slab *slab, uint64_t pages, uint64_t 
 	return failed;
 }
 
+void hk_superslab_break(struct hk_superslab *s)
+{
+	uint8_t huge = HK_PAGES_HUGE;
+
+	if (atomic_compare_exchange_strong_explicit(&s->shared_meta->pages, &huge, HK_PAGES_BROKEN,
+			memory_order_relaxed, memory_order_relaxed))
+		hk_os_small((void *)s->base, HK_SUPERSLAB_SIZE);
+}
+
 size_t hk_slab_purge(struct hk_slab *slab, size_t least)
 {
 	uint64_t holes = atomic_load_explicit(&slab->holes, memory_order_relaxed);
@@ -112,9 +121,7 @@ size_t hk_slab_purge(struct hk_slab *slab, size_t least)
 
 	if (!gone || bytes < least)
 		return 0;
-	/* Else the kernel would fill the holes again. */
-	if (atomic_exchange_explicit(&slab->home->shared_meta->huge, false, memory_order_relaxed))
-		hk_os_small((void *)slab->home->base, HK_SUPERSLAB_SIZE);
+	hk_superslab_break(slab->home);
 	/* The limit first, so that the marks are gone only when nobody asks. */
 	set_holes(slab, holes | fresh);
 	failed = purge_runs(slab, holes | gone, gone) & gone;

@@ -137,14 +137,18 @@ struct hk_slab {
 	uint64_t free[HK_SLOT_SIZE / HK_GRAIN / 64];
 } HK_ALIGNED(64);
 
+/* What the kernel was asked for; broken: huge first, then small ones. */
+enum hk_pages { HK_PAGES_SMALL, HK_PAGES_HUGE, HK_PAGES_BROKEN };
+
 /*
  * What the Shared Pool knows of a SuperSlab.
  *	free	bit set <=> the slot is free. Claimed by compare-and-swap
  *		(acquire), given back by fetch-or (release)
  *	clean	bit set => the slot reads as zero (fresh or purged); changed
  *		by whoever has the slot claimed, relaxed
- *	huge	advised to be a huge page; changed by whoever has slots of
- *		it claimed, relaxed
+ *	pages	enum hk_pages; changed by whoever has slots of it claimed,
+ *		relaxed. Once huge, what is free and clean has memory too,
+ *		until it is purged
  *	all others under the pool lock
  */
 struct hk_shared_meta {
@@ -154,7 +158,7 @@ struct hk_shared_meta {
 	struct hk_superslab *older, *newer;		/* in the purge queue */
 	uint8_t bucket;					/* 0: in none */
 	bool queued;
-	_Atomic bool huge;
+	_Atomic uint8_t pages;
 };
 
 struct hk_superslab {
@@ -166,6 +170,11 @@ struct hk_superslab {
 	struct hk_shared_meta shared;
 	struct hk_slab slab[HK_SLOTS];
 };
+
+HK_INLINE enum hk_pages hk_superslab_pages(const struct hk_superslab *s)
+{
+	return (enum hk_pages)atomic_load_explicit(&s->shared_meta->pages, memory_order_relaxed);
+}
 
 /* Is p the start of a block that was carved? */
 HK_INLINE bool hk_slab_valid(const struct hk_slab *slab, const void *p)
@@ -269,6 +278,10 @@ uint64_t hk_slab_free_pages(const struct hk_slab *slab);
 
 /* Bytes in holes now, and given back by hk_slab_purge so far; relaxed. */
 extern _Atomic size_t hk_hole_bytes, hk_holed_bytes;
+
+/* Small pages for a SuperSlab, part of which is to be given back (slots of it
+ * claimed): else the kernel would fill the holes again. */
+void hk_superslab_break(struct hk_superslab *s);
 
 /* slab_walk.c, for the owner: aborts where an invariant does not hold. */
 void hk_slab_walk(const struct hk_slab *slab);
