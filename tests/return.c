@@ -377,6 +377,30 @@ static void cold(void)
 		fail("the test cannot tell");
 }
 
+static void *free_and_grow(void *count)
+{
+	size_t n = *(size_t *)count, before, i;
+
+	for (i = 0; i < n; i++)
+		free(block[i]);
+	before = atomic_load(&maps);
+	fill_heap(600, 64 * MB);
+	*(size_t *)count = atomic_load(&maps) - before;
+	return NULL;
+}
+
+/* 32 SuperSlabs, all of whose blocks wait for a thread that does not call. */
+static void waits_for_sleeper(void *arg)
+{
+	size_t n = fill_heap(1000, 64 * MB);
+	pthread_t t;
+
+	(void)arg;
+	if (pthread_create(&t, NULL, free_and_grow, &n) || pthread_join(t, NULL))
+		_exit(3);
+	_exit(n > 8);
+}
+
 int main(int argc, char **argv)
 {
 	static const size_t sizes[] = { 100, 2000, 9000, 100 * KB, 700 * KB, 3 * MB, 50 * MB };
@@ -407,6 +431,8 @@ int main(int argc, char **argv)
 	child_ok(calls, NULL, 120, "calls grow with what is released, not with the heap");
 	child_ok(freed_elsewhere, NULL, 120, "blocks freed by another thread go back");
 	child_ok(owner_sleeps, NULL, 120, "blocks of a thread that sleeps go back");
+	child_ok(waits_for_sleeper, NULL, 120,
+		 "what waits for a thread that does not call serves before the heap grows");
 	child_ok(after_death, NULL, 120, "blocks allocated after a thread's teardown go back");
 	seed = tap_seed();
 	child_ok(trim_meanwhile, &seed, 120, "trimming disturbs no thread");

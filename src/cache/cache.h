@@ -119,6 +119,7 @@ struct hk_cache {
 	uint64_t sparse_since;			/* ms */
 	size_t sweep_slots;			/* of the heap, before growing to which
 						 * it sweeps again */
+	bool grew;				/* and did so just now */
 	uint8_t fresh[HK_CLASSES];		/* fresh slabs in a row, up to STEADY */
 	unsigned sparse_listed;			/* slots, at most, in new */
 	size_t sent_bytes;			/* to others, not yet told of */
@@ -224,6 +225,10 @@ extern struct hk_cache *hk_caches;		/* all, by next_registered; registry lock */
  * with the lock of its cache held. */
 size_t hk_cache_trim(void);
 size_t hk_reclaim(struct hk_cache *cache);
+
+/* Where the heap grows; no lock held: blocks that wait for threads which do not
+ * call go home, as long as that is not done twice for one growth. */
+void hk_collect_mail(void);
 
 /* refill.c; lock held. A block of the class, or NULL. */
 void *hk_refill(struct hk_cache *cache, unsigned class);

@@ -149,6 +149,7 @@ static void sweep_to_grow(struct hk_cache *cache)
 	size_t touched = hk_pool_touched();
 
 	cache->sweep_slots = touched + touched / 16 + SWEEP_SLOTS;
+	cache->grew = true;
 	sweep(cache, hk_os_now(), true);
 }
 

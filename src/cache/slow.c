@@ -14,11 +14,17 @@ static void freed(const void *caller)
 /* class: the one concerned, HK_CLASSES for none. */
 static void leave(struct hk_cache *cache, unsigned class)
 {
+	bool grew;
+
 	if (hk_unlikely(cache->window_left <= 0) && hk_window_end)
 		hk_window_end(cache);
 	if (hk_walk_on() && class < HK_CLASSES)
 		hk_cache_walk(cache, class);
+	grew = cache->grew;
+	cache->grew = false;
 	hk_leave(cache);
+	if (hk_unlikely(grew))
+		hk_collect_mail();
 }
 
 /*

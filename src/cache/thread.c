@@ -545,6 +545,36 @@ size_t hk_cache_scavenge(bool idle)
 	return bytes;
 }
 
+static bool has_mail(struct hk_cache *cache)
+{
+	struct hk_block *chain = atomic_load_explicit(&cache->mailbox, memory_order_relaxed);
+
+	return chain && chain != HK_MAILBOX_CLOSED;
+}
+
+void hk_collect_mail(void)
+{
+	static _Atomic size_t again;
+	size_t touched = hk_pool_touched(), at = atomic_load_explicit(&again, memory_order_relaxed);
+	struct hk_cache *cache;
+
+	/* The heap shrinks too. */
+	if ((touched < at && touched > at / 2) ||
+	    !atomic_compare_exchange_strong(&again, &at, touched + touched / 16 + 1))
+		return;
+	hk_lock(&registry.lock);
+	enter_orphan();
+	for (cache = hk_caches; cache; cache = cache->next_registered) {
+		if (cache == &orphan || cache == hk_tls || !has_mail(cache))
+			continue;
+		hk_lock(&cache->lock);
+		hk_receive(cache, &orphan, NULL);
+		hk_unlock(&cache->lock);
+	}
+	leave_orphan();
+	hk_unlock(&registry.lock);
+}
+
 size_t hk_cache_trim(void)
 {
 	struct hk_cache *cache;
