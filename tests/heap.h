@@ -2,7 +2,7 @@
 #ifndef TESTS_HEAP_H
 #define TESTS_HEAP_H
 
-#include "tap.h"
+#include "emulated.h"
 
 #include <malloc.h>
 
@@ -86,12 +86,12 @@ static size_t statm(int field)
 
 TAP_UNUSED static size_t resident(void)
 {
-	return statm(1);
+	return emulator() ? emulated_memory(true) : statm(1);
 }
 
 TAP_UNUSED static size_t address_space(void)
 {
-	return statm(0);
+	return emulator() ? emulated_memory(false) : statm(0);
 }
 
 /* The process may grow by so much from here. */

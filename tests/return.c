@@ -13,6 +13,9 @@
 static _Atomic size_t releases, maps;
 #define SEEN __attribute__((visibility("default")))
 
+/* The kernel's own mmap takes its arguments in other ways on some machines. */
+extern void *libc_mmap(void *, size_t, int, int, int, int64_t) __asm__("mmap64");
+
 SEEN int munmap(void *addr, size_t size)
 {
 	atomic_fetch_add(&releases, 1);
@@ -28,7 +31,7 @@ SEEN int madvise(void *addr, size_t size, int advice)
 SEEN void *mmap(void *addr, size_t size, int prot, int flags, int fd, off_t offset)
 {
 	atomic_fetch_add(&maps, 1);
-	return (void *)syscall(SYS_mmap, addr, size, prot, flags, fd, offset);
+	return libc_mmap(addr, size, prot, flags, fd, offset);
 }
 
 enum { MOST = 2 << 20 };
