@@ -4,7 +4,7 @@
 
 #include "emulated.h"
 
-#include <malloc.h>
+#include "os/glibc.h"
 
 /* splitmix64: small, and any seed will do. */
 TAP_UNUSED static uint64_t random_next(uint64_t *state)

@@ -1,7 +1,7 @@
 /* A program that is stopped: whatever it set up around that must not hang it. */
 #include "child.h"
 
-#include <malloc.h>
+#include "os/glibc.h"
 #include <pthread.h>
 
 static void *free_it(void *p)

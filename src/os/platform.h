@@ -1,5 +1,5 @@
 /*
- * Every platform conditional of the library: what the compiler, the target
+ * Every platform conditional of the library but os/glibc.h: what the compiler, the target
  * and configure say. Other files ask for a name from here instead.
  */
 #ifndef HK_OS_PLATFORM_H
