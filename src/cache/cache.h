@@ -72,8 +72,8 @@ struct hk_batch {
 enum {
 	HK_BATCH_BITS = 4,
 	HK_BATCHES = 1 << HK_BATCH_BITS,
-	HK_BATCH_BLOCKS = 256,		/* sent when so many are together */
-	HK_BATCH_BYTES = 64 * 1024,	/* or so much */
+	HK_BATCH_BLOCKS = 64,		/* sent when so many are together */
+	HK_BATCH_BYTES = 16 * 1024,	/* or so much */
 	HK_SUSPECTS = 64,
 	HK_CHAINS = 512,
 	HK_DRAIN_MOST = 32,		/* idle chains put back at a time: 1 ms */
