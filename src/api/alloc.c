@@ -46,8 +46,8 @@ void *hk_calloc(size_t count, size_t size)
 static bool is_free(const struct hk_slab *slab, const void *p)
 {
 	struct hk_cache *cache = hk_enter();
-	bool found = hk_slab_bit(slab, hk_slab_index(slab, p)) ||
-		     (slab->owner == cache && hk_bin_has(cache, slab->class, p));
+	bool found = slab->owner == cache ? hk_bin_has(cache, slab, p) :
+					    hk_slab_bit(slab, hk_slab_index(slab, p));
 
 	hk_leave(cache);
 	return found;

@@ -270,8 +270,8 @@ bool hk_unspill(struct hk_cache *cache, struct hk_bin *bin);
 unsigned hk_drain(struct hk_cache *cache, unsigned class, unsigned chains);
 void hk_drain_all(struct hk_cache *cache);
 void hk_drain_some(struct hk_cache *cache);
-/* Is the block in the list or set aside? For the owner. */
-bool hk_bin_has(const struct hk_cache *cache, unsigned class, const void *block);
+/* Is the block free, in its slab, in the list or set aside? For the slab's owner. */
+bool hk_bin_has(struct hk_cache *cache, const struct hk_slab *slab, const void *block);
 
 /* flush.c; lock held. */
 void hk_flush(struct hk_cache *cache, struct hk_bin *bin, int32_t keep);

@@ -131,8 +131,7 @@ _Noreturn void hk_bad_pointer(enum hk_call call, const void *p)
 /* Lock held; the block of the cache's own slab is on no list of this cache. */
 static bool found_here(struct hk_cache *cache, struct hk_slab *slab, const void *block)
 {
-	return hk_slab_bit(slab, hk_slab_index(slab, block)) ||
-	       hk_bin_has(cache, slab->class, block);
+	return hk_bin_has(cache, slab, block);
 }
 
 struct hk_slab *hk_slab_of(const void *p, enum hk_call call)

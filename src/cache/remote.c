@@ -219,7 +219,7 @@ static void receive_one(struct hk_cache *cache, struct hk_cache *by, struct hk_b
 	/* The owner freed it as well, meanwhile. Its lists are for itself to
 	 * walk; when another thread trims, the owner's flush will find it. */
 	if (block->state == HK_FREED_IN_CACHE && cache == by &&
-	    hk_bin_has(cache, slab->class, block))
+	    hk_bin_has(cache, slab, block))
 		hk_already_free(HK_CALL_FREE, block, slab);
 	hk_trace(HK_EVENT_HOME, block, 0, NULL);
 	hk_put_back(cache, slab, block);

@@ -151,13 +151,11 @@ void hk_drain_some(struct hk_cache *cache)
 	}
 }
 
-bool hk_bin_has(const struct hk_cache *cache, unsigned class, const void *block)
+/* A program that copies marks would have chains walked at every free. Where they
+ * are put back the slab's bitmap answers. */
+bool hk_bin_has(struct hk_cache *cache, const struct hk_slab *slab, const void *block)
 {
-	uint16_t at = cache->spilled[class].top;
-
-	if (hk_list_has(cache->bin[class].head, block))
-		return true;
-	while (at && !hk_list_has(cache->chain[at].head, block))
-		at = cache->chain[at].next;
-	return at != 0;
+	hk_drain(cache, slab->class, HK_CHAINS);
+	return hk_slab_bit(slab, hk_slab_index(slab, block)) ||
+	       hk_list_has(cache->bin[slab->class].head, block);
 }
