@@ -6,7 +6,7 @@
 #include "os/os.h"
 #include "pool/pool.h"
 
-enum { SWEEP_SLOTS = 4 };
+enum { SWEEP_SLOTS = 4, RELEASES = 8 };
 
 /* Fresh slabs after which a class is taken to go on so: what is touched too
  * early is then a small part of what it has. */
@@ -121,13 +121,17 @@ static void sweep(struct hk_cache *cache, uint64_t now, bool owner)
 void hk_tick(struct hk_cache *cache)
 {
 	uint64_t now;
+	unsigned n;
 
 	if ((++cache->ticks & 15) != 0)
 		return;
 	now = hk_os_now();
 	hk_deliver_all(cache);
-	hk_pool_age(now);
-	hk_large_age(now);
+	/* Several at a time: a program with long lists comes here seldom. */
+	for (n = 0; n < RELEASES && hk_pool_age(now); n++)
+		;
+	for (n = 0; n < RELEASES && hk_large_age(now); n++)
+		;
 	if (now - cache->swept_at >= HK_IDLE_MS)
 		sweep(cache, now, true);
 	hk_sparse_age(cache, now, HK_SPARSE_TICK);
