@@ -1,8 +1,8 @@
-/* The ring is a debug build's own. */
-#define HK_UNCOUNTED
 #include "debug/ring.h"
 
 #include "os/os.h"
+
+#include <stdatomic.h>
 
 enum {
 	RING = 1 << 16,		/* events kept */

@@ -6,9 +6,9 @@
 #define HK_LEARN_LEARN_H
 
 #include "learn/adapt.h"
-#include "os/contention.h"
 #include "slab/classes.h"
 
+#include <stdatomic.h>
 
 struct hk_learn_counters {
 	_Atomic size_t windows;			/* that ended, of all threads */

@@ -7,7 +7,6 @@
 #ifndef HK_OS_LOCK_H
 #define HK_OS_LOCK_H
 
-#include "os/contention.h"
 #include "os/platform.h"
 
 #include <pthread.h>
@@ -53,21 +52,8 @@ HK_INLINE void hk_unlock_note(struct hk_lock *lock)
 {
 	hk_ranks_held &= ~(1u << lock->rank);
 }
-HK_INLINE void hk_lock_mutex(struct hk_lock *lock)
-{
-#ifdef HK_UNCOUNTED
-	pthread_mutex_lock(&lock->mutex);
-#else
-	bool held = pthread_mutex_trylock(&lock->mutex) != 0;
-
-	hk_lock_counted(lock->rank, held);
-	if (held)
-		pthread_mutex_lock(&lock->mutex);
-#endif
-}
 #else
 HK_INLINE void hk_lock_note(struct hk_lock *lock) { (void)lock; }
-HK_INLINE void hk_lock_mutex(struct hk_lock *lock) { pthread_mutex_lock(&lock->mutex); }
 HK_INLINE void hk_unlock_note(struct hk_lock *lock) { (void)lock; }
 #endif
 
@@ -80,7 +66,7 @@ HK_INLINE void hk_lock(struct hk_lock *lock)
 	if (hk_all_locked)
 		return;
 	hk_lock_note(lock);
-	hk_lock_mutex(lock);
+	pthread_mutex_lock(&lock->mutex);
 }
 
 HK_INLINE void hk_unlock(struct hk_lock *lock)

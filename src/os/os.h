@@ -5,9 +5,9 @@
 #ifndef HK_OS_OS_H
 #define HK_OS_OS_H
 
-#include "os/contention.h"
 #include "os/platform.h"
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 

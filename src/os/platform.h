@@ -79,20 +79,6 @@
 #define HK_ALIAS(name) HK_API __attribute__((alias(#name)))
 #endif
 
-/* Read-modify-writes of <stdatomic.h>, where other names stand for them; see
- * os/contention.h. */
-#ifdef __clang__
-#define HK_ATOMIC(op) __c11_atomic_##op
-#define HK_ATOMIC_EXCHANGE(p, v, order) __c11_atomic_exchange(p, v, order)
-#define HK_ATOMIC_TRY(kind, p, old, v, order, failed) \
-	__c11_atomic_compare_exchange_##kind(p, old, v, order, failed)
-#else
-#define HK_ATOMIC(op) __atomic_##op
-#define HK_ATOMIC_EXCHANGE(p, v, order) __atomic_exchange_n(p, v, order)
-#define HK_ATOMIC_TRY(kind, p, old, v, order, failed) \
-	__atomic_compare_exchange_n(p, old, v, #kind[0] == 'w', order, failed)
-#endif
-
 /* Invariants: on in debug builds, hints nowhere else. */
 #ifdef HK_DEBUG
 #define HK_DEBUG_BUILD 1

@@ -1,6 +1,4 @@
 /* What the Shared Pool knows of a SuperSlab with a slab in use. */
-/* What a walker waits for is not the program's. */
-#define HK_UNCOUNTED
 #include "debug/ring.h"
 #include "pool/internal.h"
 
@@ -39,8 +37,8 @@ void hk_pool_walk(const struct hk_slab *slab)
 		     "the slots of a slab in use are not free", at);
 	hk_invariant(!(mine & atomic_load_explicit(&m->clean, memory_order_relaxed)),
 		     "the slots of a slab in use are not clean", at);
-	hk_lock(&hk_pool.lock);
+	hk_pool_lock();
 	walk_bucket(s, at);
 	walk_queue(s, at);
-	hk_unlock(&hk_pool.lock);
+	hk_pool_unlock();
 }

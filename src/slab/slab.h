@@ -17,10 +17,10 @@
 #ifndef HK_SLAB_SLAB_H
 #define HK_SLAB_SLAB_H
 
-#include "os/contention.h"
 #include "os/platform.h"
 #include "slab/classes.h"
 
+#include <stdatomic.h>
 #include <stdbool.h>
 
 #define HK_SUPERSLAB_SHIFT 21

@@ -107,17 +107,6 @@ static void add_large(struct hak_stats *s)
 	s->kept_bytes = from->cached_bytes;
 }
 
-static void add_waits(struct hk_snapshot *s)
-{
-#ifdef HK_DEBUG
-	unsigned i;
-
-	for (i = 0; i < HK_WAITS; i++)
-		hk_waits_sum(i, &s->waits[i]);
-#endif
-	(void)s;
-}
-
 void hk_snapshot_take(struct hk_snapshot *s)
 {
 	const struct hk_cache *cache;
@@ -131,7 +120,6 @@ void hk_snapshot_take(struct hk_snapshot *s)
 	add_large(&s->all);
 	while (hk_learn_decision(s->decisions, &s->decision[s->decisions]))
 		s->decisions++;
-	add_waits(s);
 	s->all.metadata = hk_meta_bytes + hk_pagemap_bytes;
 	s->all.mapped = load(&hk_os_mapped);
 	s->all.mapped_peak = load(&hk_os_mapped_peak);

@@ -23,9 +23,6 @@ struct hk_snapshot {
 	const char *version;
 	struct hk_decision decision[HK_DECISIONS + 1];	/* newest first */
 	unsigned decisions;
-#ifdef HK_DEBUG
-	struct hk_waits waits[HK_WAITS];
-#endif
 };
 
 /* Every figure in the order of the structures; see figures.def. */

@@ -99,23 +99,6 @@ static void put_head(struct sink *to, const struct hk_snapshot *s)
 	end_line(to);
 }
 
-#ifdef HK_DEBUG
-static void put_waits(struct sink *to, const struct hk_waits *waits)
-{
-	hk_line_str(&to->line, to->json ? ",{\"of\":\"" : "contention ");
-	hk_line_str(&to->line, waits->what);
-	if (waits->line) {
-		hk_line_char(&to->line, ':');
-		hk_line_dec(&to->line, waits->line);
-	}
-	hk_line_str(&to->line, to->json ? "\"" : "");
-	put_pair(to, "done", waits->done);
-	put_pair(to, "waited", waits->waited);
-	hk_line_str(&to->line, to->json ? "}" : "");
-	end_line(to);
-}
-#endif
-
 void hk_snapshot_write(const struct hk_snapshot *s, bool json, hk_writer out, void *argument)
 {
 	struct sink to = { .json = json, .out = out, .argument = argument };
@@ -143,15 +126,6 @@ void hk_snapshot_write(const struct hk_snapshot *s, bool json, hk_writer out, vo
 	}
 	for (i = 0; i < s->decisions; i++)
 		put_decision(&to, i == 0, &s->decision[i]);
-#ifdef HK_DEBUG
-	if (json) {
-		hk_line_str(&to.line, "],\"contention\":[{}");
-		end_line(&to);
-	}
-	for (i = 0; i < HK_WAITS; i++)
-		if (s->waits[i].done)
-			put_waits(&to, &s->waits[i]);
-#endif
 	if (json) {
 		hk_line_str(&to.line, "]}");
 		end_line(&to);
