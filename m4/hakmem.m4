@@ -29,7 +29,9 @@ AC_DEFUN([HK_MADVISE], [
 AC_CHECK_DECL([$1],
 	[AC_DEFINE([HAVE_$1], [1], [The headers know $1])], [],
 	[[#include <sys/mman.h>
-	#include <linux/mman.h>]])
+	#ifdef HAVE_LINUX_MMAN_H
+	#include <linux/mman.h>
+	#endif]])
 ])
 
 # HK_TRY_FLAG(VARIABLE, FLAG): appends FLAG if the compiler takes it silently.

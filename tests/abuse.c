@@ -73,18 +73,21 @@ static void twice_deep(void *arg)
 	free(hide(p));
 }
 
-static void twice_flushed(void *arg)
+/* After so many frees and before 3000 more. Of the first lists that run over
+ * some are set aside, those after them go into their slabs. */
+static void twice_later(void *arg)
 {
-	static void *other[5000];
+	static void *other[23000];
 	void *p = hide(malloc(90));
-	int i;
+	int i, before = *(const int *)arg;
 
-	(void)arg;
-	for (i = 0; i < 5000; i++)
+	for (i = 0; i < before + 3000; i++)
 		other[i] = hide(malloc(90));
 	expect_free(p, "free", "96-byte block of C3");
+	for (i = 0; i < before; i++)
+		free(other[i]);
 	free(p);
-	for (i = 0; i < 5000; i++)
+	for (; i < before + 3000; i++)
 		free(other[i]);
 	free(hide(p));
 }
@@ -378,21 +381,28 @@ static void crowds_of_marks(void *arg)
 int main(void)
 {
 	static char data[64];
+	static const int first = 0, later = 20000;
 	static struct inside tiny = { 90, 8, "96-byte block of C3" },
 		odd = { 90, 1, "96-byte block of C3" },
 		slab = { 6000, 16, "6144-byte block of C9" },
-		mid = { 200000, 4096, "200704-byte Mid block" },
+		mid = { 200000, 4096, NULL },
 		large = { 3000000, 4096, "4194304-byte Large block" },
 		huge = { 100 << 20, 8192, "104857600-byte Huge block" };
 	static size_t large_size = 3000000, huge_size = 100 << 20, size[] = { 16, 48, 90, 128, 320,
 		2000, 2048, 2300, 5120, 32768, 200000, 3000000 };
-	size_t i;
+	size_t i, slot = 32768, unit = (size_t)sysconf(_SC_PAGESIZE);
+	char mid_name[64];
 
+	/* Its whole pages; what is left of a page in its last slot is not its own. */
+	unit = unit < slot ? unit : slot;
+	snprintf(mid_name, sizeof mid_name, "%zu-byte Mid block", (200000 + unit - 1) / unit * unit);
+	mid.kind = mid_name;
 	tap_start();
 	child_aborts(twice, NULL, "freed twice");
 	child_aborts(twice_handled, NULL, "freed twice, the handler of SIGABRT uses the heap");
 	child_aborts(twice_deep, NULL, "freed twice, 300 frees apart");
-	child_aborts(twice_flushed, NULL, "freed twice, a flush apart");
+	child_aborts(twice_later, (void *)&first, "freed twice, set aside in between");
+	child_aborts(twice_later, (void *)&later, "freed twice, a flush apart");
 	child_aborts(realloc_freed, NULL, "realloc of a freed block");
 	child_aborts(thread_then_owner, NULL, "freed by a thread, then by the owner");
 	child_aborts(owner_then_thread, NULL, "freed by the owner, then by a thread");

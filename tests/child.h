@@ -6,7 +6,7 @@
 #ifndef TESTS_CHILD_H
 #define TESTS_CHILD_H
 
-#include "tap.h"
+#include "emulated.h"
 
 struct child {
 	int status;		/* as from waitpid */
@@ -45,7 +45,7 @@ TAP_FORMAT(1) static void expect(const char *format, ...)
 /* The line that a user-mode emulator adds when the child ends by a signal. */
 static void child_drop_emulator(struct child *c)
 {
-	char *line = getenv("HAKMEM_TEST_EMULATED") ? strstr(c->err, "qemu: uncaught target signal ") : NULL;
+	char *line = emulator() ? strstr(c->err, "qemu: uncaught target signal ") : NULL;
 
 	if (line && (line == c->err || line[-1] == '\n')) {
 		*line = 0;
@@ -217,7 +217,7 @@ TAP_UNUSED static void child_exec(const char *mode)
 	unsetenv("HAKMEM_TEST_SEED");
 	unsetenv("HAKMEM_TEST_OTHER");
 	unsetenv("HAKMEM_TEST_QUICK");
-	execl("/proc/self/exe", "again", mode, fd, (char *)NULL);
+	exec_self("again", mode, fd);
 	_exit(98);
 }
 

@@ -2,9 +2,9 @@
 #ifndef TESTS_HEAP_H
 #define TESTS_HEAP_H
 
-#include "tap.h"
+#include "emulated.h"
 
-#include <malloc.h>
+#include "os/glibc.h"
 
 /* splitmix64: small, and any seed will do. */
 TAP_UNUSED static uint64_t random_next(uint64_t *state)
@@ -86,12 +86,12 @@ static size_t statm(int field)
 
 TAP_UNUSED static size_t resident(void)
 {
-	return statm(1);
+	return emulator() ? emulated_memory(true) : statm(1);
 }
 
 TAP_UNUSED static size_t address_space(void)
 {
-	return statm(0);
+	return emulator() ? emulated_memory(false) : statm(0);
 }
 
 /* The process may grow by so much from here. */

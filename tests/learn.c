@@ -5,6 +5,7 @@
  */
 #include "tap.h"
 
+#include "cache/cache.h"
 #include "learn/adapt.h"
 
 enum { CLASSES = 8, U = HK_LEARN_UNIT, OPERATIONS = 10000, FEW = 2000 };
@@ -235,7 +236,7 @@ static void take(unsigned i)
 static void give(unsigned i)
 {
 	struct hk_learn_class *c = &class[i];
-	unsigned keep = c->capacity / U / 2;
+	unsigned keep = (unsigned)hk_list_keep((int32_t)(c->capacity / U));
 
 	m.live[i]--;
 	if (++m.length[i] > c->capacity / U) {

@@ -284,6 +284,8 @@ int main(void)
 	tap_start();
 	seed = tap_seed();
 	ok(reserved() < 8 * MB, "no large reservation of memory at the start");
+	if (emulator_fails(LACK_RLIMIT, "out of memory"))
+		return tap_end();
 	for (r = 0; r < 2; r++) {
 		plan.resource = resources[r];
 		for (i = 0; i < KINDS; i++) {

@@ -3,23 +3,26 @@
 # compares two builds, asks lintian, makes a local archive of them and installs
 # from it into a new system of each SUITE. See --help. Prints TAP.
 set -u
-suites= options=
+suites= options= programs=
 log=packages.log
 usage() {
 	cat <<-END
-	usage: tests/packages.sh [--nocheck] [--log FILE] [SUITE...]
+	usage: tests/packages.sh [--nocheck] [--programs] [--log FILE] [SUITE...]
 	  SUITE  Debian releases to install into (default: bookworm)
 	  FILE   what the tools say (default: packages.log)
 	--nocheck builds without the tests, after they have run by themselves.
+	--programs runs debian/tests/programs in there too, on bookworm: minutes.
 	Needed: what debian/control builds with, and the packages
 	  debhelper lintian apt-utils mmdebstrap faketime
-	mmdebstrap reaches the Debian archive; nothing is left on this system.
+	mmdebstrap reaches the Debian archive, by the mirror and proxy of this machine;
+	nothing is left on it, nor if this is interrupted.
 	END
 }
 while [ $# -gt 0 ]; do
 	case $1 in
 	--log) log=$2; shift ;;
 	--nocheck) options=nocheck ;;
+	--programs) programs=programs ;;
 	--help | -h) usage; exit ;;
 	-*) usage >&2; exit 2 ;;
 	*) suites="$suites $1" ;;
@@ -30,37 +33,9 @@ done
 log=$(realpath "$log")
 source=$(cd "$(dirname "$0")/.." && pwd)
 . "$source/tests/tap.sh"
-# mmdebstrap gives up root for some of its steps.
-chmod 755 "$work"
-say() { echo "# $(date +%T) $*"; }
-
-for tool in dh dpkg-buildpackage lintian apt-ftparchive mmdebstrap faketime; do
-	command -v $tool >/dev/null || { echo "1..0 # SKIP no $tool"; exit 0; }
-done
-cd "$source" && git ls-files >"$work/files" 2>/dev/null && [ -s "$work/files" ] ||
-	{ echo "1..0 # SKIP not a checkout"; exit 0; }
-
-version=$(dpkg-parsechangelog -S Version)
-upstream=${version%-*}
-
-# The release's source is the checkout as it is; what autotools generate is
-# made anew by each build.
-grep -v '^debian/' "$work/files" | tar -c --no-recursion --owner=0 --group=0 --sort=name \
-	--mtime="@$(dpkg-parsechangelog -S Timestamp)" --transform "s,^,hakmem-$upstream/," -T - | gzip -n >"$work/orig.tar.gz"
-
-# build FOLDER COMMAND...: its packages end up beside FOLDER.
-build() {
-	folder=$1
-	shift
-	mkdir -p "$folder" && cp "$work/orig.tar.gz" "$folder/../hakmem_$upstream.orig.tar.gz" &&
-		tar -C "$folder" --strip-components=1 -xf "$work/orig.tar.gz" &&
-		cp -a "$source/debian" "$folder/" || return
-	(cd "$folder" && "$@" dpkg-buildpackage -us -uc -j2) >"$work/build.log" 2>&1
-	status=$?
-	cat "$work/build.log" >>"$log"
-	[ $status = 0 ] || cp "$work/build.log" "$work/why"
-	return $status
-}
+. "$source/tests/debian.sh"
+needs dh dpkg-buildpackage lintian apt-ftparchive mmdebstrap faketime
+make_source
 
 say "building${options:+ with $options}"
 build "$work/a/hakmem" env DEB_BUILD_OPTIONS=$options LC_ALL=C.UTF-8 TZ=UTC
@@ -75,9 +50,11 @@ else
 fi
 
 say "building elsewhere, in another year, zone and language, without tests"
-(umask 027; build "$work/b/another-folder" env DEB_BUILD_OPTIONS=nocheck \
-	LC_ALL=C LANG=de_DE.UTF-8 TZ=Pacific/Kiritimati HOME=/nonexistent faketime -f '+500d')
+umask 027
+build "$work/b/another-folder" env DEB_BUILD_OPTIONS=nocheck \
+	LC_ALL=C LANG=de_DE.UTF-8 TZ=Pacific/Kiritimati HOME=/nonexistent faketime -f '+500d'
 check $? "the packages build again"
+umask 022
 ! grep -q '^# PASS' "$work/build.log"
 check $? "nocheck is honoured"
 for deb in "$work"/a/*.deb; do cmp "$deb" "$work/b/${deb##*/}"; done >"$work/why" 2>&1
@@ -85,12 +62,15 @@ for deb in "$work"/a/*.deb; do cmp "$deb" "$work/b/${deb##*/}"; done >"$work/why
 check $? "both builds give the same packages ($(ls "$work"/a/*.deb | wc -l))"
 
 say "changing the exported symbols"
-(cd "$work/a/hakmem" && sed -i '/ hak_malloc@/d' debian/libhakmem1.symbols && dh_makeshlibs -plibhakmem1 -- -c4) >>"$log" 2>&1
-[ $? != 0 ]
+symbols() {	# sed's words
+	(cd "$work/a/hakmem" && sed "$1" "$source/debian/libhakmem1.symbols" >debian/libhakmem1.symbols &&
+		dh_makeshlibs -plibhakmem1 -- -c4) >"$work/why" 2>&1
+}
+symbols ''
+check $? "the symbols are those of the build"
+! symbols '/ hak_malloc@/d' && grep -q '^+ hak_malloc@' "$work/why"
 check $? "a new symbol stops the build"
-(cd "$work/a/hakmem" && cp "$source"/debian/libhakmem1.symbols debian/ &&
-	echo ' hak_gone@HAKMEM_1 1.0.0' >>debian/libhakmem1.symbols && dh_makeshlibs -plibhakmem1 -- -c4) >>"$log" 2>&1
-[ $? != 0 ]
+! symbols '$a\ hak_gone@HAKMEM_1 1.0.0' && grep -q '^-.* hak_gone@' "$work/why"
 check $? "so does a missing one"
 
 say "asking lintian"
@@ -102,18 +82,15 @@ grep '^[EWIPXC]: ' "$work/lintian" | grep -v ': debian-watch-does-not-check-open
 check $? "lintian has no complaint"
 [ -z "$(find "$source/debian" -name '*lintian-overrides*')" ]
 check $? "and nothing is hidden from it"
-
-mkdir "$work/archive" && cp "$work"/a/*.deb "$work/archive" &&
-	(cd "$work/archive" && apt-ftparchive packages . >Packages && apt-ftparchive release . >Release) 2>>"$log"
+make_archive "$work/a/hakmem"
 check $? "a local archive"
 
-# A new system: the archive in /srv/archive, the source of the checks beside it.
-cp -a "$work/a/hakmem" "$work/source"
 cat >"$work/inside" <<'END'
 #!/bin/sh
 set -u
 . /srv/source/tests/tap.sh
 echo "deb [trusted=yes] file:///srv/archive ./" >/etc/apt/sources.list.d/local.list
+printf '#!/bin/sh\nexit 101\n' >/usr/sbin/policy-rc.d && chmod 755 /usr/sbin/policy-rc.d
 install() { DEBIAN_FRONTEND=noninteractive apt-get -q -y install "$@" >"$work/why" 2>&1; }
 
 apt-get -q update >"$work/why" 2>&1 && ! apt-cache policy libhakmem | grep -q '\*\*\*'
@@ -124,8 +101,18 @@ dpkg-query -W -f '${db:Status-Status}\n' libhakmem1 2>"$work/why" | grep -qx ins
 check $? "brings the library"
 install libhakmem-dev && pkg-config --libs hakmem >"$work/why" 2>&1 && grep -qx -- '-lhakmem *' "$work/why"
 check $? "apt install libhakmem-dev, and pkg-config --libs hakmem"
+apt-get -s -o APT::Install-Recommends=true install hakmem >"$work/why" 2>&1 && grep -q '^Inst gnuplot-nox ' "$work/why"
+check $? "apt install hakmem would bring gnuplot"
+install --no-install-recommends hakmem bash-completion && hakmem --version >"$work/why" 2>&1
+check $? "apt install hakmem, without that"
+if [ -n "$1" ]; then
+	install --no-install-recommends $(sed -n '/^Test-Command:.*programs/,/^Restrictions/{/Command\|^Restr/d; s/^Depends://; s/,/ /g; p}' \
+		/srv/source/debian/tests/control)
+	check $? "the programs of debian/tests/programs"
+fi
 finish
-for part in link profiles upgrade; do
+for part in link command profiles $1 upgrade; do
+	[ $part = upgrade ] || [ -e /proc/self/maps ] || { echo "skipped $part"; continue; }
 	echo "part $part"
 	sh /srv/source/debian/tests/$part 2>/dev/null
 done
@@ -135,30 +122,17 @@ END
 for suite in ${suites:-bookworm}; do
 	say "making a new system: $suite"
 	: >"$work/result"
-	mmdebstrap --variant=apt --format=null --include=gcc,g++,libc6-dev,pkgconf \
-		--setup-hook='mkdir -p "$1/srv/source"' \
-		--setup-hook="copy-in '$work/archive' /srv" \
-		--setup-hook="copy-in '$work/source/debian' '$work/source/tests' '$work/source/build-aux' /srv/source" \
-		--setup-hook="copy-in '$work/inside' /srv" \
-		--customize-hook="chroot \"\$1\" sh /srv/inside >'$work/result'" \
-		"$suite" /dev/null >"$work/why" 2>&1
+	more=$programs wanted=6
+	[ "$suite" = bookworm ] || more=
+	[ -n "$more" ] || wanted=5
+	new_system "$suite" /dev/null --format=null --include=gcc,g++,libc6-dev,pkgconf \
+		--customize-hook="chroot \"\$1\" sh /srv/inside '$more' >'$work/result'"
 	status=$?
-	cat "$work/why" "$work/result" >>"$log"
+	cat "$work/result" >>"$log"
 	check $status "$suite: a new system"
-	# Its cases become ours.
-	part=install parts=0
-	while IFS= read -r line; do
-		case $line in
-		"part "*) part=${line#part } ;;
-		1..*) parts=$((parts + 1)) ;;
-		"ok "*"# SKIP"*) skip "$suite: $part: ${line#* - }" "" ;;
-		"ok "*) check 0 "$suite: $part: ${line#* - }" ;;
-		"not ok "*) check 1 "$suite: $part: ${line#* - }" ;;
-		*) echo "$line" ;;
-		esac
-	done <"$work/result"
-	[ $parts = 4 ] || tail -n 3 "$work/result" >"$work/why"
-	[ $parts = 4 ]
+	take_cases "$work/result" "$suite"
+	[ $parts = $wanted ] || tail -n 3 "$work/result" >"$work/why"
+	[ $parts = $wanted ]
 	check $? "$suite: all parts ran to their end"
 done
 finish

@@ -277,7 +277,7 @@ static int under(const char *program, const char *profile)
 
 	if (pid == 0) {
 		setenv("HAKMEM_PROFILE", profile, 1);
-		execl("/proc/self/exe", program, "run", (char *)NULL);
+		exec_self(program, "run", NULL);
 		_exit(127);
 	}
 	if (pid < 0 || waitpid(pid, &status, 0) != pid)

@@ -2,7 +2,7 @@
  * In a prefixed build the tests mean the hak_ names: malloc stays libc's, or a
  * sanitizer's. After the headers, whose declarations are of the others.
  */
-#include <malloc.h>
+#include "os/glibc.h"
 #include <stdlib.h>
 
 #include <hakmem/hakmem.h>

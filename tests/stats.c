@@ -329,7 +329,7 @@ int main(int argc, char **argv)
 	if (argc < 2) {
 		setenv("HAKMEM_STATS", "1", 1);
 		unsetenv("HAKMEM_STATS_DUMP");
-		execl("/proc/self/exe", argv[0], "test", (char *)NULL);
+		exec_self(argv[0], "test", NULL);
 	}
 	if (strcmp(argv[1], "test") != 0)
 		return report(argv[1]);

@@ -369,7 +369,7 @@ int main(int argc, char **argv)
 	/* What settings() expects; read before main, hence a second start. */
 	if (argc < 2) {
 		setenv("HAKMEM_TINY_PRESET", "ultra-tight", 1);
-		execl("/proc/self/exe", argv[0], "again", (char *)NULL);
+		exec_self(argv[0], "again", NULL);
 	}
 	tap_start();
 	if (tap_other) {

@@ -123,6 +123,11 @@ struct hak_stats {
 	size_t remote_received;	/* of these, taken by a mailbox's owner */
 	size_t learn_windows;	/* after which a thread adapted its lists */
 	size_t learn_budget;	/* bytes, now: capacities of the threads that did */
+
+	size_t hole_bytes;	/* of free_bytes: in holes of slabs, without memory */
+	size_t holed_bytes;	/* given back from inside slabs in use, so far */
+	size_t scavenger;	/* 1 while the thread of HAKMEM_SCAVENGER exists */
+	size_t scavenger_turns;	/* it looked for memory to give back, so far */
 };
 
 /*

@@ -42,15 +42,25 @@ void *hk_calloc(size_t count, size_t size)
 	return p;
 }
 
+/* As far as this thread can tell. The mark is there, so it may be slow. */
+static bool is_free(const struct hk_slab *slab, const void *p)
+{
+	struct hk_cache *cache = hk_enter();
+	bool found = slab->owner == cache ? hk_bin_has(cache, slab, p) :
+					    hk_slab_bit(slab, hk_slab_index(slab, p));
+
+	hk_leave(cache);
+	return found;
+}
+
 /* The slab that the live block p lies in, or NULL: Mid, Large or Huge. */
 static struct hk_slab *live_slab(const void *p, enum hk_call call)
 {
 	struct hk_slab *slab = hk_slab_of(p, call);
 	const struct hk_block *block = p;
 
-	if (slab && block->mark == HK_FREED &&
-	    (hk_slab_bit(slab, hk_slab_index(slab, p)) ||
-	     (slab->owner == hk_tls && hk_list_has(slab->bin->head, p))))
+	if (slab && (block->mark == HK_FREED ? is_free(slab, p) :
+		     hk_slab_holed(slab) && hk_slab_bit(slab, hk_slab_index(slab, p))))
 		hk_already_free(call, p, slab);
 	return slab;
 }
@@ -85,7 +95,8 @@ static void *resize_large(void *p, size_t size, const void *caller)
 /* Stays while the block fits and no more than half of it would idle. */
 void *hk_realloc(void *p, size_t size)
 {
-	size_t old;
+	size_t old, copied;
+	bool zero = false;
 	void *to;
 
 	if (!p)
@@ -102,10 +113,14 @@ void *hk_realloc(void *p, size_t size)
 		if (to)
 			return to;
 	}
-	to = hk_malloc(size);
+	to = size <= HK_SLAB_MAX ? hk_malloc(size) : large(size, HK_GRAIN, &zero, hk_caller());
 	if (!to)
 		return size <= old ? p : NULL;
-	memcpy(to, p, size < old ? size : old);
+	copied = size < old ? size : old;
+	/* Pages of new memory in one call cost less than a fault for each. */
+	if (zero)
+		hk_os_populate(to, copied & -hk_page_size);
+	memcpy(to, p, copied);
 	hk_free(p, HK_CALL_REALLOC);
 	return to;
 }

@@ -26,7 +26,7 @@ HK_INLINE void hk_free(void *p, enum hk_call call)
 	struct hk_block *block = p;
 
 	if (hk_likely(atomic_load_explicit(&slab->owner, memory_order_relaxed) == hk_tls) &&
-	    hk_likely(hk_slab_valid_owned(slab, p)) && hk_likely(block->mark != HK_FREED)) {
+	    hk_likely(hk_slab_valid_hot(slab, p)) && hk_likely(block->mark != HK_FREED)) {
 		struct hk_bin *bin =
 			atomic_load_explicit(&slab->bin, memory_order_relaxed);
 

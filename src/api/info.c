@@ -1,4 +1,5 @@
 /* What glibc's introspection calls say, with HAKMEM's own figures. */
+#include "os/glibc.h"
 #include "os/os.h"
 
 #ifndef HK_PREFIXED
@@ -6,8 +7,6 @@
 #include "stats/snapshot.h"
 
 #include <errno.h>
-#include <malloc.h>
-#include <stdio.h>
 
 static void to_stderr(void *argument, const char *text, size_t length)
 {

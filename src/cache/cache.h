@@ -3,7 +3,8 @@
  *
  *	malloc --pop--> SLL <--refill-- slabs the thread owns <-- Shared Pool
  *	free  --push--> SLL --flush---> slabs it owns
- *	                    \-remote--> batches by slab --> mailbox of the owner
+ *	                    \-spill---> chains, back to the SLL or to the slabs
+ *	                    \-remote--> batches by owner -> mailbox of the owner
  *
  * The TLS pointer starts at an empty static cache: every list in it is empty
  * and it owns no slab, so malloc and free of a new thread fall into the slow
@@ -40,19 +41,42 @@ struct hk_bin {
 	size_t refills, flushes;	/* for statistics */
 };
 
-/* Blocks of one slab on their way to its owner: a chain, newest in front. */
+/* The bottom of a list that ran over, set aside; see spill.c. */
+struct hk_chain {
+	struct hk_block *head;
+	int32_t count;
+	uint16_t next;			/* in chain[]; 0: none */
+};
+
+/* What a class has set aside: blocks is the sum of the counts from top on. */
+struct hk_spilled {
+	uint16_t top;			/* the newest; 0: none */
+	uint32_t blocks;
+	int32_t debt;			/* see spill.c */
+	size_t moves;			/* chains that came and went */
+};
+
+/*
+ * Blocks on their way to one owner: a chain, newest in front. Without owner,
+ * they are all of one slab that had none. Slabs change hands meanwhile: who
+ * gets a block of a slab that is not its own sends it on.
+ */
 struct hk_batch {
-	struct hk_slab *slab;		/* NULL: never used */
+	struct hk_cache *owner;
+	struct hk_slab *slab;		/* of the first block; NULL: never used */
 	struct hk_block *head, *tail;
 	unsigned count;
-	int room;			/* how many more fit */
+	unsigned bytes;
 };
 
 enum {
-	HK_BATCHES = 16,
-	HK_BATCH_BLOCKS = 32,		/* sent when so many are together */
-	HK_BATCH_BYTES = 8192,		/* or so much */
+	HK_BATCH_BITS = 4,
+	HK_BATCHES = 1 << HK_BATCH_BITS,
+	HK_BATCH_BLOCKS = 64,		/* sent when so many are together */
+	HK_BATCH_BYTES = 16 * 1024,	/* or so much */
 	HK_SUSPECTS = 64,
+	HK_CHAINS = 512,
+	HK_DRAIN_MOST = 32,		/* idle chains put back at a time: 1 ms */
 	HK_IDLE_MS = 500,		/* a list unused for so long is flushed */
 };
 
@@ -81,9 +105,24 @@ struct hk_cache {
 	struct hk_batch batch[HK_BATCHES];	/* owner; appended to without
 						 * the lock, and sent to an
 						 * owner that lives */
+	struct hk_spilled spilled[HK_CLASSES];
+	struct hk_chain chain[HK_CHAINS];	/* [0] is none */
+	size_t spilled_bytes;
+	uint16_t spare_chain, used_chains;
+	unsigned drained;			/* the class, last */
 	unsigned ticks;
 	uint64_t swept_at;			/* ms */
 	size_t swept[HK_CLASSES];		/* refills and flushes by then */
+	/* Owned slabs that are sparse: since this period, the one before,
+	 * and those to be purged. */
+	struct hk_slab *sparse_new, *sparse_old, *sparse_due;
+	uint64_t sparse_since;			/* ms */
+	size_t sweep_slots;			/* of the heap, before growing to which
+						 * it sweeps again */
+	bool grew;				/* and did so just now */
+	uint8_t fresh[HK_CLASSES];		/* fresh slabs in a row, up to STEADY */
+	unsigned sparse_listed;			/* slots, at most, in new */
+	size_t sent_bytes;			/* to others, not yet told of */
 	/* Blocks to be moved between lists and slabs until the window of
 	 * learning ends; INT64_MAX where nothing is learned. */
 	int64_t window_left;
@@ -119,6 +158,23 @@ extern _Atomic size_t hk_budget_held, hk_budget_holders;
 /* Called where a slow path ends, with the lock held and the lists at rest, once
  * window_left is used up; set by learn/ before main. */
 extern void (*hk_window_end)(struct hk_cache *cache);
+
+/* Set by learn/ before main. Called without a lock: after a slow path of free,
+ * with where the program is; at the end of a thread; in the child of a fork. */
+struct hk_hooks {
+	void (*freed)(const void *caller);
+	void (*thread_ended)(void);
+	void (*forked)(void);
+};
+extern struct hk_hooks hk_hooks;
+
+/* Many slabs became sparse, or blocks went to other threads, of late. */
+extern _Atomic bool hk_sparse_waits;
+
+/* thread.c: what refills and flushes would do now and then, for threads that do
+ * not call. Returns the bytes that went back, or 1 where blocks moved. idle:
+ * nobody has called for long. */
+size_t hk_cache_scavenge(bool idle);
 
 extern HK_TLS struct hk_cache *hk_tls HK_HIDDEN;
 extern struct hk_cache hk_empty_cache HK_HIDDEN;	/* before the first slow path */
@@ -170,16 +226,57 @@ extern struct hk_cache *hk_caches;		/* all, by next_registered; registry lock */
 size_t hk_cache_trim(void);
 size_t hk_reclaim(struct hk_cache *cache);
 
+/* Where the heap grows; no lock held: blocks that wait for threads which do not
+ * call go home, as long as that is not done twice for one growth. */
+void hk_collect_mail(void);
+
 /* refill.c; lock held. A block of the class, or NULL. */
 void *hk_refill(struct hk_cache *cache, unsigned class);
 void hk_release_empty(struct hk_cache *cache);
 void hk_slab_moves(struct hk_cache *cache, struct hk_slab *slab);
+/* Now and then: gives back what has waited long enough. */
+void hk_tick(struct hk_cache *cache);
+/* The same of a thread that does not call, by another one: its lists are its own,
+ * but what it set aside is not. */
+void hk_sweep_idle(struct hk_cache *cache, uint64_t now);
+
+/* sparse.c; lock held. Blocks of an owned slab came back, or went out. */
+void hk_sparse_freed(struct hk_cache *cache, struct hk_slab *slab);
+void hk_sparse_wanted(struct hk_cache *cache, struct hk_slab *slab);
+/* Purge of what waited long enough, so many slabs; or of every slab that can
+ * give a page. Return the bytes. */
+enum { HK_SPARSE_TICK = 16, HK_SPARSE_WAITING = 2 << 20 };
+size_t hk_sparse_age(struct hk_cache *cache, uint64_t now, unsigned most);
+size_t hk_sparse_purge(struct hk_cache *cache);
 
 /* thread.c; lock held: new limits of a list that learns. */
 void hk_bin_limit(struct hk_cache *cache, struct hk_bin *bin, int32_t capacity, int32_t batch);
 
+/* How much of a list that ran over stays, hottest first. In a long one little
+ * does, for the cut is found by a walk, and refills are short beside it. */
+HK_INLINE int32_t hk_list_keep(int32_t capacity)
+{
+	return capacity < 64 ? capacity / 2 : capacity / 16;
+}
+
+/* spill.c; lock held, by any thread but for the first two. */
+extern _Atomic unsigned hk_threads;		/* with a cache, relaxed */
+/* Sets aside or flushes all but what hk_list_keep says. */
+void hk_spill(struct hk_cache *cache, struct hk_bin *bin);
+/* An empty list gets what was set aside last. False: nothing was. */
+bool hk_unspill(struct hk_cache *cache, struct hk_bin *bin);
+/* Puts chains back into their slabs; the first one returns how many of those
+ * allowed are left. */
+unsigned hk_drain(struct hk_cache *cache, unsigned class, unsigned chains);
+void hk_drain_all(struct hk_cache *cache);
+void hk_drain_some(struct hk_cache *cache);
+/* Is the block free, in its slab, in the list or set aside? For the slab's owner. */
+bool hk_bin_has(struct hk_cache *cache, const struct hk_slab *slab, const void *block);
+
 /* flush.c; lock held. */
 void hk_flush(struct hk_cache *cache, struct hk_bin *bin, int32_t keep);
+/* Puts the blocks of a chain back; returns how many. */
+int32_t hk_put_chain(struct hk_cache *cache, struct hk_bin *bin, struct hk_block *chain);
 /* A freed block goes back into its slab, which this cache owns: put_block does
  * that alone and stops the program if the block is there already; put_back
  * lists the slab anew where that is due. */

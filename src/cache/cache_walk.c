@@ -1,8 +1,8 @@
 /*
  * The lists and slabs of one bin against the invariants of cache.h, at the
  * end of a slow path of their owner. Bounded: of each list of slabs the
- * front alone, so a program with a large heap still gets on; any other slab
- * is looked at when a block goes back into it.
+ * front alone, of what is set aside the newest, so a program with a large heap
+ * still gets on; any other slab is looked at when a block goes back into it.
  */
 #include "cache/cache.h"
 #include "debug/ring.h"
@@ -11,10 +11,10 @@
 
 enum { WALKED_SLABS = 16 };
 
-static void walk_list(const struct hk_cache *cache, const struct hk_bin *bin)
+static void walk_list(const struct hk_cache *cache, const struct hk_bin *bin,
+		      const struct hk_block *head, int32_t left)
 {
-	const struct hk_block *block = bin->head;
-	int32_t left = bin->capacity - bin->room;
+	const struct hk_block *block = head;
 
 	for (; block; block = block->next, left--) {
 		const struct hk_slab *slab = hk_run_find(block);
@@ -27,7 +27,7 @@ static void walk_list(const struct hk_cache *cache, const struct hk_bin *bin)
 		hk_invariant(!hk_slab_bit(slab, hk_slab_index(slab, block)),
 			     "a block in a list is not free in its slab", block);
 	}
-	hk_invariant(left == 0, "a list is as long as its count", bin->head);
+	hk_invariant(left == 0, "a list is as long as its count", head);
 }
 
 static void walk_slabs(const struct hk_cache *cache, const struct hk_bin *bin, bool full)
@@ -53,8 +53,10 @@ static void walk_slabs(const struct hk_cache *cache, const struct hk_bin *bin, b
 void hk_cache_walk(const struct hk_cache *cache, unsigned class)
 {
 	const struct hk_bin *bin = &cache->bin[class];
+	const struct hk_chain *newest = &cache->chain[cache->spilled[class].top];
 
-	walk_list(cache, bin);
+	walk_list(cache, bin, bin->head, bin->capacity - bin->room);
+	walk_list(cache, bin, newest->head, newest->count);
 	walk_slabs(cache, bin, false);
 	walk_slabs(cache, bin, true);
 }

@@ -92,6 +92,20 @@ static void describe_span(struct hk_line *line, const void *p, uintptr_t block,
 	put_start(line, block);
 }
 
+/* The slab whose block p was until its slots became free, as far as its
+ * descriptor still tells. */
+static const struct hk_slab *former_slab(const void *p)
+{
+	const struct hk_superslab *home = hk_granule_find(p).superslab;
+	const struct hk_slab *slab;
+
+	if (!home)
+		return NULL;
+	slab = &home->slab[(uintptr_t)p >> HK_SLOT_SHIFT & (HK_SLOTS - 1)];
+	return slab->base && slab->class < HK_CLASSES && hk_slab_index(slab, p) < slab->carved &&
+	       ((uintptr_t)p - slab->base) % slab->size == 0 ? slab : NULL;
+}
+
 _Noreturn void hk_bad_pointer(enum hk_call call, const void *p)
 {
 	struct hk_slab *run = hk_run_find(p);
@@ -103,6 +117,8 @@ _Noreturn void hk_bad_pointer(enum hk_call call, const void *p)
 		describe_slab(&line, p, run);
 	else if (run && run->base != (uintptr_t)p)
 		describe_span(&line, p, run->base, run->size, "Mid");
+	else if (!run && former_slab(p))
+		describe_slab(&line, p, former_slab(p));
 	else if (run || hk_granule_find(p).superslab)
 		hk_line_str(&line, " is already free (Mid block)");
 	else if (hk_large_around(p, &span))
@@ -115,8 +131,7 @@ _Noreturn void hk_bad_pointer(enum hk_call call, const void *p)
 /* Lock held; the block of the cache's own slab is on no list of this cache. */
 static bool found_here(struct hk_cache *cache, struct hk_slab *slab, const void *block)
 {
-	return hk_slab_bit(slab, hk_slab_index(slab, block)) ||
-	       hk_list_has(cache->bin[slab->class].head, block);
+	return hk_bin_has(cache, slab, block);
 }
 
 struct hk_slab *hk_slab_of(const void *p, enum hk_call call)
@@ -188,7 +203,7 @@ bool hk_innocent(struct hk_cache *cache, struct hk_slab *slab, void *p, enum hk_
 	if (block->where != HK_IN_CACHE && block->where != HK_IN_TRANSIT)
 		return true;
 	for (i = 0; i < HK_BATCHES; i++)
-		if (cache->batch[i].slab == slab && hk_list_has(cache->batch[i].head, p))
+		if (hk_list_has(cache->batch[i].head, p))
 			hk_already_free(call, p, slab);
 	if (hk_slab_bit(slab, hk_slab_index(slab, p)))
 		hk_already_free(call, p, slab);

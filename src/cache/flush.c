@@ -33,6 +33,7 @@ static void end_run(struct hk_cache *cache, const struct run *run, unsigned bloc
 
 	put_word(run);
 	slab->used = (uint16_t)(slab->used - blocks);
+	hk_sparse_freed(cache, slab);
 	if (hk_walk_on())
 		hk_slab_walk(slab);
 	if (slab->listed_full || slab->used == 0)
@@ -85,22 +86,27 @@ static unsigned put_all(struct hk_cache *cache, struct hk_bin *bin, struct hk_bl
 	return n;
 }
 
+int32_t hk_put_chain(struct hk_cache *cache, struct hk_bin *bin, struct hk_block *chain)
+{
+	unsigned class = (unsigned)(bin - cache->bin), n = chain ? put_all(cache, bin, chain) : 0;
+
+	bin->flushes++;
+	cache->window_left -= n;
+	cache->flushed[class] += hk_settings.stats ? n : 0;
+	hk_event(HK_EVENT_FLUSH, hk_class_size(class), chain, n);
+	return (int32_t)n;
+}
+
 /* The hottest `keep` blocks stay, the rest goes to its slabs. */
 void hk_flush(struct hk_cache *cache, struct hk_bin *bin, int32_t keep)
 {
 	struct hk_block *first, **cut = &bin->head;
-	unsigned class = (unsigned)(bin - cache->bin), n;
 
 	while (keep-- > 0 && *cut)
 		cut = &(*cut)->next;
 	first = *cut;
 	*cut = NULL;
-	n = first ? put_all(cache, bin, first) : 0;
-	bin->room += (int32_t)n;
-	bin->flushes++;
-	cache->window_left -= n;
-	cache->flushed[class] += hk_settings.stats ? n : 0;
-	hk_event(HK_EVENT_FLUSH, hk_class_size(class), first, n);
+	bin->room += hk_put_chain(cache, bin, first);
 }
 
 void hk_put_block(struct hk_slab *slab, void *block)
@@ -116,6 +122,7 @@ void hk_put_back(struct hk_cache *cache, struct hk_slab *slab, void *block)
 	if (hk_walk_on())
 		hk_slab_walk(slab);
 	hk_put_block(slab, block);
+	hk_sparse_freed(cache, slab);
 	cache->flushed[slab->class] += hk_settings.stats;
 	if (slab->listed_full || slab->used == 0)
 		hk_slab_moves(cache, slab);

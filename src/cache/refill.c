@@ -6,6 +6,12 @@
 #include "os/os.h"
 #include "pool/pool.h"
 
+enum { SWEEP_SLOTS = 4, RELEASES = 8 };
+
+/* Fresh slabs after which a class is taken to go on so: what is touched too
+ * early is then a small part of what it has. */
+enum { STEADY = 16 };
+
 static void unlink_slab(struct hk_bin *bin, struct hk_slab *slab)
 {
 	struct hk_slab **list = slab->listed_full ? &bin->full : &bin->avail;
@@ -57,38 +63,121 @@ void hk_slab_moves(struct hk_cache *cache, struct hk_slab *slab)
 	}
 }
 
-/* An adopted slab may turn out full: its blocks are still in use. */
-static struct hk_slab *available(struct hk_cache *cache, struct hk_bin *bin)
+/*
+ * A class that takes fresh slabs one after the other fills this one too: its
+ * pages come with one call for less than each by a fault of its own. Not where
+ * a block is larger than a page, all of which the program may never touch.
+ */
+static void touch(struct hk_cache *cache, struct hk_slab *slab)
 {
-	while (!bin->avail) {
-		struct hk_slab *slab = hk_pool_acquire((unsigned)(bin - cache->bin), cache);
-
-		if (!slab)
-			return NULL;
-		own(cache, slab);
+	if (!slab->fresh)
+		return;
+	slab->fresh = false;
+	if (cache->fresh[slab->class] < STEADY) {
+		cache->fresh[slab->class]++;
+	} else if (slab->size <= hk_page_size) {
+		hk_os_populate((void *)slab->base, slab->slots * HK_SLOT_SIZE);
+		slab->soiled = true;
 	}
-	return bin->avail;
+}
+
+static void release_empty(struct hk_bin *bin)
+{
+	struct hk_slab *slab, *next;
+
+	for (slab = bin->avail; slab; slab = next) {
+		next = slab->next;
+		if (slab->used == 0) {
+			unlink_slab(bin, slab);
+			hk_pool_return(slab);
+		}
+	}
 }
 
 /*
  * A list that saw neither refill nor flush for a while holds blocks for
  * nothing, and each may keep a slab from being empty.
  */
-static void sweep(struct hk_cache *cache)
+static void sweep(struct hk_cache *cache, uint64_t now, bool owner)
 {
-	uint64_t now = hk_os_now();
-	unsigned class;
+	unsigned class, drain = owner ? HK_DRAIN_MOST : HK_CHAINS;
 
-	if (now - cache->swept_at < HK_IDLE_MS)
-		return;
 	cache->swept_at = now;
 	for (class = 0; class < HK_CLASSES; class++) {
 		struct hk_bin *bin = &cache->bin[class];
+		const struct hk_spilled *spilled = &cache->spilled[class];
 
-		if (bin->head && cache->swept[class] == bin->refills + bin->flushes)
-			hk_flush(cache, bin, 0);
-		cache->swept[class] = bin->refills + bin->flushes;
+		if (cache->swept[class] == bin->refills + bin->flushes + spilled->moves) {
+			cache->fresh[class] = 0;
+			drain = hk_drain(cache, class, drain);
+			if (owner && bin->head)
+				hk_flush(cache, bin, 0);
+			release_empty(bin);
+		}
+		cache->swept[class] = bin->refills + bin->flushes + spilled->moves;
 	}
+}
+
+void hk_tick(struct hk_cache *cache)
+{
+	uint64_t now;
+	unsigned n;
+
+	if ((++cache->ticks & 15) != 0)
+		return;
+	now = hk_os_now();
+	hk_deliver_all(cache);
+	/* Several at a time: a program with long lists comes here seldom. */
+	for (n = 0; n < RELEASES && hk_pool_age(now); n++)
+		;
+	for (n = 0; n < RELEASES && hk_large_age(now); n++)
+		;
+	if (now - cache->swept_at >= HK_IDLE_MS)
+		sweep(cache, now, true);
+	hk_sparse_age(cache, now, HK_SPARSE_TICK);
+}
+
+void hk_sweep_idle(struct hk_cache *cache, uint64_t now)
+{
+	if (now - cache->swept_at >= HK_IDLE_MS)
+		sweep(cache, now, false);
+}
+
+/*
+ * Before the heap takes more of the OS than a sixteenth beyond what it had at
+ * the last sweep: what idles here may do instead. So the cost of sweeps stays
+ * small against that of the new pages.
+ */
+static void sweep_to_grow(struct hk_cache *cache)
+{
+	size_t touched = hk_pool_touched();
+
+	cache->sweep_slots = touched + touched / 16 + SWEEP_SLOTS;
+	cache->grew = true;
+	sweep(cache, hk_os_now(), true);
+}
+
+/* An adopted slab may turn out full: its blocks are still in use. */
+static struct hk_slab *available(struct hk_cache *cache, struct hk_bin *bin)
+{
+	unsigned class = (unsigned)(bin - cache->bin);
+
+	if (!bin->avail)
+		hk_drain_some(cache);
+	while (!bin->avail) {
+		bool fresh = hk_pool_touched() < cache->sweep_slots;
+		struct hk_slab *slab = hk_pool_acquire(class, cache, fresh);
+
+		if (!slab && !fresh) {
+			sweep_to_grow(cache);
+			slab = hk_pool_acquire(class, cache, true);
+		}
+		if (!slab)
+			return NULL;
+		own(cache, slab);
+		touch(cache, slab);
+	}
+	return bin->avail;
 }
 
 /*
@@ -106,17 +195,13 @@ void *hk_refill(struct hk_cache *cache, unsigned class)
 		hk_receive(cache, cache, bin);
 	if (atomic_load_explicit(&cache->suspected, memory_order_relaxed))
 		hk_suspects_review(cache, false);
-	if ((++cache->ticks & 15) == 0) {
-		hk_deliver_all(cache);
-		hk_pool_age();
-		hk_large_age();
-		sweep(cache);
-	}
-	if (!bin->head) {
+	hk_tick(cache);
+	if (!bin->head && !hk_unspill(cache, bin)) {
 		slab = available(cache, bin);
 		if (!slab)
 			return NULL;
 		got = (int32_t)hk_slab_take(slab, (unsigned)bin->batch, &chain);
+		hk_sparse_wanted(cache, slab);
 		if (hk_slab_exhausted(slab)) {
 			unlink_slab(bin, slab);
 			link_slab(bin, slab, true);
@@ -124,6 +209,7 @@ void *hk_refill(struct hk_cache *cache, unsigned class)
 		bin->head = chain;
 		bin->room -= got;
 		bin->refills++;
+		cache->spilled[class].debt -= cache->spilled[class].debt > 0;
 		cache->window_left -= got;
 		cache->filled[class] += hk_settings.stats ? (size_t)got : 0;
 		hk_event(HK_EVENT_REFILL, slab->size, chain, (size_t)got);
@@ -134,15 +220,8 @@ void *hk_refill(struct hk_cache *cache, unsigned class)
 
 void hk_release_empty(struct hk_cache *cache)
 {
-	struct hk_slab *slab, *next;
 	unsigned class;
 
 	for (class = 0; class < HK_CLASSES; class++)
-		for (slab = cache->bin[class].avail; slab; slab = next) {
-			next = slab->next;
-			if (slab->used == 0) {
-				unlink_slab(&cache->bin[class], slab);
-				hk_pool_return(slab);
-			}
-		}
+		release_empty(&cache->bin[class]);
 }

@@ -1,6 +1,6 @@
 /*
- * Frees of other threads' blocks. They gather here by slab and travel as one
- * chain, one compare-and-swap each, to the mailbox of the slab's owner; never
+ * Frees of other threads' blocks. They gather here by owner and travel as one
+ * chain, one compare-and-swap each, to the mailbox of the slabs' owner; never
  * into the lists of the thread that frees (after snmalloc's message passing,
  * Liétar et al., ISMM 2019).
  *
@@ -79,18 +79,36 @@ static void sent(struct hk_cache *cache, struct hk_batch *batch)
 {
 	__atomic_store_n(&cache->remote_sent, cache->remote_sent + batch->count,
 			 __ATOMIC_RELAXED);
+	cache->sent_bytes += batch->bytes;
+	if (cache->sent_bytes > HK_SPARSE_WAITING) {
+		cache->sent_bytes = 0;
+		if (!atomic_load_explicit(&hk_sparse_waits, memory_order_relaxed))
+			atomic_store_explicit(&hk_sparse_waits, true, memory_order_relaxed);
+	}
 	hk_event(HK_EVENT_SEND, batch->slab->size, batch->head, batch->count);
 	batch->head = NULL;
 	batch->count = 0;
 }
 
+/* One by one where the owner is gone, or there was none. */
 static void deliver_batch(struct hk_cache *cache, struct hk_batch *batch)
 {
-	struct hk_block *head = batch->head;
+	struct hk_block *head = batch->head, *next;
 
-	if (head) {
-		sent(cache, batch);
+	if (!head)
+		return;
+	sent(cache, batch);
+	if (!batch->owner) {
 		deliver(cache, batch->slab, head, batch->tail);
+		return;
+	}
+	if (batch->owner != cache && post(batch->owner, head, batch->tail))
+		return;
+	/* A post that failed has left another chain behind the tail. */
+	batch->tail->next = NULL;
+	for (; head; head = next) {
+		next = head->next;
+		deliver(cache, hk_slab_of_freed(head), head, head);
 	}
 }
 
@@ -100,11 +118,9 @@ static void deliver_batch(struct hk_cache *cache, struct hk_batch *batch)
  */
 static bool send_batch(struct hk_cache *cache, struct hk_batch *batch)
 {
-	struct hk_cache *owner = atomic_load(&batch->slab->owner);
-
 	if (!batch->head)
 		return true;
-	if (!owner || owner == cache || !post(owner, batch->head, batch->tail))
+	if (!batch->owner || !post(batch->owner, batch->head, batch->tail))
 		return false;
 	sent(cache, batch);
 	return true;
@@ -118,55 +134,70 @@ void hk_deliver_all(struct hk_cache *cache)
 		deliver_batch(cache, &cache->batch[i]);
 }
 
-static struct hk_batch *batch_for(struct hk_cache *cache, const struct hk_slab *slab)
+static struct hk_batch *batch_for(struct hk_cache *cache, const struct hk_cache *owner,
+				  const struct hk_slab *slab)
 {
-	return &cache->batch[((uintptr_t)slab / sizeof *slab) % HK_BATCHES];
+	uintptr_t key = owner ? (uintptr_t)owner : (uintptr_t)slab;
+
+	return &cache->batch[(uint32_t)(key / 64) * HK_FREED >> (32 - HK_BATCH_BITS)];
 }
 
-static void append(struct hk_batch *batch, struct hk_slab *slab, struct hk_block *block)
+static bool fits(const struct hk_batch *batch, const struct hk_cache *owner,
+		 const struct hk_slab *slab)
+{
+	return batch->owner == owner && (owner || batch->slab == slab);
+}
+
+static bool is_full(const struct hk_batch *batch)
+{
+	return batch->count >= HK_BATCH_BLOCKS || batch->bytes >= HK_BATCH_BYTES;
+}
+
+static void append(struct hk_batch *batch, struct hk_cache *owner, struct hk_slab *slab,
+		   struct hk_block *block)
 {
 	if (!batch->head) {
+		batch->owner = owner;
 		batch->slab = slab;
 		batch->tail = block;
-		batch->room = (int)(HK_BATCH_BYTES / slab->size);
-		if (batch->room > HK_BATCH_BLOCKS)
-			batch->room = HK_BATCH_BLOCKS;
+		batch->bytes = 0;
 	}
 	hk_trace(HK_EVENT_REMOTE, block, 0, NULL);
 	block->state = HK_FREED_IN_TRANSIT;
 	block->next = batch->head;
 	batch->head = block;
 	batch->count++;
-	batch->room--;
+	batch->bytes += slab->size;
 }
 
 bool hk_remote_append(struct hk_cache *cache, void *p)
 {
 	struct hk_slab *slab = hk_slab_guess(p);
-	struct hk_batch *batch = batch_for(cache, slab);
+	struct hk_cache *owner = atomic_load_explicit(&slab->owner, memory_order_relaxed);
+	struct hk_batch *batch = batch_for(cache, owner, slab);
 	struct hk_block *block = p;
 
 	/* A batch that was used is one of a thread with a cache of its own. */
 	if (!batch->slab || (uintptr_t)p - slab->base >= slab->slots * HK_SLOT_SIZE ||
-	    !hk_slab_valid(slab, p) || block->mark == HK_FREED ||
-	    atomic_load_explicit(&slab->owner, memory_order_relaxed) == cache || hk_trace_on())
+	    !hk_slab_valid_hot(slab, p) || block->mark == HK_FREED || owner == cache || hk_trace_on())
 		return false;
-	if ((batch->slab != slab || batch->room <= 0) && !send_batch(cache, batch))
+	if ((!fits(batch, owner, slab) || is_full(batch)) && !send_batch(cache, batch))
 		return false;
-	append(batch, slab, block);
-	if (batch->room <= 0)
+	append(batch, owner, slab, block);
+	if (is_full(batch))
 		send_batch(cache, batch);
 	return true;
 }
 
 void hk_remote_free(struct hk_cache *cache, struct hk_slab *slab, void *block)
 {
-	struct hk_batch *batch = batch_for(cache, slab);
+	struct hk_cache *owner = atomic_load_explicit(&slab->owner, memory_order_relaxed);
+	struct hk_batch *batch = batch_for(cache, owner, slab);
 
-	if (batch->slab != slab || batch->room <= 0)
+	if (!fits(batch, owner, slab) || is_full(batch))
 		deliver_batch(cache, batch);
-	append(batch, slab, block);
-	if (batch->room <= 0 || !hk_cache_private(cache))
+	append(batch, owner, slab, block);
+	if (is_full(batch) || !hk_cache_private(cache))
 		deliver_batch(cache, batch);
 }
 
@@ -188,7 +219,7 @@ static void receive_one(struct hk_cache *cache, struct hk_cache *by, struct hk_b
 	/* The owner freed it as well, meanwhile. Its lists are for itself to
 	 * walk; when another thread trims, the owner's flush will find it. */
 	if (block->state == HK_FREED_IN_CACHE && cache == by &&
-	    hk_list_has(cache->bin[slab->class].head, block))
+	    hk_bin_has(cache, slab, block))
 		hk_already_free(HK_CALL_FREE, block, slab);
 	hk_trace(HK_EVENT_HOME, block, 0, NULL);
 	hk_put_back(cache, slab, block);

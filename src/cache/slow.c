@@ -5,14 +5,26 @@
 
 #include <errno.h>
 
+static void freed(const void *caller)
+{
+	if (hk_unlikely(hk_hooks.freed != NULL))
+		hk_hooks.freed(caller);
+}
+
 /* class: the one concerned, HK_CLASSES for none. */
 static void leave(struct hk_cache *cache, unsigned class)
 {
+	bool grew;
+
 	if (hk_unlikely(cache->window_left <= 0) && hk_window_end)
 		hk_window_end(cache);
 	if (hk_walk_on() && class < HK_CLASSES)
 		hk_cache_walk(cache, class);
+	grew = cache->grew;
+	cache->grew = false;
 	hk_leave(cache);
+	if (hk_unlikely(grew))
+		hk_collect_mail();
 }
 
 /*
@@ -74,7 +86,7 @@ void *hk_malloc_slow(size_t size, const void *caller)
 	return refill_or_large(size, caller);
 }
 
-/* Half of a list that ran over goes back. The capacity grows first, towards
+/* Most of a list that ran over goes. The capacity grows first, towards
  * its limit: a list that runs over is one that the program uses. */
 static void overflow(struct hk_cache *cache, struct hk_bin *bin)
 {
@@ -86,7 +98,8 @@ static void overflow(struct hk_cache *cache, struct hk_bin *bin)
 		bin->capacity += more;
 		bin->room += more;
 	} else {
-		hk_flush(cache, bin, bin->capacity / 2);
+		hk_spill(cache, bin);
+		hk_tick(cache);
 	}
 }
 
@@ -98,12 +111,15 @@ void hk_free_overflow(struct hk_bin *bin, const void *caller)
 	hk_trace(HK_EVENT_FREE, bin->head, 0, caller);
 	overflow(cache, bin);
 	leave(cache, (unsigned)(bin - cache->bin));
+	freed(caller);
 }
 
 static void free_block(struct hk_cache *cache, struct hk_slab *slab, void *p, enum hk_call call)
 {
 	struct hk_block *block = p;
 
+	if (hk_slab_holed(slab) && hk_slab_bit(slab, hk_slab_index(slab, p)))
+		hk_already_free(call, p, slab);
 	if (block->mark == HK_FREED && !hk_innocent(cache, slab, p, call))
 		return;
 	if (atomic_load_explicit(&slab->owner, memory_order_relaxed) != cache)
@@ -120,8 +136,13 @@ void hk_free_slow(void *p, enum hk_call call, const void *caller)
 	struct hk_cache *cache;
 	unsigned class = HK_CLASSES;
 
-	if (!p || hk_remote_append(hk_tls, p))
+	if (!p)
 		return;
+	if (hk_remote_append(hk_tls, p)) {
+		if (hk_unlikely(atomic_load_explicit(&hk_sparse_waits, memory_order_relaxed)))
+			freed(caller);
+		return;
+	}
 	hk_trace(HK_EVENT_FREE, p, 0, caller);
 	slab = hk_slab_of(p, call);
 	cache = hk_enter();
@@ -132,4 +153,5 @@ void hk_free_slow(void *p, enum hk_call call, const void *caller)
 		hk_bad_pointer(call, p);
 	}
 	leave(cache, class);
+	freed(caller);
 }

@@ -17,6 +17,7 @@ struct hk_cache *hk_caches;
 struct hk_limits hk_start_limits[HK_CLASSES];
 _Atomic size_t hk_budget_held, hk_budget_holders;
 void (*hk_window_end)(struct hk_cache *cache);
+struct hk_hooks hk_hooks;
 
 /*
  * The cache of threads that have none: after their teardown, or when there is
@@ -35,7 +36,7 @@ static struct {
 	pthread_key_t key;
 } registry = { .lock = HK_LOCK_INITIALIZER(HK_RANK_REGISTRY) };
 
-enum { SMALL_BATCH = 4, MID_BYTES = 256 * 1024, BATCH_BYTES = 32 * 1024 };
+enum { SMALL_BATCH = 4, MID_BYTES = 128 * 1024, BATCH_BYTES = 32 * 1024 };
 
 static int32_t clamp(int32_t value, int32_t low, int32_t high)
 {
@@ -201,6 +202,7 @@ static struct hk_cache *attach(void)
 	}
 	if (cache) {
 		cache->live = true;
+		atomic_fetch_add_explicit(&hk_threads, 1, memory_order_relaxed);
 		atomic_store_explicit(&cache->mailbox, NULL, memory_order_relaxed);
 	}
 	hk_unlock(&registry.lock);
@@ -317,6 +319,7 @@ static void flush_all(struct hk_cache *cache)
 
 	hk_deliver_all(cache);
 	hk_suspects_review(cache, true);
+	hk_drain_all(cache);
 	for (class = 0; class < HK_CLASSES; class++)
 		if (cache->bin[class].head)
 			hk_flush(cache, &cache->bin[class], 0);
@@ -326,6 +329,7 @@ static void retire(struct hk_cache *cache)
 {
 	hk_lock(&registry.lock);
 	cache->live = false;
+	atomic_fetch_sub_explicit(&hk_threads, 1, memory_order_relaxed);
 	if (cache->budget_held) {
 		atomic_fetch_sub_explicit(&hk_budget_held, cache->budget_held, memory_order_relaxed);
 		atomic_fetch_sub_explicit(&hk_budget_holders, 1, memory_order_relaxed);
@@ -351,6 +355,8 @@ static void thread_exit(void *argument)
 	hk_tls = &hk_dead_cache;
 	hk_leave(cache);
 	retire(cache);
+	if (hk_hooks.thread_ended)
+		hk_hooks.thread_ended();
 	errno = saved;
 }
 
@@ -409,12 +415,16 @@ static void fork_child(void)
 	struct hk_cache *cache, *mine = hk_tls;
 
 	fork_parent();
+	hk_huge_forked();
+	if (hk_hooks.forked)
+		hk_hooks.forked();
 	for (cache = hk_caches; cache; cache = cache->next_registered) {
 		unsigned i;
 
 		if (cache == mine || !cache->live)
 			continue;
 		hk_lock(&cache->lock);
+		hk_drain_all(cache);
 		abandon_slabs(cache);
 		atomic_store(&cache->mailbox, HK_MAILBOX_CLOSED);
 		cache->inbox = NULL;
@@ -439,9 +449,10 @@ size_t hk_reclaim(struct hk_cache *cache)
  * call; and the lists of the shared cache are nobody's. The shared cache acts
  * for all: a slab adopted in the name of a thread that runs would be pushed to.
  */
-static void collect(void)
+static size_t collect(void)
 {
 	struct hk_cache *cache;
+	size_t bytes = 0;
 
 	hk_lock(&registry.lock);
 	hk_lock(&orphan_lock);
@@ -451,14 +462,116 @@ static void collect(void)
 			continue;
 		hk_lock(&cache->lock);
 		hk_receive(cache, &orphan, NULL);
+		hk_drain_all(cache);
 		hk_release_empty(cache);
+		bytes += hk_sparse_purge(cache);
 		hk_unlock(&cache->lock);
 	}
 	hk_receive(&orphan, &orphan, NULL);
 	flush_all(&orphan);
 	hk_release_empty(&orphan);
+	bytes += hk_sparse_purge(&orphan);
 	hk_unlock(&orphan.lock);
 	hk_unlock(&orphan_lock);
+	hk_unlock(&registry.lock);
+	return bytes;
+}
+
+static void enter_orphan(void)
+{
+	hk_lock(&orphan_lock);
+	hk_lock(&orphan.lock);
+}
+
+static void leave_orphan(void)
+{
+	hk_unlock(&orphan.lock);
+	hk_unlock(&orphan_lock);
+}
+
+/* A chunk at a time, for no thread is to wait long for these locks. */
+static size_t age_caches(uint64_t now, bool *due)
+{
+	enum { SLABS_OF_ONE = 32 };
+	struct hk_cache *cache;
+	size_t bytes = 0;
+	bool waits = false;
+
+	*due = false;
+	hk_lock(&registry.lock);
+	enter_orphan();
+	for (cache = hk_caches; cache; cache = cache->next_registered) {
+		size_t before = cache->remote_received;
+
+		if (cache != &orphan)
+			hk_lock(&cache->lock);
+		hk_receive(cache, &orphan, NULL);
+		bytes += cache->remote_received != before;
+		hk_sweep_idle(cache, now);
+		bytes += hk_sparse_age(cache, now, SLABS_OF_ONE);
+		*due |= cache->sparse_due != NULL;
+		waits |= cache->sparse_due || cache->sparse_old || cache->sparse_new;
+		if (cache != &orphan)
+			hk_unlock(&cache->lock);
+	}
+	atomic_store_explicit(&hk_sparse_waits, waits, memory_order_relaxed);
+	leave_orphan();
+	hk_unlock(&registry.lock);
+	return bytes;
+}
+
+size_t hk_cache_scavenge(bool idle)
+{
+	uint64_t now = hk_os_now();
+	size_t bytes = 0, more;
+	bool due;
+
+	/* Whole SuperSlabs first: fewer calls for more memory. */
+	do {
+		enter_orphan();
+		if (idle)
+			bytes += hk_reuse_drain(&orphan, true);
+		idle = false;
+		more = hk_pool_age(now);
+		bytes += more;
+		leave_orphan();
+	} while (more);
+	enter_orphan();
+	bytes += hk_large_age(now);
+	leave_orphan();
+	do
+		bytes += age_caches(now, &due);
+	while (due);
+	return bytes;
+}
+
+static bool has_mail(struct hk_cache *cache)
+{
+	struct hk_block *chain = atomic_load_explicit(&cache->mailbox, memory_order_relaxed);
+
+	return chain && chain != HK_MAILBOX_CLOSED;
+}
+
+void hk_collect_mail(void)
+{
+	static _Atomic size_t again;
+	size_t touched = hk_pool_touched(), at = atomic_load_explicit(&again, memory_order_relaxed);
+	struct hk_cache *cache;
+
+	/* The heap shrinks too. */
+	if ((touched < at && touched > at / 2) ||
+	    !atomic_compare_exchange_strong(&again, &at, touched + touched / 16 + 1))
+		return;
+	hk_lock(&registry.lock);
+	enter_orphan();
+	for (cache = hk_caches; cache; cache = cache->next_registered) {
+		if (cache == &orphan || cache == hk_tls || !has_mail(cache))
+			continue;
+		hk_lock(&cache->lock);
+		hk_receive(cache, &orphan, NULL);
+		hk_unlock(&cache->lock);
+	}
+	leave_orphan();
 	hk_unlock(&registry.lock);
 }
 
@@ -471,9 +584,9 @@ size_t hk_cache_trim(void)
 	cache = hk_enter();
 	hk_deliver_all(cache);
 	hk_leave(cache);
-	collect();
+	bytes = collect();
 	cache = hk_enter();
-	bytes = hk_reclaim(cache);
+	bytes += hk_reclaim(cache) + hk_sparse_purge(cache);
 	hk_leave(cache);
 	return bytes;
 }

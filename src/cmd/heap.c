@@ -8,7 +8,7 @@
 #include <sys/uio.h>
 #include <time.h>
 
-_Static_assert(HK_FIGURES == 27 && HK_CLASS_FIGURES == 17,
+_Static_assert(HK_FIGURES == 31 && HK_CLASS_FIGURES == 17,
 	       "a new figure is read here too, or follows from others in sums.c");
 
 enum {
@@ -148,8 +148,12 @@ static void add_cache(struct reader *r, const char *cache)
 		/* The hot path changes it and nothing else: not noted. */
 		int32_t cached = capacity - (int32_t)member(cache, p->cache.size, bin + p->cache.room, 4);
 
+		uint32_t spilled = (uint32_t)member(cache, p->cache.size, p->cache.spilled +
+						    class * p->cache.spilled_size, 4);
+
 		note(r, (uint32_t)capacity);
-		c->cached += cached > 0 ? (size_t)cached : 0;
+		note(r, spilled);
+		c->cached += (cached > 0 ? (size_t)cached : 0) + spilled;
 		c->refills += counted(r, cache, bin + p->cache.refills);
 		c->flushes += counted(r, cache, bin + p->cache.flushes);
 		c->filled += counted(r, cache, p->cache.filled + word);

@@ -17,6 +17,7 @@ struct hk_large {
 	uintptr_t start;
 	size_t mapped;			/* bytes */
 	enum hk_large_state state;
+	bool huge;			/* advised to be huge pages; then never kept */
 	struct hk_large *prev, *next, *older, *newer;
 };
 
@@ -36,6 +37,10 @@ bool hk_kept_extend(struct hk_large *b, size_t mapped);
 /* A kept range that is to be unmapped, because it was not wanted for long or
  * too much is kept; or any one. NULL: none. */
 struct hk_large *hk_kept_expire(bool all);
+
+/* hk_kept_expire(false) finds nothing before this time, ms, unless ranges are
+ * freed; changed under the lock, read without (relaxed). */
+extern _Atomic uint64_t hk_kept_calm_until;
 
 void *hk_mid_alloc(size_t size, size_t align, bool *zero);
 bool hk_mid_free(void *p);

@@ -33,6 +33,7 @@ static struct {
 	uint64_t period_began;
 } kept;
 
+_Atomic uint64_t hk_kept_calm_until;
 static struct hk_large *spare;
 
 struct hk_large *hk_large_node(void)
@@ -195,6 +196,8 @@ struct hk_large *hk_kept_expire(bool all)
 		excess = bytes - most;
 	if (excess < kept.due)
 		excess = kept.due;
+	atomic_store_explicit(&hk_kept_calm_until, b && excess ? 0 : kept.period_began + PERIOD,
+			      memory_order_relaxed);
 	if (!b || (!excess && !all))
 		return NULL;
 	if (!all && b->mapped > excess)

@@ -113,8 +113,8 @@ static void *alloc_mapping(size_t size, size_t align, bool *zero)
 	if (align == HK_SUPERSLAB_SIZE)
 		b = hk_kept_take(mapped);
 	*zero = !b;
-	if (!b)
-		b = hk_large_node();
+	if (!b && (b = hk_large_node()) != NULL)
+		b->huge = false;
 	hk_large_unlock();
 	if (!b)
 		return NULL;
@@ -151,7 +151,7 @@ static bool free_mapping(void *p)
 	}
 	unlink_live(b);
 	hk_granule_clear(p);
-	keep = b->mapped <= HK_LARGE_MAX;
+	keep = b->mapped <= HK_LARGE_MAX && !b->huge;
 	if (keep) {
 		hk_event(HK_EVENT_LARGE_KEEP, 0, p, b->mapped);
 		keep = hk_kept_add(b);
@@ -203,6 +203,22 @@ static void resized(struct hk_large *b, void *start, size_t mapped, size_t befor
 	b->mapped = mapped;
 }
 
+/*
+ * A Huge block that grows after the program has filled it is a vector, which
+ * it fills further: huge pages from here on. All of the block, for mremap
+ * wants one mapping; the last 2 MiB before may be the reserve of a vector.
+ */
+static void expect_more(struct hk_large *b, size_t size, size_t before)
+{
+	size_t seen = 4 * HK_SUPERSLAB_SIZE, fresh = round_up(before, HK_SUPERSLAB_SIZE);
+
+	if (b->huge || before <= HK_LARGE_MAX || fresh + HK_SUPERSLAB_SIZE > size ||
+	    hk_os_huge_mode() == HK_HUGE_NEVER || hk_huge_pausing() ||
+	    hk_os_resident((void *)(b->start + before - HK_SUPERSLAB_SIZE - seen), seen) < seen)
+		return;
+	b->huge = hk_huge_advise((void *)b->start, b->mapped, (char *)b->start + fresh);
+}
+
 /* In place, where what lies behind is kept or the kernel has room there. */
 static void *resize_mapping(struct hk_large *b, size_t size)
 {
@@ -230,6 +246,7 @@ static void *resize_mapping(struct hk_large *b, size_t size)
 	hk_large_lock();
 	resized(b, to, mapped, before);
 	hk_large_unlock();
+	expect_more(b, size, before);
 	return to;
 }
 
@@ -290,9 +307,10 @@ bool hk_large_around(const void *p, struct hk_span *span)
 	return b != NULL;
 }
 
-size_t hk_large_age(void)
+size_t hk_large_age(uint64_t now)
 {
-	return unmap_expired(false);
+	return now < atomic_load_explicit(&hk_kept_calm_until, memory_order_relaxed) ? 0 :
+	       unmap_expired(false);
 }
 
 size_t hk_large_trim(void)

@@ -43,8 +43,9 @@ void *hk_large_resize(void *p, size_t size);
 /* The live Large or Huge block that p lies in. */
 bool hk_large_around(const void *p, struct hk_span *span);
 
-/* Unmaps what was kept long enough, or all of it; returns the bytes. */
-size_t hk_large_age(void);
+/* Unmaps what was kept long enough, without a lock where there is nothing, or
+ * all of it; returns the bytes. */
+size_t hk_large_age(uint64_t now);
 size_t hk_large_trim(void);
 
 void hk_large_lock(void);

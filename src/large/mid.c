@@ -29,14 +29,15 @@ void *hk_mid_alloc(size_t size, size_t align, bool *zero)
 	struct hk_slab *run;
 
 	home = hk_pool_run(slots, align > HK_SLOT_SIZE ? (unsigned)(align >> HK_SLOT_SHIFT) : 1,
-			   HK_HINT_MID, &first, zero);
+			   HK_HINT_MID, true, &first, zero);
 	if (!home)
 		return NULL;
 	run = &home->slab[first];
 	run->base = home->base + first * HK_SLOT_SIZE;
 	run->home = home;
 	run->slots = (uint8_t)slots;
-	run->size = (uint32_t)whole_pages(size);
+	__atomic_store_n(&run->size, (uint32_t)whole_pages(size), __ATOMIC_RELAXED);
+	run->class = HK_CLASSES;
 	hk_slab_set_limit(run, 0);
 	atomic_store_explicit(&run->kind, HK_RUN_MID, memory_order_release);
 	hk_run_register(run);

@@ -1,5 +1,7 @@
 #include "learn/adapt.h"
 
+#include "cache/cache.h"
+
 enum {
 	DAMPED = 4,		/* halvings of the pace at most */
 	STEADY = 4,		/* moves in one direction that undo one */
@@ -105,12 +107,13 @@ static uint64_t average(const struct hk_learn_class *c, uint64_t old, uint64_t n
 }
 
 /*
- * Round trips for each MiB of capacity. A flush empties half of a list. The
+ * Round trips for each MiB of capacity. A flush leaves hk_list_keep. The
  * latest windows count, the more of them the less happens in each.
  */
 static uint64_t pressure(struct hk_learn_class *c, uint64_t operations)
 {
-	uint64_t in = (uint64_t)c->refills * c->batch, out = (uint64_t)c->flushes * c->capacity / 2;
+	unsigned keep = (unsigned)hk_list_keep((int32_t)(c->capacity / HK_LEARN_UNIT)) * HK_LEARN_UNIT;
+	uint64_t in = (uint64_t)c->refills * c->batch, out = (uint64_t)c->flushes * (c->capacity - keep);
 	uint64_t all = operations * HK_LEARN_UNIT, trips;
 
 	c->in = average(c, c->in, in < all ? in : all);

@@ -29,6 +29,9 @@ struct hk_decision {
 enum { HK_DECISIONS = 64 };
 bool hk_learn_decision(unsigned index, struct hk_decision *decision);
 
+/* scavenger.c: 1 while its thread exists, and how often it had a look. */
+extern _Atomic size_t hk_scavenger_runs, hk_scavenger_turns;
+
 /*
  * save.c: writes the settings in force, with what was learned in place of
  * what was set, to the file of HAKMEM_LEARN_SAVE. 0, or -1 if there is none

@@ -90,7 +90,7 @@ static void adopt(struct hk_learn_class *c, const struct hk_bin *bin, unsigned s
 
 /*
  * The lowest that the list was, as far as refill and flush tell: it was empty
- * at each refill, and half full after each flush.
+ * at each refill, and what hk_list_keep says after each flush.
  */
 static void look(struct hk_learn_class *c, const struct hk_bin *bin, const struct hk_learner *l,
 		 unsigned i)
@@ -100,8 +100,8 @@ static void look(struct hk_learn_class *c, const struct hk_bin *bin, const struc
 	c->refills = bin->refills - l->refills[i];
 	c->flushes = bin->flushes - l->flushes[i];
 	low = low < l->length[i] ? low : l->length[i];
-	if (c->flushes && low > bin->capacity / 2)
-		low = bin->capacity / 2;
+	if (c->flushes && low > hk_list_keep(bin->capacity))
+		low = hk_list_keep(bin->capacity);
 	c->low = c->refills || low < 0 ? 0 : (unsigned)low;
 }
 

@@ -189,11 +189,19 @@ uint64_t hk_os_now(void)
 	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
 }
 
+static uint64_t nanoseconds(struct timespec t)
+{
+	return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
+}
+
 uint64_t hk_os_clock(void)
 {
-	struct timespec t = read_clock(CLOCK_MONOTONIC);
+	return nanoseconds(read_clock(CLOCK_MONOTONIC));
+}
 
-	return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
+uint64_t hk_os_thread_clock(void)
+{
+	return nanoseconds(read_clock(CLOCK_THREAD_CPUTIME_ID));
 }
 
 long hk_os_process_id(void)

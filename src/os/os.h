@@ -61,6 +61,23 @@ bool hk_os_purge(void *addr, size_t size);
 /* Touches the pages of a range in one go, best effort. */
 void hk_os_populate(void *addr, size_t size);
 
+/* How the kernel gives out huge pages of 2 MiB: to none, to ranges that ask, to
+ * all. Read when first asked for, not at start: small programs have no use for
+ * it. */
+enum hk_huge_mode { HK_HUGE_NEVER, HK_HUGE_MADVISE, HK_HUGE_ALWAYS };
+enum hk_huge_mode hk_os_huge_mode(void);
+
+/* What of a range is not touched yet will be huge pages, where they fit. */
+bool hk_os_huge(void *addr, size_t size);
+
+/* Small pages from now on. Where the kernel would make pages huge by itself,
+ * what was given back would come again with them. */
+bool hk_os_small(void *addr, size_t size);
+
+/* Bytes of a range, in whole pages, that have memory behind them; 0 where the
+ * kernel does not tell. The range need not be mapped. */
+size_t hk_os_resident(const void *addr, size_t size);
+
 /* Resizes a mapping where it is: 0, or ENOMEM if there is no room, or another
  * error if it cannot be moved either (the program split it by mprotect). */
 int hk_os_resize(void *addr, size_t old_size, size_t new_size);
@@ -75,6 +92,27 @@ uint64_t hk_os_now(void);
 
 /* A fine one, in nanoseconds. */
 uint64_t hk_os_clock(void);
+
+/* Nanoseconds that this thread had a processor for; a system call. */
+uint64_t hk_os_thread_clock(void);
+
+/*
+ * thread.c. A detached thread with all signals blocked; false: there is none,
+ * nor is it worth another try. Waits while the word has this value (or shorter),
+ * wakes who waits so, sleeps.
+ */
+bool hk_os_thread(void (*body)(void), const char *name);
+void hk_os_wait(_Atomic uint32_t *word, uint32_t value);
+void hk_os_wake(_Atomic uint32_t *word);
+void hk_os_sleep(unsigned ms);
+
+/* Is this code libc's, the dynamic linker's or this library's? True as well
+ * where it cannot be told. start: before, from a constructor. */
+void hk_os_code_start(void);
+bool hk_os_in_libc(const void *code);
+
+/* Has the main thread ended, and is there but one other? */
+bool hk_os_left_alone(void);
 
 long hk_os_process_id(void);
 long hk_os_thread_id(void);

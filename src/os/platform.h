@@ -1,5 +1,5 @@
 /*
- * Every platform conditional of the library: what the compiler, the target
+ * Every platform conditional of the library but os/glibc.h: what the compiler, the target
  * and configure say. Other files ask for a name from here instead.
  */
 #ifndef HK_OS_PLATFORM_H
@@ -37,6 +37,15 @@
 #define HK_ADDRESS_BITS 48
 #endif
 
+/* Advice that the headers may not know; the kernel refuses -1. */
+#ifdef HAVE_MADV_HUGEPAGE
+#define HK_MADV_HUGEPAGE MADV_HUGEPAGE
+#define HK_MADV_NOHUGEPAGE MADV_NOHUGEPAGE
+#else
+#define HK_MADV_HUGEPAGE (-1)
+#define HK_MADV_NOHUGEPAGE (-1)
+#endif
+
 #define HK_API __attribute__((visibility("default")))
 #define HK_HIDDEN __attribute__((visibility("hidden")))
 #define HK_COLD __attribute__((cold, noinline))
@@ -45,6 +54,23 @@
 #define HK_ALIGNED(n) __attribute__((aligned(n)))
 #define hk_likely(x) __builtin_expect(!!(x), 1)
 #define hk_unlikely(x) __builtin_expect(!!(x), 0)
+
+/*
+ * A relaxed load of what another thread may change meanwhile, and whose old and
+ * new value are equally good: left to the compiler, which makes it part of the
+ * instruction that uses it, as it does not with an atomic one.
+ */
+#ifdef __has_feature
+#if __has_feature(thread_sanitizer)
+#define HK_FOLDED_LOAD(x) __atomic_load_n(&(x), __ATOMIC_RELAXED)
+#endif
+#endif
+#ifdef __SANITIZE_THREAD__
+#define HK_FOLDED_LOAD(x) __atomic_load_n(&(x), __ATOMIC_RELAXED)
+#endif
+#ifndef HK_FOLDED_LOAD
+#define HK_FOLDED_LOAD(x) (x)
+#endif
 
 /* Another name of a function, with its attributes where the compiler can. */
 #if __has_attribute(copy)

@@ -6,6 +6,7 @@
 
 struct hk_pool hk_pool = { .lock = HK_LOCK_INITIALIZER(HK_RANK_POOL) };
 struct hk_pool_counters hk_pool_counters;
+_Atomic size_t hk_pool_touched_slots;
 
 void hk_pool_lock(void)
 {
@@ -16,6 +17,8 @@ void hk_pool_unlock(void)
 {
 	hk_unlock(&hk_pool.lock);
 }
+
+enum { LAST_FREED = 4 };	/* SuperSlabs tried for used slots */
 
 /* Bits where a run of so many set bits starts; halving, as one would
  * multiply by doubling. */
@@ -94,15 +97,16 @@ static uint64_t aligned_slots(unsigned align)
 	return mask;
 }
 
-/* One compare-and-swap on the bitmap of free slots; -1 if there is no run. */
-static int claim(struct hk_superslab *s, unsigned slots, unsigned align)
+/* One compare-and-swap on the bitmap of free slots; -1 if there is no run
+ * among the slots that may be taken. */
+static int claim(struct hk_superslab *s, unsigned slots, unsigned align, uint64_t may)
 {
 	struct hk_shared_meta *m = s->shared_meta;
 	uint64_t free = atomic_load_explicit(&m->free, memory_order_relaxed), starts;
 	unsigned first;
 
 	do {
-		starts = run_starts(free, slots) & aligned_slots(align);
+		starts = run_starts(free & may, slots) & aligned_slots(align);
 		if (!starts)
 			return -1;
 		first = (unsigned)__builtin_ctzll(starts);
@@ -127,11 +131,36 @@ static struct hk_superslab *claim_fullest(unsigned slots, unsigned align, int *f
 
 	while ((fit = hk_pool.filled & ~hk_slot_mask(0, need - 1)) != 0) {
 		s = hk_pool.bucket[__builtin_ctzll(fit) + 1];
-		*first = claim(s, slots, align);
+		*first = claim(s, slots, align, HK_ALL_SLOTS);
 		hk_bucket_update(s);
 		if (*first >= 0)
 			return s;
 	}
+	return NULL;
+}
+
+static int claim_used(struct hk_superslab *s, unsigned slots, unsigned align)
+{
+	return claim(s, slots, align,
+		     ~atomic_load_explicit(&s->shared_meta->clean, memory_order_relaxed));
+}
+
+/*
+ * Memory that holds pages already: in the fullest SuperSlab that fits, else
+ * in one of those freed into last.
+ */
+static struct hk_superslab *claim_used_anywhere(unsigned slots, unsigned align, int *first)
+{
+	uint64_t fit = hk_pool.filled & ~hk_slot_mask(0, slots - 1);
+	struct hk_superslab *s = fit ? hk_pool.bucket[__builtin_ctzll(fit) + 1] : NULL;
+	unsigned tries;
+
+	if (s && (*first = claim_used(s, slots, align)) >= 0)
+		return s;
+	s = hk_pool.newest;
+	for (tries = 0; s && tries < LAST_FREED; tries++, s = s->shared_meta->older)
+		if ((*first = claim_used(s, slots, align)) >= 0)
+			return s;
 	return NULL;
 }
 
@@ -148,6 +177,7 @@ static struct hk_superslab *grow(uint64_t taken, bool populate)
 {
 	struct hk_superslab *s = hk_meta_superslab();
 	void *memory;
+	bool huge;
 
 	if (!s)
 		return NULL;
@@ -160,8 +190,13 @@ static struct hk_superslab *grow(uint64_t taken, bool populate)
 		hk_meta_spare(s);
 		return NULL;
 	}
+	huge = (populate || hk_huge_wanted()) &&
+	       hk_huge_advise(memory, HK_SUPERSLAB_SIZE, memory);
+	atomic_store_explicit(&s->shared_meta->pages, huge ? HK_PAGES_HUGE : HK_PAGES_SMALL,
+			      memory_order_relaxed);
 	if (populate)
 		hk_os_populate(memory, HK_SUPERSLAB_SIZE);
+	hk_huge_grown(s);
 	count_mapped();
 	hk_event(HK_EVENT_MAP, 0, memory, HK_SUPERSLAB_SIZE);
 	atomic_store_explicit(&s->shared_meta->clean, HK_ALL_SLOTS, memory_order_relaxed);
@@ -181,20 +216,39 @@ static void count(enum hk_event event, _Atomic size_t *counters, unsigned hint,
 		 (void *)(s->base + first * HK_SLOT_SIZE), slots * HK_SLOT_SIZE);
 }
 
+/* Stage 2. The lock is spared where the hint serves, or nothing can. */
+static struct hk_superslab *claim_slots(struct hk_superslab *hint, unsigned slots, unsigned align,
+					bool fresh, int *first)
+{
+	struct hk_superslab *s = NULL;
+
+	if (atomic_load_explicit(&hk_pool.dirty, memory_order_relaxed) >= slots) {
+		if (hint && (*first = claim_used(hint, slots, align)) >= 0)
+			return hint;
+		hk_pool_lock();
+		s = claim_used_anywhere(slots, align, first);
+		hk_pool_unlock();
+	}
+	if (s || !fresh)
+		return s;
+	if (hint && (*first = claim(hint, slots, align, HK_ALL_SLOTS)) >= 0)
+		return hint;
+	hk_pool_lock();
+	s = claim_fullest(slots, align, first);
+	hk_pool_unlock();
+	return s;
+}
+
 static struct hk_superslab *claim_or_grow(unsigned slots, unsigned align,
-					  unsigned hint, int *first)
+					  unsigned hint, bool fresh, int *first)
 {
 	struct hk_pool_counters *c = &hk_pool_counters;
 	struct hk_superslab *s = atomic_load_explicit(&hk_pool.class_hints[hint],
 						      memory_order_acquire);
 
-	if (s && (*first = claim(s, slots, align)) >= 0) {
-		count(HK_EVENT_CLAIM, c->claim, hint, s, (unsigned)*first, slots);
-		return s;
-	}
-	hk_pool_lock();
-	s = claim_fullest(slots, align, first);
-	hk_pool_unlock();
+	s = claim_slots(s, slots, align, fresh, first);
+	if (!s && !fresh)
+		return NULL;
 	if (s) {
 		count(HK_EVENT_CLAIM, c->claim, hint, s, (unsigned)*first, slots);
 	} else {
@@ -211,19 +265,25 @@ static struct hk_superslab *claim_or_grow(unsigned slots, unsigned align,
 /* The caller's slots get dirty; how many were. */
 static unsigned soil(struct hk_shared_meta *m, uint64_t mine)
 {
-	uint64_t clean = atomic_fetch_and_explicit(&m->clean, ~mine, memory_order_relaxed);
+	uint64_t clean = atomic_load_explicit(&m->clean, memory_order_relaxed);
 	unsigned dirty = (unsigned)__builtin_popcountll(mine & ~clean);
 
+	/* Nobody else changes these bits. */
+	if (mine & clean) {
+		atomic_fetch_and_explicit(&m->clean, ~mine, memory_order_relaxed);
+		atomic_fetch_add_explicit(&hk_pool_touched_slots,
+			(unsigned)__builtin_popcountll(mine & clean), memory_order_relaxed);
+	}
 	if (dirty)
 		hk_dirty_less(dirty);
 	return dirty;
 }
 
 struct hk_superslab *hk_pool_run(unsigned slots, unsigned align, unsigned hint,
-				 unsigned *first, bool *clean)
+				 bool fresh, unsigned *first, bool *clean)
 {
 	int at = 0;
-	struct hk_superslab *s = claim_or_grow(slots, align, hint, &at);
+	struct hk_superslab *s = claim_or_grow(slots, align, hint, fresh, &at);
 
 	if (!s)
 		return NULL;

@@ -22,6 +22,8 @@
  *	oldest, newest	SuperSlabs with free dirty slots, by the last free
  *	due		slots still to be released of what the last period
  *			did not want
+ *	calm_until	nothing is due before this time, unless slots come
+ *			back (relaxed, read without the lock)
  *	dirty		free slots that hold pages (relaxed, any thread)
  *	least		of dirty since the period began (relaxed)
  */
@@ -32,6 +34,7 @@ struct hk_pool {
 	struct hk_superslab *oldest, *newest;
 	size_t due;
 	uint64_t period_began;
+	_Atomic uint64_t calm_until;
 	_Atomic size_t dirty, least;
 	_Atomic(struct hk_superslab *) class_hints[HK_HINTS];
 };
@@ -45,8 +48,9 @@ void hk_bucket_remove(struct hk_superslab *s);
 struct hk_superslab *hk_meta_superslab(void);
 void hk_meta_spare(struct hk_superslab *s);
 
-/* Empty slabs that stage 1 holds go to stage 2. */
-void hk_reuse_drain(struct hk_cache *owner);
+/* huge.c: is the next SuperSlab to be a huge page; this one is the newest. */
+bool hk_huge_wanted(void);
+void hk_huge_grown(struct hk_superslab *s);
 
 /* So many dirty slots are free no more. */
 HK_INLINE void hk_dirty_less(unsigned slots)

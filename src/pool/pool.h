@@ -35,14 +35,22 @@ struct hk_pool_counters {
 	_Atomic size_t slabs_peak[HK_CLASSES];	/* kept with HAKMEM_STATS=1 */
 };
 extern struct hk_pool_counters hk_pool_counters;
+extern _Atomic size_t hk_pool_touched_slots;
 
 HK_INLINE size_t hk_count(_Atomic size_t *counter)
 {
 	return atomic_fetch_add_explicit(counter, 1, memory_order_relaxed) + 1;
 }
 
-/* A slab for this class, owned by the cache, or NULL: out of memory. */
-struct hk_slab *hk_pool_acquire(unsigned class, struct hk_cache *owner);
+/* A slab for this class, owned by the cache, or NULL: out of memory; where
+ * fresh is false, also if no memory that was in use before serves. */
+struct hk_slab *hk_pool_acquire(unsigned class, struct hk_cache *owner, bool fresh);
+
+/* Slots that hold pages, used or free: what the heap has taken of the OS. */
+HK_INLINE size_t hk_pool_touched(void)
+{
+	return atomic_load_explicit(&hk_pool_touched_slots, memory_order_relaxed);
+}
 
 /* Takes back a slab with no used block. */
 void hk_pool_return(struct hk_slab *slab);
@@ -55,9 +63,10 @@ bool hk_pool_adopt(struct hk_slab *slab, struct hk_cache *owner);
 
 /*
  * A run of free slots, its start, *first, aligned to align slots (a power of
- * two). *clean tells whether all of it reads as zero. NULL: out of memory.
+ * two). *clean tells whether all of it reads as zero. NULL: out of memory, or
+ * fresh is false and no free run was used before.
  */
-struct hk_superslab *hk_pool_run(unsigned slots, unsigned align, unsigned hint,
+struct hk_superslab *hk_pool_run(unsigned slots, unsigned align, unsigned hint, bool fresh,
 				 unsigned *first, bool *clean);
 
 /* Gives the slots of a run back; its descriptor is already forgotten. */
@@ -66,14 +75,33 @@ void hk_pool_run_free(struct hk_superslab *home, unsigned first, unsigned slots)
 /* Claims further slots behind a run; false if they are not free. */
 bool hk_pool_run_extend(struct hk_superslab *home, unsigned end, unsigned slots);
 
-/* Gives back some of what has waited long enough. */
-void hk_pool_age(void);
+/* Gives back some of what has waited long enough, without a lock where there is
+ * nothing to do; the bytes released. */
+size_t hk_pool_age(uint64_t now);
+
+/* Bytes of free slots that hold pages; any thread. */
+size_t hk_pool_waiting(void);
+
+/* Empty slabs that stage 1 holds go to stage 2; with holes, the pages of the
+ * others go back. Returns the bytes of these. */
+size_t hk_reuse_drain(struct hk_cache *caller, bool holes);
 
 /* Gives everything free back to the OS now; returns the bytes released. */
 size_t hk_pool_trim(struct hk_cache *caller);
 
 /* Maps and pre-faults SuperSlabs before they are needed. */
 void hk_pool_prewarm(unsigned count);
+
+/*
+ * huge.c. Makes a range huge pages of which the one at first is touched at
+ * once, and its price noted: while huge pages are dear, pausing says so to
+ * those who would want one. False: none are to be had.
+ */
+bool hk_huge_advise(void *start, size_t size, char *first);
+bool hk_huge_pausing(void);
+
+/* In the child of a fork: huge pages are for what it adds itself. */
+void hk_huge_forked(void);
 
 /* Every SuperSlab that has memory, for walkers; index from 0 up. NULL: this
  * index has none; hk_pool_directory_end bounds the index. */

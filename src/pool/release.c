@@ -35,6 +35,18 @@ static void update_bucket(struct hk_superslab *s)
 	hk_pool_unlock();
 }
 
+static void cleaned(unsigned slots)
+{
+	hk_dirty_less(slots);
+	atomic_fetch_sub_explicit(&hk_pool_touched_slots, slots, memory_order_relaxed);
+}
+
+static void soiled(unsigned slots)
+{
+	atomic_fetch_add_explicit(&hk_pool.dirty, slots, memory_order_relaxed);
+	atomic_fetch_add_explicit(&hk_pool_touched_slots, slots, memory_order_relaxed);
+}
+
 /* Gives a whole SuperSlab back; its slots are claimed by the caller. */
 static size_t unmap(struct hk_superslab *s)
 {
@@ -47,7 +59,7 @@ static size_t unmap(struct hk_superslab *s)
 	hk_pool_unlock();
 	hk_event(HK_EVENT_UNMAP, 0, memory, HK_SUPERSLAB_SIZE);
 	hk_granule_clear(memory);
-	hk_dirty_less(HK_SLOTS - (unsigned)__builtin_popcountll(
+	cleaned(HK_SLOTS - (unsigned)__builtin_popcountll(
 		atomic_load_explicit(&m->clean, memory_order_relaxed)));
 	if (hk_os_unmap(memory, HK_SUPERSLAB_SIZE)) {
 		atomic_fetch_sub_explicit(&hk_pool_counters.superslabs, 1, memory_order_relaxed);
@@ -61,7 +73,7 @@ static size_t unmap(struct hk_superslab *s)
 		s->base = (uintptr_t)memory;
 		hk_granule_set_superslab(s);
 		if (!clean)
-			atomic_fetch_add_explicit(&hk_pool.dirty, HK_SLOTS, memory_order_relaxed);
+			soiled(HK_SLOTS);
 		atomic_store_explicit(&m->clean, clean ? HK_ALL_SLOTS : 0, memory_order_relaxed);
 		atomic_store_explicit(&m->free, HK_ALL_SLOTS, memory_order_release);
 		update_bucket(s);
@@ -97,15 +109,22 @@ static uint64_t purge_runs(struct hk_superslab *s, uint64_t slots, size_t *bytes
 static size_t purge(struct hk_superslab *s)
 {
 	struct hk_shared_meta *m = s->shared_meta;
-	uint64_t mine = claim_mask(s, ~atomic_load_explicit(&m->clean, memory_order_relaxed));
-	uint64_t cleaned;
+	bool small = hk_superslab_pages(s) == HK_PAGES_SMALL;
+	uint64_t mine = claim_mask(s, !small ? HK_ALL_SLOTS :
+				   ~atomic_load_explicit(&m->clean, memory_order_relaxed));
+	uint64_t done, clean;
 	size_t bytes = 0;
 
 	if (mine) {
 		hk_event(HK_EVENT_PURGE, 0, (void *)s->base, HK_SUPERSLAB_SIZE);
-		cleaned = purge_runs(s, mine, &bytes);
-		hk_dirty_less((unsigned)__builtin_popcountll(cleaned));
-		atomic_fetch_or_explicit(&m->clean, cleaned, memory_order_relaxed);
+		if (!small)
+			hk_superslab_break(s);
+		done = purge_runs(s, mine, &bytes);
+		/* What is in use counts as dirty when it comes back. */
+		if (done == mine)
+			atomic_store_explicit(&m->pages, HK_PAGES_SMALL, memory_order_relaxed);
+		clean = atomic_fetch_or_explicit(&m->clean, done, memory_order_relaxed);
+		cleaned((unsigned)__builtin_popcountll(done & ~clean));
 		atomic_fetch_or_explicit(&m->free, mine, memory_order_release);
 		update_bucket(s);
 		atomic_fetch_add_explicit(&hk_pool_counters.purged_bytes, bytes,
@@ -165,10 +184,9 @@ static unsigned dirty_slots(const struct hk_shared_meta *m)
  * The next to release: while something is due that the last period, all of
  * it, had free and dirty, or too much waits.
  */
-static struct hk_superslab *due_victim(void)
+static struct hk_superslab *due_victim(uint64_t now)
 {
 	size_t dirty = atomic_load_explicit(&hk_pool.dirty, memory_order_relaxed), slots;
-	uint64_t now = hk_os_now();
 	struct hk_superslab *s;
 
 	if (now - hk_pool.period_began >= HK_PURGE_DELAY) {
@@ -178,12 +196,24 @@ static struct hk_superslab *due_victim(void)
 	}
 	slots = HK_SLOTS * atomic_load_explicit(&hk_pool_counters.superslabs,
 						memory_order_relaxed);
-	if (!hk_pool.due && dirty <= HK_WAITING_MIN + slots / 2)
+	if (!hk_pool.due && dirty <= HK_WAITING_MIN + slots / 2) {
+		atomic_store_explicit(&hk_pool.calm_until, hk_pool.period_began + HK_PURGE_DELAY,
+				      memory_order_relaxed);
 		return NULL;
+	}
+	atomic_store_explicit(&hk_pool.calm_until, 0, memory_order_relaxed);
 	s = queue_pop();
 	slots = s ? dirty_slots(s->shared_meta) : hk_pool.due;
 	hk_pool.due -= slots < hk_pool.due ? slots : hk_pool.due;
 	return s;
+}
+
+/* Without reuse: an empty SuperSlab, and half of one, so that a last survivor
+ * does not keep the rest. Halves bound the calls. */
+static bool goes_at_once(struct hk_superslab *s)
+{
+	return !hk_settings.superslab_reuse && s->base &&
+	       (s->shared_meta->bucket == HK_SLOTS || dirty_slots(s->shared_meta) >= HK_SLOTS / 2);
 }
 
 void hk_pool_run_free(struct hk_superslab *home, unsigned first, unsigned slots)
@@ -201,34 +231,45 @@ void hk_pool_run_free(struct hk_superslab *home, unsigned first, unsigned slots)
 		hk_bucket_update(home);
 		queue_add(home);
 	}
-	if (!hk_settings.superslab_reuse && home->shared_meta->bucket == HK_SLOTS) {
+	if (goes_at_once(home)) {
 		victim = home;
 		queue_remove(home);
 	} else {
-		victim = due_victim();
+		victim = due_victim(hk_os_now());
 	}
 	hk_pool_unlock();
 	if (victim)
 		release(victim);
 }
 
-void hk_pool_age(void)
+size_t hk_pool_waiting(void)
+{
+	return atomic_load_explicit(&hk_pool.dirty, memory_order_relaxed) * HK_SLOT_SIZE;
+}
+
+size_t hk_pool_age(uint64_t now)
 {
 	struct hk_superslab *victim;
+	size_t bytes = 0;
 
-	hk_pool_lock();
-	victim = due_victim();
-	hk_pool_unlock();
-	if (victim)
-		release(victim);
+	if (now < atomic_load_explicit(&hk_pool.calm_until, memory_order_relaxed))
+		return 0;
+	/* One that was wanted again since it was queued gives nothing. */
+	do {
+		hk_pool_lock();
+		victim = due_victim(now);
+		hk_pool_unlock();
+		if (victim)
+			bytes = release(victim);
+	} while (victim && !bytes);
+	return bytes;
 }
 
 size_t hk_pool_trim(struct hk_cache *caller)
 {
 	struct hk_superslab *s;
-	size_t bytes = 0;
+	size_t bytes = hk_reuse_drain(caller, true);
 
-	hk_reuse_drain(caller);
 	do {
 		hk_pool_lock();
 		s = queue_pop();

@@ -27,8 +27,10 @@
 #endif
 #define ID_MASK (((uintptr_t)1 << ID_BITS) - 1)
 
-/* Empty slabs that a class keeps, in slots. */
-enum { KEPT_SLOTS = 4 };
+/* Empty slabs that a class keeps, in slots; all classes together no more than
+ * one slot in KEPT_SHARE of those that hold pages. */
+enum { KEPT_SLOTS = 4, KEPT_SHARE = 32 };
+static _Atomic size_t kept_slots;	/* approximate */
 
 static struct {
 	_Atomic uintptr_t head;		/* tag, number + 1; 0 in the low bits: empty */
@@ -99,6 +101,7 @@ void hk_pool_abandon(struct hk_slab *slab)
 	unsigned class = slab->class;
 
 	hk_event(HK_EVENT_DISOWN, slab->size, (void *)slab->base, slab->slots * HK_SLOT_SIZE);
+	hk_slab_unlist(slab);
 	atomic_store_explicit(&slab->bin, NULL, memory_order_relaxed);
 	atomic_store(&slab->owner, NULL);
 	push(slab, id, class);
@@ -115,6 +118,8 @@ static void dissolve(struct hk_slab *slab)
 
 	hk_run_forget(slab);
 	atomic_fetch_sub_explicit(&hk_pool_counters.slabs[slab->class], 1, memory_order_relaxed);
+	hk_slab_unlist(slab);
+	hk_slab_fill(slab);
 	hk_slab_set_limit(slab, 0);
 	atomic_store_explicit(&slab->bin, NULL, memory_order_relaxed);
 	atomic_store_explicit(&slab->kind, HK_RUN_NONE, memory_order_release);
@@ -124,10 +129,13 @@ static void dissolve(struct hk_slab *slab)
 void hk_pool_return(struct hk_slab *slab)
 {
 	unsigned keep = KEPT_SLOTS / slab->slots;
+	size_t kept = atomic_load_explicit(&kept_slots, memory_order_relaxed);
 
 	hk_assert(slab->used == 0);
-	if (atomic_load_explicit(&stack[slab->class].empty, memory_order_relaxed) < keep) {
+	if (atomic_load_explicit(&stack[slab->class].empty, memory_order_relaxed) < keep &&
+	    (kept + slab->slots) * KEPT_SHARE <= hk_pool_touched()) {
 		atomic_fetch_add_explicit(&stack[slab->class].empty, 1, memory_order_relaxed);
+		atomic_fetch_add_explicit(&kept_slots, slab->slots, memory_order_relaxed);
 		hk_pool_abandon(slab);
 	} else {
 		dissolve(slab);
@@ -138,10 +146,12 @@ static void count_taken(const struct hk_slab *slab)
 {
 	unsigned n = atomic_load_explicit(&stack[slab->class].empty, memory_order_relaxed);
 
-	while (slab->used == 0 && n &&
-	       !atomic_compare_exchange_weak_explicit(&stack[slab->class].empty, &n, n - 1,
-			memory_order_relaxed, memory_order_relaxed))
-		;
+	while (slab->used == 0 && n)
+		if (atomic_compare_exchange_weak_explicit(&stack[slab->class].empty, &n, n - 1,
+				memory_order_relaxed, memory_order_relaxed)) {
+			atomic_fetch_sub_explicit(&kept_slots, slab->slots, memory_order_relaxed);
+			return;
+		}
 }
 
 /* The next slab of the stack that nobody adopted meanwhile. One of another
@@ -170,7 +180,7 @@ static void count_started(unsigned class)
 		hk_raise(&hk_pool_counters.slabs_peak[class], now);
 }
 
-struct hk_slab *hk_pool_acquire(unsigned class, struct hk_cache *owner)
+struct hk_slab *hk_pool_acquire(unsigned class, struct hk_cache *owner, bool fresh)
 {
 	struct hk_slab *slab = pop_owned(class, owner);
 	struct hk_superslab *home;
@@ -183,19 +193,22 @@ struct hk_slab *hk_pool_acquire(unsigned class, struct hk_cache *owner)
 			 slab->slots * HK_SLOT_SIZE);
 		return slab;
 	}
-	home = hk_pool_run(hk_class_slots(class), 1, class, &first, &clean);
+	home = hk_pool_run(hk_class_slots(class), 1, class, fresh, &first, &clean);
 	if (!home)
 		return NULL;
 	slab = &home->slab[first];
 	hk_slab_start(home, first, class);
+	slab->fresh = clean && hk_superslab_pages(home) == HK_PAGES_SMALL;
+	slab->soiled = !slab->fresh;
 	count_started(class);
 	atomic_store(&slab->owner, owner);
 	hk_run_register(slab);
 	return slab;
 }
 
-void hk_reuse_drain(struct hk_cache *owner)
+size_t hk_reuse_drain(struct hk_cache *owner, bool holes)
 {
+	size_t bytes = 0;
 	struct hk_slab *slab, *kept;
 	unsigned class;
 
@@ -215,7 +228,9 @@ void hk_reuse_drain(struct hk_cache *owner)
 		}
 		while ((slab = kept) != NULL) {
 			kept = slab->next;
+			bytes += holes ? hk_slab_purge(slab, 1) : 0;
 			hk_pool_abandon(slab);
 		}
 	}
+	return bytes;
 }

@@ -52,14 +52,16 @@ HK_INLINE unsigned hk_class_group(unsigned class)
 }
 
 /*
- * Slots in one slab of this class: enough for eight blocks of the largest
- * size, few enough that a last survivor pins little.
+ * Slots in one slab of this class: enough for some blocks and with little
+ * left over, few enough that a last survivor pins little and that what other
+ * classes gave back suffices.
  */
 HK_INLINE unsigned hk_class_slots(unsigned class)
 {
-	unsigned group = hk_class_group(class);
+	/* From C9 on: 5 6 7 8, 10 12 14 16, 20 24 28 32 KiB. */
+	static const unsigned char slots[] = { 2, 3, 2, 2, 4, 3, 4, 4, 5, 3, 7, 4 };
 
-	return group < 8 ? 1 : group == 8 ? 2 : group < 11 ? 4 : 8;
+	return class < 28 ? 1 : slots[class - 28];
 }
 
 #endif

@@ -155,13 +155,13 @@ void hk_run_forget(struct hk_slab *run)
 	unsigned first = (unsigned)(run - home->slab), i;
 
 	for (i = 0; i < run->slots; i++) {
-		uintptr_t offset = table_offset(run);
+		_Atomic uintptr_t *entry = table_entry(run->base + i * HK_SLOT_SIZE);
 
 		atomic_store_explicit(&home->first[first + i], (uint8_t)(first + i),
 				      memory_order_relaxed);
-		/* Another run with the same place in the table keeps it. */
-		atomic_compare_exchange_strong_explicit(
-			table_entry(run->base + i * HK_SLOT_SIZE), &offset, 0,
-			memory_order_relaxed, memory_order_relaxed);
+		/* Another run with the same place in the table keeps it; where
+		 * it came just now, it is entered again at its next miss. */
+		if (atomic_load_explicit(entry, memory_order_relaxed) == table_offset(run))
+			atomic_store_explicit(entry, 0, memory_order_relaxed);
 	}
 }

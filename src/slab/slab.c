@@ -31,12 +31,14 @@ void hk_slab_start(struct hk_superslab *home, unsigned slot, unsigned class)
 	slab->base = home->base + slot * HK_SLOT_SIZE;
 	slab->unit = (uint32_t)(size & -size);
 	slab->magic = magic_for(size, slab->unit);
+	hk_slab_fill(slab);
 	hk_slab_set_limit(slab, 0);
-	slab->size = (uint32_t)size;
+	__atomic_store_n(&slab->size, (uint32_t)size, __ATOMIC_RELAXED);
 	slab->class = (uint8_t)class;
 	slab->slots = (uint8_t)slots;
 	slab->blocks = (uint16_t)(slots * HK_SLOT_SIZE / size);
-	slab->carved = slab->used = 0;
+	__atomic_store_n(&slab->carved, 0, __ATOMIC_RELAXED);
+	slab->used = 0;
 	slab->words = 0;
 	slab->home = home;
 	memset(slab->free, 0, hk_slab_live_words(slab) * sizeof *slab->free);
@@ -64,7 +66,7 @@ static bool carve(struct hk_slab *slab)
 				      (last < 64 ? ((uint64_t)1 << last) - 1 : UINT64_MAX);
 		slab->words |= (uint32_t)1 << (i / 64);
 	}
-	slab->carved = (uint16_t)end;
+	__atomic_store_n(&slab->carved, (uint16_t)end, __ATOMIC_RELAXED);
 	hk_slab_set_limit(slab, (uint64_t)end * slab->unit);
 	return true;
 }
@@ -72,9 +74,10 @@ static bool carve(struct hk_slab *slab)
 unsigned hk_slab_take(struct hk_slab *slab, unsigned want, struct hk_block **head)
 {
 	uintptr_t base = slab->base, size = slab->size;
+	struct hk_block **chain = head;
 	unsigned got = 0;
 
-	while (got < want && (slab->words || carve(slab))) {
+	while (got < want && (slab->words || (got == 0 && carve(slab)))) {
 		unsigned word = (unsigned)__builtin_ctz(slab->words);
 		uintptr_t first = base + word * 64 * size;
 		uint64_t bits = slab->free[word];
@@ -95,5 +98,7 @@ unsigned hk_slab_take(struct hk_slab *slab, unsigned want, struct hk_block **hea
 	}
 	*head = NULL;
 	slab->used = (uint16_t)(slab->used + got);
+	if (hk_unlikely(hk_slab_holed(slab)))
+		hk_slab_heal(slab, *chain);
 	return got;
 }

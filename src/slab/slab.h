@@ -88,6 +88,12 @@ enum hk_run_kind { HK_RUN_NONE, HK_RUN_SLAB, HK_RUN_MID };
  *	bit w of words is set <=> free[w] != 0
  *	used = carved - number of set bits; used blocks are with the program,
  *		in a TLS SLL or on their way back from another thread
+ *	bit i of holes is set <=> OS page i of the slab, counted from the first
+ *		whole one, was given back: no carved block in it is used, and
+ *		free ones that start there bear no mark
+ *	hot_limit = limit, or 0 while there are holes: without marks only the
+ *		bitmap can tell a double free, so every free is a slow path
+ *	soiled: what lies behind the carved blocks may hold pages
  *
  * Who may change what:
  *	owner		NULL -> a cache by compare-and-swap (acquire): whoever
@@ -98,28 +104,41 @@ enum hk_run_kind { HK_RUN_NONE, HK_RUN_SLAB, HK_RUN_MID };
  *	bin		the owner (relaxed): a bin of its cache from when it
  *			lists the slab until it lets go of it, else NULL.
  *			So whose bin it is, is the owner's question only
- *	all others	the owner, holding its cache lock
+ *	sparse_next, sparse_at	the owner: cache/sparse.c; at is NULL where
+ *			the slab is in no list
+ *	size, carved	as blocks and used, but stored whole (relaxed), for
+ *			pool/huge.c looks at them from outside
+ *	all others	the owner, or who acts for it, holding its cache lock
  */
 struct hk_slab {
 	_Atomic(struct hk_cache *) owner;
 	uintptr_t base;
 	uint64_t magic;
-	uint64_t limit;			/* by hk_slab_valid and hk_slab_set_limit */
+	uint64_t hot_limit;		/* by hk_slab_valid_hot and hk_slab_set_limit */
 	_Atomic(struct hk_bin *) bin;	/* where free() pushes */
 	uint32_t size;			/* bytes in a block; Mid: usable bytes */
 	uint8_t class;
 	uint8_t slots;
 	_Atomic uint8_t kind;		/* enum hk_run_kind */
 	bool listed_full;		/* on the bin's full list, not avail */
+	bool fresh;			/* until it is first used: no page of it was
+					 * touched, and they are small ones */
 	uint32_t unit;
 	uint32_t words;
 	uint16_t blocks, carved, used;
 	_Atomic bool on_stack;
+	bool soiled;
 	_Atomic uint32_t stack_link;
+	uint64_t limit;			/* by hk_slab_valid and hk_slab_set_limit */
 	struct hk_slab *prev, *next;	/* the owner's avail or full list */
 	struct hk_superslab *home;
+	_Atomic uint64_t holes;		/* relaxed */
+	struct hk_slab *sparse_next, **sparse_at;
 	uint64_t free[HK_SLOT_SIZE / HK_GRAIN / 64];
 } HK_ALIGNED(64);
+
+/* What the kernel was asked for; broken: huge first, then small ones. */
+enum hk_pages { HK_PAGES_SMALL, HK_PAGES_HUGE, HK_PAGES_BROKEN };
 
 /*
  * What the Shared Pool knows of a SuperSlab.
@@ -127,6 +146,9 @@ struct hk_slab {
  *		(acquire), given back by fetch-or (release)
  *	clean	bit set => the slot reads as zero (fresh or purged); changed
  *		by whoever has the slot claimed, relaxed
+ *	pages	enum hk_pages; changed by whoever has slots of it claimed,
+ *		relaxed. Once huge, what is free and clean has memory too,
+ *		until it is purged
  *	all others under the pool lock
  */
 struct hk_shared_meta {
@@ -136,6 +158,7 @@ struct hk_shared_meta {
 	struct hk_superslab *older, *newer;		/* in the purge queue */
 	uint8_t bucket;					/* 0: in none */
 	bool queued;
+	_Atomic uint8_t pages;
 };
 
 struct hk_superslab {
@@ -148,6 +171,11 @@ struct hk_superslab {
 	struct hk_slab slab[HK_SLOTS];
 };
 
+HK_INLINE enum hk_pages hk_superslab_pages(const struct hk_superslab *s)
+{
+	return (enum hk_pages)atomic_load_explicit(&s->shared_meta->pages, memory_order_relaxed);
+}
+
 /* Is p the start of a block that was carved? */
 HK_INLINE bool hk_slab_valid(const struct hk_slab *slab, const void *p)
 {
@@ -155,15 +183,21 @@ HK_INLINE bool hk_slab_valid(const struct hk_slab *slab, const void *p)
 	       __atomic_load_n(&slab->limit, __ATOMIC_RELAXED);
 }
 
-/* The same for the owner, against whom nobody races: one instruction less. */
-HK_INLINE bool hk_slab_valid_owned(const struct hk_slab *slab, const void *p)
+/* And does its mark tell whether it is free? */
+HK_INLINE bool hk_slab_valid_hot(const struct hk_slab *slab, const void *p)
 {
-	return ((uintptr_t)p - slab->base) * slab->magic < slab->limit;
+	return ((uintptr_t)p - slab->base) * slab->magic < HK_FOLDED_LOAD(slab->hot_limit);
+}
+
+HK_INLINE bool hk_slab_holed(const struct hk_slab *slab)
+{
+	return atomic_load_explicit(&slab->holes, memory_order_relaxed) != 0;
 }
 
 HK_INLINE void hk_slab_set_limit(struct hk_slab *slab, uint64_t limit)
 {
 	__atomic_store_n(&slab->limit, limit, __ATOMIC_RELAXED);
+	__atomic_store_n(&slab->hot_limit, hk_slab_holed(slab) ? 0 : limit, __ATOMIC_RELAXED);
 }
 
 /* The number of the block that p, inside the slab, lies in. */
@@ -197,13 +231,24 @@ HK_INLINE bool hk_slab_exhausted(const struct hk_slab *slab)
 	return slab->words == 0 && slab->carved == slab->blocks;
 }
 
+/* Out of the list of sparse slabs, if it is in one. */
+HK_INLINE void hk_slab_unlist(struct hk_slab *slab)
+{
+	if (!slab->sparse_at)
+		return;
+	*slab->sparse_at = slab->sparse_next;
+	if (slab->sparse_next)
+		slab->sparse_next->sparse_at = slab->sparse_at;
+	slab->sparse_at = NULL;
+}
+
 /* Makes the run that starts at this slot a slab of the class, unowned. */
 void hk_slab_start(struct hk_superslab *home, unsigned slot, unsigned class);
 
 /*
  * Moves up to want blocks into a chain in address order, marks and links
- * them, carving further pages as needed. Returns how many; *head is the
- * chain, ending in NULL.
+ * them; carves a page only if there is no other block. Returns how many;
+ * *head is the chain, ending in NULL.
  */
 unsigned hk_slab_take(struct hk_slab *slab, unsigned want, struct hk_block **head);
 
@@ -219,6 +264,24 @@ HK_INLINE bool hk_slab_put(struct hk_slab *slab, unsigned index)
 	slab->used--;
 	return true;
 }
+
+/*
+ * holes.c. hk_slab_purge gives the whole free pages back, if they are as many
+ * bytes as `least`; what it returns is new holes or pages behind the carved
+ * blocks. hk_slab_heal makes pages of the slab, in which a chain of blocks that
+ * it gave out lies, ordinary ones again. hk_slab_fill forgets all holes.
+ */
+size_t hk_slab_purge(struct hk_slab *slab, size_t least);
+void hk_slab_heal(struct hk_slab *slab, const struct hk_block *chain);
+void hk_slab_fill(struct hk_slab *slab);
+uint64_t hk_slab_free_pages(const struct hk_slab *slab);
+
+/* Bytes in holes now, and given back by hk_slab_purge so far; relaxed. */
+extern _Atomic size_t hk_hole_bytes, hk_holed_bytes;
+
+/* Small pages for a SuperSlab, part of which is to be given back (slots of it
+ * claimed): else the kernel would fill the holes again. */
+void hk_superslab_break(struct hk_superslab *s);
 
 /* slab_walk.c, for the owner: aborts where an invariant does not hold. */
 void hk_slab_walk(const struct hk_slab *slab);

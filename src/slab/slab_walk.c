@@ -29,6 +29,12 @@ void hk_slab_walk(const struct hk_slab *slab)
 	hk_invariant(carved <= slab->blocks &&
 		     __atomic_load_n(&slab->limit, __ATOMIC_RELAXED) ==
 		     (uint64_t)carved * slab->unit, "a slab's limit is carved * unit", at);
+	hk_invariant(__atomic_load_n(&slab->hot_limit, __ATOMIC_RELAXED) ==
+		     (hk_slab_holed(slab) ? 0 : slab->limit),
+		     "a slab's hot limit is its limit, or 0 with holes", at);
+	hk_invariant(!hk_slab_holed(slab) ||
+		     !(atomic_load_explicit(&slab->holes, memory_order_relaxed) &
+		       ~hk_slab_free_pages(slab)), "holes are in pages of free blocks", at);
 	for (i = 0; i < words; i++) {
 		free += (unsigned)__builtin_popcountll(slab->free[i]);
 		filled |= (unsigned)(slab->free[i] != 0) << i;

@@ -18,7 +18,7 @@
 
 #include "stats/snapshot.h"
 
-enum { HK_STATS_PAGE_VERSION = 1 };
+enum { HK_STATS_PAGE_VERSION = 2 };
 #define HK_STATS_PAGE_MAGIC "hakmem stats pg"
 
 struct hk_stats_page {
@@ -41,6 +41,7 @@ struct hk_stats_page {
 	struct {
 		uint32_t size, next, live, sent, received, filled, flushed;
 		uint32_t bin, bin_size, room, capacity, refills, flushes;
+		uint32_t spilled, spilled_size;		/* a counter of 4 bytes by class */
 	} cache;
 
 	const void *directory, *directory_end;

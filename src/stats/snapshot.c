@@ -27,7 +27,7 @@ static void add_cache(struct hk_snapshot *s, const struct hk_cache *cache)
 		 * and what it says is kept within what the slabs gave out. */
 		int32_t cached = bin->capacity - *(const volatile int32_t *)&bin->room;
 
-		c->cached += cached > 0 ? (size_t)cached : 0;
+		c->cached += (cached > 0 ? (size_t)cached : 0) + cache->spilled[class].blocks;
 		c->refills += bin->refills;
 		c->flushes += bin->flushes;
 		c->filled += cache->filled[class];
@@ -89,6 +89,10 @@ static void add_pool(struct hk_snapshot *s)
 	s->all.superslabs_mapped = load(&from->mapped);
 	s->all.superslabs_unmapped = load(&from->unmapped);
 	s->all.purged_bytes = load(&from->purged_bytes);
+	s->all.hole_bytes = load(&hk_hole_bytes);
+	s->all.holed_bytes = load(&hk_holed_bytes);
+	s->all.scavenger = load(&hk_scavenger_runs);
+	s->all.scavenger_turns = load(&hk_scavenger_turns);
 }
 
 static void add_large(struct hak_stats *s)

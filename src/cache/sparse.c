@@ -1,0 +1,108 @@
+/*
+ * Sparse slabs on the way to holes. A slab that flushes left sparse waits for
+ * one to two periods; a refill from it meanwhile shows that the program wants
+ * what is free in it, and the wait begins anew. What waited in vain is purged,
+ * a few slabs at a time, so that the work grows with what goes back.
+ */
+#include "cache/cache.h"
+#include "config/settings.h"
+#include "debug/ring.h"
+#include "os/os.h"
+
+_Atomic bool hk_sparse_waits;
+
+static bool is_sparse(const struct hk_slab *slab)
+{
+	return slab->used * 4u <= slab->blocks * 3u;
+}
+
+/*
+ * Every free into a slab with holes is a slow path until they are in use
+ * again, so holes are made where they are worth it: half of a slab, which
+ * then holds few blocks, or a quarter where memory comes before time.
+ */
+static size_t least(const struct hk_slab *slab)
+{
+	return slab->slots * HK_SLOT_SIZE / (hk_settings.superslab_reuse ? 2 : 4);
+}
+
+static void list(struct hk_cache *cache, struct hk_slab *slab)
+{
+	slab->sparse_next = cache->sparse_new;
+	slab->sparse_at = &cache->sparse_new;
+	if (slab->sparse_next)
+		slab->sparse_next->sparse_at = &slab->sparse_next;
+	cache->sparse_new = slab;
+	cache->sparse_listed += slab->slots;
+	if (cache->sparse_listed > HK_SPARSE_WAITING >> HK_SLOT_SHIFT &&
+	    !atomic_load_explicit(&hk_sparse_waits, memory_order_relaxed))
+		atomic_store_explicit(&hk_sparse_waits, true, memory_order_relaxed);
+}
+
+void hk_sparse_freed(struct hk_cache *cache, struct hk_slab *slab)
+{
+	if (!slab->sparse_at && is_sparse(slab))
+		list(cache, slab);
+}
+
+void hk_sparse_wanted(struct hk_cache *cache, struct hk_slab *slab)
+{
+	if (!slab->sparse_at || slab->sparse_at == &cache->sparse_new)
+		return;
+	hk_slab_unlist(slab);
+	if (is_sparse(slab))
+		list(cache, slab);
+}
+
+static void move(struct hk_slab **to, struct hk_slab **from)
+{
+	*to = *from;
+	*from = NULL;
+	if (*to)
+		(*to)->sparse_at = to;
+}
+
+static size_t purge(struct hk_slab *slab, size_t enough)
+{
+	size_t bytes = hk_slab_purge(slab, enough);
+
+	if (bytes)
+		hk_event(HK_EVENT_PURGE, slab->size, (void *)slab->base, bytes);
+	if (hk_walk_on())
+		hk_slab_walk(slab);
+	return bytes;
+}
+
+size_t hk_sparse_age(struct hk_cache *cache, uint64_t now, unsigned most)
+{
+	uint64_t delay = hk_settings.superslab_reuse ? HK_IDLE_MS : HK_IDLE_MS / 5;
+	struct hk_slab *slab;
+	size_t bytes = 0;
+	unsigned n;
+
+	if (!cache->sparse_due && now - cache->sparse_since >= delay) {
+		move(&cache->sparse_due, &cache->sparse_old);
+		move(&cache->sparse_old, &cache->sparse_new);
+		cache->sparse_since = now;
+		cache->sparse_listed = 0;
+	}
+	for (n = 0; n < most && (slab = cache->sparse_due) != NULL; n++) {
+		hk_slab_unlist(slab);
+		bytes += purge(slab, least(slab));
+	}
+	return bytes;
+}
+
+size_t hk_sparse_purge(struct hk_cache *cache)
+{
+	struct hk_slab *slab;
+	size_t bytes = 0;
+	unsigned class;
+
+	for (class = 0; class < HK_CLASSES; class++)
+		for (slab = cache->bin[class].avail; slab; slab = slab->next) {
+			hk_slab_unlist(slab);
+			bytes += purge(slab, 1);
+		}
+	return bytes;
+}

@@ -1,0 +1,136 @@
+/*
+ * The scavenger: a thread of the library that does for a program which does not
+ * call what refills and flushes do for one that does. It begins when some free
+ * memory waits, looks after it in short turns, and sleeps without a time when
+ * all is back, until another free finds that some waits.
+ *
+ * pthread_create takes locks of libc, which calls free with some of them held:
+ * so the thread is started where the program itself, and not libc, frees a
+ * block. Nor is it started in the first moments of a process, which belong to
+ * constructors and to programs that end at once.
+ */
+#include "learn/learn.h"
+
+#include "cache/cache.h"
+#include "config/settings.h"
+#include "large/large.h"
+#include "os/os.h"
+#include "pool/pool.h"
+
+enum {
+	TURN_MS = 250,
+	FIRST_MS = 100,			/* of the process, without the thread */
+	WAITING = 2 << 20,		/* bytes worth a turn */
+	VAIN_TURNS = 8,			/* longer than anything has to wait */
+};
+
+/* NONE -> BUSY by who starts it, BUSY -> ASLEEP by the thread itself, ASLEEP ->
+ * BUSY by who wakes it; OFF for good where it cannot be started. */
+enum { NONE, BUSY, ASLEEP, OFF };
+static _Atomic uint32_t state;
+static uint64_t began;			/* ms; before main */
+static _Atomic long process;
+static _Atomic bool main_ended;
+_Atomic size_t hk_scavenger_runs, hk_scavenger_turns;
+
+static size_t waiting(void)
+{
+	return hk_pool_waiting() + (atomic_load(&hk_sparse_waits) ? WAITING : 0) +
+	       __atomic_load_n(&hk_large_counters.cached_bytes, __ATOMIC_RELAXED);
+}
+
+/* before: what waited when it last looked, and found that it cannot go (mlock).
+ * Who freed more since then may have seen it awake. */
+static void to_sleep(size_t before)
+{
+	uint32_t asleep = ASLEEP;
+
+	atomic_store(&state, ASLEEP);
+	if (waiting() > before && atomic_compare_exchange_strong(&state, &asleep, BUSY))
+		return;
+	while (atomic_load(&state) == ASLEEP)
+		hk_os_wait(&state, ASLEEP);
+}
+
+/* The last thread of a process ends it, so this one must not outstay the others. */
+static bool alone(void)
+{
+	return atomic_load_explicit(&main_ended, memory_order_relaxed) && hk_os_left_alone();
+}
+
+static void scavenge(void)
+{
+	unsigned vain = 0;
+	size_t before;
+
+	while (!alone()) {
+		hk_os_sleep(TURN_MS);
+		before = waiting();
+		atomic_fetch_add_explicit(&hk_scavenger_turns, 1, memory_order_relaxed);
+		vain = hk_cache_scavenge(vain == VAIN_TURNS / 2) ? 0 : vain + 1;
+		if (vain >= VAIN_TURNS && !atomic_load(&main_ended)) {
+			to_sleep(before);
+			vain = 0;
+		}
+	}
+	atomic_store_explicit(&hk_scavenger_runs, 0, memory_order_relaxed);
+}
+
+/* In the child of a vfork, which borrows this memory, nothing is started. */
+static void start(const void *caller)
+{
+	uint32_t none = NONE;
+
+	if (hk_os_in_libc(caller) || hk_os_now() - began < FIRST_MS || hk_os_process_id() != process ||
+	    !atomic_compare_exchange_strong(&state, &none, BUSY))
+		return;
+	atomic_store_explicit(&hk_scavenger_runs, 1, memory_order_relaxed);
+	if (!hk_os_thread(scavenge, "hakmem-scav")) {
+		atomic_store_explicit(&hk_scavenger_runs, 0, memory_order_relaxed);
+		atomic_store(&state, OFF);
+	}
+}
+
+static void freed(const void *caller)
+{
+	uint32_t now = atomic_load(&state);
+
+	if (now == BUSY || now == OFF || hk_all_locked || waiting() < WAITING)
+		return;
+	if (now == NONE)
+		start(caller);
+	else if (atomic_compare_exchange_strong(&state, &now, BUSY))
+		hk_os_wake(&state);
+}
+
+static void thread_ended(void)
+{
+	uint32_t asleep = ASLEEP;
+
+	if (hk_os_thread_id() != process)
+		return;
+	atomic_store(&main_ended, true);
+	if (atomic_compare_exchange_strong(&state, &asleep, BUSY))
+		hk_os_wake(&state);
+}
+
+/* The thread is the parent's. */
+static void forked(void)
+{
+	process = hk_os_process_id();
+	main_ended = false;
+	if (atomic_load(&state) != OFF)
+		atomic_store(&state, NONE);
+	atomic_store_explicit(&hk_scavenger_runs, 0, memory_order_relaxed);
+}
+
+/* After the settings are known: hk_constructor. */
+__attribute__((constructor(102))) static void start_scavenger(void)
+{
+	if (!hk_settings.scavenger)
+		return;
+	began = hk_os_now();
+	process = hk_os_process_id();
+	hk_os_code_start();
+	hk_hooks = (struct hk_hooks){ .freed = freed, .thread_ended = thread_ended, .forked = forked };
+}

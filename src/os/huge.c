@@ -1,0 +1,95 @@
+/*
+ * Huge pages as the running kernel has them. Where nothing can be learnt, as
+ * without sysfs, nothing is done: all here may refuse, and refusing is harmless.
+ */
+#include "os/os.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#define SYSFS "/sys/kernel/mm/transparent_hugepage/"
+
+/* 0: not read yet; else the mode and 1. Whoever comes first reads it; all
+ * read the same. */
+static _Atomic unsigned known;
+
+static void read_text(const char *path, char *text, size_t size)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd < 0 ? -1 : read(fd, text, size - 1);
+
+	if (fd >= 0)
+		close(fd);
+	text[n > 0 ? n : 0] = 0;
+}
+
+/* As "always [madvise] never". The size of a huge page follows from that of
+ * a page: with pages of 64 KiB it is 512 MiB, which nobody wants here. */
+static enum hk_huge_mode read_mode(void)
+{
+	char mode[64], size[32];
+
+	read_text(SYSFS "hpage_pmd_size", size, sizeof size);
+	if (strcmp(size, "2097152\n") != 0 || prctl(PR_GET_THP_DISABLE, 0, 0, 0, 0) != 0)
+		return HK_HUGE_NEVER;
+	read_text(SYSFS "enabled", mode, sizeof mode);
+	return strstr(mode, "[always]") ? HK_HUGE_ALWAYS :
+	       strstr(mode, "[madvise]") ? HK_HUGE_MADVISE : HK_HUGE_NEVER;
+}
+
+enum hk_huge_mode hk_os_huge_mode(void)
+{
+	unsigned mode = atomic_load_explicit(&known, memory_order_relaxed);
+	int saved = errno;
+
+	if (!mode) {
+		mode = read_mode() + 1;
+		atomic_store_explicit(&known, mode, memory_order_relaxed);
+		errno = saved;
+	}
+	return (enum hk_huge_mode)(mode - 1);
+}
+
+static bool advise(void *addr, size_t size, int advice)
+{
+	int saved = errno;
+	bool done = madvise(addr, size, advice) == 0;
+
+	errno = saved;
+	return done;
+}
+
+bool hk_os_huge(void *addr, size_t size)
+{
+	return hk_os_huge_mode() != HK_HUGE_NEVER && advise(addr, size, HK_MADV_HUGEPAGE);
+}
+
+bool hk_os_small(void *addr, size_t size)
+{
+	return advise(addr, size, HK_MADV_NOHUGEPAGE);
+}
+
+size_t hk_os_resident(const void *addr, size_t size)
+{
+	unsigned char page[512];
+	uintptr_t from = (uintptr_t)addr, end = from + size;
+	size_t resident = 0;
+	int saved = errno;
+
+	while (from < end) {
+		size_t part = end - from < sizeof page * hk_page_size ?
+			      end - from : sizeof page * hk_page_size, i;
+
+		if (mincore((void *)from, part, page) != 0)
+			break;
+		for (i = 0; i < part / hk_page_size; i++)
+			resident += page[i] & 1;
+		from += part;
+	}
+	errno = saved;
+	return resident * hk_page_size;
+}

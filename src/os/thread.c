@@ -1,0 +1,150 @@
+/* A thread of the library's own, and what it needs to know of the process. */
+#include "os/os.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <link.h>
+#include <linux/futex.h>
+#include <pthread.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/auxv.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+void hk_os_wait(_Atomic uint32_t *word, uint32_t value)
+{
+	syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, value, NULL, NULL, 0);
+}
+
+void hk_os_wake(_Atomic uint32_t *word)
+{
+	int saved = errno;
+
+	syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+	errno = saved;
+}
+
+void hk_os_sleep(unsigned ms)
+{
+	struct timespec t = { ms / 1000, (long)(ms % 1000) * 1000000 };
+
+	while (clock_nanosleep(CLOCK_MONOTONIC, 0, &t, &t) == EINTR)
+		;
+}
+
+static const char *thread_name;
+
+static void *run(void *body)
+{
+	pthread_setname_np(pthread_self(), thread_name);
+	((void (*)(void))(uintptr_t)body)();
+	return NULL;
+}
+
+static bool start_thread(void (*body)(void), size_t stack)
+{
+	pthread_attr_t attr;
+	pthread_t id;
+	bool done;
+
+	if (pthread_attr_init(&attr) != 0)
+		return false;
+	done = pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED) == 0 &&
+	       (!stack || pthread_attr_setstacksize(&attr, stack) == 0) &&
+	       pthread_create(&id, &attr, run, (void *)(uintptr_t)body) == 0;
+	pthread_attr_destroy(&attr);
+	return done;
+}
+
+/* The small stack may not hold the thread-local variables of the program. */
+bool hk_os_thread(void (*body)(void), const char *name)
+{
+	int saved = errno;
+	sigset_t all, before;
+	bool done;
+
+	thread_name = name;
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &before);
+	done = start_thread(body, (size_t)256 * 1024) || start_thread(body, 0);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	errno = saved;
+	return done;
+}
+
+/* Where libc, its threads, the dynamic linker and this library lie. */
+enum { RANGES = 4 };
+static struct range {
+	uintptr_t start, end;
+} range[RANGES];
+static bool apart;
+
+static int find_ranges(struct dl_phdr_info *info, size_t size, void *inside)
+{
+	const uintptr_t *known = inside;
+	struct range object = { UINTPTR_MAX, 0 };
+	unsigned i;
+
+	(void)size;
+	for (i = 0; i < info->dlpi_phnum; i++) {
+		uintptr_t start = info->dlpi_addr + info->dlpi_phdr[i].p_vaddr;
+		uintptr_t end = start + info->dlpi_phdr[i].p_memsz;
+
+		if (info->dlpi_phdr[i].p_type != PT_LOAD)
+			continue;
+		object.start = start < object.start ? start : object.start;
+		object.end = end > object.end ? end : object.end;
+	}
+	/* The program: what lies there is statically linked, or only its stub. */
+	for (i = 0; i < RANGES && *info->dlpi_name; i++)
+		if (known[i] >= object.start && known[i] < object.end)
+			range[i] = object;
+	return 0;
+}
+
+void hk_os_code_start(void)
+{
+	uintptr_t known[RANGES] = {
+		(uintptr_t)&__errno_location, (uintptr_t)&pthread_create,
+		getauxval(AT_BASE), (uintptr_t)&hk_os_code_start };
+
+	dl_iterate_phdr(find_ranges, known);
+	apart = range[0].end != 0;
+}
+
+bool hk_os_in_libc(const void *code)
+{
+	unsigned i;
+
+	for (i = 0; i < RANGES; i++)
+		if ((uintptr_t)code >= range[i].start && (uintptr_t)code < range[i].end)
+			return true;
+	return !apart;
+}
+
+/* Fields 3 and 20, behind a name that may hold anything: state, threads. */
+bool hk_os_left_alone(void)
+{
+	char text[1024];
+	const char *at;
+	unsigned field;
+	ssize_t n = -1;
+	int fd = open("/proc/self/stat", O_RDONLY | O_CLOEXEC);
+
+	if (fd >= 0) {
+		n = read(fd, text, sizeof text - 1);
+		close(fd);
+	}
+	if (n <= 0)
+		return false;
+	text[n] = 0;
+	at = strrchr(text, ')');
+	if (!at || at[1] != ' ' || at[2] != 'Z')
+		return false;
+	for (field = 3, at += 1; at && field < 20; field++)
+		at = strchr(at + 1, ' ');
+	return at && at[1] == '2' && at[2] == ' ';
+}

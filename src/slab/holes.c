@@ -1,0 +1,165 @@
+/*
+ * Holes: OS pages inside a slab that go back while it lives. MADV_DONTNEED
+ * takes the marks of the free blocks along; see hot_limit in slab.h for what
+ * watches over them until their page is in use again.
+ */
+#include "os/os.h"
+#include "slab/slab.h"
+
+_Atomic size_t hk_hole_bytes, hk_holed_bytes;
+
+/* A slab has whole pages only where they are smaller, and at most 64. */
+_Static_assert(8 * HK_SLOT_SIZE / 64 <= 4096, "one bit per page of 4 KiB");
+
+static uintptr_t first_page(const struct hk_slab *slab)
+{
+	return (slab->base + hk_page_size - 1) & -(uintptr_t)hk_page_size;
+}
+
+static unsigned pages_of(const struct hk_slab *slab)
+{
+	uintptr_t end = slab->base + slab->slots * HK_SLOT_SIZE, first = first_page(slab);
+
+	return first < end ? (unsigned)((end - first) / hk_page_size) : 0;
+}
+
+static uint64_t low_bits(size_t n)
+{
+	return n < 64 ? ((uint64_t)1 << n) - 1 : UINT64_MAX;
+}
+
+/* The whole pages that bytes from..to - 1 of the slab touch. */
+static uint64_t touched(const struct hk_slab *slab, size_t from, size_t to)
+{
+	size_t before = first_page(slab) - slab->base;
+	unsigned shift;
+
+	if (to <= before)
+		return 0;
+	shift = (unsigned)__builtin_ctzl(hk_page_size);
+	from = from > before ? (from - before) >> shift : 0;
+	to = (to - before + hk_page_size - 1) >> shift;
+	return low_bits(to) & ~low_bits(from) & low_bits(pages_of(slab));
+}
+
+/* Those that lie behind the carved blocks altogether. */
+static uint64_t behind(const struct hk_slab *slab)
+{
+	return low_bits(pages_of(slab)) & ~touched(slab, 0, slab->carved * (size_t)slab->size);
+}
+
+/* Pages that no used block touches: carved ones, all or in part. */
+uint64_t hk_slab_free_pages(const struct hk_slab *slab)
+{
+	uint64_t busy = behind(slab);
+	size_t size = slab->size;
+	unsigned word;
+
+	for (word = 0; word * 64 < slab->carved; word++) {
+		uint64_t used = ~slab->free[word] & low_bits(slab->carved - word * 64);
+
+		for (; used; used &= used - 1) {
+			size_t at = (word * 64 + (size_t)__builtin_ctzll(used)) * size;
+
+			busy |= touched(slab, at, at + size);
+		}
+	}
+	return low_bits(pages_of(slab)) & ~busy;
+}
+
+static void set_holes(struct hk_slab *slab, uint64_t holes)
+{
+	uint64_t old = atomic_load_explicit(&slab->holes, memory_order_relaxed);
+	size_t now = (size_t)__builtin_popcountll(holes) * hk_page_size;
+	size_t before = (size_t)__builtin_popcountll(old) * hk_page_size;
+
+	atomic_fetch_add_explicit(&hk_hole_bytes, now - before, memory_order_relaxed);
+	atomic_store_explicit(&slab->holes, holes, memory_order_relaxed);
+	hk_slab_set_limit(slab, slab->limit);
+}
+
+void hk_slab_fill(struct hk_slab *slab)
+{
+	if (hk_slab_holed(slab))
+		set_holes(slab, 0);
+}
+
+/* Runs of `pages` with something wanted in them, one call each; what failed. */
+static uint64_t purge_runs(const struct hk_slab *slab, uint64_t pages, uint64_t wanted)
+{
+	uint64_t failed = 0;
+
+	while (pages) {
+		unsigned first = (unsigned)__builtin_ctzll(pages);
+		uint64_t rest = ~(pages >> first);
+		unsigned n = rest ? (unsigned)__builtin_ctzll(rest) : 64 - first;
+		uint64_t run = low_bits(first + n) & ~low_bits(first);
+
+		pages &= ~run;
+		if ((run & wanted) && !hk_os_purge((void *)(first_page(slab) + first * hk_page_size),
+						   n * hk_page_size))
+			failed |= run;
+	}
+	return failed;
+}
+
+void hk_superslab_break(struct hk_superslab *s)
+{
+	uint8_t huge = HK_PAGES_HUGE;
+
+	if (atomic_compare_exchange_strong_explicit(&s->shared_meta->pages, &huge, HK_PAGES_BROKEN,
+			memory_order_relaxed, memory_order_relaxed))
+		hk_os_small((void *)s->base, HK_SUPERSLAB_SIZE);
+}
+
+size_t hk_slab_purge(struct hk_slab *slab, size_t least)
+{
+	uint64_t holes = atomic_load_explicit(&slab->holes, memory_order_relaxed);
+	uint64_t fresh = hk_slab_free_pages(slab) & ~holes, tail = slab->soiled ? behind(slab) : 0;
+	uint64_t failed, gone = fresh | tail;
+	size_t bytes = (size_t)__builtin_popcountll(gone) * hk_page_size;
+
+	if (!gone || bytes < least)
+		return 0;
+	hk_superslab_break(slab->home);
+	/* The limit first, so that the marks are gone only when nobody asks. */
+	set_holes(slab, holes | fresh);
+	failed = purge_runs(slab, holes | gone, gone) & gone;
+	set_holes(slab, holes | (fresh & ~failed));
+	slab->soiled = slab->soiled && (tail & failed);
+	bytes = (size_t)__builtin_popcountll(gone & ~failed) * hk_page_size;
+	atomic_fetch_add_explicit(&hk_holed_bytes, bytes, memory_order_relaxed);
+	return bytes;
+}
+
+/* Free blocks that start in pages which are none any more get their marks back;
+ * those in the chain have theirs, their bits are clear. */
+static void mark_free(struct hk_slab *slab, uint64_t pages)
+{
+	size_t before = first_page(slab) - slab->base, size = slab->size;
+	unsigned page, i, end;
+
+	for (; pages; pages &= pages - 1) {
+		page = (unsigned)__builtin_ctzll(pages);
+		i = (unsigned)((before + page * hk_page_size + size - 1) / size);
+		end = (unsigned)((before + (page + 1) * hk_page_size + size - 1) / size);
+		for (; i < end && i < slab->carved; i++)
+			if (hk_slab_bit(slab, i))
+				((struct hk_block *)(slab->base + i * size))->state = HK_FREED_IN_CACHE;
+	}
+}
+
+void hk_slab_heal(struct hk_slab *slab, const struct hk_block *chain)
+{
+	uint64_t holes = atomic_load_explicit(&slab->holes, memory_order_relaxed), in_use = 0;
+
+	for (; chain; chain = chain->next) {
+		size_t at = (uintptr_t)chain - slab->base;
+
+		in_use |= touched(slab, at, at + slab->size);
+	}
+	if (!(holes & in_use))
+		return;
+	mark_free(slab, holes & in_use);
+	set_holes(slab, holes & ~in_use);
+}

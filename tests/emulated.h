@@ -1,0 +1,91 @@
+/*
+ * Under an emulator of programs (qemu-user), whose command line is then in
+ * HAKMEM_TEST_EMULATED: every case that it cannot run, how a program starts
+ * itself again, and what memory is the program's own.
+ */
+#ifndef TESTS_EMULATED_H
+#define TESTS_EMULATED_H
+
+#include "tap.h"
+
+/* What the emulator lacks or does itself; the reasons below are in this order. */
+enum lack { LACK_FORK, LACK_STDERR, LACK_RLIMIT, LACK_MADVISE };
+
+TAP_UNUSED static const char *emulator(void)
+{
+	return getenv("HAKMEM_TEST_EMULATED");
+}
+
+/* True, and the case is skipped, if an emulator would fail it. */
+TAP_UNUSED static bool emulator_fails(enum lack lack, const char *name)
+{
+	static const char *const why[] = {
+		"the emulator dies of a thread in a child of several threads",
+		"the emulator writes to standard error when a program ends by a signal",
+		"the emulator sets no limits on memory",
+		"the emulator accepts any advice and does nothing",
+	};
+
+	if (emulator())
+		skip(name, why[lack]);
+	return emulator() != NULL;
+}
+
+/* Starts this program again: the kernel alone knows no emulator. */
+TAP_UNUSED static void exec_self(const char *name, const char *first, const char *second)
+{
+	enum { WORDS = 8 };
+	static char words[256], path[256];
+	const char *argv[WORDS + 4];
+	size_t n = 0;
+
+	if (emulator()) {
+		snprintf(words, sizeof words, "%s", emulator());
+		for (argv[n] = strtok(words, " "); argv[n] && n < WORDS; argv[n] = strtok(NULL, " "))
+			n++;
+		if (readlink("/proc/self/exe", path, sizeof path - 1) < 0)
+			bail("cannot read /proc/self/exe");
+		name = path;
+	}
+	argv[n] = name;
+	argv[n + 1] = first;
+	argv[n + 2] = second;
+	argv[n + 3] = NULL;
+	execvp(emulator() ? argv[0] : "/proc/self/exe", (char *const *)argv);
+}
+
+/*
+ * The emulator's /proc/self/maps has the program's mappings alone, its other
+ * files of /proc all of its own, which grow with every thread that ever was.
+ * Which pages are there is counted in those of the machine below.
+ */
+TAP_UNUSED static size_t emulated_memory(bool resident)
+{
+	enum { PAGE = 4096, PIECE = 1 << 24 };
+	static unsigned char there[PIECE / PAGE];
+	static char text[1 << 20];
+	int fd = open("/proc/self/maps", O_RDONLY | O_CLOEXEC);
+	size_t length = 0, sum = 0, i, size;
+	ssize_t n;
+	char *line;
+
+	while ((n = read(fd, text + length, sizeof text - 1 - length)) > 0)
+		length += (size_t)n;
+	close(fd);
+	text[length] = 0;
+	for (line = text; *line; line += strcspn(line, "\n") + 1) {
+		uintptr_t from = strtoul(line, &line, 16), to = strtoul(line + 1, &line, 16);
+
+		for (; from < to; from += size) {
+			size = to - from < PIECE ? to - from : (size_t)PIECE;
+			if (!resident)
+				sum += size;
+			else if (mincore((void *)from, size, there) == 0)
+				for (i = 0; i < size / PAGE; i++)
+					sum += (there[i] & 1u) * PAGE;
+		}
+	}
+	return sum;
+}
+
+#endif
