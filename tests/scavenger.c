@@ -146,6 +146,19 @@ static void asleep(void)
 		fail("it was not that");
 }
 
+/* The last turns before it sleeps find nothing yet; then much is set aside. */
+static void late(void)
+{
+	useconds_t ms;
+
+	for (ms = 600; ms <= 1800; ms += 300) {
+		fill_all();
+		usleep(ms * 1000);
+		free_but(0);
+		idle_until(15 * MB, "when it was about to sleep");
+	}
+}
+
 static void little(void)
 {
 	int i;
@@ -304,6 +317,7 @@ static const struct mode {
 	{ "elsewhere", elsewhere, "what others freed goes back" },
 	{ "large", large, "Large blocks go back" },
 	{ "asleep", asleep, "it sleeps when all is back, and is woken again" },
+	{ "late", late, "what is set aside when it is about to sleep goes back" },
 	{ "little", little, "a program with little memory has no such thread" },
 	{ "off", off, "nor has one without the setting" },
 	{ "forked", forked, "the child of a fork starts its own" },

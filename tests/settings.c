@@ -388,7 +388,7 @@ static void test_profiles(void)
 		{ HK_SET_MEM_LEARN_THRESHOLD,	{ "0.8", "0.8", "0.8", "0.9" } },
 		{ HK_SET_LEARN_ADVANCED,	{ "0", "0", "1", "0" } },
 		{ HK_SET_LEARN_SAVE,		{ "none", "none", "none", "none" } },
-		{ HK_SET_SCAVENGER,		{ "0", "0", "0", "0" } },
+		{ HK_SET_SCAVENGER,		{ "0", "1", "1", "1" } },
 		{ HK_SET_SUPERSLAB_REUSE,	{ "1", "1", "1", "0" } },
 		{ HK_SET_SUPERSLAB_PREWARM,	{ "0", "0", "2", "0" } },
 		{ HK_SET_TINY_PRESET,		{ "default", "default", "default", "ultra-tight" } },

@@ -510,7 +510,8 @@ static size_t age_caches(uint64_t now, bool *due)
 		hk_sweep_idle(cache, now);
 		bytes += hk_sparse_age(cache, now, SLABS_OF_ONE);
 		*due |= cache->sparse_due != NULL;
-		waits |= cache->sparse_due || cache->sparse_old || cache->sparse_new;
+		waits |= cache->sparse_due || cache->sparse_old || cache->sparse_new ||
+			cache->spilled_bytes;
 		if (cache != &orphan)
 			hk_unlock(&cache->lock);
 	}

@@ -61,13 +61,16 @@ static bool alone(void)
 static void scavenge(void)
 {
 	unsigned vain = 0;
-	size_t before;
+	size_t before = 0, now;
+	bool more;
 
 	while (!alone()) {
 		hk_os_sleep(TURN_MS);
-		before = waiting();
+		now = waiting();
+		more = now > before;
+		before = now;
 		atomic_fetch_add_explicit(&hk_scavenger_turns, 1, memory_order_relaxed);
-		vain = hk_cache_scavenge(vain == VAIN_TURNS / 2) ? 0 : vain + 1;
+		vain = hk_cache_scavenge(vain == VAIN_TURNS / 2) || more ? 0 : vain + 1;
 		if (vain >= VAIN_TURNS && !atomic_load(&main_ended)) {
 			to_sleep(before);
 			vain = 0;
