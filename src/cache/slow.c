@@ -2,6 +2,7 @@
 #include "cache/cache.h"
 #include "debug/ring.h"
 #include "large/large.h"
+#include "pool/pool.h"
 
 #include <errno.h>
 
@@ -87,12 +88,13 @@ void *hk_malloc_slow(size_t size, const void *caller)
 }
 
 /* Most of a list that ran over goes. The capacity grows first, towards
- * its limit: a list that runs over is one that the program uses. */
+ * its limit: a list that runs over is one that the program uses. Not where
+ * memory is scarce. */
 static void overflow(struct hk_cache *cache, struct hk_bin *bin)
 {
 	int32_t more = bin->capacity_max - bin->capacity;
 
-	if (more > 0) {
+	if (more > 0 && !hk_pool_scarce()) {
 		if (more > bin->capacity)
 			more = bin->capacity;
 		bin->capacity += more;

@@ -37,7 +37,7 @@ static size_t most_bytes(void)
 	/* None before the first thread's count, and for the shared cache. */
 	unsigned threads = atomic_load_explicit(&hk_threads, memory_order_relaxed);
 
-	return threads ? heap / 4 * 3 / threads : 0;
+	return threads && !hk_pool_scarce() ? heap / 4 * 3 / threads : 0;
 }
 
 /* Not where the settings ask for little or learning decides what lists hold,

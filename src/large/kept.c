@@ -8,10 +8,11 @@
 #include "large/internal.h"
 #include "os/os.h"
 #include "pool/meta.h"
+#include "pool/pool.h"
 #include "slab/pagemap.h"
 
 /* Milliseconds of a period; bytes that may be kept whatever is in use, beyond
- * which it is half of that. */
+ * which it is half of that; where memory is scarce, a sixteenth of it. */
 #define PERIOD ((uint64_t)500)
 #define KEPT_MIN ((size_t)64 << 20)
 
@@ -185,7 +186,8 @@ struct hk_large *hk_kept_expire(bool all)
 	uint64_t now = hk_os_now();
 	struct hk_large *b = kept.oldest;
 	size_t bytes = hk_large_counters.cached_bytes, excess = 0;
-	size_t most = KEPT_MIN + hk_large_counters.bytes / 2;
+	size_t most = hk_pool_scarce() ? hk_large_counters.bytes / 16 :
+		      KEPT_MIN + hk_large_counters.bytes / 2;
 
 	if (now - kept.period_began >= PERIOD) {
 		kept.due = kept.least;

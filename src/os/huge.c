@@ -5,11 +5,9 @@
 #include "os/os.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
-#include <unistd.h>
 
 #define SYSFS "/sys/kernel/mm/transparent_hugepage/"
 
@@ -17,26 +15,16 @@
  * read the same. */
 static _Atomic unsigned known;
 
-static void read_text(const char *path, char *text, size_t size)
-{
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	ssize_t n = fd < 0 ? -1 : read(fd, text, size - 1);
-
-	if (fd >= 0)
-		close(fd);
-	text[n > 0 ? n : 0] = 0;
-}
-
 /* As "always [madvise] never". The size of a huge page follows from that of
  * a page: with pages of 64 KiB it is 512 MiB, which nobody wants here. */
 static enum hk_huge_mode read_mode(void)
 {
 	char mode[64], size[32];
 
-	read_text(SYSFS "hpage_pmd_size", size, sizeof size);
+	hk_os_read_text(SYSFS "hpage_pmd_size", size, sizeof size);
 	if (strcmp(size, "2097152\n") != 0 || prctl(PR_GET_THP_DISABLE, 0, 0, 0, 0) != 0)
 		return HK_HUGE_NEVER;
-	read_text(SYSFS "enabled", mode, sizeof mode);
+	hk_os_read_text(SYSFS "enabled", mode, sizeof mode);
 	return strstr(mode, "[always]") ? HK_HUGE_ALWAYS :
 	       strstr(mode, "[madvise]") ? HK_HUGE_MADVISE : HK_HUGE_NEVER;
 }

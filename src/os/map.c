@@ -23,6 +23,7 @@ void hk_os_start(void)
 
 	if (size)
 		hk_page_size = size;
+	hk_os_read_limit();
 }
 
 bool hk_os_secure(void)

@@ -25,7 +25,7 @@ HK_INLINE void hk_raise(_Atomic size_t *peak, size_t now)
 		;
 }
 
-/* Reads the page size; idempotent. */
+/* Reads the page size and the memory limit. */
 void hk_os_start(void);
 
 /* Bytes mapped by the calls below and not given back, and the most there ever
@@ -77,6 +77,14 @@ bool hk_os_small(void *addr, size_t size);
 /* Bytes of a range, in whole pages, that have memory behind them; 0 where the
  * kernel does not tell. The range need not be mapped. */
 size_t hk_os_resident(const void *addr, size_t size);
+
+/* A file as a string, as much as fits; empty where there is none. */
+void hk_os_read_text(const char *path, char *text, size_t size);
+
+/* Bytes that the control group of the process may use, SIZE_MAX for no limit;
+ * read at start, then constant. */
+extern size_t hk_os_memory_limit;
+void hk_os_read_limit(void);
 
 /* Resizes a mapping where it is: 0, or ENOMEM if there is no room, or another
  * error if it cannot be moved either (the program split it by mprotect). */

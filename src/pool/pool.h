@@ -17,6 +17,7 @@
 #ifndef HK_POOL_POOL_H
 #define HK_POOL_POOL_H
 
+#include "os/os.h"
 #include "slab/slab.h"
 
 /* Hints are per class, plus one for Mid runs. */
@@ -40,6 +41,14 @@ extern _Atomic size_t hk_pool_touched_slots;
 HK_INLINE size_t hk_count(_Atomic size_t *counter)
 {
 	return atomic_fetch_add_explicit(counter, 1, memory_order_relaxed) + 1;
+}
+
+/* Does the heap come near the memory limit of its control group? Then there are
+ * no further huge pages, and little is kept for later. */
+HK_INLINE bool hk_pool_scarce(void)
+{
+	return atomic_load_explicit(&hk_os_mapped, memory_order_relaxed) >=
+	       hk_os_memory_limit - hk_os_memory_limit / 4;
 }
 
 /* A slab for this class, owned by the cache, or NULL: out of memory; where

@@ -186,7 +186,7 @@ static unsigned dirty_slots(const struct hk_shared_meta *m)
  */
 static struct hk_superslab *due_victim(uint64_t now)
 {
-	size_t dirty = atomic_load_explicit(&hk_pool.dirty, memory_order_relaxed), slots;
+	size_t dirty = atomic_load_explicit(&hk_pool.dirty, memory_order_relaxed), slots, most;
 	struct hk_superslab *s;
 
 	if (now - hk_pool.period_began >= HK_PURGE_DELAY) {
@@ -196,7 +196,8 @@ static struct hk_superslab *due_victim(uint64_t now)
 	}
 	slots = HK_SLOTS * atomic_load_explicit(&hk_pool_counters.superslabs,
 						memory_order_relaxed);
-	if (!hk_pool.due && dirty <= HK_WAITING_MIN + slots / 2) {
+	most = hk_pool_scarce() ? slots / 16 : HK_WAITING_MIN + slots / 2;
+	if (!hk_pool.due && dirty <= most) {
 		atomic_store_explicit(&hk_pool.calm_until, hk_pool.period_began + HK_PURGE_DELAY,
 				      memory_order_relaxed);
 		return NULL;

@@ -1,0 +1,62 @@
+#!/bin/sh
+# The memory limit of a control group: near it nothing is kept and there are no
+# further huge pages. Files of version 2, and of version 1, are put where the
+# library looks, in a mount namespace of the case; and a real group, where one
+# can be made.
+. "${HAKMEM_TEST_SOURCE:?run by make check}/tests/tap.sh"
+unset HAKMEM_PROFILE
+program=$PWD/tests/cgroup
+
+# Runs the program where /sys/fs/cgroup and /proc/self/cgroup are these.
+in_group() {	# line-of-proc file bytes
+	mkdir -p "$work/sys$(dirname "$2")" && echo "$1" >"$work/line" && echo "$3" >"$work/sys$2" &&
+		unshare -m sh -c 'mount --bind "$1/sys" /sys/fs/cgroup &&
+			mount --bind "$1/line" /proc/$$/cgroup && exec "$2"' - "$work" "$program" 2>"$work/why"
+	rm -rf "$work/sys"
+}
+
+"$program" >"$work/free"
+read -r huge stays <"$work/free"
+[ "$stays" -gt 20000 ]
+check $? "without a limit 40 MiB are kept for a while"
+
+if unshare -m sh -c "mount --bind '$work' /sys/fs/cgroup" 2>/dev/null; then
+	in_group 0::/a/b /a/b/memory.max 293601280 >"$work/out"
+	read -r near_huge near_stays <"$work/out" && [ "$near_stays" -lt 16000 ]
+	check $? "version 2: near the limit they are not"
+	in_group 0::/a/b /a/b/memory.max 67108864 >"$work/out"
+	read -r near_huge near_stays <"$work/out"
+	if [ "$huge" -gt 60000 ]; then
+		[ "$near_huge" -lt 50000 ]
+		check $? "three quarters of the limit is the most in huge pages"
+	else
+		skip "three quarters of the limit is the most in huge pages" "none are to be had"
+	fi
+	in_group 0::/a/b /a/memory.max 293601280 >"$work/out"
+	read -r near_huge near_stays <"$work/out" && [ "$near_stays" -lt 16000 ]
+	check $? "the limit of a group above counts"
+	in_group 7:memory:/a/b /memory/a/b/memory.limit_in_bytes 293601280 >"$work/out"
+	read -r near_huge near_stays <"$work/out" && [ "$near_stays" -lt 16000 ]
+	check $? "version 1"
+	in_group 7:memory:/gone /memory/memory.limit_in_bytes 293601280 >"$work/out"
+	read -r near_huge near_stays <"$work/out" && [ "$near_stays" -lt 16000 ]
+	check $? "a path of the host, in a container"
+	for value in max 9223372036854771712 99999999999999999999999 0 '' nonsense; do
+		in_group 0::/a /a/memory.max "$value" >"$work/out"
+		read -r near_huge near_stays <"$work/out" && [ "$near_stays" -gt 20000 ]
+		check $? "\"$value\" is no limit"
+	done
+else
+	skip "files of control groups" "no mounts here"
+fi
+
+group=/sys/fs/cgroup/memory$(sed -n 's/^[0-9]*:memory://p' /proc/self/cgroup)/hakmem-test-$$
+if mkdir "$group" 2>/dev/null && echo 293601280 >"$group/memory.limit_in_bytes" 2>/dev/null; then
+	sh -c 'echo $$ >"$1/cgroup.procs" && exec "$2"' - "$group" "$program" >"$work/out" 2>"$work/why"
+	read -r near_huge near_stays <"$work/out" && [ "$near_stays" -lt 16000 ]
+	check $? "a real group"
+	rmdir "$group"
+else
+	skip "a real group" "none can be made here"
+fi
+finish
