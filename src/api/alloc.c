@@ -29,14 +29,14 @@ static void *large(size_t size, size_t align, bool *zero, const void *caller)
 void *hk_calloc(size_t count, size_t size)
 {
 	size_t total;
-	bool zero = false;
+	bool zero = false;	/* of Tiny, carving touches every page anyway */
 	void *p;
 
 	if (__builtin_mul_overflow(count, size, &total)) {
 		errno = ENOMEM;
 		return NULL;
 	}
-	p = total <= HK_SLAB_MAX ? hk_malloc(total) : large(total, HK_GRAIN, &zero, hk_caller());
+	p = total <= HK_TINY_MAX ? hk_malloc(total) : hk_calloc_slow(total, &zero, hk_caller());
 	if (p && !zero)
 		memset(p, 0, total);
 	return p;

@@ -230,8 +230,9 @@ size_t hk_reclaim(struct hk_cache *cache);
  * call go home, as long as that is not done twice for one growth. */
 void hk_collect_mail(void);
 
-/* refill.c; lock held. A block of the class, or NULL. */
-void *hk_refill(struct hk_cache *cache, unsigned class);
+/* refill.c; lock held. A block of the class, or NULL. *zero, if asked for, gets
+ * true if all of it behind the part that free blocks use reads as zero. */
+void *hk_refill(struct hk_cache *cache, unsigned class, bool *zero);
 void hk_release_empty(struct hk_cache *cache);
 void hk_slab_moves(struct hk_cache *cache, struct hk_slab *slab);
 /* Now and then: gives back what has waited long enough. */
@@ -319,6 +320,8 @@ void hk_cache_walk(const struct hk_cache *cache, unsigned class);
  * caller: where the program is, for the trace; only a slow path looks. */
 #define hk_caller() __builtin_return_address(0)
 void *hk_malloc_slow(size_t size, const void *caller);
+/* The same; *zero gets true if the block reads as zero already. */
+void *hk_calloc_slow(size_t size, bool *zero, const void *caller);
 void hk_free_slow(void *p, enum hk_call call, const void *caller);
 void hk_free_overflow(struct hk_bin *bin, const void *caller);
 /* hk_large_take, and once more after a reclaim; lock held. */

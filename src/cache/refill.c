@@ -184,11 +184,12 @@ static struct hk_slab *available(struct hk_cache *cache, struct hk_bin *bin)
  * The batch doubles from a small start: a program with few blocks of a class
  * has few of them lying idle.
  */
-void *hk_refill(struct hk_cache *cache, unsigned class)
+void *hk_refill(struct hk_cache *cache, unsigned class, bool *zero)
 {
 	struct hk_bin *bin = &cache->bin[class];
 	struct hk_block *chain;
 	struct hk_slab *slab;
+	unsigned carved;
 	int32_t got;
 
 	if (cache->inbox || atomic_load_explicit(&cache->mailbox, memory_order_relaxed))
@@ -200,7 +201,11 @@ void *hk_refill(struct hk_cache *cache, unsigned class)
 		slab = available(cache, bin);
 		if (!slab)
 			return NULL;
+		carved = slab->carved;
 		got = (int32_t)hk_slab_take(slab, (unsigned)bin->batch, &chain);
+		/* Carved only if there was no other: the first is a new one. */
+		if (zero)
+			*zero = slab->zero && slab->carved != carved;
 		hk_sparse_wanted(cache, slab);
 		if (hk_slab_exhausted(slab)) {
 			unlink_slab(bin, slab);

@@ -5,6 +5,7 @@
 #include "pool/pool.h"
 
 #include <errno.h>
+#include <string.h>
 
 static void freed(const void *caller)
 {
@@ -32,14 +33,16 @@ static void leave(struct hk_cache *cache, unsigned class)
  * When the OS has no more, all that idles within reach goes back for a second
  * try. What other threads' lists hold is out of reach.
  */
-static void *refill(struct hk_cache *cache, unsigned class)
+static void *refill(struct hk_cache *cache, unsigned class, bool *zero)
 {
-	void *p = hk_refill(cache, class);
+	void *p = hk_refill(cache, class, zero);
 
 	if (hk_unlikely(!p)) {
 		hk_reclaim(cache);
-		p = hk_refill(cache, class);
+		p = hk_refill(cache, class, zero);
 	}
+	if (zero && *zero)
+		memset(p, 0, sizeof(struct hk_block));
 	return p;
 }
 
@@ -54,19 +57,19 @@ void *hk_large_alloc(size_t size, size_t align, bool *zero)
 	return p;
 }
 
-static void *refill_or_large(size_t size, const void *caller)
+static void *refill_or_large(size_t size, bool *zero, const void *caller)
 {
 	struct hk_cache *cache = hk_enter();
 	unsigned class = HK_CLASSES;
 	void *p;
 
 	if (size > HK_SLAB_MAX) {
-		p = hk_large_alloc(size, HK_GRAIN, NULL);
+		p = hk_large_alloc(size, HK_GRAIN, zero);
 	} else {
 		/* The shared cache has lists too, under its lock. */
 		struct hk_bin *bin = &cache->bin[class = hk_class_of(size)];
 
-		p = bin->head ? hk_bin_pop(bin, bin->head) : refill(cache, class);
+		p = bin->head ? hk_bin_pop(bin, bin->head) : refill(cache, class, zero);
 	}
 	leave(cache, class);
 	hk_trace(HK_EVENT_MALLOC, p, size, caller);
@@ -75,7 +78,7 @@ static void *refill_or_large(size_t size, const void *caller)
 	return p;
 }
 
-void *hk_malloc_slow(size_t size, const void *caller)
+static void *take(size_t size, bool *zero, const void *caller)
 {
 	/* Groups above C7: their lists are this thread's own as well. */
 	if (size <= HK_SLAB_MAX) {
@@ -84,7 +87,18 @@ void *hk_malloc_slow(size_t size, const void *caller)
 		if (bin->head)
 			return hk_bin_pop(bin, bin->head);
 	}
-	return refill_or_large(size, caller);
+	return refill_or_large(size, zero, caller);
+}
+
+void *hk_malloc_slow(size_t size, const void *caller)
+{
+	return take(size, NULL, caller);
+}
+
+void *hk_calloc_slow(size_t size, bool *zero, const void *caller)
+{
+	*zero = false;
+	return take(size, zero, caller);
 }
 
 /* Most of a list that ran over goes. The capacity grows first, towards

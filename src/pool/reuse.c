@@ -200,6 +200,7 @@ struct hk_slab *hk_pool_acquire(unsigned class, struct hk_cache *owner, bool fre
 	hk_slab_start(home, first, class);
 	slab->fresh = clean && hk_superslab_pages(home) == HK_PAGES_SMALL;
 	slab->soiled = !slab->fresh;
+	slab->zero = clean;
 	count_started(class);
 	atomic_store(&slab->owner, owner);
 	hk_run_register(slab);

@@ -94,6 +94,9 @@ enum hk_run_kind { HK_RUN_NONE, HK_RUN_SLAB, HK_RUN_MID };
  *	hot_limit = limit, or 0 while there are holes: without marks only the
  *		bitmap can tell a double free, so every free is a slow path
  *	soiled: what lies behind the carved blocks may hold pages
+ *	zero: all that lies behind the carved blocks reads as zero. Not so once
+ *		soiled pages went back: the rest of the page that the last block
+ *		ends in stayed
  *
  * Who may change what:
  *	owner		NULL -> a cache by compare-and-swap (acquire): whoever
@@ -123,6 +126,7 @@ struct hk_slab {
 	bool listed_full;		/* on the bin's full list, not avail */
 	bool fresh;			/* until it is first used: no page of it was
 					 * touched, and they are small ones */
+	bool zero;
 	uint32_t unit;
 	uint32_t words;
 	uint16_t blocks, carved, used;
