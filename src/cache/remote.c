@@ -120,10 +120,12 @@ static bool send_batch(struct hk_cache *cache, struct hk_batch *batch)
 {
 	if (!batch->head)
 		return true;
-	if (!batch->owner || !post(batch->owner, batch->head, batch->tail))
-		return false;
-	sent(cache, batch);
-	return true;
+	if (batch->owner && post(batch->owner, batch->head, batch->tail)) {
+		sent(cache, batch);
+		return true;
+	}
+	batch->tail->next = NULL;
+	return false;
 }
 
 void hk_deliver_all(struct hk_cache *cache)

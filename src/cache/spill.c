@@ -34,7 +34,7 @@ static size_t most_bytes(void)
 	size_t heap = atomic_load_explicit(&hk_pool_counters.superslabs, memory_order_relaxed)
 		      << HK_SUPERSLAB_SHIFT;
 
-	/* None before the first thread's count, and for the shared cache. */
+	/* None before the first thread's count. */
 	unsigned threads = atomic_load_explicit(&hk_threads, memory_order_relaxed);
 
 	return threads && !hk_pool_scarce() ? heap / 4 * 3 / threads : 0;
@@ -69,7 +69,7 @@ void hk_spill(struct hk_cache *cache, struct hk_bin *bin)
 	struct hk_block **cut = &bin->head;
 	uint16_t at;
 
-	if (!allowed(class) || count < LEAST || spilled->debt >= DEBT_MOST ||
+	if (!allowed(class) || !hk_cache_private(cache) || count < LEAST || spilled->debt >= DEBT_MOST ||
 	    cache->spilled_bytes + bytes > most_bytes() || !(at = place(cache))) {
 		hk_flush(cache, bin, keep);
 		return;

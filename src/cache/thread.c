@@ -270,8 +270,57 @@ static bool is_inside(struct hk_cache *cache)
 	return atomic_load_explicit(&cache->inside, memory_order_relaxed) == &hk_tls;
 }
 
+/*
+ * Who goes through the caches of all threads, and which one it has locked; its
+ * lists are not entered, so `inside` says nothing of it. Registry lock; by
+ * (relaxed) tells other threads only that it is none of them.
+ */
+static struct {
+	_Atomic(void *) by;
+	struct hk_cache *cache;
+} visit;
+
+static void enter_orphan(void)
+{
+	hk_lock(&orphan_lock);
+	enter(&orphan);
+}
+
+static void begin_visits(void)
+{
+	hk_lock(&registry.lock);
+	enter_orphan();
+	atomic_store_explicit(&visit.by, &hk_tls, memory_order_relaxed);
+}
+
+static void end_visits(void)
+{
+	atomic_store_explicit(&visit.by, NULL, memory_order_relaxed);
+	hk_leave(&orphan);
+	hk_unlock(&registry.lock);
+}
+
+static void begin_visit(struct hk_cache *cache)
+{
+	hk_lock(&cache->lock);
+	visit.cache = cache;
+}
+
+static void end_visit(void)
+{
+	struct hk_cache *cache = visit.cache;
+
+	visit.cache = NULL;
+	hk_unlock(&cache->lock);
+}
+
 void hk_leave_to_abort(void)
 {
+	if (atomic_load_explicit(&visit.by, memory_order_relaxed) == &hk_tls) {
+		if (visit.cache)
+			end_visit();
+		end_visits();
+	}
 	if (is_inside(hk_tls))
 		hk_leave(hk_tls);
 	else if (is_inside(&orphan))
@@ -454,39 +503,23 @@ static size_t collect(void)
 	struct hk_cache *cache;
 	size_t bytes = 0;
 
-	hk_lock(&registry.lock);
-	hk_lock(&orphan_lock);
-	hk_lock(&orphan.lock);
+	begin_visits();
 	for (cache = hk_caches; cache; cache = cache->next_registered) {
 		if (cache == &orphan)
 			continue;
-		hk_lock(&cache->lock);
+		begin_visit(cache);
 		hk_receive(cache, &orphan, NULL);
 		hk_drain_all(cache);
 		hk_release_empty(cache);
 		bytes += hk_sparse_purge(cache);
-		hk_unlock(&cache->lock);
+		end_visit();
 	}
 	hk_receive(&orphan, &orphan, NULL);
 	flush_all(&orphan);
 	hk_release_empty(&orphan);
 	bytes += hk_sparse_purge(&orphan);
-	hk_unlock(&orphan.lock);
-	hk_unlock(&orphan_lock);
-	hk_unlock(&registry.lock);
+	end_visits();
 	return bytes;
-}
-
-static void enter_orphan(void)
-{
-	hk_lock(&orphan_lock);
-	hk_lock(&orphan.lock);
-}
-
-static void leave_orphan(void)
-{
-	hk_unlock(&orphan.lock);
-	hk_unlock(&orphan_lock);
 }
 
 /* A chunk at a time, for no thread is to wait long for these locks. */
@@ -498,13 +531,12 @@ static size_t age_caches(uint64_t now, bool *due)
 	bool waits = false;
 
 	*due = false;
-	hk_lock(&registry.lock);
-	enter_orphan();
+	begin_visits();
 	for (cache = hk_caches; cache; cache = cache->next_registered) {
 		size_t before = cache->remote_received;
 
 		if (cache != &orphan)
-			hk_lock(&cache->lock);
+			begin_visit(cache);
 		hk_receive(cache, &orphan, NULL);
 		bytes += cache->remote_received != before;
 		hk_sweep_idle(cache, now);
@@ -513,11 +545,10 @@ static size_t age_caches(uint64_t now, bool *due)
 		waits |= cache->sparse_due || cache->sparse_old || cache->sparse_new ||
 			cache->spilled_bytes;
 		if (cache != &orphan)
-			hk_unlock(&cache->lock);
+			end_visit();
 	}
 	atomic_store_explicit(&hk_sparse_waits, waits, memory_order_relaxed);
-	leave_orphan();
-	hk_unlock(&registry.lock);
+	end_visits();
 	return bytes;
 }
 
@@ -535,11 +566,11 @@ size_t hk_cache_scavenge(bool idle)
 		idle = false;
 		more = hk_pool_age(now);
 		bytes += more;
-		leave_orphan();
+		hk_leave(&orphan);
 	} while (more);
 	enter_orphan();
 	bytes += hk_large_age(now);
-	leave_orphan();
+	hk_leave(&orphan);
 	do
 		bytes += age_caches(now, &due);
 	while (due);
@@ -563,17 +594,16 @@ void hk_collect_mail(void)
 	if ((touched < at && touched > at / 2) ||
 	    !atomic_compare_exchange_strong(&again, &at, touched + touched / 16 + 1))
 		return;
-	hk_lock(&registry.lock);
-	enter_orphan();
+	begin_visits();
 	for (cache = hk_caches; cache; cache = cache->next_registered) {
 		if (cache == &orphan || cache == hk_tls || !has_mail(cache))
 			continue;
-		hk_lock(&cache->lock);
+		begin_visit(cache);
 		hk_receive(cache, &orphan, NULL);
-		hk_unlock(&cache->lock);
+		end_visit();
 	}
-	leave_orphan();
-	hk_unlock(&registry.lock);
+	hk_receive(&orphan, &orphan, NULL);
+	end_visits();
 }
 
 size_t hk_cache_trim(void)

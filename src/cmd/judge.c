@@ -132,8 +132,8 @@ struct advice judge(const struct contender *list, unsigned count, unsigned round
 	}
 	words = in_words(&list[best], &list[0], rounds);
 	if (rounds < LEAST_ROUNDS) {
-		a.reason = text("no clear winner: it takes at least %d rounds (%s: %s)", LEAST_ROUNDS,
-				list[best].name, words);
+		a.reason = text("no clear winner: it takes at least %d rounds, -n %d (%s: %s)", LEAST_ROUNDS,
+				LEAST_ROUNDS, list[best].name, words);
 		free(words);
 		return a;
 	}

@@ -30,7 +30,7 @@ enum { NONE, BUSY, ASLEEP, OFF };
 static _Atomic uint32_t state;
 static uint64_t began;			/* ms; before main */
 static _Atomic long process;
-static _Atomic bool main_ended;
+static _Atomic uint32_t main_ended;
 _Atomic size_t hk_scavenger_runs, hk_scavenger_turns;
 
 static size_t waiting(void)
@@ -49,43 +49,43 @@ static void to_sleep(size_t before)
 	if (waiting() > before && atomic_compare_exchange_strong(&state, &asleep, BUSY))
 		return;
 	while (atomic_load(&state) == ASLEEP)
-		hk_os_wait(&state, ASLEEP);
+		hk_os_wait(&state, ASLEEP, 0);
 }
 
-/* The last thread of a process ends it, so this one must not outstay the others. */
-static bool alone(void)
-{
-	return atomic_load_explicit(&main_ended, memory_order_relaxed) && hk_os_left_alone();
-}
-
+/* The last thread of a process ends it and runs its exit handlers, which is
+ * not for this one: it leaves when the main thread does. */
 static void scavenge(void)
 {
 	unsigned vain = 0;
 	size_t before = 0, now;
 	bool more;
 
-	while (!alone()) {
-		hk_os_sleep(TURN_MS);
+	for (;;) {
+		hk_os_wait(&main_ended, 0, TURN_MS);
+		if (atomic_load(&main_ended))
+			break;
 		now = waiting();
 		more = now > before;
 		before = now;
 		atomic_fetch_add_explicit(&hk_scavenger_turns, 1, memory_order_relaxed);
 		vain = hk_cache_scavenge(vain == VAIN_TURNS / 2) || more ? 0 : vain + 1;
-		if (vain >= VAIN_TURNS && !atomic_load(&main_ended)) {
+		if (vain >= VAIN_TURNS) {
 			to_sleep(before);
 			vain = 0;
 		}
 	}
+	atomic_store(&state, OFF);
 	atomic_store_explicit(&hk_scavenger_runs, 0, memory_order_relaxed);
 }
 
-/* In the child of a vfork, which borrows this memory, nothing is started. */
+/* In the child of a vfork, which borrows this memory, nothing is started; nor
+ * where the program shut itself into a sandbox, which may end it for that. */
 static void start(const void *caller)
 {
 	uint32_t none = NONE;
 
 	if (hk_os_in_libc(caller) || hk_os_now() - began < FIRST_MS || hk_os_process_id() != process ||
-	    !atomic_compare_exchange_strong(&state, &none, BUSY))
+	    hk_os_sandboxed() || !atomic_compare_exchange_strong(&state, &none, BUSY))
 		return;
 	atomic_store_explicit(&hk_scavenger_runs, 1, memory_order_relaxed);
 	if (!hk_os_thread(scavenge, "hakmem-scav")) {
@@ -112,16 +112,19 @@ static void thread_ended(void)
 
 	if (hk_os_thread_id() != process)
 		return;
-	atomic_store(&main_ended, true);
+	atomic_store(&main_ended, 1);
+	hk_os_wake(&main_ended);
 	if (atomic_compare_exchange_strong(&state, &asleep, BUSY))
 		hk_os_wake(&state);
 }
 
-/* The thread is the parent's. */
+/* The thread is the parent's, and the first moments begin anew: children are
+ * made to exec, or to enter namespaces, which some only can while alone. */
 static void forked(void)
 {
 	process = hk_os_process_id();
-	main_ended = false;
+	began = hk_os_now();
+	main_ended = 0;
 	if (atomic_load(&state) != OFF)
 		atomic_store(&state, NONE);
 	atomic_store_explicit(&hk_scavenger_runs, 0, memory_order_relaxed);

@@ -11,35 +11,49 @@
 
 #define SYSFS "/sys/kernel/mm/transparent_hugepage/"
 
-/* 0: not read yet; else the mode and 1. Whoever comes first reads it; all
- * read the same. */
-static _Atomic unsigned known;
+/* As at start, then constant. */
+static enum hk_huge_mode mode;
+static int seccomp;
 
 /* As "always [madvise] never". The size of a huge page follows from that of
  * a page: with pages of 64 KiB it is 512 MiB, which nobody wants here. */
 static enum hk_huge_mode read_mode(void)
 {
-	char mode[64], size[32];
+	char text[64], size[32];
 
 	hk_os_read_text(SYSFS "hpage_pmd_size", size, sizeof size);
 	if (strcmp(size, "2097152\n") != 0 || prctl(PR_GET_THP_DISABLE, 0, 0, 0, 0) != 0)
 		return HK_HUGE_NEVER;
-	hk_os_read_text(SYSFS "enabled", mode, sizeof mode);
-	return strstr(mode, "[always]") ? HK_HUGE_ALWAYS :
-	       strstr(mode, "[madvise]") ? HK_HUGE_MADVISE : HK_HUGE_NEVER;
+	hk_os_read_text(SYSFS "enabled", text, sizeof text);
+	return strstr(text, "[always]") ? HK_HUGE_ALWAYS :
+	       strstr(text, "[madvise]") ? HK_HUGE_MADVISE : HK_HUGE_NEVER;
+}
+
+static int seccomp_mode(void)
+{
+	int saved = errno, now = prctl(PR_GET_SECCOMP, 0, 0, 0, 0);
+
+	errno = saved;
+	return now;
+}
+
+void hk_os_read_huge_mode(void)
+{
+	int saved = errno;
+
+	mode = read_mode();
+	seccomp = seccomp_mode();
+	errno = saved;
+}
+
+bool hk_os_sandboxed(void)
+{
+	return seccomp_mode() != seccomp;
 }
 
 enum hk_huge_mode hk_os_huge_mode(void)
 {
-	unsigned mode = atomic_load_explicit(&known, memory_order_relaxed);
-	int saved = errno;
-
-	if (!mode) {
-		mode = read_mode() + 1;
-		atomic_store_explicit(&known, mode, memory_order_relaxed);
-		errno = saved;
-	}
-	return (enum hk_huge_mode)(mode - 1);
+	return mode != HK_HUGE_NEVER && !hk_os_sandboxed() ? mode : HK_HUGE_NEVER;
 }
 
 static bool advise(void *addr, size_t size, int advice)

@@ -24,6 +24,7 @@ void hk_os_start(void)
 	if (size)
 		hk_page_size = size;
 	hk_os_read_limit();
+	hk_os_read_huge_mode();
 }
 
 bool hk_os_secure(void)

@@ -25,7 +25,7 @@ HK_INLINE void hk_raise(_Atomic size_t *peak, size_t now)
 		;
 }
 
-/* Reads the page size and the memory limit. */
+/* Reads the page size, the memory limit and the mode of huge pages. */
 void hk_os_start(void);
 
 /* Bytes mapped by the calls below and not given back, and the most there ever
@@ -62,10 +62,11 @@ bool hk_os_purge(void *addr, size_t size);
 void hk_os_populate(void *addr, size_t size);
 
 /* How the kernel gives out huge pages of 2 MiB: to none, to ranges that ask, to
- * all. Read when first asked for, not at start: small programs have no use for
- * it. */
+ * all. As read at start, before any sandbox; to none inside one that the program
+ * made itself. */
 enum hk_huge_mode { HK_HUGE_NEVER, HK_HUGE_MADVISE, HK_HUGE_ALWAYS };
 enum hk_huge_mode hk_os_huge_mode(void);
+void hk_os_read_huge_mode(void);
 
 /* What of a range is not touched yet will be huge pages, where they fit. */
 bool hk_os_huge(void *addr, size_t size);
@@ -106,21 +107,21 @@ uint64_t hk_os_thread_clock(void);
 
 /*
  * thread.c. A detached thread with all signals blocked; false: there is none,
- * nor is it worth another try. Waits while the word has this value (or shorter),
- * wakes who waits so, sleeps.
+ * nor is it worth another try. Waits while the word has this value, or shorter,
+ * at most so long where ms is not 0; wakes who waits so.
  */
 bool hk_os_thread(void (*body)(void), const char *name);
-void hk_os_wait(_Atomic uint32_t *word, uint32_t value);
+void hk_os_wait(_Atomic uint32_t *word, uint32_t value, unsigned ms);
 void hk_os_wake(_Atomic uint32_t *word);
-void hk_os_sleep(unsigned ms);
 
 /* Is this code libc's, the dynamic linker's or this library's? True as well
  * where it cannot be told. start: before, from a constructor. */
 void hk_os_code_start(void);
 bool hk_os_in_libc(const void *code);
 
-/* Has the main thread ended, and is there but one other? */
-bool hk_os_left_alone(void);
+/* Has the program shut itself into a sandbox since the start? Then new kinds of
+ * system calls may end it. */
+bool hk_os_sandboxed(void);
 
 long hk_os_process_id(void);
 long hk_os_thread_id(void);

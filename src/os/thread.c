@@ -2,7 +2,6 @@
 #include "os/os.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <link.h>
 #include <linux/futex.h>
@@ -14,9 +13,11 @@
 #include <time.h>
 #include <unistd.h>
 
-void hk_os_wait(_Atomic uint32_t *word, uint32_t value)
+void hk_os_wait(_Atomic uint32_t *word, uint32_t value, unsigned ms)
 {
-	syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, value, NULL, NULL, 0);
+	const struct timespec most = { ms / 1000, (long)(ms % 1000) * 1000000 };
+
+	syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, value, ms ? &most : NULL, NULL, 0);
 }
 
 void hk_os_wake(_Atomic uint32_t *word)
@@ -25,14 +26,6 @@ void hk_os_wake(_Atomic uint32_t *word)
 
 	syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
 	errno = saved;
-}
-
-void hk_os_sleep(unsigned ms)
-{
-	struct timespec t = { ms / 1000, (long)(ms % 1000) * 1000000 };
-
-	while (clock_nanosleep(CLOCK_MONOTONIC, 0, &t, &t) == EINTR)
-		;
 }
 
 static const char *thread_name;
@@ -59,7 +52,8 @@ static bool start_thread(void (*body)(void), size_t stack)
 	return done;
 }
 
-/* The small stack may not hold the thread-local variables of the program. */
+/* The stack that threads of the program get; where the address space has no
+ * room for one, a small one. */
 bool hk_os_thread(void (*body)(void), const char *name)
 {
 	int saved = errno;
@@ -69,7 +63,7 @@ bool hk_os_thread(void (*body)(void), const char *name)
 	thread_name = name;
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
-	done = start_thread(body, (size_t)256 * 1024) || start_thread(body, 0);
+	done = start_thread(body, 0) || start_thread(body, (size_t)256 * 1024);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	errno = saved;
 	return done;
@@ -123,28 +117,4 @@ bool hk_os_in_libc(const void *code)
 		if ((uintptr_t)code >= range[i].start && (uintptr_t)code < range[i].end)
 			return true;
 	return !apart;
-}
-
-/* Fields 3 and 20, behind a name that may hold anything: state, threads. */
-bool hk_os_left_alone(void)
-{
-	char text[1024];
-	const char *at;
-	unsigned field;
-	ssize_t n = -1;
-	int fd = open("/proc/self/stat", O_RDONLY | O_CLOEXEC);
-
-	if (fd >= 0) {
-		n = read(fd, text, sizeof text - 1);
-		close(fd);
-	}
-	if (n <= 0)
-		return false;
-	text[n] = 0;
-	at = strrchr(text, ')');
-	if (!at || at[1] != ' ' || at[2] != 'Z')
-		return false;
-	for (field = 3, at += 1; at && field < 20; field++)
-		at = strchr(at + 1, ' ');
-	return at && at[1] == '2' && at[2] == ' ';
 }

@@ -119,8 +119,9 @@ static void dissolve(struct hk_slab *slab)
 	hk_run_forget(slab);
 	atomic_fetch_sub_explicit(&hk_pool_counters.slabs[slab->class], 1, memory_order_relaxed);
 	hk_slab_unlist(slab);
-	hk_slab_fill(slab);
+	/* The limit first: the marks in its holes are gone. */
 	hk_slab_set_limit(slab, 0);
+	hk_slab_fill(slab);
 	atomic_store_explicit(&slab->bin, NULL, memory_order_relaxed);
 	atomic_store_explicit(&slab->kind, HK_RUN_NONE, memory_order_release);
 	hk_pool_run_free(home, first, slots);
