@@ -58,6 +58,11 @@ make_archive() {	# folder
 		(cd "$work/archive" && apt-ftparchive packages . >Packages && apt-ftparchive release . >Release) 2>>"$log"
 }
 
+# True if new systems can be made here: by root, or as root in a namespace.
+can_make_systems() {
+	if [ "$(id -u)" = 0 ]; then chroot / true; else unshare --user --map-root-user --map-auto true; fi 2>/dev/null
+}
+
 # A new system with those and the script $work/inside in /srv, by the mirror and
 # the proxy of this machine. As root without the right to mount, as in most
 # containers, it has no /proc: mmdebstrap says so and goes on.

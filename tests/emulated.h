@@ -31,6 +31,13 @@ TAP_UNUSED static bool emulator_fails(enum lack lack, const char *name)
 	return emulator() != NULL;
 }
 
+/* Rounds of mapping and moving Huge blocks: with 32 bits of address the emulator
+ * itself walks their pages, at each call. */
+TAP_UNUSED static unsigned long mapping_rounds(unsigned long full)
+{
+	return emulator() && sizeof(void *) == 4 ? full / 20 : full;
+}
+
 /* Starts this program again: the kernel alone knows no emulator. */
 TAP_UNUSED static void exec_self(const char *name, const char *first, const char *second)
 {

@@ -105,7 +105,7 @@ static void mappings(void *arg)
 static void *mover(void *arg)
 {
 	uint64_t state = *(uint64_t *)arg;
-	unsigned long round, rounds = tap_rounds(4000);
+	unsigned long round, rounds = tap_rounds(mapping_rounds(4000));
 
 	for (round = 0; round < rounds; round++) {
 		char *p = (char *)malloc(2 * MB + random_below(&state, 4 * MB)), *q;

@@ -186,9 +186,11 @@ static void impossible(void)
 {
 	static const size_t sizes[] = {
 		(size_t)PTRDIFF_MAX + 1, PTRDIFF_MAX, (size_t)PTRDIFF_MAX - 1,
-		(size_t)PTRDIFF_MAX - 4096, (size_t)PTRDIFF_MAX - 2 * MB, SIZE_MAX, SIZE_MAX - 1,
+		(size_t)PTRDIFF_MAX - 4096, (size_t)PTRDIFF_MAX - 2 * MB + 1, SIZE_MAX, SIZE_MAX - 1,
 		SIZE_MAX - 15, SIZE_MAX - 4095, SIZE_MAX - 4096, SIZE_MAX - 2 * MB, SIZE_MAX / 2 + 4096,
 #if SIZE_MAX > UINT32_MAX
+		/* A 32-bit program on a 64-bit kernel may get this one. */
+		(size_t)PTRDIFF_MAX - 2 * MB,
 		(size_t)1 << 48, ((size_t)1 << 48) - 1, ((size_t)1 << 47) + 1, (size_t)1 << 62,
 #endif
 	};

@@ -301,6 +301,8 @@ static void together(void *(*one)(void *), void *(*other)(void *), unsigned long
 
 int main(void)
 {
+	unsigned long huge = mapping_rounds(6000);
+
 	tap_start();
 	seed = tap_seed();
 	no_sharing();
@@ -311,7 +313,7 @@ int main(void)
 	storm("4 threads, all kinds to 6 MiB", 4, tap_rounds(5000), 6 << 20, 30);
 	storm("8 threads, tiny again", 8, tap_rounds(1000000), 2000, 30);
 	successions();
-	together(move_huge, map_huge, 6000, 12000, "Huge blocks move while other threads map");
+	together(move_huge, map_huge, huge, 2 * huge, "Huge blocks move while other threads map");
 	together(page_runs, page_runs, 500000, 500000, "page runs of many lengths");
 	return tap_end();
 }

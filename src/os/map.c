@@ -148,9 +148,15 @@ void hk_os_populate(void *addr, size_t size)
 
 int hk_os_resize(void *addr, size_t old_size, size_t new_size)
 {
-	int saved = errno;
-	int error = mremap(addr, old_size, new_size, 0) == MAP_FAILED ? errno : 0;
+	int saved = errno, error = 0;
 
+	/* To the kernel both are munmap. Emulators of 32-bit programs (qemu-user
+	 * 7.2) answer a shrinking mremap by taking what lies behind the mapping. */
+	if (new_size < old_size) {
+		if (munmap((char *)addr + new_size, old_size - new_size))
+			error = errno;
+	} else if (mremap(addr, old_size, new_size, 0) == MAP_FAILED)
+		error = errno;
 	if (!error)
 		account(old_size, new_size);
 	errno = saved;
