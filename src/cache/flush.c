@@ -23,7 +23,7 @@ HK_INLINE void put_word(const struct run *run)
 	if (hk_unlikely(twice))
 		hk_already_free(HK_CALL_FREE, (void *)(slab->base + slab->size *
 			(run->word * 64 + (uintptr_t)__builtin_ctzll(twice))), slab);
-	slab->free[run->word] |= run->bits;
+	HK_FOLDED_STORE(slab->free[run->word], slab->free[run->word] | run->bits);
 	slab->words |= (uint32_t)1 << run->word;
 }
 

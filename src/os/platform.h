@@ -58,18 +58,20 @@
 /*
  * A relaxed load of what another thread may change meanwhile, and whose old and
  * new value are equally good: left to the compiler, which makes it part of the
- * instruction that uses it, as it does not with an atomic one.
+ * instruction that uses it, as it does not with an atomic one. The store is for
+ * words of which others look at single bits that it leaves as they are.
  */
 #ifdef __has_feature
 #if __has_feature(thread_sanitizer)
+#define HK_ATOMIC_FOLDED
+#endif
+#endif
+#if defined(__SANITIZE_THREAD__) || defined(HK_ATOMIC_FOLDED)
 #define HK_FOLDED_LOAD(x) __atomic_load_n(&(x), __ATOMIC_RELAXED)
-#endif
-#endif
-#ifdef __SANITIZE_THREAD__
-#define HK_FOLDED_LOAD(x) __atomic_load_n(&(x), __ATOMIC_RELAXED)
-#endif
-#ifndef HK_FOLDED_LOAD
+#define HK_FOLDED_STORE(x, value) __atomic_store_n(&(x), (value), __ATOMIC_RELAXED)
+#else
 #define HK_FOLDED_LOAD(x) (x)
+#define HK_FOLDED_STORE(x, value) ((x) = (value))
 #endif
 
 /* Another name of a function, with its attributes where the compiler can. */

@@ -61,9 +61,10 @@ static bool carve(struct hk_slab *slab)
 		return false;
 	for (; i < end; i = (i / 64 + 1) * 64) {
 		unsigned last = end - i / 64 * 64;
+		uint64_t bits = UINT64_MAX << (i % 64) &
+				(last < 64 ? ((uint64_t)1 << last) - 1 : UINT64_MAX);
 
-		slab->free[i / 64] |= UINT64_MAX << (i % 64) &
-				      (last < 64 ? ((uint64_t)1 << last) - 1 : UINT64_MAX);
+		HK_FOLDED_STORE(slab->free[i / 64], slab->free[i / 64] | bits);
 		slab->words |= (uint32_t)1 << (i / 64);
 	}
 	__atomic_store_n(&slab->carved, (uint16_t)end, __ATOMIC_RELAXED);
@@ -92,7 +93,7 @@ unsigned hk_slab_take(struct hk_slab *slab, unsigned want, struct hk_block **hea
 			head = &block->next;
 			got++;
 		} while (bits && got < want);
-		slab->free[word] = bits;
+		HK_FOLDED_STORE(slab->free[word], bits);
 		if (!bits)
 			slab->words &= ~((uint32_t)1 << word);
 	}

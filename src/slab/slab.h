@@ -219,9 +219,11 @@ HK_INLINE bool hk_slab_locate(const struct hk_slab *slab, const void *p, unsigne
 	return place < slab->limit;
 }
 
+/* Others than the owner may ask it of a block that is theirs to free, whose own
+ * bit does not change meanwhile. */
 HK_INLINE bool hk_slab_bit(const struct hk_slab *slab, unsigned i)
 {
-	return slab->free[i / 64] >> (i % 64) & 1;
+	return HK_FOLDED_LOAD(slab->free[i / 64]) >> (i % 64) & 1;
 }
 
 HK_INLINE size_t hk_slab_live_words(const struct hk_slab *slab)
@@ -263,7 +265,7 @@ HK_INLINE bool hk_slab_put(struct hk_slab *slab, unsigned index)
 
 	if (hk_unlikely(*word & bit))
 		return false;
-	*word |= bit;
+	HK_FOLDED_STORE(*word, *word | bit);
 	slab->words |= (uint32_t)1 << (index / 64);
 	slab->used--;
 	return true;
