@@ -52,8 +52,7 @@ static bool start_thread(void (*body)(void), size_t stack)
 	return done;
 }
 
-/* The stack that threads of the program get; where the address space has no
- * room for one, a small one. */
+/* The small stack may not hold the thread-local variables of the program. */
 bool hk_os_thread(void (*body)(void), const char *name)
 {
 	int saved = errno;
@@ -63,7 +62,7 @@ bool hk_os_thread(void (*body)(void), const char *name)
 	thread_name = name;
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &before);
-	done = start_thread(body, 0) || start_thread(body, (size_t)256 * 1024);
+	done = start_thread(body, (size_t)256 * 1024) || start_thread(body, 0);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	errno = saved;
 	return done;
