@@ -314,7 +314,8 @@ static void again(const char *name, const char *value, const char *mode)
 }
 
 static void reuse_body(void *arg) { again("HAKMEM_SUPERSLAB_REUSE", (const char *)arg, "reuse"); }
-static void at_once_body(void *arg) { again("HAKMEM_SUPERSLAB_REUSE", (const char *)arg, "at-once"); }
+/* By the frees alone: a thread beside them takes slabs to itself for moments. */
+static void at_once_body(void *arg) { setenv("HAKMEM_SCAVENGER", "0", 1); again("HAKMEM_SUPERSLAB_REUSE", (const char *)arg, "at-once"); }
 static void prewarm_body(void *arg) { again("HAKMEM_SUPERSLAB_PREWARM", (const char *)arg, "prewarm"); }
 static void cold_body(void *arg) { again("HAKMEM_SUPERSLAB_PREWARM", (const char *)arg, "cold"); }
 
