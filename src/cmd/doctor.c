@@ -1,5 +1,6 @@
 /* hakmem doctor: what of this machine matters to a heap, and what to change. */
 #include "cmd/cmd.h"
+#include "os/os.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -93,60 +94,10 @@ static char *in_mib(uint64_t bytes)
 	return text("%llu MiB", (unsigned long long)(bytes >> 20));
 }
 
-/* The smallest limit on the way from our group up to the root. */
-static uint64_t group_limit(const char *root, const char *group, const char *file)
-{
-	char *path = text("%s", group), *slash;
-	uint64_t least = UINT64_MAX;
-
-	do {
-		char *name = text("%s%s/%s", root, path, file), *line = file_line(name);
-
-		if (line && *line >= '0' && *line <= '9' && strtoull(line, NULL, 10) < least)
-			least = strtoull(line, NULL, 10);
-		free(name);
-		free(line);
-		slash = strrchr(path, '/');
-		if (slash)
-			*slash = 0;
-	} while (slash);
-	free(path);
-	return least;
-}
-
-static uint64_t memory_limit(void)
-{
-	const char *root = getenv("HAKMEM_TEST_ROOT");
-	char *name = text("%s/proc/self/cgroup", root ? root : ""), line[PATH_MAX];
-	FILE *in = fopen(name, "re");
-	uint64_t least = UINT64_MAX, limit;
-
-	free(name);
-	while (in && fgets(line, sizeof line, in)) {
-		char *list = strchr(line, ':'), *group = list ? strchr(list + 1, ':') : NULL;
-
-		if (!group)
-			continue;
-		*group++ = 0;
-		group[strcspn(group, "\n")] = 0;
-		if (!list[1])
-			limit = group_limit("/sys/fs/cgroup", group, "memory.max");
-		else if (!strcmp(list + 1, "memory"))
-			limit = group_limit("/sys/fs/cgroup/memory", group, "memory.limit_in_bytes");
-		else
-			continue;
-		if (limit < least)
-			least = limit;
-	}
-	if (in)
-		fclose(in);
-	/* Version 1 says "none" as a number near the largest. */
-	return least >> 60 ? UINT64_MAX : least;
-}
-
 static void memory(void)
 {
-	uint64_t limit = memory_limit();
+	const char *root = getenv("HAKMEM_TEST_ROOT");
+	uint64_t limit = hk_os_group_limit(root ? root : "");
 	struct rlimit space;
 	char *value;
 

@@ -27,7 +27,7 @@ void hk_os_read_text(const char *path, char *text, size_t size)
 }
 
 /* "max" is no number, and version 1 says "none" by one near the largest. */
-static size_t limit_in(const char *path)
+static uint64_t limit_in(const char *path)
 {
 	char text[32];
 	uint64_t bytes = 0;
@@ -36,38 +36,48 @@ static size_t limit_in(const char *path)
 	hk_os_read_text(path, text, sizeof text);
 	for (i = 0; text[i] >= '0' && text[i] <= '9'; i++)
 		bytes = bytes < UINT64_MAX / 16 ? bytes * 10 + (uint64_t)(text[i] - '0') : UINT64_MAX;
-	return !bytes || bytes >= SIZE_MAX / 8 ? SIZE_MAX : (size_t)bytes;
+	return !bytes || bytes >> 60 ? UINT64_MAX : bytes;
 }
 
-/* The least from this group, of `length` bytes and not ended, up to the root. */
-static size_t least_above(const char *mount, const char *group, size_t length, const char *file)
+/* The pieces one after the other; false if they do not fit. */
+static bool join(char *path, const char *a, const char *b, const char *c)
 {
-	size_t root = strlen(mount), name = strlen(file) + 1, least = SIZE_MAX, limit;
-	char path[PATH];
+	size_t n = strlen(a), m = strlen(b), l = strlen(c) + 1;
 
-	if (root + length + 1 + name > sizeof path)
-		return SIZE_MAX;
-	memcpy(path, mount, root);
-	memcpy(path + root, group, length);
+	if (n + m + l > PATH)
+		return false;
+	memcpy(path, a, n);
+	memcpy(path + n, b, m);
+	memcpy(path + n + m, c, l);
+	return true;
+}
+
+/* The least from this group up to the root of all. */
+static uint64_t least_above(const char *mount, char *group, const char *file)
+{
+	uint64_t least = UINT64_MAX, limit;
+	char path[PATH], *slash;
+
 	for (;;) {
-		path[root + length] = '/';
-		memcpy(path + root + length + 1, file, name);
-		limit = limit_in(path);
+		limit = join(path, mount, group, file) ? limit_in(path) : UINT64_MAX;
 		least = limit < least ? limit : least;
-		if (!length)
+		slash = strrchr(group, '/');
+		if (!slash)
 			return least;
-		while (length && group[--length] != '/')
-			;
+		*slash = 0;
 	}
 }
 
 /* Lines as "4:memory:/group", of version 2 "0::/group". */
-static size_t read_limit(void)
+uint64_t hk_os_group_limit(const char *root)
 {
-	char text[TEXT], *line, *list, *group, *end;
-	size_t least = SIZE_MAX, limit = SIZE_MAX;
+	char text[TEXT], path[PATH], *line, *list, *group, *end;
+	uint64_t least = UINT64_MAX, limit;
+	bool old;
 
-	hk_os_read_text("/proc/self/cgroup", text, sizeof text);
+	if (!join(path, root, "/proc/self/cgroup", ""))
+		return least;
+	hk_os_read_text(path, text, sizeof text);
 	for (line = text; (end = strchr(line, '\n')) != NULL; line = end + 1) {
 		*end = 0;
 		list = strchr(line, ':');
@@ -75,11 +85,10 @@ static size_t read_limit(void)
 		if (!group)
 			continue;
 		*group++ = 0;
-		if (!list[1])
-			limit = least_above("/sys/fs/cgroup", group, (size_t)(end - group), "memory.max");
-		else if (!strcmp(list + 1, "memory"))
-			limit = least_above("/sys/fs/cgroup/memory", group, (size_t)(end - group),
-					    "memory.limit_in_bytes");
+		old = strcmp(list + 1, "memory") == 0;
+		if ((!old && list[1]) || !join(path, root, "/sys/fs/cgroup", old ? "/memory" : ""))
+			continue;
+		limit = least_above(path, group, old ? "/memory.limit_in_bytes" : "/memory.max");
 		least = limit < least ? limit : least;
 	}
 	return least;
@@ -90,7 +99,8 @@ size_t hk_os_memory_limit = SIZE_MAX;
 void hk_os_read_limit(void)
 {
 	int saved = errno;
+	uint64_t limit = hk_os_group_limit("");
 
-	hk_os_memory_limit = read_limit();
+	hk_os_memory_limit = limit < SIZE_MAX ? (size_t)limit : SIZE_MAX;
 	errno = saved;
 }

@@ -85,6 +85,8 @@ void hk_os_read_text(const char *path, char *text, size_t size);
 /* Bytes that the control group of the process may use, SIZE_MAX for no limit;
  * read at start, then constant. */
 extern size_t hk_os_memory_limit;
+/* The same with the files below root, and UINT64_MAX for none. */
+uint64_t hk_os_group_limit(const char *root);
 void hk_os_read_limit(void);
 
 /* Resizes a mapping where it is: 0, or ENOMEM if there is no room, or another
