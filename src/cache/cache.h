@@ -171,6 +171,12 @@ extern struct hk_hooks hk_hooks;
 /* Many slabs became sparse, or blocks went to other threads, of late. */
 extern _Atomic bool hk_sparse_waits;
 
+HK_INLINE void hk_sparse_tell(void)
+{
+	if (!atomic_load_explicit(&hk_sparse_waits, memory_order_relaxed))
+		atomic_store_explicit(&hk_sparse_waits, true, memory_order_relaxed);
+}
+
 /* thread.c: what refills and flushes would do now and then, for threads that do
  * not call. Returns the bytes that went back, or 1 where blocks moved. idle:
  * nobody has called for long. */

@@ -82,8 +82,7 @@ static void sent(struct hk_cache *cache, struct hk_batch *batch)
 	cache->sent_bytes += batch->bytes;
 	if (cache->sent_bytes > HK_SPARSE_WAITING) {
 		cache->sent_bytes = 0;
-		if (!atomic_load_explicit(&hk_sparse_waits, memory_order_relaxed))
-			atomic_store_explicit(&hk_sparse_waits, true, memory_order_relaxed);
+		hk_sparse_tell();
 	}
 	hk_event(HK_EVENT_SEND, batch->slab->size, batch->head, batch->count);
 	batch->head = NULL;

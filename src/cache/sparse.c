@@ -34,9 +34,8 @@ static void list(struct hk_cache *cache, struct hk_slab *slab)
 		slab->sparse_next->sparse_at = &slab->sparse_next;
 	cache->sparse_new = slab;
 	cache->sparse_listed += slab->slots;
-	if (cache->sparse_listed > HK_SPARSE_WAITING >> HK_SLOT_SHIFT &&
-	    !atomic_load_explicit(&hk_sparse_waits, memory_order_relaxed))
-		atomic_store_explicit(&hk_sparse_waits, true, memory_order_relaxed);
+	if (cache->sparse_listed > HK_SPARSE_WAITING >> HK_SLOT_SHIFT)
+		hk_sparse_tell();
 }
 
 void hk_sparse_freed(struct hk_cache *cache, struct hk_slab *slab)

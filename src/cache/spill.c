@@ -84,9 +84,8 @@ void hk_spill(struct hk_cache *cache, struct hk_bin *bin)
 	spilled->top = at;
 	spilled->blocks += (uint32_t)count;
 	spilled->moves++;
-	if (cache->spilled_bytes > HK_SPARSE_WAITING &&
-	    !atomic_load_explicit(&hk_sparse_waits, memory_order_relaxed))
-		atomic_store_explicit(&hk_sparse_waits, true, memory_order_relaxed);
+	if (cache->spilled_bytes > HK_SPARSE_WAITING)
+		hk_sparse_tell();
 }
 
 static struct hk_chain take(struct hk_cache *cache, unsigned class)

@@ -20,7 +20,7 @@
 enum {
 	TURN_MS = 250,
 	FIRST_MS = 100,			/* of the process, without the thread */
-	WAITING = 2 << 20,		/* bytes worth a turn */
+	WAITING = HK_SPARSE_WAITING,	/* bytes worth a turn */
 	VAIN_TURNS = 8,			/* longer than anything has to wait */
 };
 
