@@ -15,6 +15,12 @@ in_group() {	# line-of-proc file bytes
 	rm -rf "$work/sys"
 }
 
+# The run whose output this is keeps little of the 40 MiB.
+keeps_little() {	# name
+	read -r near_huge near_stays <"$work/out" && [ "$near_stays" -lt 16000 ]
+	check $? "$1"
+}
+
 "$program" >"$work/free"
 read -r huge stays <"$work/free"
 [ "$stays" -gt 20000 ]
@@ -22,8 +28,7 @@ check $? "without a limit 40 MiB are kept for a while"
 
 if unshare -m sh -c "mount --bind '$work' /sys/fs/cgroup" 2>/dev/null; then
 	in_group 0::/a/b /a/b/memory.max 293601280 >"$work/out"
-	read -r near_huge near_stays <"$work/out" && [ "$near_stays" -lt 16000 ]
-	check $? "version 2: near the limit they are not"
+	keeps_little "version 2: near the limit they are not"
 	in_group 0::/a/b /a/b/memory.max 67108864 >"$work/out"
 	read -r near_huge near_stays <"$work/out"
 	if [ "$huge" -gt 60000 ]; then
@@ -33,14 +38,11 @@ if unshare -m sh -c "mount --bind '$work' /sys/fs/cgroup" 2>/dev/null; then
 		skip "three quarters of the limit is the most in huge pages" "none are to be had"
 	fi
 	in_group 0::/a/b /a/memory.max 293601280 >"$work/out"
-	read -r near_huge near_stays <"$work/out" && [ "$near_stays" -lt 16000 ]
-	check $? "the limit of a group above counts"
+	keeps_little "the limit of a group above counts"
 	in_group 7:memory:/a/b /memory/a/b/memory.limit_in_bytes 293601280 >"$work/out"
-	read -r near_huge near_stays <"$work/out" && [ "$near_stays" -lt 16000 ]
-	check $? "version 1"
+	keeps_little "version 1"
 	in_group 7:memory:/gone /memory/memory.limit_in_bytes 293601280 >"$work/out"
-	read -r near_huge near_stays <"$work/out" && [ "$near_stays" -lt 16000 ]
-	check $? "a path of the host, in a container"
+	keeps_little "a path of the host, in a container"
 	for value in max 9223372036854771712 99999999999999999999999 0 '' nonsense; do
 		in_group 0::/a /a/memory.max "$value" >"$work/out"
 		read -r near_huge near_stays <"$work/out" && [ "$near_stays" -gt 20000 ]
@@ -53,8 +55,7 @@ fi
 group=/sys/fs/cgroup/memory$(sed -n 's/^[0-9]*:memory://p' /proc/self/cgroup)/hakmem-test-$$
 if mkdir "$group" 2>/dev/null && echo 293601280 >"$group/memory.limit_in_bytes" 2>/dev/null; then
 	sh -c 'echo $$ >"$1/cgroup.procs" && exec "$2"' - "$group" "$program" >"$work/out" 2>"$work/why"
-	read -r near_huge near_stays <"$work/out" && [ "$near_stays" -lt 16000 ]
-	check $? "a real group"
+	keeps_little "a real group"
 	rmdir "$group"
 else
 	skip "a real group" "none can be made here"

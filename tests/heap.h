@@ -104,6 +104,18 @@ TAP_UNUSED static void limit(int resource, size_t more)
 		bail("setrlimit: errno %d", errno);
 }
 
+/* Small blocks, enough to reach the slow path again and again. */
+TAP_UNUSED static void small_activity(void)
+{
+	static void *p[2000];
+	int i;
+
+	for (i = 0; i < 2000; i++)
+		p[i] = malloc(64);
+	for (i = 0; i < 2000; i++)
+		free(p[i]);
+}
+
 #define KB ((size_t)1 << 10)
 #define MB ((size_t)1 << 20)
 #define GB ((size_t)1 << 30)

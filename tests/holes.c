@@ -75,18 +75,6 @@ static void by_trim(void *arg)
 	check_all(BLOCKS);
 }
 
-/* Small blocks of another class, enough to reach the slow path. */
-static void small_activity(void)
-{
-	static void *p[2000];
-	int i;
-
-	for (i = 0; i < 2000; i++)
-		p[i] = malloc(64);
-	for (i = 0; i < 2000; i++)
-		free(p[i]);
-}
-
 static void by_waiting(void *arg)
 {
 	size_t peak, freed;

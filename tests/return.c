@@ -101,18 +101,6 @@ static void by_trim(void *arg)
 	trimmed(start, "the second time");
 }
 
-/* Small blocks, enough to reach the slow path again and again. */
-static void small_activity(void)
-{
-	static void *p[2000];
-	int i;
-
-	for (i = 0; i < 2000; i++)
-		p[i] = malloc(64);
-	for (i = 0; i < 2000; i++)
-		free(p[i]);
-}
-
 /* However long it takes, within reason. */
 static void by_waiting(void *arg)
 {
