@@ -17,6 +17,7 @@ struct hk_large {
 	uintptr_t start;
 	size_t mapped;			/* bytes */
 	enum hk_large_state state;
+	bool grew;			/* by realloc; then it is a vector */
 	bool huge;			/* advised to be huge pages; then never kept */
 	struct hk_large *prev, *next, *older, *newer;
 };

@@ -118,7 +118,7 @@ static struct hk_large *take_part(struct hk_large *b, size_t mapped)
 	if (rest) {
 		rest->start = b->start + mapped;
 		rest->mapped = b->mapped - mapped;
-		rest->huge = false;
+		rest->huge = rest->grew = false;
 		b->mapped = mapped;
 		if (!enter(rest, behind)) {
 			b->mapped += rest->mapped;

@@ -113,8 +113,10 @@ static void *alloc_mapping(size_t size, size_t align, bool *zero)
 	if (align == HK_SUPERSLAB_SIZE)
 		b = hk_kept_take(mapped);
 	*zero = !b;
-	if (!b && (b = hk_large_node()) != NULL)
-		b->huge = false;
+	if (!b)
+		b = hk_large_node();
+	if (b)
+		b->huge = b->grew = false;
 	hk_large_unlock();
 	if (!b)
 		return NULL;
@@ -204,17 +206,18 @@ static void resized(struct hk_large *b, void *start, size_t mapped, size_t befor
 }
 
 /*
- * A Huge block that grows after the program has filled it is a vector, which
- * it fills further: huge pages from here on. All of the block, for mremap
- * wants one mapping; the last 2 MiB before may be the reserve of a vector.
+ * A Huge block that grows again is a vector, which the program fills: huge pages
+ * from here on. All of the block, for mremap wants one mapping; the last 2 MiB
+ * before may be the reserve of the vector.
  */
 static void expect_more(struct hk_large *b, size_t size, size_t before)
 {
-	size_t seen = 4 * HK_SUPERSLAB_SIZE, fresh = round_up(before, HK_SUPERSLAB_SIZE);
+	size_t fresh = round_up(before, HK_SUPERSLAB_SIZE);
+	bool again = b->grew;
 
-	if (b->huge || before <= HK_LARGE_MAX || fresh + HK_SUPERSLAB_SIZE > size ||
-	    hk_os_huge_mode() == HK_HUGE_NEVER || hk_huge_pausing() ||
-	    hk_os_resident((void *)(b->start + before - HK_SUPERSLAB_SIZE - seen), seen) < seen)
+	b->grew |= size > before;
+	if (b->huge || !again || before <= HK_LARGE_MAX || fresh + HK_SUPERSLAB_SIZE > size ||
+	    hk_os_huge_mode() == HK_HUGE_NEVER || hk_huge_pausing())
 		return;
 	b->huge = hk_huge_advise((void *)b->start, b->mapped, (char *)b->start + fresh);
 }

@@ -138,5 +138,6 @@ __attribute__((constructor(102))) static void start_scavenger(void)
 	began = hk_os_now();
 	process = hk_os_process_id();
 	hk_os_code_start();
+	hk_os_sandbox_start();
 	hk_hooks = (struct hk_hooks){ .freed = freed, .thread_ended = thread_ended, .forked = forked };
 }

@@ -7,13 +7,11 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
 
 #define SYSFS "/sys/kernel/mm/transparent_hugepage/"
 
 /* As at start, then constant. */
 static enum hk_huge_mode mode;
-static int seccomp;
 
 /* As "always [madvise] never". The size of a huge page follows from that of
  * a page: with pages of 64 KiB it is 512 MiB, which nobody wants here. */
@@ -22,19 +20,11 @@ static enum hk_huge_mode read_mode(void)
 	char text[64], size[32];
 
 	hk_os_read_text(SYSFS "hpage_pmd_size", size, sizeof size);
-	if (strcmp(size, "2097152\n") != 0 || prctl(PR_GET_THP_DISABLE, 0, 0, 0, 0) != 0)
+	if (strcmp(size, "2097152\n") != 0)
 		return HK_HUGE_NEVER;
 	hk_os_read_text(SYSFS "enabled", text, sizeof text);
 	return strstr(text, "[always]") ? HK_HUGE_ALWAYS :
 	       strstr(text, "[madvise]") ? HK_HUGE_MADVISE : HK_HUGE_NEVER;
-}
-
-static int seccomp_mode(void)
-{
-	int saved = errno, now = prctl(PR_GET_SECCOMP, 0, 0, 0, 0);
-
-	errno = saved;
-	return now;
 }
 
 void hk_os_read_huge_mode(void)
@@ -42,18 +32,12 @@ void hk_os_read_huge_mode(void)
 	int saved = errno;
 
 	mode = read_mode();
-	seccomp = seccomp_mode();
 	errno = saved;
-}
-
-bool hk_os_sandboxed(void)
-{
-	return seccomp_mode() != seccomp;
 }
 
 enum hk_huge_mode hk_os_huge_mode(void)
 {
-	return mode != HK_HUGE_NEVER && !hk_os_sandboxed() ? mode : HK_HUGE_NEVER;
+	return mode;
 }
 
 static bool advise(void *addr, size_t size, int advice)
@@ -67,31 +51,10 @@ static bool advise(void *addr, size_t size, int advice)
 
 bool hk_os_huge(void *addr, size_t size)
 {
-	return hk_os_huge_mode() != HK_HUGE_NEVER && advise(addr, size, HK_MADV_HUGEPAGE);
+	return mode != HK_HUGE_NEVER && advise(addr, size, HK_MADV_HUGEPAGE);
 }
 
 bool hk_os_small(void *addr, size_t size)
 {
 	return advise(addr, size, HK_MADV_NOHUGEPAGE);
-}
-
-size_t hk_os_resident(const void *addr, size_t size)
-{
-	unsigned char page[512];
-	uintptr_t from = (uintptr_t)addr, end = from + size;
-	size_t resident = 0;
-	int saved = errno;
-
-	while (from < end) {
-		size_t part = end - from < sizeof page * hk_page_size ?
-			      end - from : sizeof page * hk_page_size, i;
-
-		if (mincore((void *)from, part, page) != 0)
-			break;
-		for (i = 0; i < part / hk_page_size; i++)
-			resident += page[i] & 1;
-		from += part;
-	}
-	errno = saved;
-	return resident * hk_page_size;
 }

@@ -197,19 +197,11 @@ uint64_t hk_os_now(void)
 	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
 }
 
-static uint64_t nanoseconds(struct timespec t)
-{
-	return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
-}
-
 uint64_t hk_os_clock(void)
 {
-	return nanoseconds(read_clock(CLOCK_MONOTONIC));
-}
+	struct timespec t = read_clock(CLOCK_MONOTONIC);
 
-uint64_t hk_os_thread_clock(void)
-{
-	return nanoseconds(read_clock(CLOCK_THREAD_CPUTIME_ID));
+	return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
 }
 
 long hk_os_process_id(void)

@@ -62,8 +62,7 @@ bool hk_os_purge(void *addr, size_t size);
 void hk_os_populate(void *addr, size_t size);
 
 /* How the kernel gives out huge pages of 2 MiB: to none, to ranges that ask, to
- * all. As read at start, before any sandbox; to none inside one that the program
- * made itself. */
+ * all. As read at start, before any sandbox. */
 enum hk_huge_mode { HK_HUGE_NEVER, HK_HUGE_MADVISE, HK_HUGE_ALWAYS };
 enum hk_huge_mode hk_os_huge_mode(void);
 void hk_os_read_huge_mode(void);
@@ -74,10 +73,6 @@ bool hk_os_huge(void *addr, size_t size);
 /* Small pages from now on. Where the kernel would make pages huge by itself,
  * what was given back would come again with them. */
 bool hk_os_small(void *addr, size_t size);
-
-/* Bytes of a range, in whole pages, that have memory behind them; 0 where the
- * kernel does not tell. The range need not be mapped. */
-size_t hk_os_resident(const void *addr, size_t size);
 
 /* A file as a string, as much as fits; empty where there is none. */
 void hk_os_read_text(const char *path, char *text, size_t size);
@@ -101,11 +96,8 @@ bool hk_os_move(void *addr, size_t old_size, void *to, size_t new_size);
  * vDSO has it. */
 uint64_t hk_os_now(void);
 
-/* A fine one, in nanoseconds. */
+/* A fine one, in nanoseconds; no system call either. */
 uint64_t hk_os_clock(void);
-
-/* Nanoseconds that this thread had a processor for; a system call. */
-uint64_t hk_os_thread_clock(void);
 
 /*
  * thread.c. A detached thread with all signals blocked; false: there is none,
@@ -121,8 +113,9 @@ void hk_os_wake(_Atomic uint32_t *word);
 void hk_os_code_start(void);
 bool hk_os_in_libc(const void *code);
 
-/* Has the program shut itself into a sandbox since the start? Then new kinds of
- * system calls may end it. */
+/* Has the program shut itself into a sandbox since the start, as noted there?
+ * Then new kinds of system calls may end it. */
+void hk_os_sandbox_start(void);
 bool hk_os_sandboxed(void);
 
 long hk_os_process_id(void);

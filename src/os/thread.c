@@ -9,6 +9,7 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/auxv.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -26,6 +27,26 @@ void hk_os_wake(_Atomic uint32_t *word)
 
 	syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
 	errno = saved;
+}
+
+static int at_start;
+
+static int seccomp_mode(void)
+{
+	int saved = errno, now = prctl(PR_GET_SECCOMP, 0, 0, 0, 0);
+
+	errno = saved;
+	return now;
+}
+
+void hk_os_sandbox_start(void)
+{
+	at_start = seccomp_mode();
+}
+
+bool hk_os_sandboxed(void)
+{
+	return seccomp_mode() != at_start;
 }
 
 static const char *thread_name;
