@@ -51,6 +51,14 @@ line="hakmem: cannot write what was learned, of HAKMEM_LEARN_SAVE, to $work/none
 printf '%s\n%s\n' "$line" "$line" | diff - "$work/err" >"$work/why" && [ $status = 4 ]
 check $? "no such directory: a line each time"
 
+HAKMEM_LEARN_SAVE="$work/mem.env" HAKMEM_MEM_LEARN=1 HAKMEM_LEARN_ADVANCED=1 HAKMEM_ALLOC_LEARN=0 \
+	HAKMEM_SCAVENGER=1 HAKMEM_STATS_DUMP="$work/mem" ./tests/memlearn not 2>"$work/why"
+cat "$work/mem.env" >>"$work/why"
+delay=$(sed -n 's/^HAKMEM_MEM_LEARN_DELAY=//p' "$work/mem.env")
+[ "${delay:-500}" -lt 500 ] && grep -q '^HAKMEM_LEARN_ADVANCED=1$' "$work/mem.env" &&
+	grep -q "^decision purge_delay from 500 to 250 reason not-wanted" "$work/mem"
+check $? "the purge delay that was learned is in the file, and why in the report"
+
 HAKMEM_ALLOC_LEARN=0 $phases steady >"$work/off"
 [ "$(number end 2 "$work/off")" = 32 ]
 check $? "with HAKMEM_ALLOC_LEARN=0 nothing moves"

@@ -181,6 +181,11 @@ HK_INLINE void hk_sparse_tell(void)
  * not call. Returns the bytes that went back, or 1 where blocks moved. idle:
  * nobody has called for long. */
 size_t hk_cache_scavenge(bool idle);
+/* Does it with the lock of the cache that threads share. */
+void hk_cache_shared(void (*work)(void));
+
+/* When this process was last forked, or forked itself; ms, relaxed. */
+extern _Atomic uint64_t hk_forked_at;
 
 extern HK_TLS struct hk_cache *hk_tls HK_HIDDEN;
 extern struct hk_cache hk_empty_cache HK_HIDDEN;	/* before the first slow path */

@@ -8,6 +8,7 @@
 #include "config/settings.h"
 #include "debug/ring.h"
 #include "os/os.h"
+#include "pool/pool.h"
 
 _Atomic bool hk_sparse_waits;
 
@@ -74,7 +75,7 @@ static size_t purge(struct hk_slab *slab, size_t enough)
 
 size_t hk_sparse_age(struct hk_cache *cache, uint64_t now, unsigned most)
 {
-	uint64_t delay = hk_settings.superslab_reuse ? HK_IDLE_MS : HK_IDLE_MS / 5;
+	uint64_t delay = atomic_load_explicit(&hk_purge_delay, memory_order_relaxed);
 	struct hk_slab *slab;
 	size_t bytes = 0;
 	unsigned n;

@@ -91,7 +91,8 @@ static void set_all_limits(struct hk_cache *cache)
 	for (class = 0; class < HK_CLASSES; class++)
 		set_limits(&cache->bin[class], class);
 	/* Lists that hold nothing, or are not one thread's, learn nothing. */
-	cache->window_left = hk_settings.alloc_learn && !hk_trace_on() && hk_cache_private(cache) ?
+	cache->window_left = (hk_settings.alloc_learn || hk_settings.mem_learn) && !hk_trace_on() &&
+			     hk_cache_private(cache) ?
 			     hk_settings.alloc_learn_window : INT64_MAX;
 }
 
@@ -180,6 +181,8 @@ __attribute__((constructor(101))) static void hk_constructor(void)
 	if (!registry.had_environment)
 		late_settings();
 	cache = hk_enter();
+	atomic_store_explicit(&hk_purge_delay, hk_settings.mem_learn_delay /
+			      (hk_settings.superslab_reuse ? 1 : 5), memory_order_relaxed);
 	hk_pool_prewarm(hk_settings.superslab_prewarm);
 	hk_leave(cache);
 }
@@ -447,8 +450,11 @@ static void fork_prepare(void)
 	hk_all_locked = true;
 }
 
+_Atomic uint64_t hk_forked_at;
+
 static void fork_parent(void)
 {
+	atomic_store_explicit(&hk_forked_at, hk_os_now(), memory_order_relaxed);
 	hk_all_locked = false;
 	hk_unlock_everything();
 }
@@ -575,6 +581,13 @@ size_t hk_cache_scavenge(bool idle)
 		bytes += age_caches(now, &due);
 	while (due);
 	return bytes;
+}
+
+void hk_cache_shared(void (*work)(void))
+{
+	enter_orphan();
+	work();
+	hk_leave(&orphan);
 }
 
 static bool has_mail(struct hk_cache *cache)

@@ -100,8 +100,17 @@ static void settle(struct hk_found *found, enum hk_setting_id id)
 		given = found->older[id];
 		name = setting->older;
 	}
+	/* A value of no force is read all the same: it may be a mistake. */
 	if (given && !put(id, given, HK_FROM_ENVIRONMENT))
 		hk_problem_value(found, id, name, given);
+	if (hk_setting_advanced(id) && !hk_settings.learn_advanced)
+		put(id, of_profile ? of_profile : setting->initial,
+		    of_profile ? HK_FROM_PROFILE : HK_FROM_DEFAULT);
+}
+
+bool hk_setting_advanced(enum hk_setting_id id)
+{
+	return id >= HK_SET_MEM_LEARN_SPARSE && id <= HK_SET_MEM_LEARN_DELAY;
 }
 
 void hk_settings_load(char *const *environment, bool secure)

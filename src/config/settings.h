@@ -50,6 +50,10 @@ struct hk_settings {
 	unsigned mem_learn_window;		/* operations */
 	unsigned mem_learn_threshold;		/* millionths */
 	bool learn_advanced;
+	unsigned mem_learn_sparse;		/* millionths */
+	unsigned mem_learn_stable;		/* ms */
+	unsigned mem_learn_step;		/* SuperSlabs */
+	unsigned mem_learn_delay;		/* ms */
 	char learn_save[256];			/* the pattern; "": no file */
 	bool scavenger;
 	bool superslab_reuse;
@@ -81,6 +85,9 @@ size_t hk_settings_path(const char *pattern, char *out, size_t size);
 void hk_problem_file(const char *what, const char *path);
 bool hk_settings_dump_json(void);	/* the pattern ends in .json */
 
+/* Is it in force with HAKMEM_LEARN_ADVANCED=1 alone? */
+bool hk_setting_advanced(enum hk_setting_id id);
+
 /* For reports: the table itself. */
 enum hk_kind { HK_FLAG, HK_NUMBER, HK_RATIO, HK_WORD, HK_LIST, HK_PATH };
 
@@ -108,6 +115,8 @@ extern const struct hk_profile hk_profile_table[HK_PROFILE_COUNT];
 void hk_setting_value(enum hk_setting_id id, struct hk_line *line);
 /* One group of a LIST: C3:192:12. */
 void hk_setting_group(struct hk_line *line, unsigned group, int32_t capacity, int32_t batch);
+/* A RATIO of so many millionths. */
+void hk_setting_ratio(struct hk_line *line, unsigned value);
 const char *hk_setting_source(enum hk_setting_id id);
 const char *hk_setting_kind(enum hk_setting_id id);
 

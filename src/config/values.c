@@ -176,7 +176,7 @@ static void show_groups(struct hk_line *line, const char *none)
 }
 
 /* The shortest spelling. */
-static void show_ratio(struct hk_line *line, unsigned value)
+void hk_setting_ratio(struct hk_line *line, unsigned value)
 {
 	unsigned place = HK_RATIO_ONE;
 
@@ -202,7 +202,7 @@ void hk_setting_value(enum hk_setting_id id, struct hk_line *line)
 		hk_line_dec(line, *(const unsigned *)field);
 		break;
 	case HK_RATIO:
-		show_ratio(line, *(const unsigned *)field);
+		hk_setting_ratio(line, *(const unsigned *)field);
 		break;
 	case HK_WORD:
 		hk_line_str(line, setting->words[*(const unsigned *)field]);

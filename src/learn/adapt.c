@@ -235,13 +235,16 @@ const char *hk_learn_reason(enum hk_reason reason)
 	static const char *const texts[] = {
 		[HK_KEPT] = "kept", [HK_ROUND_TRIPS] = "round-trips", [HK_LENT] = "lent",
 		[HK_OVER_BUDGET] = "over-budget", [HK_IDLE] = "idle", [HK_STREAM] = "stream",
-		[HK_TOO_LARGE] = "too-large",
+		[HK_TOO_LARGE] = "too-large", [HK_DENSE] = "dense", [HK_SPARSE] = "sparse",
+		[HK_UNUSED] = "unused", [HK_WANTED_AGAIN] = "wanted-again",
+		[HK_NOT_WANTED] = "not-wanted",
 	};
 
 	return texts[reason];
 }
 
-bool hk_learn_is_batch(enum hk_reason reason)
+const char *hk_learn_moved(enum hk_reason reason)
 {
-	return reason == HK_STREAM || reason == HK_TOO_LARGE;
+	return reason < HK_STREAM ? "capacity" : reason < HK_DENSE ? "batch" :
+	       reason < HK_WANTED_AGAIN ? "pages" : "purge_delay";
 }

@@ -35,6 +35,13 @@ enum hk_reason {
 	HK_IDLE,		/* capacity: blocks lay in the list for windows */
 	HK_STREAM,		/* batch: all that came was used */
 	HK_TOO_LARGE,		/* batch: it fills the list and is flushed again */
+
+	/* Of learn/pages.c. */
+	HK_DENSE,		/* pages: huge, for blocks in use fill it */
+	HK_SPARSE,		/* pages: small, for few blocks in use are left */
+	HK_UNUSED,		/* pages: small, for huge ones took memory in vain */
+	HK_WANTED_AGAIN,	/* purge delay: what went back was missed */
+	HK_NOT_WANTED,		/* purge delay: what went back was not missed */
 };
 
 /*
@@ -72,8 +79,8 @@ void hk_learn_step(struct hk_learn_class *class, unsigned count,
 /* Bytes of all capacities. */
 int64_t hk_learn_bytes(const struct hk_learn_class *class, unsigned count);
 
-/* For reports. */
+/* For reports: why, and what of. */
 const char *hk_learn_reason(enum hk_reason reason);
-bool hk_learn_is_batch(enum hk_reason reason);
+const char *hk_learn_moved(enum hk_reason reason);
 
 #endif

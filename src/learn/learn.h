@@ -18,16 +18,31 @@ struct hk_learn_counters {
 };
 extern struct hk_learn_counters hk_learn_counters;
 
-/* A decision of any thread, in blocks. */
+struct hk_mem_counters {
+	_Atomic size_t promoted, demoted, reverted;	/* SuperSlabs so far */
+};
+extern struct hk_mem_counters hk_mem_counters;
+
+/*
+ * A decision of any thread, by its reason: limits of lists of the class in blocks,
+ * the purge delay in ms; of pages, what was touched and live of the SuperSlab in
+ * percent.
+ */
 struct hk_decision {
 	unsigned class;
 	unsigned from, to;
 	enum hk_reason reason;
 };
+void hk_learn_record(unsigned class, unsigned from, unsigned to, enum hk_reason reason);
 
 /* The last ones, newest first; false: there are no more. */
 enum { HK_DECISIONS = 64 };
 bool hk_learn_decision(unsigned index, struct hk_decision *decision);
+
+/* pages.c: a look at some SuperSlabs, with the lock of a cache held; and the
+ * threshold, in millionths, that is in force by now. */
+void hk_mem_look(void);
+unsigned hk_mem_threshold(void);
 
 /* scavenger.c: 1 while its thread exists, and how often it had a look. */
 extern _Atomic size_t hk_scavenger_runs, hk_scavenger_turns;

@@ -7,6 +7,9 @@
 
 #include "cache/cache.h"
 #include "os/os.h"
+#include "pool/pool.h"
+
+enum { PREWARM_SHARE = 4, PREWARM_MOST = 16 };
 
 struct learned {
 	int32_t capacity, batch;
@@ -53,6 +56,45 @@ static void put_groups(struct hk_line *line)
 		hk_line_str(line, hk_setting_table[HK_SET_TINY_TLS_CLASS_OVERRIDE].initial);
 }
 
+/* Of the SuperSlabs that the program needed at once, a part that it will have
+ * filled soon. */
+static unsigned prewarm(void)
+{
+	size_t part = atomic_load_explicit(&hk_pool_counters.superslabs_peak, memory_order_relaxed) /
+		      PREWARM_SHARE;
+	unsigned learned = part < PREWARM_MOST ? (unsigned)part : PREWARM_MOST;
+
+	return learned > hk_settings.superslab_prewarm ? learned : hk_settings.superslab_prewarm;
+}
+
+/* The setting that a start makes this delay of. */
+static unsigned purge_delay(void)
+{
+	unsigned most = hk_setting_table[HK_SET_MEM_LEARN_DELAY].most;
+	unsigned setting = (unsigned)atomic_load_explicit(&hk_purge_delay, memory_order_relaxed) *
+			   (hk_settings.superslab_reuse ? 1 : 5);
+
+	return setting < most ? setting : most;
+}
+
+static void put_value(struct hk_line *line, enum hk_setting_id id)
+{
+	bool mem = hk_settings.mem_learn;
+
+	if (id == HK_SET_TINY_TLS_CLASS_OVERRIDE)
+		put_groups(line);
+	else if (mem && id == HK_SET_SUPERSLAB_PREWARM)
+		hk_line_dec(line, prewarm());
+	else if (mem && id == HK_SET_MEM_LEARN_THRESHOLD)
+		hk_setting_ratio(line, hk_mem_threshold());
+	else if (mem && id == HK_SET_MEM_LEARN_DELAY)
+		hk_line_dec(line, purge_delay());
+	else if (mem && id == HK_SET_LEARN_ADVANCED)
+		hk_line_dec(line, 1);
+	else
+		hk_setting_value(id, line);
+}
+
 static bool put_setting(int fd, enum hk_setting_id id)
 {
 	struct hk_line line = { .length = 0 };
@@ -61,10 +103,7 @@ static bool put_setting(int fd, enum hk_setting_id id)
 		return true;
 	hk_line_str(&line, hk_setting_table[id].name);
 	hk_line_char(&line, '=');
-	if (id == HK_SET_TINY_TLS_CLASS_OVERRIDE)
-		put_groups(&line);
-	else
-		hk_setting_value(id, &line);
+	put_value(&line, id);
 	hk_line_char(&line, '\n');
 	return hk_os_write(fd, line.text, line.length);
 }

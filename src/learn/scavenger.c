@@ -68,6 +68,8 @@ static void scavenge(void)
 		more = now > before;
 		before = now;
 		atomic_fetch_add_explicit(&hk_scavenger_turns, 1, memory_order_relaxed);
+		if (hk_settings.mem_learn)
+			hk_cache_shared(hk_mem_look);
 		vain = hk_cache_scavenge(vain == VAIN_TURNS / 2) || more ? 0 : vain + 1;
 		if (vain >= VAIN_TURNS) {
 			to_sleep(before);

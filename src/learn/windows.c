@@ -1,7 +1,7 @@
 /*
- * ALLOC learning at work: at the end of a thread's window its lists get the
- * limits that the window speaks for. What a window sees is what refill and
- * flush count anyway.
+ * Learning at work: at the end of a thread's window its lists get the limits
+ * that the window speaks for, or some SuperSlabs are looked at. What a window
+ * sees is what refill and flush count anyway.
  *
  * Threads share a budget. One may always hold its fair part of it, and more
  * while others leave theirs unused; threads beyond that shrink, a window at a
@@ -28,6 +28,8 @@ struct hk_learner {
 	size_t refills[HK_CLASSES], flushes[HK_CLASSES];
 	int32_t length[HK_CLASSES];
 	uint64_t since;				/* ms */
+	int64_t alloc_left, mem_left;		/* operations of the windows, when */
+	int64_t left;				/* the cache's count began here */
 };
 
 struct hk_learn_counters hk_learn_counters;
@@ -36,7 +38,7 @@ struct hk_learn_counters hk_learn_counters;
 static _Atomic uint64_t decisions[HK_DECISIONS];
 static _Atomic unsigned decided;
 
-static void record(unsigned class, unsigned from, unsigned to, enum hk_reason reason)
+void hk_learn_record(unsigned class, unsigned from, unsigned to, enum hk_reason reason)
 {
 	unsigned at = atomic_fetch_add_explicit(&decided, 1, memory_order_relaxed) % HK_DECISIONS;
 
@@ -72,7 +74,13 @@ static void begin(struct hk_cache *cache, struct hk_learner *l)
 		l->length[i] = length_of(&cache->bin[i]);
 	}
 	l->since = hk_os_now();
-	cache->window_left = hk_settings.alloc_learn_window;
+}
+
+/* Counts down to whichever window ends first. */
+static void count_down(struct hk_cache *cache, struct hk_learner *l)
+{
+	l->left = l->alloc_left < l->mem_left ? l->alloc_left : l->mem_left;
+	cache->window_left = l->left;
 }
 
 /* The thread is new, or its cache has changed hands. */
@@ -129,12 +137,12 @@ static void apply(struct hk_cache *cache, const struct hk_learn_class *c, unsign
 		return;
 	hk_bin_limit(cache, bin, (int32_t)capacity, (int32_t)batch);
 	if (capacity != old_capacity) {
-		record(i, old_capacity, capacity, c->capacity_moved);
+		hk_learn_record(i, old_capacity, capacity, c->capacity_moved);
 		atomic_fetch_add_explicit(capacity > old_capacity ? &hk_learn_counters.grants[i] :
 					  &hk_learn_counters.cuts[i], 1, memory_order_relaxed);
 	}
 	if (batch != old_batch && c->batch_moved)
-		record(i, old_batch, batch, c->batch_moved);
+		hk_learn_record(i, old_batch, batch, c->batch_moved);
 }
 
 static size_t budget(const struct hk_cache *cache)
@@ -169,21 +177,11 @@ static bool worth_growth(const struct hk_learner *l)
 	       (used < GROWN_BYTES || used < mapped / HEAP_SHARE);
 }
 
-static void end_window(struct hk_cache *cache)
+static void adapt_lists(struct hk_cache *cache, struct hk_learner *l)
 {
-	struct hk_learner *l = cache->learner;
 	struct hk_learn_bounds bounds;
 	unsigned i;
 
-	if (!l) {
-		l = cache->learner = hk_meta_alloc(sizeof *l);
-		/* Nothing is known of the first window. */
-		if (l)
-			begin(cache, l);
-		else
-			cache->window_left = INT64_MAX;
-		return;
-	}
 	for (i = 0; i < HK_CLASSES; i++) {
 		adopt(&l->class[i], &cache->bin[i], (unsigned)hk_class_size(i));
 		look(&l->class[i], &cache->bin[i], l, i);
@@ -200,6 +198,44 @@ static void end_window(struct hk_cache *cache)
 	hold(cache, (size_t)hk_learn_bytes(l->class, HK_CLASSES));
 	atomic_fetch_add_explicit(&hk_learn_counters.windows, 1, memory_order_relaxed);
 	begin(cache, l);
+}
+
+/* Nothing is known of the first window of the lists. */
+static void first_window(struct hk_cache *cache)
+{
+	struct hk_learner *l = cache->learner = hk_meta_alloc(sizeof *l);
+
+	if (!l) {
+		cache->window_left = INT64_MAX;
+		return;
+	}
+	begin(cache, l);
+	l->alloc_left = hk_settings.alloc_learn ? hk_settings.alloc_learn_window : INT64_MAX;
+	l->mem_left = hk_settings.mem_learn ? hk_settings.mem_learn_window : INT64_MAX;
+	count_down(cache, l);
+}
+
+static void end_window(struct hk_cache *cache)
+{
+	struct hk_learner *l = cache->learner;
+	int64_t passed;
+
+	if (!l) {
+		first_window(cache);
+		return;
+	}
+	passed = l->left - cache->window_left;
+	l->alloc_left -= hk_settings.alloc_learn ? passed : 0;
+	l->mem_left -= hk_settings.mem_learn ? passed : 0;
+	if (l->alloc_left <= 0) {
+		adapt_lists(cache, l);
+		l->alloc_left = hk_settings.alloc_learn_window;
+	}
+	if (l->mem_left <= 0) {
+		hk_mem_look();
+		l->mem_left = hk_settings.mem_learn_window;
+	}
+	count_down(cache, l);
 }
 
 __attribute__((constructor(101))) static void start_learning(void)

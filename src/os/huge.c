@@ -54,6 +54,11 @@ bool hk_os_huge(void *addr, size_t size)
 	return mode != HK_HUGE_NEVER && advise(addr, size, HK_MADV_HUGEPAGE);
 }
 
+bool hk_os_collapse(void *addr, size_t size)
+{
+	return advise(addr, size, HK_MADV_COLLAPSE);
+}
+
 bool hk_os_small(void *addr, size_t size)
 {
 	return advise(addr, size, HK_MADV_NOHUGEPAGE);

@@ -70,6 +70,11 @@ void hk_os_read_huge_mode(void);
 /* What of a range is not touched yet will be huge pages, where they fit. */
 bool hk_os_huge(void *addr, size_t size);
 
+/* Makes a range that has small pages huge ones at once, if it was told so by
+ * hk_os_huge; what is not touched of it gets memory. False: the kernel cannot, or
+ * not now, and may do it by and by. */
+bool hk_os_collapse(void *addr, size_t size);
+
 /* Small pages from now on. Where the kernel would make pages huge by itself,
  * what was given back would come again with them. */
 bool hk_os_small(void *addr, size_t size);

@@ -45,6 +45,7 @@
 #define HK_MADV_HUGEPAGE (-1)
 #define HK_MADV_NOHUGEPAGE (-1)
 #endif
+#define HK_MADV_COLLAPSE 25	/* on all architectures; Linux 6.1 */
 
 #define HK_API __attribute__((visibility("default")))
 #define HK_HIDDEN __attribute__((visibility("hidden")))

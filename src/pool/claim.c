@@ -1,4 +1,5 @@
 /* Stages 2 and 3: slots from a SuperSlab that has some, or from a new one. */
+#include "config/settings.h"
 #include "debug/ring.h"
 #include "os/os.h"
 #include "pool/internal.h"
@@ -172,12 +173,21 @@ static void count_mapped(void)
 	hk_raise(&c->superslabs_peak, hk_count(&c->superslabs));
 }
 
+static void start_pages(struct hk_superslab *s, bool huge)
+{
+	struct hk_shared_meta *m = s->shared_meta;
+
+	atomic_fetch_add_explicit(&hk_huge_superslabs, huge, memory_order_relaxed);
+	atomic_store_explicit(&m->pages, huge ? HK_PAGES_HUGE : HK_PAGES_SMALL, memory_order_relaxed);
+	atomic_store_explicit(&m->trend, 0, memory_order_relaxed);
+}
+
 /* Maps outside of any lock. The slots of `taken` belong to the caller. */
 static struct hk_superslab *grow(uint64_t taken, bool populate)
 {
 	struct hk_superslab *s = hk_meta_superslab();
 	void *memory;
-	bool huge;
+	bool huge, always = hk_os_huge_mode() == HK_HUGE_ALWAYS;
 
 	if (!s)
 		return NULL;
@@ -192,8 +202,12 @@ static struct hk_superslab *grow(uint64_t taken, bool populate)
 	}
 	huge = (populate || hk_huge_wanted()) &&
 	       hk_huge_advise(memory, HK_SUPERSLAB_SIZE, memory);
-	atomic_store_explicit(&s->shared_meta->pages, huge ? HK_PAGES_HUGE : HK_PAGES_SMALL,
-			      memory_order_relaxed);
+	/* The kernel does not ask whether it is dense; learning does. */
+	if (always && !huge && !hk_settings.mem_learn)
+		huge = true;
+	else if (always && !huge)
+		hk_os_small(memory, HK_SUPERSLAB_SIZE);
+	start_pages(s, huge);
 	if (populate)
 		hk_os_populate(memory, HK_SUPERSLAB_SIZE);
 	hk_huge_grown(s);
@@ -272,6 +286,8 @@ static unsigned soil(struct hk_shared_meta *m, uint64_t mine)
 	if (mine & clean) {
 		atomic_fetch_and_explicit(&m->clean, ~mine, memory_order_relaxed);
 		atomic_fetch_add_explicit(&hk_pool_touched_slots,
+			(unsigned)__builtin_popcountll(mine & clean), memory_order_relaxed);
+		atomic_fetch_add_explicit(&hk_pool_counters.soiled_slots,
 			(unsigned)__builtin_popcountll(mine & clean), memory_order_relaxed);
 	}
 	if (dirty)

@@ -4,11 +4,13 @@
  * before. What huge pages hold too much is bounded by the SuperSlabs that are
  * still filling up.
  */
+#include "config/settings.h"
 #include "os/os.h"
 #include "pool/internal.h"
 
 enum {
 	FROM = 16,		/* SuperSlabs of a heap that is worth it */
+	FROM_LEARNING = 4,	/* where what does not pay is undone */
 	SOON_MS = 1000,		/* between two SuperSlabs of a heap that grows fast */
 	DEAR_NS = 1000000,	/* a huge page that takes longer: 2 us for each 4 KiB,
 				 * as much as small pages */
@@ -30,36 +32,17 @@ static struct {
 } grown;
 
 /*
- * Bytes of the run that starts here known to be touched: carving touches each
- * page of blocks up to a page. Whether the program touches all of larger ones
- * is its affair, and asking the kernel is a call that a sandbox may end it for.
+ * The third newest is judged: those after it are still filling up. Whether the
+ * program touches all of a block above a page is its affair, and asking the
+ * kernel is a call that a sandbox may end it for.
  */
-static size_t carved(const struct hk_slab *slab)
-{
-	size_t size = __atomic_load_n(&slab->size, __ATOMIC_RELAXED);
-
-	return atomic_load_explicit(&slab->kind, memory_order_acquire) != HK_RUN_SLAB ||
-	       size > hk_page_size ? 0 :
-	       size * __atomic_load_n(&slab->carved, __ATOMIC_RELAXED);
-}
-
-/* The third newest is judged: those after it are still filling up. */
 static bool is_dense(void)
 {
-	unsigned oldest = atomic_load_explicit(&grown.next, memory_order_relaxed) % NEWEST, i;
+	unsigned oldest = atomic_load_explicit(&grown.next, memory_order_relaxed) % NEWEST;
 	const struct hk_superslab *s = atomic_load_explicit(&grown.superslab[oldest],
 							    memory_order_acquire);
-	size_t sum = 0;
-	uint64_t free;
 
-	if (!s)
-		return false;
-	free = atomic_load_explicit(&s->shared_meta->free, memory_order_relaxed);
-	for (i = 0; i < HK_SLOTS; i++)
-		if (!(free >> i & 1) &&
-		    atomic_load_explicit(&s->first[i], memory_order_relaxed) == i)
-			sum += carved(&s->slab[i]);
-	return sum >= DENSE;
+	return s && hk_pages_look(s).touched >= DENSE;
 }
 
 /*
@@ -105,7 +88,7 @@ bool hk_huge_wanted(void)
 	size_t parents = atomic_load_explicit(&grown.before_fork, memory_order_relaxed);
 	uint64_t then = atomic_load_explicit(&grown.last_at, memory_order_relaxed);
 
-	return count >= parents + FROM && !hk_pool_scarce() && hk_os_now() - then < SOON_MS &&
+	return count >= parents + (hk_settings.mem_learn ? FROM_LEARNING : FROM) && !hk_pool_scarce() && hk_os_now() - then < SOON_MS &&
 	       hk_os_huge_mode() != HK_HUGE_NEVER && !hk_huge_pausing() && is_dense();
 }
 

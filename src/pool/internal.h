@@ -5,9 +5,6 @@
 #include "os/lock.h"
 #include "pool/pool.h"
 
-/* Milliseconds of a period: what one left free and dirty may go. */
-#define HK_PURGE_DELAY 500
-
 /* Slots that may wait whatever the size of the heap; beyond it, half. Where
  * memory is scarce, a sixteenth. */
 #define HK_WAITING_MIN ((size_t)16 * HK_SLOTS)

@@ -32,6 +32,7 @@ struct hk_pool_counters {
 	_Atomic size_t superslabs_peak;
 	_Atomic size_t mapped, unmapped;	/* SuperSlabs ever */
 	_Atomic size_t purged_bytes;		/* given back while mapped */
+	_Atomic size_t soiled_slots;		/* that got memory so far */
 	_Atomic size_t slabs[HK_CLASSES];	/* now, those of stage 1 too */
 	_Atomic size_t slabs_peak[HK_CLASSES];	/* kept with HAKMEM_STATS=1 */
 };
@@ -100,6 +101,24 @@ size_t hk_pool_trim(struct hk_cache *caller);
 
 /* Maps and pre-faults SuperSlabs before they are needed. */
 void hk_pool_prewarm(unsigned count);
+
+/*
+ * pages.c. Bytes of a SuperSlab in blocks of at most a page that are in use, and
+ * that were carved and hold memory, so far as can be seen from outside; and the
+ * change to huge pages of what has small ones. False: not at once.
+ */
+struct hk_pages_seen {
+	size_t live, touched;
+};
+struct hk_pages_seen hk_pages_look(const struct hk_superslab *s);
+bool hk_pages_promote(struct hk_superslab *s);
+
+/* Small pages for a SuperSlab; what is free of it goes back, all of it where it
+ * is empty. Returns the bytes. */
+size_t hk_pool_shrink(struct hk_superslab *s);
+
+/* Milliseconds that free memory waits for another use. */
+extern _Atomic size_t hk_purge_delay;
 
 /*
  * huge.c. Makes a range huge pages of which the one at first is touched at

@@ -6,10 +6,19 @@
  * with the heap. Waiting memory is bounded too: beyond a share of the heap the
  * coldest goes at once, for a program that frees all and then stops calling.
  */
+#include "config/settings.h"
 #include "debug/ring.h"
 #include "os/os.h"
 #include "pool/internal.h"
 #include "slab/pagemap.h"
+
+/* Of a period: what one left free and dirty may go. */
+_Atomic size_t hk_purge_delay = 500;
+
+static size_t delay(void)
+{
+	return atomic_load_explicit(&hk_purge_delay, memory_order_relaxed);
+}
 
 /* A claim that keeps all others away while pages are given back. */
 static uint64_t claim_mask(struct hk_superslab *s, uint64_t wanted)
@@ -47,16 +56,28 @@ static void soiled(unsigned slots)
 	atomic_fetch_add_explicit(&hk_pool_touched_slots, slots, memory_order_relaxed);
 }
 
-/* Gives a whole SuperSlab back; its slots are claimed by the caller. */
-static size_t unmap(struct hk_superslab *s)
+/* Gives a whole SuperSlab back, of which the caller claimed all. False: it has
+ * to stay for now. */
+static bool unmap(struct hk_superslab *s)
 {
 	struct hk_shared_meta *m = s->shared_meta;
 	void *memory = (void *)s->base;
+	bool pinned;
 
 	hk_pool_lock();
-	hk_bucket_remove(s);
-	s->base = 0;
+	pinned = m->pinned;
+	if (!pinned) {
+		hk_bucket_remove(s);
+		s->base = 0;
+	}
 	hk_pool_unlock();
+	if (pinned) {
+		atomic_store_explicit(&m->free, HK_ALL_SLOTS, memory_order_release);
+		return false;
+	}
+	if (hk_superslab_pages(s) == HK_PAGES_HUGE)
+		atomic_fetch_sub_explicit(&hk_huge_superslabs, 1, memory_order_relaxed);
+	atomic_store_explicit(&m->pages, HK_PAGES_SMALL, memory_order_relaxed);
 	hk_event(HK_EVENT_UNMAP, 0, memory, HK_SUPERSLAB_SIZE);
 	hk_granule_clear(memory);
 	cleaned(HK_SLOTS - (unsigned)__builtin_popcountll(
@@ -78,7 +99,7 @@ static size_t unmap(struct hk_superslab *s)
 		atomic_store_explicit(&m->free, HK_ALL_SLOTS, memory_order_release);
 		update_bucket(s);
 	}
-	return HK_SUPERSLAB_SIZE;
+	return true;
 }
 
 /* Purges runs of claimed slots, whole OS pages only: where a page is larger
@@ -121,7 +142,7 @@ static size_t purge(struct hk_superslab *s)
 			hk_superslab_break(s);
 		done = purge_runs(s, mine, &bytes);
 		/* What is in use counts as dirty when it comes back. */
-		if (done == mine)
+		if (!small && done == mine)
 			atomic_store_explicit(&m->pages, HK_PAGES_SMALL, memory_order_relaxed);
 		clean = atomic_fetch_or_explicit(&m->clean, done, memory_order_relaxed);
 		cleaned((unsigned)__builtin_popcountll(done & ~clean));
@@ -135,7 +156,7 @@ static size_t purge(struct hk_superslab *s)
 
 static size_t release(struct hk_superslab *s)
 {
-	return claim_whole(s) ? unmap(s) : purge(s);
+	return claim_whole(s) && unmap(s) ? HK_SUPERSLAB_SIZE : purge(s);
 }
 
 /* Pool lock held, as for all that touch the queue. */
@@ -189,7 +210,7 @@ static struct hk_superslab *due_victim(uint64_t now)
 	size_t dirty = atomic_load_explicit(&hk_pool.dirty, memory_order_relaxed), slots, most;
 	struct hk_superslab *s;
 
-	if (now - hk_pool.period_began >= HK_PURGE_DELAY) {
+	if (now - hk_pool.period_began >= delay()) {
 		hk_pool.due = atomic_exchange_explicit(&hk_pool.least, dirty,
 						       memory_order_relaxed);
 		hk_pool.period_began = now;
@@ -198,7 +219,7 @@ static struct hk_superslab *due_victim(uint64_t now)
 						memory_order_relaxed);
 	most = hk_pool_scarce() ? slots / 16 : HK_WAITING_MIN + slots / 2;
 	if (!hk_pool.due && dirty <= most) {
-		atomic_store_explicit(&hk_pool.calm_until, hk_pool.period_began + HK_PURGE_DELAY,
+		atomic_store_explicit(&hk_pool.calm_until, hk_pool.period_began + delay(),
 				      memory_order_relaxed);
 		return NULL;
 	}
@@ -264,6 +285,15 @@ size_t hk_pool_age(uint64_t now)
 			bytes = release(victim);
 	} while (victim && !bytes);
 	return bytes;
+}
+
+size_t hk_pool_shrink(struct hk_superslab *s)
+{
+	hk_pool_lock();
+	if (s->shared_meta->queued)
+		queue_remove(s);
+	hk_pool_unlock();
+	return release(s);
 }
 
 size_t hk_pool_trim(struct hk_cache *caller)

@@ -6,7 +6,7 @@
 #include "os/os.h"
 #include "slab/slab.h"
 
-_Atomic size_t hk_hole_bytes, hk_holed_bytes;
+_Atomic size_t hk_hole_bytes, hk_holed_bytes, hk_huge_superslabs;
 
 /* A slab has whole pages only where they are smaller, and at most 64. */
 _Static_assert(8 * HK_SLOT_SIZE / 64 <= 4096, "one bit per page of 4 KiB");
@@ -107,9 +107,11 @@ void hk_superslab_break(struct hk_superslab *s)
 {
 	uint8_t huge = HK_PAGES_HUGE;
 
-	if (atomic_compare_exchange_strong_explicit(&s->shared_meta->pages, &huge, HK_PAGES_BROKEN,
+	if (!atomic_compare_exchange_strong_explicit(&s->shared_meta->pages, &huge, HK_PAGES_BROKEN,
 			memory_order_relaxed, memory_order_relaxed))
-		hk_os_small((void *)s->base, HK_SUPERSLAB_SIZE);
+		return;
+	atomic_fetch_sub_explicit(&hk_huge_superslabs, 1, memory_order_relaxed);
+	hk_os_small((void *)s->base, HK_SUPERSLAB_SIZE);
 }
 
 size_t hk_slab_purge(struct hk_slab *slab, size_t least)

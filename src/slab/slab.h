@@ -150,9 +150,11 @@ enum hk_pages { HK_PAGES_SMALL, HK_PAGES_HUGE, HK_PAGES_BROKEN };
  *		(acquire), given back by fetch-or (release)
  *	clean	bit set => the slot reads as zero (fresh or purged); changed
  *		by whoever has the slot claimed, relaxed
- *	pages	enum hk_pages; changed by whoever has slots of it claimed,
- *		relaxed. Once huge, what is free and clean has memory too,
- *		until it is purged
+ *	pages	enum hk_pages; SMALL -> HUGE by MEM learning, else changed by
+ *		whoever has slots of it claimed, relaxed. Once huge, what is
+ *		free and clean has memory too, until it is purged
+ *	trend, touched, since	learn/pages.c alone, but that they begin as 0;
+ *		relaxed
  *	all others under the pool lock
  */
 struct hk_shared_meta {
@@ -162,7 +164,11 @@ struct hk_shared_meta {
 	struct hk_superslab *older, *newer;		/* in the purge queue */
 	uint8_t bucket;					/* 0: in none */
 	bool queued;
+	bool pinned;					/* not to be unmapped now */
 	_Atomic uint8_t pages;
+	_Atomic uint8_t trend;
+	_Atomic uint32_t touched;
+	_Atomic uint64_t since;
 };
 
 struct hk_superslab {
@@ -284,6 +290,9 @@ uint64_t hk_slab_free_pages(const struct hk_slab *slab);
 
 /* Bytes in holes now, and given back by hk_slab_purge so far; relaxed. */
 extern _Atomic size_t hk_hole_bytes, hk_holed_bytes;
+
+/* SuperSlabs that are HK_PAGES_HUGE; relaxed. */
+extern _Atomic size_t hk_huge_superslabs;
 
 /* Small pages for a SuperSlab, part of which is to be given back (slots of it
  * claimed): else the kernel would fill the holes again. */

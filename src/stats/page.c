@@ -43,6 +43,11 @@ HK_API const struct hk_stats_page hakmem_stats_page = {
 		[HK_FIGURE_holed_bytes] = &hk_holed_bytes,
 		[HK_FIGURE_scavenger] = &hk_scavenger_runs,
 		[HK_FIGURE_scavenger_turns] = &hk_scavenger_turns,
+		[HK_FIGURE_superslabs_huge] = &hk_huge_superslabs,
+		[HK_FIGURE_promoted] = &hk_mem_counters.promoted,
+		[HK_FIGURE_demoted] = &hk_mem_counters.demoted,
+		[HK_FIGURE_reverted] = &hk_mem_counters.reverted,
+		[HK_FIGURE_purge_delay] = &hk_purge_delay,
 	},
 	.metadata = { &hk_meta_bytes, &hk_pagemap_bytes },
 	.by_class = {

@@ -18,7 +18,7 @@
 
 #include "stats/snapshot.h"
 
-enum { HK_STATS_PAGE_VERSION = 2 };
+enum { HK_STATS_PAGE_VERSION = 3 };
 #define HK_STATS_PAGE_MAGIC "hakmem stats pg"
 
 struct hk_stats_page {

@@ -93,6 +93,11 @@ static void add_pool(struct hk_snapshot *s)
 	s->all.holed_bytes = load(&hk_holed_bytes);
 	s->all.scavenger = load(&hk_scavenger_runs);
 	s->all.scavenger_turns = load(&hk_scavenger_turns);
+	s->all.superslabs_huge = load(&hk_huge_superslabs);
+	s->all.promoted = load(&hk_mem_counters.promoted);
+	s->all.demoted = load(&hk_mem_counters.demoted);
+	s->all.reverted = load(&hk_mem_counters.reverted);
+	s->all.purge_delay = load(&hk_purge_delay);
 }
 
 static void add_large(struct hak_stats *s)

@@ -75,13 +75,14 @@ static void put_class(struct sink *to, bool first, bool history, const struct ha
 
 static void put_decision(struct sink *to, bool first, const struct hk_decision *d)
 {
-	bool batch = hk_learn_is_batch(d->reason);
+	const char *moved = hk_learn_moved(d->reason);
 
 	hk_line_str(&to->line, !to->json ? "decision" : first ? " {\"limit\":\"" : " ,{\"limit\":\"");
 	hk_line_str(&to->line, to->json ? "" : " ");
-	hk_line_str(&to->line, batch ? "batch" : "capacity");
+	hk_line_str(&to->line, moved);
 	hk_line_str(&to->line, to->json ? "\"" : "");
-	put_pair(to, "size", hk_class_size(d->class));
+	if (d->reason < HK_DENSE)
+		put_pair(to, "size", hk_class_size(d->class));
 	put_pair(to, "from", d->from);
 	put_pair(to, "to", d->to);
 	hk_line_str(&to->line, to->json ? ",\"reason\":\"" : " reason ");

@@ -1,0 +1,197 @@
+/*
+ * MEM learning: huge pages for SuperSlabs that are dense and stay so, small ones
+ * and what is free given back for those that got sparse; and how long free memory
+ * waits before it goes back.
+ *
+ * A look takes a few SuperSlabs in turn, at the end of some thread's window or of
+ * a turn of the scavenger; the threads share the rest. Live are blocks in use, of
+ * those up to a page: see hk_pages_look. Between the share from which huge pages
+ * pay and the one below which they are given up lies the hysteresis; either must
+ * hold for a while. A promotion touches what was not touched, and saves the faults
+ * of what is used of that later: where less than half is, it is undone, and the
+ * next one asks for more. Half of what is missing to all is added for each that
+ * was undone, and a sixteenth of that taken back for each that paid.
+ */
+#include "learn/learn.h"
+
+#include "cache/cache.h"
+#include "os/os.h"
+#include "pool/pool.h"
+
+enum { NO_TREND, DENSE, SPARSE, ON_TRIAL };
+enum {
+	TRIAL_MS = 2000,
+	FORK_MS = 10000,	/* parent and child share pages: each huge one is a copy */
+	COST_SHARE = 50,	/* of the time, at most, is spent on promotions */
+	PAUSE_MS = 1000,	/* where the kernel had no huge page */
+	EXTRA_LEAST = 64 << 10,	/* touched in vain, worth undoing */
+	DELAY_LEAST = 20, DELAY_MOST = 1000,	/* ms */
+	PERIOD_MS = 1000,	/* of the delay */
+	RELEASED_LEAST = 1 << 20,	/* bytes that say something about it */
+};
+
+/* Under busy, but for the counters. */
+static struct {
+	_Atomic bool busy;
+	uint32_t next;			/* SuperSlab to be looked at */
+	unsigned threshold;		/* millionths; 0: not set up yet */
+	uint64_t pause_until;		/* ns; no promotion before */
+	uint64_t period_began;		/* ms */
+	size_t released, wanted;	/* so far, when the period began */
+	size_t last_released;		/* in the period before */
+} mem;
+struct hk_mem_counters hk_mem_counters;
+
+static size_t share(unsigned millionths)
+{
+	return (size_t)((uint64_t)HK_SUPERSLAB_SIZE * millionths / HK_RATIO_ONE);
+}
+
+static void set_trend(struct hk_shared_meta *m, unsigned trend, uint64_t now)
+{
+	if (atomic_load_explicit(&m->trend, memory_order_relaxed) == trend)
+		return;
+	atomic_store_explicit(&m->trend, (uint8_t)trend, memory_order_relaxed);
+	atomic_store_explicit(&m->since, now, memory_order_relaxed);
+}
+
+static bool holds(struct hk_shared_meta *m, unsigned trend, uint64_t now, unsigned ms)
+{
+	return atomic_load_explicit(&m->trend, memory_order_relaxed) == trend &&
+	       now - atomic_load_explicit(&m->since, memory_order_relaxed) >= ms;
+}
+
+/* Percent of the SuperSlab, as in reports. */
+static unsigned percent(size_t bytes)
+{
+	return (unsigned)(bytes * 100 / HK_SUPERSLAB_SIZE);
+}
+
+static void promote(struct hk_superslab *s, const struct hk_pages_seen *seen, uint64_t now)
+{
+	uint64_t before = hk_os_clock(), cost;
+	bool done;
+
+	if (before < mem.pause_until || hk_pool_scarce() ||
+	    now - atomic_load_explicit(&hk_forked_at, memory_order_relaxed) < FORK_MS)
+		return;
+	done = hk_pages_promote(s);
+	cost = hk_os_clock() - before;
+	mem.pause_until = before + cost * COST_SHARE + (done ? 0 : (uint64_t)PAUSE_MS * 1000000);
+	atomic_store_explicit(&s->shared_meta->touched, (uint32_t)seen->touched, memory_order_relaxed);
+	set_trend(s->shared_meta, ON_TRIAL, now);
+	atomic_fetch_add_explicit(&hk_mem_counters.promoted, 1, memory_order_relaxed);
+	hk_learn_record(0, percent(seen->touched), percent(seen->live), HK_DENSE);
+}
+
+static void give_up(struct hk_superslab *s, const struct hk_pages_seen *seen, enum hk_reason reason)
+{
+	if (!hk_pool_shrink(s))
+		return;
+	atomic_store_explicit(&s->shared_meta->trend, NO_TREND, memory_order_relaxed);
+	atomic_fetch_add_explicit(reason == HK_SPARSE ? &hk_mem_counters.demoted :
+				  &hk_mem_counters.reverted, 1, memory_order_relaxed);
+	hk_learn_record(0, percent(seen->touched), percent(seen->live), reason);
+}
+
+/* Was what the promotion touched used since? */
+static void judge(struct hk_superslab *s, const struct hk_pages_seen *seen)
+{
+	size_t before = atomic_load_explicit(&s->shared_meta->touched, memory_order_relaxed);
+	size_t extra = HK_SUPERSLAB_SIZE - before;
+	size_t used = seen->touched > before ? seen->touched - before : 0;
+	unsigned set = hk_settings.mem_learn_threshold;
+
+	atomic_store_explicit(&s->shared_meta->trend, NO_TREND, memory_order_relaxed);
+	if (extra >= EXTRA_LEAST && used < extra / 2) {
+		mem.threshold += (HK_RATIO_ONE - mem.threshold) / 2;
+		give_up(s, seen, HK_UNUSED);
+	} else if (mem.threshold > set) {
+		mem.threshold -= (mem.threshold - set + 15) / 16;
+	}
+}
+
+static void look_at(struct hk_superslab *s, uint64_t now)
+{
+	struct hk_shared_meta *m = s->shared_meta;
+	struct hk_pages_seen seen = hk_pages_look(s);
+	enum hk_pages pages = hk_superslab_pages(s);
+	unsigned stable = hk_settings.mem_learn_stable;
+
+	if (pages == HK_PAGES_SMALL && seen.live >= share(mem.threshold) && seen.live) {
+		set_trend(m, DENSE, now);
+		if (holds(m, DENSE, now, stable) && hk_os_huge_mode() != HK_HUGE_NEVER)
+			promote(s, &seen, now);
+	} else if (pages == HK_PAGES_HUGE && seen.live < share(hk_settings.mem_learn_sparse)) {
+		set_trend(m, SPARSE, now);
+		if (holds(m, SPARSE, now, stable))
+			give_up(s, &seen, HK_SPARSE);
+	} else if (pages == HK_PAGES_HUGE && holds(m, ON_TRIAL, now, TRIAL_MS)) {
+		judge(s, &seen);
+	} else if (atomic_load_explicit(&m->trend, memory_order_relaxed) != ON_TRIAL) {
+		set_trend(m, NO_TREND, now);
+	}
+}
+
+/*
+ * What was given back in one period and wanted again in the next was given back
+ * too soon; what nobody wants may go sooner.
+ */
+static void learn_delay(uint64_t now)
+{
+	size_t released = atomic_load_explicit(&hk_pool_counters.purged_bytes, memory_order_relaxed) +
+		atomic_load_explicit(&hk_holed_bytes, memory_order_relaxed) + HK_SUPERSLAB_SIZE *
+		atomic_load_explicit(&hk_pool_counters.unmapped, memory_order_relaxed);
+	size_t wanted = HK_SLOT_SIZE *
+		atomic_load_explicit(&hk_pool_counters.soiled_slots, memory_order_relaxed) +
+		atomic_load_explicit(&hk_holed_bytes, memory_order_relaxed) -
+		atomic_load_explicit(&hk_hole_bytes, memory_order_relaxed);
+	unsigned delay = (unsigned)atomic_load_explicit(&hk_purge_delay, memory_order_relaxed);
+	unsigned old = delay;
+	enum hk_reason reason = HK_KEPT;
+
+	if (now - mem.period_began < PERIOD_MS)
+		return;
+	if (mem.last_released >= RELEASED_LEAST && wanted - mem.wanted > mem.last_released / 2) {
+		delay = delay * 2 < DELAY_MOST ? delay * 2 : DELAY_MOST;
+		reason = HK_WANTED_AGAIN;
+	} else if (mem.last_released >= RELEASED_LEAST && wanted - mem.wanted < mem.last_released / 8) {
+		delay = delay / 2 > DELAY_LEAST ? delay / 2 : DELAY_LEAST;
+		reason = HK_NOT_WANTED;
+	}
+	mem.last_released = released - mem.released;
+	mem.released = released;
+	mem.wanted = wanted;
+	mem.period_began = now;
+	if (delay == old)
+		return;
+	atomic_store_explicit(&hk_purge_delay, delay, memory_order_relaxed);
+	hk_learn_record(0, old, delay, reason);
+}
+
+void hk_mem_look(void)
+{
+	uint32_t end = hk_pool_directory_end();
+	unsigned left = hk_settings.mem_learn_step;
+	uint64_t now = hk_os_now();
+
+	if (atomic_exchange_explicit(&mem.busy, true, memory_order_acquire))
+		return;
+	if (!mem.threshold)
+		mem.threshold = hk_settings.mem_learn_threshold;
+	for (left = left < end ? left : end; left; left--) {
+		struct hk_superslab *s = hk_pool_superslab(mem.next < end ? mem.next : 0);
+
+		mem.next = s->index + 1;
+		if (s->base)
+			look_at(s, now);
+	}
+	learn_delay(now);
+	atomic_store_explicit(&mem.busy, false, memory_order_release);
+}
+
+unsigned hk_mem_threshold(void)
+{
+	return mem.threshold > hk_settings.mem_learn_threshold ? mem.threshold :
+	       hk_settings.mem_learn_threshold;
+}

@@ -1,0 +1,235 @@
+/*
+ * MEM learning: SuperSlabs that are dense become huge pages, those that get
+ * sparse lose them, and free memory waits as long as it pays. Each case is a
+ * program of its own with short windows. Where the kernel has no huge pages,
+ * the cases that need one are skipped.
+ */
+#include "child.h"
+#include "heap.h"
+
+#include <hakmem/hakmem.h>
+
+enum { SIZE = 64, BLOCKS = 6 * 1024 * 1024 / SIZE, PATIENCE_S = 20 };
+static char *block[BLOCKS];
+
+static struct hak_stats now(void)
+{
+	struct hak_stats s;
+
+	hak_stats(&s, sizeof s);
+	return s;
+}
+
+/* So that windows end. */
+static void turn_over(void)
+{
+	static void *p[4000];
+	int i;
+
+	for (i = 0; i < 4000; i++)
+		p[i] = hide(malloc(SIZE));
+	for (i = 0; i < 4000; i++)
+		free(p[i]);
+	usleep(1000);
+}
+
+static bool soon(const size_t *figure, size_t before, struct hak_stats *s)
+{
+	time_t end = time(NULL) + PATIENCE_S;
+
+	do {
+		turn_over();
+		*s = now();
+	} while (*figure == before && time(NULL) < end);
+	return *figure != before;
+}
+
+static void fill_blocks(void)
+{
+	size_t i;
+
+	for (i = 0; i < BLOCKS; i++)
+		fill(block[i] = (char *)malloc(SIZE), SIZE, i);
+}
+
+static void dense(void)
+{
+	struct hak_stats s;
+	size_t i;
+
+	fill_blocks();
+	if (!soon(&s.promoted, 0, &s) || !s.superslabs_huge)
+		fail("%zu of %zu are huge", s.superslabs_huge, s.superslabs);
+	for (i = 0; i < BLOCKS; i++)
+		if (!filled(block[i], SIZE, i))
+			fail("a block is damaged");
+}
+
+static void sparse(void)
+{
+	struct hak_stats s;
+	enum { APART = 4096 };
+	size_t i;
+
+	dense();
+	for (i = 0; i < BLOCKS; i++)
+		if (i % APART)
+			free(block[i]);
+	if (!soon(&s.demoted, 0, &s))
+		fail("%zu of %zu are huge still", s.superslabs_huge, s.superslabs);
+	for (i = 0; i < BLOCKS; i += APART)
+		if (!filled(block[i], SIZE, i))
+			fail("a survivor is damaged");
+}
+
+/* Half of a SuperSlab is enough here, and nothing more of it is ever used. */
+static void vain(void)
+{
+	struct hak_stats s;
+	size_t i;
+
+	for (i = 0; i < 1024 * 1024 / SIZE; i++)
+		fill(block[i] = (char *)malloc(SIZE), SIZE, i);
+	if (!soon(&s.promoted, 0, &s))
+		fail("none is huge");
+	if (!soon(&s.reverted, 0, &s))
+		fail("%zu promoted, and none taken back", s.promoted);
+	while (i--)
+		if (!filled(block[i], SIZE, i))
+			fail("a block is damaged");
+}
+
+static void forked(void)
+{
+	size_t before;
+	int status = -1, i;
+	pid_t pid;
+
+	fill_blocks();
+	before = now().promoted;
+	pid = fork();
+	for (i = 0; i < 500; i++)
+		turn_over();
+	if (pid == 0)
+		_exit(now().promoted != before);
+	waitpid(pid, &status, 0);
+	if (now().promoted != before || status != 0)
+		fail("in %s", status ? "the child" : "the parent");
+}
+
+static void not_wanted(void)
+{
+	struct hak_stats s;
+	size_t i;
+
+	fill_blocks();
+	for (i = 0; i < BLOCKS; i++)
+		free(block[i]);
+	if (!soon(&s.purge_delay, 500, &s) || s.purge_delay > 500)
+		fail("it is %zu ms", s.purge_delay);
+}
+
+static void again(void)
+{
+	time_t end = time(NULL) + PATIENCE_S;
+	size_t i;
+
+	while (now().purge_delay <= 20 && time(NULL) < end) {
+		fill_blocks();
+		for (i = 0; i < BLOCKS; i++)
+			free(block[i]);
+		for (i = 0; i < 300; i++)
+			turn_over();
+	}
+	if (now().purge_delay <= 20)
+		fail("it is %zu ms", now().purge_delay);
+}
+
+static void none(void)
+{
+	struct hak_stats s;
+	int i;
+
+	fill_blocks();
+	for (i = 0; i < 500; i++)
+		turn_over();
+	s = now();
+	if (s.promoted || s.demoted || s.reverted || s.purge_delay != 500)
+		fail("%zu promoted, %zu demoted, %zu ms", s.promoted, s.demoted, s.purge_delay);
+}
+
+static void basic(void)
+{
+	char text[32];
+
+	if (hak_setting("HAKMEM_MEM_LEARN_DELAY", text, sizeof text) != 3 || strcmp(text, "500") ||
+	    now().purge_delay != 500)
+		fail("%s, %zu ms", text, now().purge_delay);
+}
+
+static const struct mode {
+	const char *name, *setting, *value;
+	void (*body)(void);
+	bool pages;		/* huge ones are needed */
+	const char *says;
+} modes[] = {
+	{ "dense", NULL, NULL, dense, true, "what is dense becomes a huge page" },
+	{ "sparse", NULL, NULL, sparse, true, "what gets sparse loses it" },
+	{ "vain", "HAKMEM_MEM_LEARN_THRESHOLD", "0.3", vain, true, "huge pages in vain are undone" },
+	{ "forked", NULL, NULL, forked, false, "nothing is made huge soon after a fork" },
+	{ "not", NULL, NULL, not_wanted, false, "what nobody wants goes back sooner" },
+	{ "again", "HAKMEM_MEM_LEARN_DELAY", "20", again, false, "what is wanted again goes back later" },
+	{ "none", "HAKMEM_MEM_LEARN", "0", none, false, "with HAKMEM_MEM_LEARN=0 nothing happens" },
+	{ "basic", "HAKMEM_LEARN_ADVANCED", "0", basic, false,
+	  "an advanced parameter is in force with HAKMEM_LEARN_ADVANCED=1 alone" },
+};
+
+static void run_again(void *argument)
+{
+	const struct mode *mode = (const struct mode *)argument;
+
+	setenv("HAKMEM_MEM_LEARN", "1", 1);
+	setenv("HAKMEM_MEM_LEARN_WINDOW", "1000", 1);
+	/* Blocks that go to and fro reach the slabs. */
+	setenv("HAKMEM_TINY_PRESET", "ultra-tight", 1);
+	setenv("HAKMEM_LEARN_ADVANCED", "1", 1);
+	setenv("HAKMEM_MEM_LEARN_STABLE", "10", 1);
+	if (!strcmp(mode->name, "basic"))
+		setenv("HAKMEM_MEM_LEARN_DELAY", "50", 1);
+	if (mode->setting)
+		setenv(mode->setting, mode->value, 1);
+	child_exec(mode->name);
+}
+
+/* Of the size that the library uses. */
+static bool have_huge_pages(void)
+{
+	char text[64] = "", size[32] = "";
+	int on = open("/sys/kernel/mm/transparent_hugepage/enabled", O_RDONLY);
+	int fd = open("/sys/kernel/mm/transparent_hugepage/hpage_pmd_size", O_RDONLY);
+	bool have = on >= 0 && read(on, text, sizeof text - 1) > 0 && !strstr(text, "[never]") &&
+		    fd >= 0 && read(fd, size, sizeof size - 1) > 0 && !strcmp(size, "2097152\n");
+
+	close(on);
+	close(fd);
+	return have && !emulator();
+}
+
+int main(int argc, char **argv)
+{
+	size_t i;
+
+	tap_start();
+	for (i = 0; i < sizeof modes / sizeof *modes; i++) {
+		if (argc < 2 && modes[i].pages && !have_huge_pages()) {
+			skip(modes[i].says, "there are none");
+		} else if (argc < 2) {
+			child_ok(run_again, (void *)&modes[i], 120, modes[i].says);
+		} else if (!strcmp(argv[1], modes[i].name)) {
+			usleep(200000);		/* then the scavenger may start */
+			modes[i].body();
+			return 0;
+		}
+	}
+	return tap_end();
+}
