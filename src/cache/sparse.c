@@ -24,7 +24,9 @@ static bool is_sparse(const struct hk_slab *slab)
  */
 static size_t least(const struct hk_slab *slab)
 {
-	return slab->slots * HK_SLOT_SIZE / (hk_settings.superslab_reuse ? 2 : 4);
+	bool memory_first = hk_settings.mem_learn || !hk_settings.superslab_reuse;
+
+	return slab->slots * HK_SLOT_SIZE / (memory_first ? 4 : 2);
 }
 
 static void list(struct hk_cache *cache, struct hk_slab *slab)

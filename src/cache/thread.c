@@ -181,8 +181,7 @@ __attribute__((constructor(101))) static void hk_constructor(void)
 	if (!registry.had_environment)
 		late_settings();
 	cache = hk_enter();
-	atomic_store_explicit(&hk_purge_delay, hk_settings.mem_learn_delay /
-			      (hk_settings.superslab_reuse ? 1 : 5), memory_order_relaxed);
+	atomic_store_explicit(&hk_purge_delay, hk_settings.mem_learn_delay, memory_order_relaxed);
 	hk_pool_prewarm(hk_settings.superslab_prewarm);
 	hk_leave(cache);
 }

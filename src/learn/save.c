@@ -67,16 +67,6 @@ static unsigned prewarm(void)
 	return learned > hk_settings.superslab_prewarm ? learned : hk_settings.superslab_prewarm;
 }
 
-/* The setting that a start makes this delay of. */
-static unsigned purge_delay(void)
-{
-	unsigned most = hk_setting_table[HK_SET_MEM_LEARN_DELAY].most;
-	unsigned setting = (unsigned)atomic_load_explicit(&hk_purge_delay, memory_order_relaxed) *
-			   (hk_settings.superslab_reuse ? 1 : 5);
-
-	return setting < most ? setting : most;
-}
-
 static void put_value(struct hk_line *line, enum hk_setting_id id)
 {
 	bool mem = hk_settings.mem_learn;
@@ -88,7 +78,7 @@ static void put_value(struct hk_line *line, enum hk_setting_id id)
 	else if (mem && id == HK_SET_MEM_LEARN_THRESHOLD)
 		hk_setting_ratio(line, hk_mem_threshold());
 	else if (mem && id == HK_SET_MEM_LEARN_DELAY)
-		hk_line_dec(line, purge_delay());
+		hk_line_dec(line, atomic_load_explicit(&hk_purge_delay, memory_order_relaxed));
 	else if (mem && id == HK_SET_LEARN_ADVANCED)
 		hk_line_dec(line, 1);
 	else

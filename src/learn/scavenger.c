@@ -18,10 +18,10 @@
 #include "pool/pool.h"
 
 enum {
-	TURN_MS = 250,
+	TURN_MOST = 250, TURN_LEAST = 50,	/* ms */
 	FIRST_MS = 100,			/* of the process, without the thread */
 	WAITING = HK_SPARSE_WAITING,	/* bytes worth a turn */
-	VAIN_TURNS = 8,			/* longer than anything has to wait */
+	VAIN_MS = 2000,			/* longer than anything has to wait */
 };
 
 /* NONE -> BUSY by who starts it, BUSY -> ASLEEP by the thread itself, ASLEEP ->
@@ -52,16 +52,25 @@ static void to_sleep(size_t before)
 		hk_os_wait(&state, ASLEEP, 0);
 }
 
+/* Twice in the time that memory waits. */
+static unsigned turn_ms(void)
+{
+	unsigned half = (unsigned)atomic_load_explicit(&hk_purge_delay, memory_order_relaxed) / 2;
+
+	return half > TURN_MOST ? TURN_MOST : half < TURN_LEAST ? TURN_LEAST : half;
+}
+
 /* The last thread of a process ends it and runs its exit handlers, which is
  * not for this one: it leaves when the main thread does. */
 static void scavenge(void)
 {
-	unsigned vain = 0;
+	unsigned vain = 0, turn;	/* ms */
 	size_t before = 0, now;
 	bool more;
 
 	for (;;) {
-		hk_os_wait(&main_ended, 0, TURN_MS);
+		turn = turn_ms();
+		hk_os_wait(&main_ended, 0, turn);
 		if (atomic_load(&main_ended))
 			break;
 		now = waiting();
@@ -70,8 +79,9 @@ static void scavenge(void)
 		atomic_fetch_add_explicit(&hk_scavenger_turns, 1, memory_order_relaxed);
 		if (hk_settings.mem_learn)
 			hk_cache_shared(hk_mem_look);
-		vain = hk_cache_scavenge(vain == VAIN_TURNS / 2) || more ? 0 : vain + 1;
-		if (vain >= VAIN_TURNS) {
+		vain = hk_cache_scavenge(vain < VAIN_MS / 2 && vain + turn >= VAIN_MS / 2) || more ?
+		       0 : vain + turn;
+		if (vain >= VAIN_MS) {
 			to_sleep(before);
 			vain = 0;
 		}
