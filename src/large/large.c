@@ -207,8 +207,9 @@ static void resized(struct hk_large *b, void *start, size_t mapped, size_t befor
 
 /*
  * A Huge block that grows again is a vector, which the program fills: huge pages
- * from here on. All of the block, for mremap wants one mapping; the last 2 MiB
- * before may be the reserve of the vector.
+ * for what it adds, as long as they are not dear. The advice is for all of the
+ * block, for mremap wants one mapping; the last 2 MiB before may be the reserve
+ * of the vector.
  */
 static void expect_more(struct hk_large *b, size_t size, size_t before)
 {
@@ -216,10 +217,13 @@ static void expect_more(struct hk_large *b, size_t size, size_t before)
 	bool again = b->grew;
 
 	b->grew |= size > before;
-	if (b->huge || !again || before <= HK_LARGE_MAX || fresh + HK_SUPERSLAB_SIZE > size ||
-	    hk_os_huge_mode() == HK_HUGE_NEVER || hk_huge_pausing())
+	if (!again || before <= HK_LARGE_MAX || fresh + HK_SUPERSLAB_SIZE > size ||
+	    hk_os_huge_mode() == HK_HUGE_NEVER)
 		return;
-	b->huge = hk_huge_advise((void *)b->start, b->mapped, (char *)b->start + fresh);
+	if (!hk_huge_pausing())
+		b->huge = hk_huge_advise((void *)b->start, b->mapped, (char *)b->start + fresh);
+	else if (b->huge)
+		b->huge = !hk_os_small((void *)b->start, b->mapped);
 }
 
 /* In place, where what lies behind is kept or the kernel has room there. */
