@@ -70,14 +70,15 @@ static unsigned percent(size_t bytes)
 static void promote(struct hk_superslab *s, const struct hk_pages_seen *seen, uint64_t now)
 {
 	uint64_t before = hk_os_clock(), cost;
-	bool done;
+	bool at_once;
 
 	if (before < mem.pause_until || hk_pool_scarce() ||
 	    now - atomic_load_explicit(&hk_forked_at, memory_order_relaxed) < FORK_MS)
 		return;
-	done = hk_pages_promote(s);
+	if (!hk_pages_promote(s, &at_once))
+		return;
 	cost = hk_os_clock() - before;
-	mem.pause_until = before + cost * COST_SHARE + (done ? 0 : (uint64_t)PAUSE_MS * 1000000);
+	mem.pause_until = before + cost * COST_SHARE + (at_once ? 0 : (uint64_t)PAUSE_MS * 1000000);
 	atomic_store_explicit(&s->shared_meta->touched, (uint32_t)seen->touched, memory_order_relaxed);
 	set_trend(s->shared_meta, ON_TRIAL, now);
 	atomic_fetch_add_explicit(&hk_mem_counters.promoted, 1, memory_order_relaxed);
@@ -111,20 +112,28 @@ static void judge(struct hk_superslab *s, const struct hk_pages_seen *seen)
 	}
 }
 
+/* One that was never full is still filling up, one that is empty the pool's. */
+static bool got_sparse(const struct hk_pages_seen *seen)
+{
+	return seen->live && seen->live < share(hk_settings.mem_learn_sparse) &&
+	       seen->live < (seen->touched + seen->waiting) / 2;
+}
+
 static void look_at(struct hk_superslab *s, uint64_t now)
 {
 	struct hk_shared_meta *m = s->shared_meta;
 	struct hk_pages_seen seen = hk_pages_look(s);
 	enum hk_pages pages = hk_superslab_pages(s);
 	unsigned stable = hk_settings.mem_learn_stable;
+	unsigned delay = (unsigned)atomic_load_explicit(&hk_purge_delay, memory_order_relaxed);
 
 	if (pages == HK_PAGES_SMALL && seen.live >= share(mem.threshold) && seen.live) {
 		set_trend(m, DENSE, now);
 		if (holds(m, DENSE, now, stable) && hk_os_huge_mode() != HK_HUGE_NEVER)
 			promote(s, &seen, now);
-	} else if (pages == HK_PAGES_HUGE && seen.live < share(hk_settings.mem_learn_sparse)) {
+	} else if (pages == HK_PAGES_HUGE && got_sparse(&seen)) {
 		set_trend(m, SPARSE, now);
-		if (holds(m, SPARSE, now, stable))
+		if (holds(m, SPARSE, now, stable > delay ? stable : delay))
 			give_up(s, &seen, HK_SPARSE);
 	} else if (pages == HK_PAGES_HUGE && holds(m, ON_TRIAL, now, TRIAL_MS)) {
 		judge(s, &seen);
@@ -146,16 +155,18 @@ static void learn_delay(uint64_t now)
 		atomic_load_explicit(&hk_pool_counters.soiled_slots, memory_order_relaxed) +
 		atomic_load_explicit(&hk_holed_bytes, memory_order_relaxed) -
 		atomic_load_explicit(&hk_hole_bytes, memory_order_relaxed);
+	/* The two counts of holes are not of one moment. */
+	size_t back = (ptrdiff_t)(wanted - mem.wanted) > 0 ? wanted - mem.wanted : 0;
 	unsigned delay = (unsigned)atomic_load_explicit(&hk_purge_delay, memory_order_relaxed);
 	unsigned old = delay;
 	enum hk_reason reason = HK_KEPT;
 
 	if (now - mem.period_began < PERIOD_MS)
 		return;
-	if (mem.last_released >= RELEASED_LEAST && wanted - mem.wanted > mem.last_released / 2) {
+	if (mem.last_released >= RELEASED_LEAST && back > mem.last_released / 2) {
 		delay = delay * 2 < DELAY_MOST ? delay * 2 : DELAY_MOST;
 		reason = HK_WANTED_AGAIN;
-	} else if (mem.last_released >= RELEASED_LEAST && wanted - mem.wanted < mem.last_released / 8) {
+	} else if (mem.last_released >= RELEASED_LEAST && back < mem.last_released / 8) {
 		delay = delay / 2 > DELAY_LEAST ? delay / 2 : DELAY_LEAST;
 		reason = HK_NOT_WANTED;
 	}

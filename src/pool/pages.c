@@ -34,9 +34,11 @@ static void add_slab(struct hk_pages_seen *seen, const struct hk_slab *slab)
 struct hk_pages_seen hk_pages_look(const struct hk_superslab *s)
 {
 	uint64_t free = atomic_load_explicit(&s->shared_meta->free, memory_order_relaxed);
-	struct hk_pages_seen seen = { 0, 0 };
+	struct hk_pages_seen seen = { 0, 0, 0 };
 	unsigned i;
 
+	seen.waiting = HK_SLOT_SIZE * (size_t)__builtin_popcountll(
+		free & ~atomic_load_explicit(&s->shared_meta->clean, memory_order_relaxed));
 	for (i = 0; i < HK_SLOTS; i++)
 		if (!(free >> i & 1) &&
 		    atomic_load_explicit(&s->first[i], memory_order_relaxed) == i)
@@ -60,20 +62,22 @@ static void unpin(struct hk_superslab *s)
 	hk_pool_unlock();
 }
 
-bool hk_pages_promote(struct hk_superslab *s)
+bool hk_pages_promote(struct hk_superslab *s, bool *now)
 {
 	uint8_t small = HK_PAGES_SMALL;
-	bool done = false;
+	bool promoted;
 
+	*now = false;
 	if (!pin(s))
 		return false;
 	/* First, so that whoever purges from now on breaks it. */
-	if (atomic_compare_exchange_strong_explicit(&s->shared_meta->pages, &small, HK_PAGES_HUGE,
-			memory_order_relaxed, memory_order_relaxed)) {
+	promoted = atomic_compare_exchange_strong_explicit(&s->shared_meta->pages, &small,
+			HK_PAGES_HUGE, memory_order_relaxed, memory_order_relaxed);
+	if (promoted) {
 		atomic_fetch_add_explicit(&hk_huge_superslabs, 1, memory_order_relaxed);
-		done = hk_os_huge((void *)s->base, HK_SUPERSLAB_SIZE) &&
+		*now = hk_os_huge((void *)s->base, HK_SUPERSLAB_SIZE) &&
 		       hk_os_collapse((void *)s->base, HK_SUPERSLAB_SIZE);
 	}
 	unpin(s);
-	return done;
+	return promoted;
 }

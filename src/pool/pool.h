@@ -103,15 +103,18 @@ size_t hk_pool_trim(struct hk_cache *caller);
 void hk_pool_prewarm(unsigned count);
 
 /*
- * pages.c. Bytes of a SuperSlab in blocks of at most a page that are in use, and
- * that were carved and hold memory, so far as can be seen from outside; and the
- * change to huge pages of what has small ones. False: not at once.
+ * pages.c. What can be seen of a SuperSlab from outside, in bytes: blocks of at
+ * most a page in use; such blocks that were carved and hold memory; free slots
+ * that hold pages.
  */
 struct hk_pages_seen {
-	size_t live, touched;
+	size_t live, touched, waiting;
 };
 struct hk_pages_seen hk_pages_look(const struct hk_superslab *s);
-bool hk_pages_promote(struct hk_superslab *s);
+
+/* Huge pages for what has small ones; false: it has none any more. *now is false
+ * where they come by and by. */
+bool hk_pages_promote(struct hk_superslab *s, bool *now);
 
 /* Small pages for a SuperSlab; what is free of it goes back, all of it where it
  * is empty. Returns the bytes. */

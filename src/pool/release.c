@@ -56,6 +56,32 @@ static void soiled(unsigned slots)
 	atomic_fetch_add_explicit(&hk_pool_touched_slots, slots, memory_order_relaxed);
 }
 
+/* Pool lock held, as for all that touch the queue. */
+static void queue_remove(struct hk_superslab *s)
+{
+	struct hk_shared_meta *m = s->shared_meta;
+
+	*(m->older ? &m->older->shared_meta->newer : &hk_pool.oldest) = m->newer;
+	*(m->newer ? &m->newer->shared_meta->older : &hk_pool.newest) = m->older;
+	m->queued = false;
+}
+
+/* What was freed into last is wanted again first. */
+static void queue_add(struct hk_superslab *s)
+{
+	struct hk_shared_meta *m = s->shared_meta;
+
+	if (hk_pool.newest == s)
+		return;
+	if (m->queued)
+		queue_remove(s);
+	m->queued = true;
+	m->newer = NULL;
+	m->older = hk_pool.newest;
+	*(m->older ? &m->older->shared_meta->newer : &hk_pool.oldest) = s;
+	hk_pool.newest = s;
+}
+
 /* Gives a whole SuperSlab back, of which the caller claimed all. False: it has
  * to stay for now. */
 static bool unmap(struct hk_superslab *s)
@@ -73,6 +99,10 @@ static bool unmap(struct hk_superslab *s)
 	hk_pool_unlock();
 	if (pinned) {
 		atomic_store_explicit(&m->free, HK_ALL_SLOTS, memory_order_release);
+		hk_pool_lock();
+		hk_bucket_update(s);
+		queue_add(s);
+		hk_pool_unlock();
 		return false;
 	}
 	if (hk_superslab_pages(s) == HK_PAGES_HUGE)
@@ -157,32 +187,6 @@ static size_t purge(struct hk_superslab *s)
 static size_t release(struct hk_superslab *s)
 {
 	return claim_whole(s) && unmap(s) ? HK_SUPERSLAB_SIZE : purge(s);
-}
-
-/* Pool lock held, as for all that touch the queue. */
-static void queue_remove(struct hk_superslab *s)
-{
-	struct hk_shared_meta *m = s->shared_meta;
-
-	*(m->older ? &m->older->shared_meta->newer : &hk_pool.oldest) = m->newer;
-	*(m->newer ? &m->newer->shared_meta->older : &hk_pool.newest) = m->older;
-	m->queued = false;
-}
-
-/* What was freed into last is wanted again first. */
-static void queue_add(struct hk_superslab *s)
-{
-	struct hk_shared_meta *m = s->shared_meta;
-
-	if (hk_pool.newest == s)
-		return;
-	if (m->queued)
-		queue_remove(s);
-	m->queued = true;
-	m->newer = NULL;
-	m->older = hk_pool.newest;
-	*(m->older ? &m->older->shared_meta->newer : &hk_pool.oldest) = s;
-	hk_pool.newest = s;
 }
 
 static struct hk_superslab *queue_pop(void)
