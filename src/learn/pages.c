@@ -23,6 +23,7 @@ enum {
 	TRIAL_MS = 2000,
 	FORK_MS = 10000,	/* parent and child share pages: each huge one is a copy */
 	COST_SHARE = 50,	/* of the time, at most, is spent on promotions */
+	LOOK_SHARE = 200,	/* and on looks, each a few KiB of metadata for a SuperSlab */
 	PAUSE_MS = 1000,	/* where the kernel had no huge page */
 	EXTRA_LEAST = 64 << 10,	/* touched in vain, worth undoing */
 	DELAY_LEAST = 20, DELAY_MOST = 1000,	/* ms */
@@ -35,7 +36,8 @@ static struct {
 	_Atomic bool busy;
 	uint32_t next;			/* SuperSlab to be looked at */
 	unsigned threshold;		/* millionths; 0: not set up yet */
-	uint64_t pause_until;		/* ns; no promotion before */
+	uint64_t pause_until, rest_until;	/* ns; no promotion, no look before */
+	uint64_t spent;			/* ns on promotions */
 	uint64_t period_began;		/* ms */
 	size_t released, wanted;	/* so far, when the period began */
 	size_t last_released;		/* in the period before */
@@ -78,6 +80,7 @@ static void promote(struct hk_superslab *s, const struct hk_pages_seen *seen, ui
 	if (!hk_pages_promote(s, &at_once))
 		return;
 	cost = hk_os_clock() - before;
+	mem.spent += cost;
 	mem.pause_until = before + cost * COST_SHARE + (at_once ? 0 : (uint64_t)PAUSE_MS * 1000000);
 	atomic_store_explicit(&s->shared_meta->touched, (uint32_t)seen->touched, memory_order_relaxed);
 	set_trend(s->shared_meta, ON_TRIAL, now);
@@ -180,16 +183,14 @@ static void learn_delay(uint64_t now)
 	hk_learn_record(0, old, delay, reason);
 }
 
-void hk_mem_look(void)
+static void look_around(uint64_t now)
 {
+	uint64_t began = hk_os_clock(), promotions = mem.spent;
 	uint32_t end = hk_pool_directory_end();
 	unsigned left = hk_settings.mem_learn_step;
-	uint64_t now = hk_os_now();
 
-	if (atomic_exchange_explicit(&mem.busy, true, memory_order_acquire))
+	if (began < mem.rest_until)
 		return;
-	if (!mem.threshold)
-		mem.threshold = hk_settings.mem_learn_threshold;
 	for (left = left < end ? left : end; left; left--) {
 		struct hk_superslab *s = hk_pool_superslab(mem.next < end ? mem.next : 0);
 
@@ -197,6 +198,18 @@ void hk_mem_look(void)
 		if (s->base)
 			look_at(s, now);
 	}
+	mem.rest_until = began + (hk_os_clock() - began - (mem.spent - promotions)) * LOOK_SHARE;
+}
+
+void hk_mem_look(void)
+{
+	uint64_t now = hk_os_now();
+
+	if (atomic_exchange_explicit(&mem.busy, true, memory_order_acquire))
+		return;
+	if (!mem.threshold)
+		mem.threshold = hk_settings.mem_learn_threshold;
+	look_around(now);
 	learn_delay(now);
 	atomic_store_explicit(&mem.busy, false, memory_order_release);
 }

@@ -6,12 +6,12 @@
 #include "os/os.h"
 #include "pool/internal.h"
 
-static unsigned free_blocks(const struct hk_slab *slab)
+static size_t free_blocks(const struct hk_slab *slab, size_t carved)
 {
-	unsigned i, sum = 0;
+	size_t i, sum = 0;
 
-	for (i = 0; i < sizeof slab->free / sizeof *slab->free; i++)
-		sum += (unsigned)__builtin_popcountll(HK_FOLDED_LOAD(slab->free[i]));
+	for (i = 0; i * 64 < carved; i++)
+		sum += (size_t)__builtin_popcountll(HK_FOLDED_LOAD(slab->free[i]));
 	return sum;
 }
 
@@ -26,7 +26,7 @@ static void add_slab(struct hk_pages_seen *seen, const struct hk_slab *slab)
 	    size > hk_page_size)
 		return;
 	/* One moment is not to be had of a slab in use. */
-	free = free_blocks(slab);
+	free = free_blocks(slab, carved);
 	seen->live += (free < carved ? carved - free : 0) * size;
 	seen->touched += carved * size > holes ? carved * size - holes : 0;
 }
