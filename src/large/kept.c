@@ -64,6 +64,12 @@ static void *last_granule(const struct hk_large *b)
 	return (void *)(b->start + b->mapped - HK_SUPERSLAB_SIZE);
 }
 
+/* The scavenger reads it without the lock. */
+static void set_kept_bytes(size_t bytes)
+{
+	__atomic_store_n(&hk_large_counters.cached_bytes, bytes, __ATOMIC_RELAXED);
+}
+
 static bool enter(struct hk_large *b, struct hk_large *behind)
 {
 	unsigned n = bucket_of(b->mapped);
@@ -83,7 +89,7 @@ static bool enter(struct hk_large *b, struct hk_large *behind)
 	*(b->older ? &b->older->newer : &kept.oldest) = b;
 	*(b->newer ? &b->newer->older : &kept.newest) = b;
 	hk_large_counters.cached++;
-	hk_large_counters.cached_bytes += b->mapped;
+	set_kept_bytes(hk_large_counters.cached_bytes + b->mapped);
 	return true;
 }
 
@@ -103,7 +109,7 @@ static struct hk_large *take_out(struct hk_large *b)
 	*(b->older ? &b->older->newer : &kept.oldest) = b->newer;
 	*(b->newer ? &b->newer->older : &kept.newest) = b->older;
 	hk_large_counters.cached--;
-	hk_large_counters.cached_bytes -= b->mapped;
+	set_kept_bytes(hk_large_counters.cached_bytes - b->mapped);
 	return b;
 }
 
@@ -190,7 +196,7 @@ struct hk_large *hk_kept_expire(bool all)
 	size_t most = hk_pool_scarce() ? hk_large_counters.bytes / 16 :
 		      KEPT_MIN + hk_large_counters.bytes / 2;
 
-	if (now - kept.period_began >= PERIOD) {
+	if (hk_elapsed(now, kept.period_began, PERIOD)) {
 		kept.due = kept.least;
 		kept.least = bytes;
 		kept.period_began = now;

@@ -95,7 +95,7 @@ bool hk_mid_resize(void *p, size_t size)
 	if (slots < old)
 		hk_run_forget(run);
 	run->slots = (uint8_t)slots;
-	run->size = (uint32_t)whole_pages(size);
+	__atomic_store_n(&run->size, (uint32_t)whole_pages(size), __ATOMIC_RELAXED);
 	hk_run_register(run);
 	if (slots < old)
 		hk_pool_run_free(run->home, first + slots, old - slots);

@@ -1,7 +1,5 @@
 #include "slab/slab.h"
 
-#include <string.h>
-
 enum { CARVE_BYTES = 4096 };
 
 /*
@@ -27,6 +25,7 @@ void hk_slab_start(struct hk_superslab *home, unsigned slot, unsigned class)
 	struct hk_slab *slab = &home->slab[slot];
 	size_t size = hk_class_size(class);
 	unsigned slots = hk_class_slots(class);
+	size_t i;
 
 	slab->base = home->base + slot * HK_SLOT_SIZE;
 	slab->unit = (uint32_t)(size & -size);
@@ -41,7 +40,8 @@ void hk_slab_start(struct hk_superslab *home, unsigned slot, unsigned class)
 	slab->used = 0;
 	slab->words = 0;
 	slab->home = home;
-	memset(slab->free, 0, hk_slab_live_words(slab) * sizeof *slab->free);
+	for (i = 0; i < hk_slab_live_words(slab); i++)
+		HK_FOLDED_STORE(slab->free[i], 0);
 	atomic_store_explicit(&slab->kind, HK_RUN_SLAB, memory_order_release);
 }
 
