@@ -48,6 +48,14 @@ memory_checked() {
 	done
 }
 
+# At the end of each window, and with the scavenger.
+learning() {
+	cd builds/thread && HAKMEM_PROFILE=tight HAKMEM_ALLOC_LEARN_WINDOW=100 \
+		HAKMEM_MEM_LEARN_WINDOW=1 HAKMEM_LEARN_ADVANCED=1 HAKMEM_MEM_LEARN_STABLE=0 \
+		HAKMEM_MEM_LEARN_DELAY=20 HAKMEM_MEM_LEARN_THRESHOLD=0.01 HAKMEM_MEM_LEARN_SPARSE=1 \
+		make -s check TESTS="tests/model tests/threads tests/churn"
+}
+
 check "clang, prefixed, without a warning" clang build clang "$everything" \
 	--enable-werror --enable-prefixed CC=clang CXX=clang++ CFLAGS='-O2 -gdwarf-4'
 check "a debug build" debug build debug "$everything tests/dlopen tests/teardown_cxx" \
@@ -55,6 +63,7 @@ check "a debug build" debug build debug "$everything tests/dlopen tests/teardown
 check "AddressSanitizer and UndefinedBehaviorSanitizer" address sanitized address,undefined "$no_memory"
 # It cannot follow threads started in a child, nor run after its own thread's end.
 check "ThreadSanitizer" thread sanitized thread "tests/abuse tests/model tests/threads"
+check "ThreadSanitizer while it learns" learning learning
 check "valgrind" valgrind memory_checked
 check "cppcheck" cppcheck cppcheck --quiet --error-exitcode=9 --inline-suppr --std=c11 \
 	--enable=warning,performance,portability -D_GNU_SOURCE -DHK_CACHE_LINE=64 -DHK_TLS_IE=1 \

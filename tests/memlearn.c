@@ -82,6 +82,39 @@ static void sparse(void)
 			fail("a survivor is damaged");
 }
 
+static bool huge_come_to(size_t least, size_t most)
+{
+	time_t end = time(NULL) + PATIENCE_S;
+	size_t huge;
+
+	do {
+		turn_over();
+		huge = now().superslabs_huge;
+	} while ((huge < least || huge > most) && time(NULL) < end);
+	return huge >= least && huge <= most;
+}
+
+/* Of each, pages go back and are in use again. */
+static void dense_again(void)
+{
+	enum { PAGE = 4096 / SIZE };
+	size_t i;
+
+	fill_blocks();
+	if (!huge_come_to(2, SIZE_MAX))
+		fail("%zu are huge", now().superslabs_huge);
+	for (i = 0; i < BLOCKS; i++)
+		if (i / PAGE % 5 < 2)
+			free(block[i]);
+	if (!huge_come_to(0, 0))
+		fail("%zu are huge still", now().superslabs_huge);
+	for (i = 0; i < BLOCKS; i++)
+		if (i / PAGE % 5 < 2)
+			block[i] = (char *)hide(malloc(SIZE));
+	if (!huge_come_to(2, SIZE_MAX))
+		fail("%zu are huge again", now().superslabs_huge);
+}
+
 /* Half of a SuperSlab is enough here, and nothing more of it is ever used. */
 static void vain(void)
 {
@@ -175,6 +208,7 @@ static const struct mode {
 } modes[] = {
 	{ "dense", NULL, NULL, dense, true, "what is dense becomes a huge page" },
 	{ "sparse", NULL, NULL, sparse, true, "what gets sparse loses it" },
+	{ "dense_again", NULL, NULL, dense_again, true, "what gets dense again is huge again" },
 	{ "vain", "HAKMEM_MEM_LEARN_THRESHOLD", "0.3", vain, true, "huge pages in vain are undone" },
 	{ "forked", NULL, NULL, forked, false, "nothing is made huge soon after a fork" },
 	{ "not", NULL, NULL, not_wanted, false, "what nobody wants goes back sooner" },

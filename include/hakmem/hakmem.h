@@ -129,7 +129,7 @@ struct hak_stats {
 	size_t scavenger;	/* 1 while the thread of HAKMEM_SCAVENGER exists */
 	size_t scavenger_turns;	/* it looked for memory to give back, so far */
 
-	size_t superslabs_huge;	/* of huge pages now, as the kernel was asked */
+	size_t superslabs_huge;	/* of huge pages now: asked for, or mode always */
 	size_t promoted;	/* by MEM learning to huge pages, so far */
 	size_t demoted;		/* to small ones, for they got sparse */
 	size_t reverted;	/* to small ones, for huge ones were in vain */

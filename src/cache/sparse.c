@@ -82,7 +82,7 @@ size_t hk_sparse_age(struct hk_cache *cache, uint64_t now, unsigned most)
 	size_t bytes = 0;
 	unsigned n;
 
-	if (!cache->sparse_due && now - cache->sparse_since >= delay) {
+	if (!cache->sparse_due && hk_elapsed(now, cache->sparse_since, delay)) {
 		move(&cache->sparse_due, &cache->sparse_old);
 		move(&cache->sparse_old, &cache->sparse_new);
 		cache->sparse_since = now;

@@ -40,12 +40,12 @@ static size_t most_bytes(void)
 	return threads && !hk_pool_scarce() ? heap / 4 * 3 / threads : 0;
 }
 
-/* Not where the settings ask for little or learning decides what lists hold,
- * from the refills and flushes that this would hide; and not for Mid. */
+/* Not where the settings ask for little, nor where something is learned: from the
+ * refills and flushes that this would hide; and not for Mid. */
 static bool allowed(unsigned class)
 {
 	return class <= LAST_CLASS && hk_settings.superslab_reuse && !hk_settings.alloc_learn &&
-	       hk_settings.cache_capacity[hk_class_group(class)] >= LEAST_CAPACITY;
+	       !hk_settings.mem_learn && hk_settings.cache_capacity[hk_class_group(class)] >= LEAST_CAPACITY;
 }
 
 /* A free place for a chain, or 0. */

@@ -84,16 +84,22 @@ static void set_limits(struct hk_bin *bin, unsigned class)
 	bin->capacity = start;
 }
 
+/* Lists that hold nothing, or are not one thread's, learn nothing. */
+static int64_t first_window(const struct hk_cache *cache)
+{
+	int64_t alloc = hk_settings.alloc_learn ? hk_settings.alloc_learn_window : INT64_MAX;
+	int64_t mem = hk_settings.mem_learn ? hk_settings.mem_learn_window : INT64_MAX;
+
+	return hk_trace_on() || !hk_cache_private(cache) ? INT64_MAX : alloc < mem ? alloc : mem;
+}
+
 static void set_all_limits(struct hk_cache *cache)
 {
 	unsigned class;
 
 	for (class = 0; class < HK_CLASSES; class++)
 		set_limits(&cache->bin[class], class);
-	/* Lists that hold nothing, or are not one thread's, learn nothing. */
-	cache->window_left = (hk_settings.alloc_learn || hk_settings.mem_learn) && !hk_trace_on() &&
-			     hk_cache_private(cache) ?
-			     hk_settings.alloc_learn_window : INT64_MAX;
+	cache->window_left = first_window(cache);
 }
 
 void hk_bin_limit(struct hk_cache *cache, struct hk_bin *bin, int32_t capacity, int32_t batch)
@@ -538,10 +544,11 @@ static size_t age_caches(uint64_t now, bool *due)
 	*due = false;
 	begin_visits();
 	for (cache = hk_caches; cache; cache = cache->next_registered) {
-		size_t before = cache->remote_received;
+		size_t before;
 
 		if (cache != &orphan)
 			begin_visit(cache);
+		before = cache->remote_received;
 		hk_receive(cache, &orphan, NULL);
 		bytes += cache->remote_received != before;
 		hk_sweep_idle(cache, now);

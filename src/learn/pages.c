@@ -10,7 +10,7 @@
  * hold for a while. A promotion touches what was not touched, and saves the faults
  * of what is used of that later: where less than half is, it is undone, and the
  * next one asks for more. Half of what is missing to all is added for each that
- * was undone, and a sixteenth of that taken back for each that paid.
+ * was undone; half of what was added is gone after 45 seconds.
  */
 #include "learn/learn.h"
 
@@ -26,16 +26,15 @@ enum {
 	LOOK_SHARE = 200,	/* and on looks, each a few KiB of metadata for a SuperSlab */
 	PAUSE_MS = 1000,	/* where the kernel had no huge page */
 	EXTRA_LEAST = 64 << 10,	/* touched in vain, worth undoing */
-	DELAY_LEAST = 20, DELAY_MOST = 1000,	/* ms */
 	PERIOD_MS = 1000,	/* of the delay */
 	RELEASED_LEAST = 1 << 20,	/* bytes that say something about it */
 };
 
-/* Under busy, but for the counters. */
+/* Under busy; the threshold is read without (relaxed). */
 static struct {
 	_Atomic bool busy;
 	uint32_t next;			/* SuperSlab to be looked at */
-	unsigned threshold;		/* millionths; 0: not set up yet */
+	_Atomic unsigned threshold;	/* millionths; 0: not set up yet */
 	uint64_t pause_until, rest_until;	/* ns; no promotion, no look before */
 	uint64_t spent;			/* ns on promotions */
 	uint64_t period_began;		/* ms */
@@ -60,7 +59,7 @@ static void set_trend(struct hk_shared_meta *m, unsigned trend, uint64_t now)
 static bool holds(struct hk_shared_meta *m, unsigned trend, uint64_t now, unsigned ms)
 {
 	return atomic_load_explicit(&m->trend, memory_order_relaxed) == trend &&
-	       now - atomic_load_explicit(&m->since, memory_order_relaxed) >= ms;
+	       hk_elapsed(now, atomic_load_explicit(&m->since, memory_order_relaxed), ms);
 }
 
 /* Percent of the SuperSlab, as in reports. */
@@ -69,33 +68,58 @@ static unsigned percent(size_t bytes)
 	return (unsigned)(bytes * 100 / HK_SUPERSLAB_SIZE);
 }
 
+unsigned hk_mem_threshold(void)
+{
+	unsigned threshold = atomic_load_explicit(&mem.threshold, memory_order_relaxed);
+
+	return threshold ? threshold : hk_settings.mem_learn_threshold;
+}
+
+static void set_threshold(unsigned threshold)
+{
+	atomic_store_explicit(&mem.threshold, threshold, memory_order_relaxed);
+}
+
+/* What a promotion would not add. */
+static size_t has(const struct hk_pages_seen *seen)
+{
+	return seen->touched + seen->waiting + seen->other;
+}
+
+static bool forked_lately(uint64_t now)
+{
+	uint64_t then = atomic_load_explicit(&hk_forked_at, memory_order_relaxed);
+
+	return then && !hk_elapsed(now, then, FORK_MS);
+}
+
 static void promote(struct hk_superslab *s, const struct hk_pages_seen *seen, uint64_t now)
 {
 	uint64_t before = hk_os_clock(), cost;
 	bool at_once;
 
-	if (before < mem.pause_until || hk_pool_scarce() ||
-	    now - atomic_load_explicit(&hk_forked_at, memory_order_relaxed) < FORK_MS)
+	if (before < mem.pause_until || hk_pool_scarce() || forked_lately(now))
 		return;
 	if (!hk_pages_promote(s, &at_once))
 		return;
 	cost = hk_os_clock() - before;
 	mem.spent += cost;
 	mem.pause_until = before + cost * COST_SHARE + (at_once ? 0 : (uint64_t)PAUSE_MS * 1000000);
-	atomic_store_explicit(&s->shared_meta->touched, (uint32_t)seen->touched, memory_order_relaxed);
-	set_trend(s->shared_meta, ON_TRIAL, now);
+	atomic_store_explicit(&s->shared_meta->touched, (uint32_t)has(seen), memory_order_relaxed);
+	set_trend(s->shared_meta, at_once ? ON_TRIAL : NO_TREND, now);
 	atomic_fetch_add_explicit(&hk_mem_counters.promoted, 1, memory_order_relaxed);
 	hk_learn_record(0, percent(seen->touched), percent(seen->live), HK_DENSE);
 }
 
-static void give_up(struct hk_superslab *s, const struct hk_pages_seen *seen, enum hk_reason reason)
+static bool give_up(struct hk_superslab *s, const struct hk_pages_seen *seen, enum hk_reason reason)
 {
 	if (!hk_pool_shrink(s))
-		return;
+		return false;
 	atomic_store_explicit(&s->shared_meta->trend, NO_TREND, memory_order_relaxed);
 	atomic_fetch_add_explicit(reason == HK_SPARSE ? &hk_mem_counters.demoted :
 				  &hk_mem_counters.reverted, 1, memory_order_relaxed);
 	hk_learn_record(0, percent(seen->touched), percent(seen->live), reason);
+	return true;
 }
 
 /* Was what the promotion touched used since? */
@@ -103,22 +127,19 @@ static void judge(struct hk_superslab *s, const struct hk_pages_seen *seen)
 {
 	size_t before = atomic_load_explicit(&s->shared_meta->touched, memory_order_relaxed);
 	size_t extra = HK_SUPERSLAB_SIZE - before;
-	size_t used = seen->touched > before ? seen->touched - before : 0;
-	unsigned set = hk_settings.mem_learn_threshold;
+	size_t used = has(seen) > before ? has(seen) - before : 0;
+	unsigned threshold = hk_mem_threshold();
 
 	atomic_store_explicit(&s->shared_meta->trend, NO_TREND, memory_order_relaxed);
-	if (extra >= EXTRA_LEAST && used < extra / 2) {
-		mem.threshold += (HK_RATIO_ONE - mem.threshold) / 2;
-		give_up(s, seen, HK_UNUSED);
-	} else if (mem.threshold > set) {
-		mem.threshold -= (mem.threshold - set + 15) / 16;
-	}
+	if (extra >= EXTRA_LEAST && used < extra / 2 && give_up(s, seen, HK_UNUSED))
+		set_threshold(threshold + (HK_RATIO_ONE - threshold) / 2);
 }
 
 /* One that was never full is still filling up, one that is empty the pool's. */
 static bool got_sparse(const struct hk_pages_seen *seen)
 {
 	return seen->live && seen->live < share(hk_settings.mem_learn_sparse) &&
+	       seen->live < share(hk_mem_threshold()) / 2 &&
 	       seen->live < (seen->touched + seen->waiting) / 2;
 }
 
@@ -130,9 +151,11 @@ static void look_at(struct hk_superslab *s, uint64_t now)
 	unsigned stable = hk_settings.mem_learn_stable;
 	unsigned delay = (unsigned)atomic_load_explicit(&hk_purge_delay, memory_order_relaxed);
 
-	if (pages == HK_PAGES_SMALL && seen.live >= share(mem.threshold) && seen.live) {
+	/* Holes would be filled. */
+	if (pages != HK_PAGES_HUGE && seen.live >= share(hk_mem_threshold()) && seen.live &&
+	    !seen.holes) {
 		set_trend(m, DENSE, now);
-		if (holds(m, DENSE, now, stable) && hk_os_huge_mode() != HK_HUGE_NEVER)
+		if (holds(m, DENSE, now, stable))
 			promote(s, &seen, now);
 	} else if (pages == HK_PAGES_HUGE && got_sparse(&seen)) {
 		set_trend(m, SPARSE, now);
@@ -161,16 +184,22 @@ static void learn_delay(uint64_t now)
 	/* The two counts of holes are not of one moment. */
 	size_t back = (ptrdiff_t)(wanted - mem.wanted) > 0 ? wanted - mem.wanted : 0;
 	unsigned delay = (unsigned)atomic_load_explicit(&hk_purge_delay, memory_order_relaxed);
-	unsigned old = delay;
+	unsigned old = delay, threshold = hk_mem_threshold();
+	unsigned least = hk_setting_table[HK_SET_MEM_LEARN_DELAY].least;
+	unsigned most = hk_setting_table[HK_SET_MEM_LEARN_DELAY].most;
 	enum hk_reason reason = HK_KEPT;
 
-	if (now - mem.period_began < PERIOD_MS)
+	if (!hk_elapsed(now, mem.period_began, PERIOD_MS))
 		return;
+	set_threshold(threshold - (threshold - hk_settings.mem_learn_threshold) / 64);
+	/* A longer one tells nothing of how soon. */
+	if (hk_elapsed(now, mem.period_began, 2 * PERIOD_MS))
+		mem.last_released = 0;
 	if (mem.last_released >= RELEASED_LEAST && back > mem.last_released / 2) {
-		delay = delay * 2 < DELAY_MOST ? delay * 2 : DELAY_MOST;
+		delay = delay * 2 < most ? delay * 2 : most;
 		reason = HK_WANTED_AGAIN;
 	} else if (mem.last_released >= RELEASED_LEAST && back < mem.last_released / 8) {
-		delay = delay / 2 > DELAY_LEAST ? delay / 2 : DELAY_LEAST;
+		delay = delay / 2 > least ? delay / 2 : least;
 		reason = HK_NOT_WANTED;
 	}
 	mem.last_released = released - mem.released;
@@ -189,33 +218,25 @@ static void look_around(uint64_t now)
 	uint32_t end = hk_pool_directory_end();
 	unsigned left = hk_settings.mem_learn_step;
 
-	if (began < mem.rest_until)
+	if (began < mem.rest_until || hk_os_huge_mode() == HK_HUGE_NEVER)
 		return;
 	for (left = left < end ? left : end; left; left--) {
 		struct hk_superslab *s = hk_pool_superslab(mem.next < end ? mem.next : 0);
 
 		mem.next = s->index + 1;
-		if (s->base)
-			look_at(s, now);
+		look_at(s, now);
 	}
 	mem.rest_until = began + (hk_os_clock() - began - (mem.spent - promotions)) * LOOK_SHARE;
 }
 
 void hk_mem_look(void)
 {
-	uint64_t now = hk_os_now();
+	uint64_t now;
 
 	if (atomic_exchange_explicit(&mem.busy, true, memory_order_acquire))
 		return;
-	if (!mem.threshold)
-		mem.threshold = hk_settings.mem_learn_threshold;
+	now = hk_os_now();
 	look_around(now);
 	learn_delay(now);
 	atomic_store_explicit(&mem.busy, false, memory_order_release);
-}
-
-unsigned hk_mem_threshold(void)
-{
-	return mem.threshold > hk_settings.mem_learn_threshold ? mem.threshold :
-	       hk_settings.mem_learn_threshold;
 }

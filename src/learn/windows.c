@@ -209,7 +209,8 @@ static void first_window(struct hk_cache *cache)
 		cache->window_left = INT64_MAX;
 		return;
 	}
-	begin(cache, l);
+	if (hk_settings.alloc_learn)
+		begin(cache, l);
 	l->alloc_left = hk_settings.alloc_learn ? hk_settings.alloc_learn_window : INT64_MAX;
 	l->mem_left = hk_settings.mem_learn ? hk_settings.mem_learn_window : INT64_MAX;
 	count_down(cache, l);
@@ -225,8 +226,8 @@ static void end_window(struct hk_cache *cache)
 		return;
 	}
 	passed = l->left - cache->window_left;
-	l->alloc_left -= hk_settings.alloc_learn ? passed : 0;
-	l->mem_left -= hk_settings.mem_learn ? passed : 0;
+	l->alloc_left -= passed;
+	l->mem_left -= passed;
 	if (l->alloc_left <= 0) {
 		adapt_lists(cache, l);
 		l->alloc_left = hk_settings.alloc_learn_window;

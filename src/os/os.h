@@ -101,6 +101,12 @@ bool hk_os_move(void *addr, size_t old_size, void *to, size_t new_size);
  * vDSO has it. */
 uint64_t hk_os_now(void);
 
+/* Of hk_os_now, which another thread may have read later. */
+HK_INLINE bool hk_elapsed(uint64_t now, uint64_t since, uint64_t ms)
+{
+	return (int64_t)(now - since) >= (int64_t)ms;
+}
+
 /* A fine one, in nanoseconds; no system call either. */
 uint64_t hk_os_clock(void);
 

@@ -182,6 +182,15 @@ static void start_pages(struct hk_superslab *s, bool huge)
 	atomic_store_explicit(&m->trend, 0, memory_order_relaxed);
 }
 
+void hk_superslab_open(struct hk_superslab *s, void *memory, uint64_t free)
+{
+	hk_pool_lock();
+	s->base = (uintptr_t)memory;
+	atomic_store_explicit(&s->shared_meta->free, free, memory_order_release);
+	hk_bucket_update(s);
+	hk_pool_unlock();
+}
+
 /* Maps outside of any lock. The slots of `taken` belong to the caller. */
 static struct hk_superslab *grow(uint64_t taken, bool populate)
 {
@@ -192,11 +201,9 @@ static struct hk_superslab *grow(uint64_t taken, bool populate)
 	if (!s)
 		return NULL;
 	memory = hk_os_map(HK_SUPERSLAB_SIZE, HK_SUPERSLAB_SIZE);
-	s->base = (uintptr_t)memory;
-	if (!memory || !hk_granule_set_superslab(s)) {
+	if (!memory || !hk_granule_set_superslab(memory, s)) {
 		if (memory)
 			hk_os_unmap(memory, HK_SUPERSLAB_SIZE);
-		s->base = 0;
 		hk_meta_spare(s);
 		return NULL;
 	}
@@ -214,11 +221,7 @@ static struct hk_superslab *grow(uint64_t taken, bool populate)
 	count_mapped();
 	hk_event(HK_EVENT_MAP, 0, memory, HK_SUPERSLAB_SIZE);
 	atomic_store_explicit(&s->shared_meta->clean, HK_ALL_SLOTS, memory_order_relaxed);
-	atomic_store_explicit(&s->shared_meta->free, HK_ALL_SLOTS & ~taken,
-			      memory_order_release);
-	hk_pool_lock();
-	hk_bucket_update(s);
-	hk_pool_unlock();
+	hk_superslab_open(s, memory, HK_ALL_SLOTS & ~taken);
 	return s;
 }
 

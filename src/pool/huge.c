@@ -87,9 +87,11 @@ bool hk_huge_wanted(void)
 	size_t count = atomic_load_explicit(&hk_pool_counters.superslabs, memory_order_relaxed);
 	size_t parents = atomic_load_explicit(&grown.before_fork, memory_order_relaxed);
 	uint64_t then = atomic_load_explicit(&grown.last_at, memory_order_relaxed);
+	size_t from = hk_settings.mem_learn ? FROM_LEARNING : FROM;
 
-	return count >= parents + (hk_settings.mem_learn ? FROM_LEARNING : FROM) && !hk_pool_scarce() && hk_os_now() - then < SOON_MS &&
-	       hk_os_huge_mode() != HK_HUGE_NEVER && !hk_huge_pausing() && is_dense();
+	return count >= parents + from && !hk_elapsed(hk_os_now(), then, SOON_MS) &&
+	       !hk_pool_scarce() && hk_os_huge_mode() != HK_HUGE_NEVER &&
+	       !hk_huge_pausing() && is_dense();
 }
 
 void hk_huge_grown(struct hk_superslab *s)

@@ -42,6 +42,12 @@ extern struct hk_pool hk_pool;
 void hk_bucket_update(struct hk_superslab *s);
 void hk_bucket_remove(struct hk_superslab *s);
 
+/* From here on it has memory, and these slots are for everybody; takes the lock. */
+void hk_superslab_open(struct hk_superslab *s, void *memory, uint64_t free);
+
+/* The newest of the purge queue, where it may be already (pool lock). */
+void hk_queue_add(struct hk_superslab *s);
+
 /* Descriptors, from metadata that is never unmapped; take the meta lock. */
 struct hk_superslab *hk_meta_superslab(void);
 void hk_meta_spare(struct hk_superslab *s);

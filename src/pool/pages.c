@@ -2,7 +2,6 @@
  * What can be known of the pages of a SuperSlab from outside, and what MEM
  * learning does to them.
  */
-#include "debug/ring.h"
 #include "os/os.h"
 #include "pool/internal.h"
 
@@ -15,7 +14,7 @@ static size_t free_blocks(const struct hk_slab *slab, size_t carved)
 	return sum;
 }
 
-static void add_slab(struct hk_pages_seen *seen, const struct hk_slab *slab)
+static void add_run(struct hk_pages_seen *seen, const struct hk_slab *slab, unsigned slots)
 {
 	size_t size = __atomic_load_n(&slab->size, __ATOMIC_RELAXED);
 	size_t carved = __atomic_load_n(&slab->carved, __ATOMIC_RELAXED), free;
@@ -23,26 +22,38 @@ static void add_slab(struct hk_pages_seen *seen, const struct hk_slab *slab)
 		atomic_load_explicit(&slab->holes, memory_order_relaxed)) * hk_page_size;
 
 	if (atomic_load_explicit(&slab->kind, memory_order_acquire) != HK_RUN_SLAB ||
-	    size > hk_page_size)
+	    size > hk_page_size) {
+		seen->other += slots * HK_SLOT_SIZE;
 		return;
+	}
 	/* One moment is not to be had of a slab in use. */
 	free = free_blocks(slab, carved);
 	seen->live += (free < carved ? carved - free : 0) * size;
 	seen->touched += carved * size > holes ? carved * size - holes : 0;
+	seen->holes += holes;
+}
+
+static unsigned first_slot(const struct hk_superslab *s, unsigned slot)
+{
+	return atomic_load_explicit(&s->first[slot], memory_order_relaxed);
 }
 
 struct hk_pages_seen hk_pages_look(const struct hk_superslab *s)
 {
 	uint64_t free = atomic_load_explicit(&s->shared_meta->free, memory_order_relaxed);
-	struct hk_pages_seen seen = { 0, 0, 0 };
-	unsigned i;
+	struct hk_pages_seen seen = { 0, 0, 0, 0, 0 };
+	unsigned i, end;
 
 	seen.waiting = HK_SLOT_SIZE * (size_t)__builtin_popcountll(
 		free & ~atomic_load_explicit(&s->shared_meta->clean, memory_order_relaxed));
-	for (i = 0; i < HK_SLOTS; i++)
-		if (!(free >> i & 1) &&
-		    atomic_load_explicit(&s->first[i], memory_order_relaxed) == i)
-			add_slab(&seen, &s->slab[i]);
+	for (i = 0; i < HK_SLOTS; i = end) {
+		end = i + 1;
+		if (free >> i & 1)
+			continue;
+		while (end < HK_SLOTS && !(free >> end & 1) && first_slot(s, end) == i)
+			end++;
+		add_run(&seen, &s->slab[i], end - i);
+	}
 	return seen;
 }
 
@@ -59,24 +70,36 @@ static void unpin(struct hk_superslab *s)
 {
 	hk_pool_lock();
 	s->shared_meta->pinned = false;
+	/* See unmap in release.c. */
+	if (atomic_load_explicit(&s->shared_meta->free, memory_order_relaxed) == HK_ALL_SLOTS) {
+		hk_bucket_update(s);
+		hk_queue_add(s);
+	}
 	hk_pool_unlock();
 }
 
+/*
+ * The advice comes first and is taken back where it was too late: who purges once
+ * the pages are huge breaks them, and after that there must be no such advice.
+ */
 bool hk_pages_promote(struct hk_superslab *s, bool *now)
 {
-	uint8_t small = HK_PAGES_SMALL;
+	uint8_t was = (uint8_t)hk_superslab_pages(s);
+	void *memory;
 	bool promoted;
 
 	*now = false;
-	if (!pin(s))
+	if (was == HK_PAGES_HUGE || !pin(s))
 		return false;
-	/* First, so that whoever purges from now on breaks it. */
-	promoted = atomic_compare_exchange_strong_explicit(&s->shared_meta->pages, &small,
+	memory = (void *)s->base;
+	promoted = hk_os_huge(memory, HK_SUPERSLAB_SIZE) &&
+		   atomic_compare_exchange_strong_explicit(&s->shared_meta->pages, &was,
 			HK_PAGES_HUGE, memory_order_relaxed, memory_order_relaxed);
 	if (promoted) {
 		atomic_fetch_add_explicit(&hk_huge_superslabs, 1, memory_order_relaxed);
-		*now = hk_os_huge((void *)s->base, HK_SUPERSLAB_SIZE) &&
-		       hk_os_collapse((void *)s->base, HK_SUPERSLAB_SIZE);
+		*now = hk_os_collapse(memory, HK_SUPERSLAB_SIZE);
+	} else {
+		hk_os_small(memory, HK_SUPERSLAB_SIZE);
 	}
 	unpin(s);
 	return promoted;

@@ -104,11 +104,11 @@ void hk_pool_prewarm(unsigned count);
 
 /*
  * pages.c. What can be seen of a SuperSlab from outside, in bytes: blocks of at
- * most a page in use; such blocks that were carved and hold memory; free slots
- * that hold pages.
+ * most a page in use; such blocks that were carved and hold memory; those that
+ * were given back; free slots that hold pages; slots of larger blocks.
  */
 struct hk_pages_seen {
-	size_t live, touched, waiting;
+	size_t live, touched, holes, waiting, other;
 };
 struct hk_pages_seen hk_pages_look(const struct hk_superslab *s);
 

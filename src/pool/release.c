@@ -67,7 +67,7 @@ static void queue_remove(struct hk_superslab *s)
 }
 
 /* What was freed into last is wanted again first. */
-static void queue_add(struct hk_superslab *s)
+void hk_queue_add(struct hk_superslab *s)
 {
 	struct hk_shared_meta *m = s->shared_meta;
 
@@ -95,19 +95,14 @@ static bool unmap(struct hk_superslab *s)
 	if (!pinned) {
 		hk_bucket_remove(s);
 		s->base = 0;
+	} else {
+		/* Who unpins it puts it in the queue. */
+		atomic_store_explicit(&m->free, HK_ALL_SLOTS, memory_order_release);
+		hk_bucket_update(s);
 	}
 	hk_pool_unlock();
-	if (pinned) {
-		atomic_store_explicit(&m->free, HK_ALL_SLOTS, memory_order_release);
-		hk_pool_lock();
-		hk_bucket_update(s);
-		queue_add(s);
-		hk_pool_unlock();
+	if (pinned)
 		return false;
-	}
-	if (hk_superslab_pages(s) == HK_PAGES_HUGE)
-		atomic_fetch_sub_explicit(&hk_huge_superslabs, 1, memory_order_relaxed);
-	atomic_store_explicit(&m->pages, HK_PAGES_SMALL, memory_order_relaxed);
 	hk_event(HK_EVENT_UNMAP, 0, memory, HK_SUPERSLAB_SIZE);
 	hk_granule_clear(memory);
 	cleaned(HK_SLOTS - (unsigned)__builtin_popcountll(
@@ -115,19 +110,20 @@ static bool unmap(struct hk_superslab *s)
 	if (hk_os_unmap(memory, HK_SUPERSLAB_SIZE)) {
 		atomic_fetch_sub_explicit(&hk_pool_counters.superslabs, 1, memory_order_relaxed);
 		hk_count(&hk_pool_counters.unmapped);
+		if (atomic_exchange_explicit(&m->pages, HK_PAGES_SMALL, memory_order_relaxed) ==
+		    HK_PAGES_HUGE)
+			atomic_fetch_sub_explicit(&hk_huge_superslabs, 1, memory_order_relaxed);
 		hk_meta_spare(s);
 	} else {
 		/* The kernel would not split a mapping; the pages can go,
 		 * unless they are locked. */
 		bool clean = hk_os_purge(memory, HK_SUPERSLAB_SIZE);
 
-		s->base = (uintptr_t)memory;
-		hk_granule_set_superslab(s);
+		hk_granule_set_superslab(memory, s);
 		if (!clean)
 			soiled(HK_SLOTS);
 		atomic_store_explicit(&m->clean, clean ? HK_ALL_SLOTS : 0, memory_order_relaxed);
-		atomic_store_explicit(&m->free, HK_ALL_SLOTS, memory_order_release);
-		update_bucket(s);
+		hk_superslab_open(s, memory, HK_ALL_SLOTS);
 	}
 	return true;
 }
@@ -164,6 +160,7 @@ static size_t purge(struct hk_superslab *s)
 	uint64_t mine = claim_mask(s, !small ? HK_ALL_SLOTS :
 				   ~atomic_load_explicit(&m->clean, memory_order_relaxed));
 	uint64_t done, clean;
+	uint8_t broken = HK_PAGES_BROKEN;
 	size_t bytes = 0;
 
 	if (mine) {
@@ -173,7 +170,8 @@ static size_t purge(struct hk_superslab *s)
 		done = purge_runs(s, mine, &bytes);
 		/* What is in use counts as dirty when it comes back. */
 		if (!small && done == mine)
-			atomic_store_explicit(&m->pages, HK_PAGES_SMALL, memory_order_relaxed);
+			atomic_compare_exchange_strong_explicit(&m->pages, &broken, HK_PAGES_SMALL,
+					memory_order_relaxed, memory_order_relaxed);
 		clean = atomic_fetch_or_explicit(&m->clean, done, memory_order_relaxed);
 		cleaned((unsigned)__builtin_popcountll(done & ~clean));
 		atomic_fetch_or_explicit(&m->free, mine, memory_order_release);
@@ -214,7 +212,7 @@ static struct hk_superslab *due_victim(uint64_t now)
 	size_t dirty = atomic_load_explicit(&hk_pool.dirty, memory_order_relaxed), slots, most;
 	struct hk_superslab *s;
 
-	if (now - hk_pool.period_began >= delay()) {
+	if (hk_elapsed(now, hk_pool.period_began, delay())) {
 		hk_pool.due = atomic_exchange_explicit(&hk_pool.least, dirty,
 						       memory_order_relaxed);
 		hk_pool.period_began = now;
@@ -255,7 +253,7 @@ void hk_pool_run_free(struct hk_superslab *home, unsigned first, unsigned slots)
 	/* Released while this thread had yet to take the lock. */
 	if (home->base) {
 		hk_bucket_update(home);
-		queue_add(home);
+		hk_queue_add(home);
 	}
 	if (goes_at_once(home)) {
 		victim = home;

@@ -91,9 +91,9 @@ struct hk_granule hk_granule_find(const void *p)
 	return found;
 }
 
-bool hk_granule_set_superslab(struct hk_superslab *superslab)
+bool hk_granule_set_superslab(const void *start, struct hk_superslab *superslab)
 {
-	return set(superslab->base, (uintptr_t)superslab);
+	return set((uintptr_t)start, (uintptr_t)superslab);
 }
 
 bool hk_granule_set_large(const void *start, struct hk_large *large)

@@ -58,7 +58,7 @@ struct hk_granule hk_granule_find(const void *p);
 
 /* Register and forget; false when there is no memory for a leaf, which a
  * granule that was once set or cleared has. */
-bool hk_granule_set_superslab(struct hk_superslab *superslab);
+bool hk_granule_set_superslab(const void *start, struct hk_superslab *superslab);
 bool hk_granule_set_large(const void *start, struct hk_large *large);
 bool hk_granule_clear(const void *start);
 

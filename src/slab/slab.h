@@ -110,7 +110,7 @@ enum hk_run_kind { HK_RUN_NONE, HK_RUN_SLAB, HK_RUN_MID };
  *	sparse_next, sparse_at	the owner: cache/sparse.c; at is NULL where
  *			the slab is in no list
  *	size, carved	as blocks and used, but stored whole (relaxed), for
- *			pool/huge.c looks at them from outside
+ *			pool/pages.c looks at them from outside
  *	all others	the owner, or who acts for it, holding its cache lock
  */
 struct hk_slab {
@@ -150,9 +150,10 @@ enum hk_pages { HK_PAGES_SMALL, HK_PAGES_HUGE, HK_PAGES_BROKEN };
  *		(acquire), given back by fetch-or (release)
  *	clean	bit set => the slot reads as zero (fresh or purged); changed
  *		by whoever has the slot claimed, relaxed
- *	pages	enum hk_pages; SMALL -> HUGE by MEM learning, else changed by
- *		whoever has slots of it claimed, relaxed. Once huge, what is
- *		free and clean has memory too, until it is purged
+ *	pages	enum hk_pages, relaxed: to HUGE by MEM learning, to BROKEN by
+ *		whoever gives part of it back, to SMALL by whoever gave all
+ *		back that is free. Once huge, what is free and clean has memory
+ *		too, until then
  *	trend, touched, since	learn/pages.c alone, but that they begin as 0;
  *		relaxed
  *	all others under the pool lock
