@@ -128,7 +128,6 @@ static uint64_t pressure(struct hk_learn_class *c, uint64_t operations)
  * where it once made round trips, until that is long ago. */
 static void note(struct hk_learn_class *c, uint64_t press, unsigned rate)
 {
-	c->capacity_moved = c->batch_moved = HK_KEPT;
 	c->calm = active(c) ? 0 : c->calm + 1;
 	if (press)
 		c->hurt = c->capacity;
@@ -159,16 +158,15 @@ static void move_batch(struct hk_learn_class *c, uint64_t press, const struct hk
 	c->batch = least(most(c->batch, HK_LEARN_UNIT), most(c->capacity, HK_LEARN_UNIT));
 }
 
-/* Units that a class asks for, or below zero, that it can give. */
-static int64_t ask(const struct hk_learn_class *c, uint64_t press, uint64_t highest,
-		   const struct hk_learn_bounds *b, bool poor)
+/* Units that a class asks for. */
+static unsigned wish(const struct hk_learn_class *c, uint64_t press, uint64_t highest,
+		     const struct hk_learn_bounds *b)
 {
 	unsigned most_units = HK_LEARN_CAPACITY_MOST * HK_LEARN_UNIT;
 
-	if (b->busy && active(c) && press && press >= highest / 2)
-		return c->capacity < most_units ?
-		       least(pace(c, b->rate), most_units - c->capacity) : 0;
-	return press <= highest / 4 && c->capacity_moved == HK_KEPT ? -(int64_t)gift(c, b->rate, poor) : 0;
+	if (!b->busy || !press || !active(c) || press < highest / 2 || c->capacity >= most_units)
+		return 0;
+	return least(pace(c, b->rate), most_units - c->capacity);
 }
 
 /* part / whole of it, at most all. */
@@ -177,38 +175,55 @@ static unsigned share(int64_t of, int64_t part, int64_t whole, bool up)
 	return (unsigned)(part < whole ? (of * part + (up ? whole - 1 : 0)) / whole : of);
 }
 
-/* All that are asked pay in proportion, and all that asked get in proportion:
- * what a phase needs comes from many classes, and none of them loses much. */
-static void move_capacities(struct hk_learn_class *class, unsigned count, const uint64_t *press,
-			    uint64_t highest, const struct hk_learn_bounds *b)
+/* Those under little pressure pay in proportion: what a phase needs comes from many
+ * classes, and none of them loses much. */
+static void collect(struct hk_learn_class *class, unsigned count, const uint64_t *press,
+		    uint64_t highest, unsigned rate, int64_t lacking, bool poor)
 {
-	int64_t asked[count], want = 0, supply = 0;
-	int64_t spare = b->budget * HK_LEARN_UNIT - total(class, count);
-	bool poor = spare < 0;
-	unsigned i;
+	unsigned gifts[count], given, i;
+	int64_t supply = 0;
 
 	for (i = 0; i < count; i++) {
-		asked[i] = ask(&class[i], press[i], highest, b, poor);
-		if (asked[i] > 0)
-			want += cost(&class[i], asked[i]);
-		else
-			supply -= cost(&class[i], asked[i]);
+		gifts[i] = press[i] <= highest / 4 && class[i].capacity_moved == HK_KEPT ?
+			   gift(&class[i], rate, poor) : 0;
+		supply += cost(&class[i], gifts[i]);
 	}
-	for (i = 0; i < count && want > spare; i++) {
-		unsigned given = asked[i] < 0 ? share(-asked[i], want - spare, supply, true) : 0;
-
+	for (i = 0; i < count; i++) {
+		given = gifts[i] ? share(gifts[i], lacking, supply, true) : 0;
 		class[i].capacity -= given;
 		if (given)
 			class[i].capacity_moved = poor ? HK_OVER_BUDGET : HK_LENT;
 	}
-	spare = b->budget * HK_LEARN_UNIT - total(class, count);
-	for (i = 0; i < count && spare > 0; i++) {
-		unsigned got = asked[i] > 0 ? share(asked[i], spare, want, false) : 0;
+}
 
+/* All that asked get in proportion. */
+static void move_capacities(struct hk_learn_class *class, unsigned count, const uint64_t *press,
+			    uint64_t highest, const struct hk_learn_bounds *b)
+{
+	int64_t spare = b->budget * HK_LEARN_UNIT - total(class, count), want = 0;
+	unsigned asked[count], got, i;
+
+	for (i = 0; i < count; i++) {
+		asked[i] = wish(&class[i], press[i], highest, b);
+		want += cost(&class[i], asked[i]);
+	}
+	if (want > spare) {
+		collect(class, count, press, highest, b->rate, want - spare, spare < 0);
+		spare = b->budget * HK_LEARN_UNIT - total(class, count);
+	}
+	for (i = 0; i < count && want && spare > 0; i++) {
+		got = asked[i] ? share(asked[i], spare, want, false) : 0;
 		class[i].capacity += got;
 		if (got)
 			class[i].capacity_moved = HK_ROUND_TRIPS;
 	}
+}
+
+/* Long without refill and flush, and nothing lies in the list: it may be asked to
+ * give, no more. Most classes of most programs are, which keeps windows cheap. */
+static bool quiet(const struct hk_learn_class *c)
+{
+	return c->calm > MEMORY && !active(c) && !c->in && !c->out && !c->low;
 }
 
 void hk_learn_step(struct hk_learn_class *class, unsigned count, const struct hk_learn_bounds *b)
@@ -218,6 +233,10 @@ void hk_learn_step(struct hk_learn_class *class, unsigned count, const struct hk
 
 	for (i = 0; i < count; i++) {
 		before[i] = class[i].capacity;
+		press[i] = 0;
+		class[i].capacity_moved = class[i].batch_moved = HK_KEPT;
+		if (quiet(&class[i]))
+			continue;
 		press[i] = pressure(&class[i], b->operations);
 		note(&class[i], press[i], b->rate);
 		if (active(&class[i]) && press[i] > highest)
@@ -225,6 +244,8 @@ void hk_learn_step(struct hk_learn_class *class, unsigned count, const struct hk
 	}
 	move_capacities(class, count, press, highest, b);
 	for (i = 0; i < count; i++) {
+		if (class[i].capacity == before[i] && quiet(&class[i]))
+			continue;
 		damp(&class[i], before[i]);
 		move_batch(&class[i], press[i], b);
 	}

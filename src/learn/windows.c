@@ -84,13 +84,13 @@ static void count_down(struct hk_cache *cache, struct hk_learner *l)
 }
 
 /* The thread is new, or its cache has changed hands. */
-static void adopt(struct hk_learn_class *c, const struct hk_bin *bin, unsigned size)
+static void adopt(struct hk_learn_class *c, const struct hk_bin *bin, unsigned i)
 {
 	if (c->capacity / HK_LEARN_UNIT == (unsigned)bin->capacity_max &&
 	    c->batch / HK_LEARN_UNIT == (unsigned)bin->batch_max)
 		return;
 	*c = (struct hk_learn_class){
-		.size = size,
+		.size = (unsigned)hk_class_size(i),
 		.capacity = (unsigned)bin->capacity_max * HK_LEARN_UNIT,
 		.batch = (unsigned)bin->batch_max * HK_LEARN_UNIT,
 	};
@@ -183,7 +183,7 @@ static void adapt_lists(struct hk_cache *cache, struct hk_learner *l)
 	unsigned i;
 
 	for (i = 0; i < HK_CLASSES; i++) {
-		adopt(&l->class[i], &cache->bin[i], (unsigned)hk_class_size(i));
+		adopt(&l->class[i], &cache->bin[i], i);
 		look(&l->class[i], &cache->bin[i], l, i);
 	}
 	bounds = (struct hk_learn_bounds){
