@@ -393,6 +393,24 @@ static void waits_for_sleeper(void *arg)
 	_exit((ptrdiff_t)n > 8);
 }
 
+/* Blocks of 700 KiB, two to a SuperSlab. */
+static void serves_larger(void *arg)
+{
+	size_t n = fill_heap(700 * KB, 20 * MB), before, i, j;
+	char *larger[5];
+
+	(void)arg;
+	free_in_order(n);
+	before = atomic_load(&maps);
+	for (i = 0; i < 5; i++)
+		memset(larger[i] = (char *)malloc(3 * MB / 2), (int)i + 1, 3 * MB / 2);
+	for (i = 0; i < 5; i++)
+		for (j = 0; j < 3 * MB / 2; j += 4096)
+			if (larger[i][j] != (char)(i + 1))
+				_exit(3);
+	_exit(atomic_load(&maps) - before > 1);	/* metadata */
+}
+
 int main(int argc, char **argv)
 {
 	static const size_t sizes[] = { 100, 2000, 9000, 100 * KB, 700 * KB, 3 * MB, 50 * MB };
@@ -425,6 +443,7 @@ int main(int argc, char **argv)
 	child_ok(owner_sleeps, NULL, 120, "blocks of a thread that sleeps go back");
 	child_ok(waits_for_sleeper, NULL, 120,
 		 "what waits for a thread that does not call serves before the heap grows");
+	child_ok(serves_larger, NULL, 120, "empty SuperSlabs serve blocks of more than 1 MiB");
 	child_ok(after_death, NULL, 120, "blocks allocated after a thread's teardown go back");
 	seed = tap_seed();
 	child_ok(trim_meanwhile, &seed, 120, "trimming disturbs no thread");

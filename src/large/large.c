@@ -122,8 +122,12 @@ static void *alloc_mapping(size_t size, size_t align, bool *zero)
 		return NULL;
 	if (*zero) {
 		b->mapped = mapped;
-		b->start = (uintptr_t)hk_os_map(mapped, align);
+		b->start = mapped == HK_SUPERSLAB_SIZE && align == HK_SUPERSLAB_SIZE ?
+			   (uintptr_t)hk_pool_give() : 0;
+		*zero = !b->start;
 	}
+	if (*zero)
+		b->start = (uintptr_t)hk_os_map(mapped, align);
 	if (b->start && !hk_granule_set_large((void *)b->start, b)) {
 		hk_os_unmap((void *)b->start, b->mapped);
 		b->start = 0;

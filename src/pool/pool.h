@@ -85,6 +85,10 @@ void hk_pool_run_free(struct hk_superslab *home, unsigned first, unsigned slots)
 /* Claims further slots behind a run; false if they are not free. */
 bool hk_pool_run_extend(struct hk_superslab *home, unsigned end, unsigned slots);
 
+/* The memory of an empty SuperSlab that holds pages, mapped and the caller's from
+ * then on; NULL: there is none. */
+void *hk_pool_give(void);
+
 /* Gives back some of what has waited long enough, without a lock where there is
  * nothing to do; the bytes released. */
 size_t hk_pool_age(uint64_t now);

@@ -28,6 +28,13 @@ static uint64_t claim_mask(struct hk_superslab *s, uint64_t wanted)
 	return wanted & atomic_fetch_and_explicit(free, ~wanted, memory_order_acquire);
 }
 
+static unsigned dirty_slots(const struct hk_shared_meta *m)
+{
+	return (unsigned)__builtin_popcountll(
+		atomic_load_explicit(&m->free, memory_order_relaxed) &
+		~atomic_load_explicit(&m->clean, memory_order_relaxed));
+}
+
 /* True if the SuperSlab was empty and now is nobody's. */
 static bool claim_whole(struct hk_superslab *s)
 {
@@ -82,6 +89,32 @@ void hk_queue_add(struct hk_superslab *s)
 	hk_pool.newest = s;
 }
 
+/* Nobody finds it any more: pool lock held, all of it claimed. */
+static void hide(struct hk_superslab *s)
+{
+	hk_bucket_remove(s);
+	s->base = 0;
+}
+
+/* Its address range is the caller's, or nobody's. */
+static void forget_range(struct hk_superslab *s, void *memory)
+{
+	hk_event(HK_EVENT_UNMAP, 0, memory, HK_SUPERSLAB_SIZE);
+	hk_granule_clear(memory);
+	cleaned(HK_SLOTS - (unsigned)__builtin_popcountll(
+		atomic_load_explicit(&s->shared_meta->clean, memory_order_relaxed)));
+}
+
+static void forget(struct hk_superslab *s)
+{
+	atomic_fetch_sub_explicit(&hk_pool_counters.superslabs, 1, memory_order_relaxed);
+	hk_count(&hk_pool_counters.unmapped);
+	if (atomic_exchange_explicit(&s->shared_meta->pages, HK_PAGES_SMALL, memory_order_relaxed) ==
+	    HK_PAGES_HUGE)
+		atomic_fetch_sub_explicit(&hk_huge_superslabs, 1, memory_order_relaxed);
+	hk_meta_spare(s);
+}
+
 /* Gives a whole SuperSlab back, of which the caller claimed all. False: it has
  * to stay for now. */
 static bool unmap(struct hk_superslab *s)
@@ -93,8 +126,7 @@ static bool unmap(struct hk_superslab *s)
 	hk_pool_lock();
 	pinned = m->pinned;
 	if (!pinned) {
-		hk_bucket_remove(s);
-		s->base = 0;
+		hide(s);
 	} else {
 		/* Who unpins it puts it in the queue. */
 		atomic_store_explicit(&m->free, HK_ALL_SLOTS, memory_order_release);
@@ -103,17 +135,9 @@ static bool unmap(struct hk_superslab *s)
 	hk_pool_unlock();
 	if (pinned)
 		return false;
-	hk_event(HK_EVENT_UNMAP, 0, memory, HK_SUPERSLAB_SIZE);
-	hk_granule_clear(memory);
-	cleaned(HK_SLOTS - (unsigned)__builtin_popcountll(
-		atomic_load_explicit(&m->clean, memory_order_relaxed)));
+	forget_range(s, memory);
 	if (hk_os_unmap(memory, HK_SUPERSLAB_SIZE)) {
-		atomic_fetch_sub_explicit(&hk_pool_counters.superslabs, 1, memory_order_relaxed);
-		hk_count(&hk_pool_counters.unmapped);
-		if (atomic_exchange_explicit(&m->pages, HK_PAGES_SMALL, memory_order_relaxed) ==
-		    HK_PAGES_HUGE)
-			atomic_fetch_sub_explicit(&hk_huge_superslabs, 1, memory_order_relaxed);
-		hk_meta_spare(s);
+		forget(s);
 	} else {
 		/* The kernel would not split a mapping; the pages can go,
 		 * unless they are locked. */
@@ -126,6 +150,27 @@ static bool unmap(struct hk_superslab *s)
 		hk_superslab_open(s, memory, HK_ALL_SLOTS);
 	}
 	return true;
+}
+
+void *hk_pool_give(void)
+{
+	struct hk_superslab *s;
+	void *memory = NULL;
+
+	hk_pool_lock();
+	s = hk_pool.bucket[HK_SLOTS];
+	if (s && !s->shared_meta->pinned && dirty_slots(s->shared_meta) && claim_whole(s)) {
+		memory = (void *)s->base;
+		hide(s);
+		if (s->shared_meta->queued)
+			queue_remove(s);
+	}
+	hk_pool_unlock();
+	if (memory) {
+		forget_range(s, memory);
+		forget(s);
+	}
+	return memory;
 }
 
 /* Purges runs of claimed slots, whole OS pages only: where a page is larger
@@ -194,13 +239,6 @@ static struct hk_superslab *queue_pop(void)
 	if (s)
 		queue_remove(s);
 	return s;
-}
-
-static unsigned dirty_slots(const struct hk_shared_meta *m)
-{
-	return (unsigned)__builtin_popcountll(
-		atomic_load_explicit(&m->free, memory_order_relaxed) &
-		~atomic_load_explicit(&m->clean, memory_order_relaxed));
 }
 
 /*
