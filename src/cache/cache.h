@@ -56,6 +56,8 @@ struct hk_spilled {
 	size_t moves;			/* chains that came and went */
 };
 
+enum { HK_AHEAD = 8 };
+
 /*
  * Blocks on their way to one owner: a chain, newest in front. Without owner,
  * they are all of one slab that had none. Slabs change hands meanwhile: who
@@ -67,6 +69,7 @@ struct hk_batch {
 	struct hk_block *head, *tail;
 	unsigned count;
 	unsigned bytes;
+	struct hk_block *last[HK_AHEAD];	/* appended, of this batch or before */
 };
 
 enum {

@@ -154,6 +154,19 @@ static bool is_full(const struct hk_batch *batch)
 	return batch->count >= HK_BATCH_BLOCKS || batch->bytes >= HK_BATCH_BYTES;
 }
 
+/*
+ * Whoever receives a chain meets a cache miss at each block, which was another
+ * processor's last, and the next one's address only then. So blocks that have room
+ * for it in the same cache line tell which one comes HK_AHEAD later (jump pointers:
+ * Roth & Sohi, ISCA 1999). A hint: nothing but a prefetch is done with it.
+ */
+static struct hk_block **ahead(struct hk_block *block, const struct hk_slab *slab)
+{
+	struct hk_block **place = (struct hk_block **)(block + 1);
+
+	return slab->size >= 2 * sizeof *block && (uintptr_t)place % 64 ? place : NULL;
+}
+
 static void append(struct hk_batch *batch, struct hk_cache *owner, struct hk_slab *slab,
 		   struct hk_block *block)
 {
@@ -167,6 +180,9 @@ static void append(struct hk_batch *batch, struct hk_cache *owner, struct hk_sla
 	block->state = HK_FREED_IN_TRANSIT;
 	block->next = batch->head;
 	batch->head = block;
+	if (ahead(block, slab))
+		*ahead(block, slab) = batch->last[batch->count % HK_AHEAD];
+	batch->last[batch->count % HK_AHEAD] = block;
 	batch->count++;
 	batch->bytes += slab->size;
 }
@@ -240,6 +256,8 @@ HK_INLINE bool receive_into_list(struct hk_cache *cache, struct hk_block *block)
 	    !hk_slab_locate(slab, block, &index) || block->state != HK_FREED_IN_TRANSIT ||
 	    hk_slab_bit(slab, index))
 		return false;
+	if (ahead(block, slab))
+		__builtin_prefetch(*ahead(block, slab), 1);
 	bin = &cache->bin[slab->class];
 	return bin->room > 0 && hk_bin_push(bin, block);
 }
