@@ -48,6 +48,11 @@ memory_checked() {
 	done
 }
 
+counts() {
+	HAKMEM_STATS_DUMP=$PWD/builds/counted LD_PRELOAD=$PWD/builds/debug/src/.libs/libhakmem.so.1 \
+		python3 -c 'print(1)' && grep '^lock pool taken [1-9]' builds/counted
+}
+
 # At the end of each window, and with the scavenger.
 learning() {
 	cd builds/thread && HAKMEM_PROFILE=tight HAKMEM_ALLOC_LEARN_WINDOW=100 \
@@ -60,6 +65,7 @@ check "clang, prefixed, without a warning" clang build clang "$everything" \
 	--enable-werror --enable-prefixed CC=clang CXX=clang++ CFLAGS='-O2 -gdwarf-4'
 check "a debug build" debug build debug "$everything tests/dlopen tests/teardown_cxx" \
 	--enable-werror --enable-debug
+check "a debug build counts contention" counts counts
 check "AddressSanitizer and UndefinedBehaviorSanitizer" address sanitized address,undefined "$no_memory"
 # It cannot follow threads started in a child, nor run after its own thread's end.
 check "ThreadSanitizer" thread sanitized thread "tests/abuse tests/model tests/threads"

@@ -23,8 +23,8 @@ static bool post(struct hk_cache *owner, struct hk_block *head, struct hk_block 
 		if (old == HK_MAILBOX_CLOSED)
 			return false;
 		tail->next = old;
-	} while (!atomic_compare_exchange_weak_explicit(&owner->mailbox, &old, head,
-			memory_order_release, memory_order_relaxed));
+	} while (!hk_swapped(atomic_compare_exchange_weak_explicit(&owner->mailbox, &old, head,
+			memory_order_release, memory_order_relaxed)));
 	return true;
 }
 
@@ -303,8 +303,8 @@ bool hk_mailbox_has(struct hk_cache *cache, struct hk_cache *owner, const void *
 	do {
 		if (!chain || chain == HK_MAILBOX_CLOSED)
 			return false;
-	} while (!atomic_compare_exchange_weak_explicit(&owner->mailbox, &chain, NULL,
-			memory_order_acquire, memory_order_relaxed));
+	} while (!hk_swapped(atomic_compare_exchange_weak_explicit(&owner->mailbox, &chain, NULL,
+			memory_order_acquire, memory_order_relaxed)));
 	found = hk_list_has(chain, p);
 	for (; chain; chain = next) {
 		next = chain->next;

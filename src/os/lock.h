@@ -10,6 +10,7 @@
 #include "os/platform.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 
 /* From the outermost to the innermost. */
@@ -57,6 +58,47 @@ HK_INLINE void hk_lock_note(struct hk_lock *lock) { (void)lock; }
 HK_INLINE void hk_unlock_note(struct hk_lock *lock) { (void)lock; }
 #endif
 
+/*
+ * How threads get in each other's way, for tests/bench/contention: locks taken,
+ * those that another thread held, and compare-and-swaps that had to be tried
+ * again. Debug builds count, and builds with -DHK_COUNT_CONTENTION; relaxed.
+ */
+#if HK_DEBUG_BUILD && !defined HK_COUNT_CONTENTION
+#define HK_COUNT_CONTENTION
+#endif
+struct hk_contention {
+	_Atomic size_t taken[HK_RANK_COUNT], waited[HK_RANK_COUNT], retries;
+};
+extern struct hk_contention hk_contention;
+extern const char *const hk_rank_name[HK_RANK_COUNT];
+
+#ifdef HK_COUNT_CONTENTION
+enum { HK_COUNTS_CONTENTION = 1 };
+HK_INLINE void hk_mutex_lock(struct hk_lock *lock)
+{
+	atomic_fetch_add_explicit(&hk_contention.taken[lock->rank], 1, memory_order_relaxed);
+	if (pthread_mutex_trylock(&lock->mutex) == 0)
+		return;
+	atomic_fetch_add_explicit(&hk_contention.waited[lock->rank], 1, memory_order_relaxed);
+	pthread_mutex_lock(&lock->mutex);
+}
+HK_INLINE bool hk_swapped(bool done)
+{
+	atomic_fetch_add_explicit(&hk_contention.retries, !done, memory_order_relaxed);
+	return done;
+}
+#else
+enum { HK_COUNTS_CONTENTION = 0 };
+HK_INLINE void hk_mutex_lock(struct hk_lock *lock)
+{
+	pthread_mutex_lock(&lock->mutex);
+}
+HK_INLINE bool hk_swapped(bool done)
+{
+	return done;
+}
+#endif
+
 /* This thread forks and holds every lock: the program's fork handlers that run
  * meanwhile may use the heap all the same. */
 extern HK_TLS bool hk_all_locked;
@@ -66,7 +108,7 @@ HK_INLINE void hk_lock(struct hk_lock *lock)
 	if (hk_all_locked)
 		return;
 	hk_lock_note(lock);
-	pthread_mutex_lock(&lock->mutex);
+	hk_mutex_lock(lock);
 }
 
 HK_INLINE void hk_unlock(struct hk_lock *lock)

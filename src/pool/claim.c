@@ -111,9 +111,9 @@ static int claim(struct hk_superslab *s, unsigned slots, unsigned align, uint64_
 		if (!starts)
 			return -1;
 		first = (unsigned)__builtin_ctzll(starts);
-	} while (!atomic_compare_exchange_weak_explicit(&m->free, &free,
+	} while (!hk_swapped(atomic_compare_exchange_weak_explicit(&m->free, &free,
 			free & ~hk_slot_mask(first, slots),
-			memory_order_acquire, memory_order_relaxed));
+			memory_order_acquire, memory_order_relaxed)));
 	return (int)first;
 }
 
@@ -323,8 +323,8 @@ bool hk_pool_run_extend(struct hk_superslab *home, unsigned end, unsigned slots)
 	do {
 		if ((free & mask) != mask)
 			return false;
-	} while (!atomic_compare_exchange_weak_explicit(&m->free, &free, free & ~mask,
-			memory_order_acquire, memory_order_relaxed));
+	} while (!hk_swapped(atomic_compare_exchange_weak_explicit(&m->free, &free, free & ~mask,
+			memory_order_acquire, memory_order_relaxed)));
 	soil(m, mask);
 	return true;
 }

@@ -63,8 +63,8 @@ HK_INLINE void hk_dirty_less(unsigned slots)
 	size_t least = atomic_load_explicit(&hk_pool.least, memory_order_relaxed);
 
 	while (now < least &&
-	       !atomic_compare_exchange_weak_explicit(&hk_pool.least, &least, now,
-			memory_order_relaxed, memory_order_relaxed))
+	       !hk_swapped(atomic_compare_exchange_weak_explicit(&hk_pool.least, &least, now,
+			memory_order_relaxed, memory_order_relaxed)))
 		;
 }
 

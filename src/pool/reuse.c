@@ -61,8 +61,8 @@ static void push(struct hk_slab *slab, uintptr_t id, unsigned class)
 		atomic_store_explicit(&slab->stack_link, (uint32_t)(head & ID_MASK),
 				      memory_order_relaxed);
 		new = ((head >> ID_BITS) + 1) << ID_BITS | id;
-	} while (!atomic_compare_exchange_weak_explicit(&stack[class].head,
-			&head, new, memory_order_release, memory_order_relaxed));
+	} while (!hk_swapped(atomic_compare_exchange_weak_explicit(&stack[class].head,
+			&head, new, memory_order_release, memory_order_relaxed)));
 }
 
 static struct hk_slab *pop(unsigned class)
@@ -77,8 +77,8 @@ static struct hk_slab *pop(unsigned class)
 		slab = slab_of(head & ID_MASK);
 		new = ((head >> ID_BITS) + 1) << ID_BITS |
 			atomic_load_explicit(&slab->stack_link, memory_order_relaxed);
-	} while (!atomic_compare_exchange_weak_explicit(&stack[class].head, &head,
-			new, memory_order_acquire, memory_order_acquire));
+	} while (!hk_swapped(atomic_compare_exchange_weak_explicit(&stack[class].head, &head,
+			new, memory_order_acquire, memory_order_acquire)));
 	atomic_exchange(&slab->on_stack, false);
 	return slab;
 }

@@ -2,6 +2,8 @@
 #include "stats/snapshot.h"
 
 #include "config/settings.h"
+#include "os/line.h"
+#include "os/lock.h"
 #include "os/os.h"
 
 struct file {
@@ -14,6 +16,30 @@ static void to_file(void *argument, const char *text, size_t length)
 	struct file *file = argument;
 
 	file->good = file->good && hk_os_write(file->fd, text, length);
+}
+
+static void write_contention(struct file *file)
+{
+	struct hk_contention *c = &hk_contention;
+	struct hk_line line;
+	unsigned i;
+
+	for (i = 0; i < HK_RANK_COUNT; i++) {
+		line.length = 0;
+		hk_line_str(&line, "lock ");
+		hk_line_str(&line, hk_rank_name[i]);
+		hk_line_str(&line, " taken ");
+		hk_line_dec(&line, atomic_load_explicit(&c->taken[i], memory_order_relaxed));
+		hk_line_str(&line, " waited ");
+		hk_line_dec(&line, atomic_load_explicit(&c->waited[i], memory_order_relaxed));
+		hk_line_char(&line, '\n');
+		to_file(file, line.text, line.length);
+	}
+	line.length = 0;
+	hk_line_str(&line, "compare-and-swap retries ");
+	hk_line_dec(&line, atomic_load_explicit(&c->retries, memory_order_relaxed));
+	hk_line_char(&line, '\n');
+	to_file(file, line.text, line.length);
 }
 
 int hk_snapshot_dump(void)
@@ -30,6 +56,8 @@ int hk_snapshot_dump(void)
 	file.good = file.fd >= 0;
 	if (file.good) {
 		hk_snapshot_write(&s, hk_settings_dump_json(), to_file, &file);
+		if (HK_COUNTS_CONTENTION && !hk_settings_dump_json())
+			write_contention(&file);
 		hk_os_close(file.fd);
 	}
 	if (!file.good)
