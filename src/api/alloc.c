@@ -67,9 +67,11 @@ static struct hk_slab *live_slab(const void *p, enum hk_call call)
 
 size_t hk_usable_size(const void *p, enum hk_call call)
 {
-	struct hk_slab *slab;
+	const struct hk_slab *slab = hk_slab_guess(p);
 	size_t size;
 
+	if (hk_owned(slab, p))
+		return slab->size;
 	if (!p)
 		return 0;
 	slab = live_slab(p, call);

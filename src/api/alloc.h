@@ -19,14 +19,20 @@ HK_INLINE void *hk_malloc(size_t size)
 	return hk_malloc_slow(size, hk_caller());
 }
 
-/* Mark, owner and bounds in this order of cost; all three always on. */
+/* Is p a live block of this thread's? The checks in this order of cost; all three
+ * always on. False also where only a slow path can tell. */
+HK_INLINE bool hk_owned(const struct hk_slab *slab, const struct hk_block *p)
+{
+	return hk_likely(atomic_load_explicit(&slab->owner, memory_order_relaxed) == hk_tls) &&
+	       hk_likely(hk_slab_valid_hot(slab, p)) && hk_likely(p->mark != HK_FREED);
+}
+
 HK_INLINE void hk_free(void *p, enum hk_call call)
 {
 	struct hk_slab *slab = hk_slab_guess(p);
 	struct hk_block *block = p;
 
-	if (hk_likely(atomic_load_explicit(&slab->owner, memory_order_relaxed) == hk_tls) &&
-	    hk_likely(hk_slab_valid_hot(slab, p)) && hk_likely(block->mark != HK_FREED)) {
+	if (hk_owned(slab, block)) {
 		struct hk_bin *bin =
 			atomic_load_explicit(&slab->bin, memory_order_relaxed);
 
