@@ -156,7 +156,7 @@ void *hk_memalign(size_t align, size_t size)
 	if (fit <= HK_SLAB_MAX) {
 		unsigned class = hk_class_of(fit);
 
-		while (class < HK_CLASSES && hk_class_size(class) % align)
+		while (class < HK_CLASSES && (hk_class_size(class) & (align - 1)))
 			class++;
 		if (class < HK_CLASSES)
 			return hk_malloc(hk_class_size(class));
