@@ -92,13 +92,15 @@ bool hk_pages_promote(struct hk_superslab *s, bool *now)
 	if (was == HK_PAGES_HUGE || !pin(s))
 		return false;
 	memory = (void *)s->base;
+	/* First, for others may break it at once: the count never wraps. */
+	atomic_fetch_add_explicit(&hk_huge_superslabs, 1, memory_order_relaxed);
 	promoted = hk_os_huge(memory, HK_SUPERSLAB_SIZE) &&
 		   atomic_compare_exchange_strong_explicit(&s->shared_meta->pages, &was,
 			HK_PAGES_HUGE, memory_order_relaxed, memory_order_relaxed);
 	if (promoted) {
-		atomic_fetch_add_explicit(&hk_huge_superslabs, 1, memory_order_relaxed);
 		*now = hk_os_collapse(memory, HK_SUPERSLAB_SIZE);
 	} else {
+		atomic_fetch_sub_explicit(&hk_huge_superslabs, 1, memory_order_relaxed);
 		hk_os_small(memory, HK_SUPERSLAB_SIZE);
 	}
 	unpin(s);
