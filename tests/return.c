@@ -301,9 +301,16 @@ static void again(const char *name, const char *value, const char *mode)
 	child_exec(mode);
 }
 
-static void reuse_body(void *arg) { again("HAKMEM_SUPERSLAB_REUSE", (const char *)arg, "reuse"); }
 /* By the frees alone: a thread beside them takes slabs to itself for moments. */
-static void at_once_body(void *arg) { setenv("HAKMEM_SCAVENGER", "0", 1); again("HAKMEM_SUPERSLAB_REUSE", (const char *)arg, "at-once"); }
+static void alone(const char *value, const char *mode)
+{
+	setenv("HAKMEM_SCAVENGER", "0", 1);
+	again("HAKMEM_SUPERSLAB_REUSE", value, mode);
+}
+
+static void reuse_body(void *arg) { again("HAKMEM_SUPERSLAB_REUSE", (const char *)arg, "reuse"); }
+static void larger_body(void *arg) { alone((const char *)arg, "larger"); }
+static void at_once_body(void *arg) { alone((const char *)arg, "at-once"); }
 static void prewarm_body(void *arg) { again("HAKMEM_SUPERSLAB_PREWARM", (const char *)arg, "prewarm"); }
 static void cold_body(void *arg) { again("HAKMEM_SUPERSLAB_PREWARM", (const char *)arg, "cold"); }
 
@@ -316,6 +323,25 @@ static void reuse(void)
 	fill_heap(500 * KB, 20 * MB);
 	if (atomic_load(&maps) != before)
 		fail("%zu new mappings although 10 SuperSlabs were empty",
+		     atomic_load(&maps) - before);
+}
+
+/* Blocks of 700 KiB, two to a SuperSlab. */
+static void larger(void)
+{
+	size_t before, i, j;
+	char *p[5];
+
+	free_in_order(fill_heap(700 * KB, 20 * MB));
+	before = atomic_load(&maps);
+	for (i = 0; i < 5; i++)
+		memset(p[i] = (char *)malloc(3 * MB / 2), (int)i + 1, 3 * MB / 2);
+	for (i = 0; i < 5; i++)
+		for (j = 0; j < 3 * MB / 2; j += 4096)
+			if (p[i][j] != (char)(i + 1))
+				fail("block %zu lost a byte", i);
+	if (atomic_load(&maps) - before > 1)	/* metadata */
+		fail("%zu new mappings although SuperSlabs were empty",
 		     atomic_load(&maps) - before);
 }
 
@@ -393,24 +419,6 @@ static void waits_for_sleeper(void *arg)
 	_exit((ptrdiff_t)n > 8);
 }
 
-/* Blocks of 700 KiB, two to a SuperSlab. */
-static void serves_larger(void *arg)
-{
-	size_t n = fill_heap(700 * KB, 20 * MB), before, i, j;
-	char *larger[5];
-
-	(void)arg;
-	free_in_order(n);
-	before = atomic_load(&maps);
-	for (i = 0; i < 5; i++)
-		memset(larger[i] = (char *)malloc(3 * MB / 2), (int)i + 1, 3 * MB / 2);
-	for (i = 0; i < 5; i++)
-		for (j = 0; j < 3 * MB / 2; j += 4096)
-			if (larger[i][j] != (char)(i + 1))
-				_exit(3);
-	_exit(atomic_load(&maps) - before > 1);	/* metadata */
-}
-
 int main(int argc, char **argv)
 {
 	static const size_t sizes[] = { 100, 2000, 9000, 100 * KB, 700 * KB, 3 * MB, 50 * MB };
@@ -422,6 +430,8 @@ int main(int argc, char **argv)
 	if (argc > 1) {
 		if (!strcmp(argv[1], "reuse"))
 			reuse();
+		else if (!strcmp(argv[1], "larger"))
+			larger();
 		else if (!strcmp(argv[1], "at-once"))
 			at_once();
 		else if (!strcmp(argv[1], "prewarm"))
@@ -443,7 +453,7 @@ int main(int argc, char **argv)
 	child_ok(owner_sleeps, NULL, 120, "blocks of a thread that sleeps go back");
 	child_ok(waits_for_sleeper, NULL, 120,
 		 "what waits for a thread that does not call serves before the heap grows");
-	child_ok(serves_larger, NULL, 120, "empty SuperSlabs serve blocks of more than 1 MiB");
+	child_ok(larger_body, (void *)"1", 120, "empty SuperSlabs serve blocks of more than 1 MiB");
 	child_ok(after_death, NULL, 120, "blocks allocated after a thread's teardown go back");
 	seed = tap_seed();
 	child_ok(trim_meanwhile, &seed, 120, "trimming disturbs no thread");
