@@ -180,7 +180,7 @@ HK_INLINE void hk_sparse_tell(void)
 		atomic_store_explicit(&hk_sparse_waits, true, memory_order_relaxed);
 }
 
-/* thread.c: what refills and flushes would do now and then, for threads that do
+/* visit.c: what refills and flushes would do now and then, for threads that do
  * not call. Returns the bytes that went back, or 1 where blocks moved. idle:
  * nobody has called for long. */
 size_t hk_cache_scavenge(bool idle);
@@ -230,13 +230,13 @@ void hk_leave_to_abort(void);
 /* True if the cache belongs to this thread alone. */
 bool hk_cache_private(const struct hk_cache *cache);
 
-/* All locks of the allocator, in order: fork and statistics. */
+/* fork.c: all locks of the allocator, in order: fork and statistics. */
 void hk_lock_everything(void);
 void hk_unlock_everything(void);
 extern struct hk_cache *hk_caches;		/* all, by next_registered; registry lock */
 
-/* Gives back what this thread and the pool hold without need; the second one
- * with the lock of its cache held. */
+/* visit.c: gives back what this thread and the pool hold without need; the
+ * second one with the lock of its cache held. */
 size_t hk_cache_trim(void);
 size_t hk_reclaim(struct hk_cache *cache);
 
@@ -264,7 +264,7 @@ enum { HK_SPARSE_TICK = 16, HK_SPARSE_WAITING = 2 << 20 };
 size_t hk_sparse_age(struct hk_cache *cache, uint64_t now, unsigned most);
 size_t hk_sparse_purge(struct hk_cache *cache);
 
-/* thread.c; lock held: new limits of a list that learns. */
+/* limits.c; lock held: new limits of a list that learns. */
 void hk_bin_limit(struct hk_cache *cache, struct hk_bin *bin, int32_t capacity, int32_t batch);
 
 /* How much of a list that ran over stays, hottest first. In a long one little

@@ -1,0 +1,86 @@
+/* How long lists may be, and how much moves at a time. */
+#include "cache/threads.h"
+#include "debug/ring.h"
+
+struct hk_limits hk_start_limits[HK_CLASSES];
+_Atomic size_t hk_budget_held, hk_budget_holders;
+
+enum { SMALL_BATCH = 4, MID_BYTES = 128 * 1024, BATCH_BYTES = 32 * 1024 };
+
+static int32_t clamp(int32_t value, int32_t low, int32_t high)
+{
+	return value < low ? low : value > high ? high : value;
+}
+
+/* Limits from the settings; what they leave open is bounded in bytes. */
+static void find_limits(struct hk_limits *limits, unsigned class)
+{
+	int32_t size = (int32_t)hk_class_size(class);
+	unsigned group = hk_class_group(class);
+	int32_t capacity = hk_settings.cache_capacity[group];
+	int32_t batch = hk_settings.refill_batch[group];
+
+	if (!capacity)
+		capacity = clamp(MID_BYTES / size, 2, 512);
+	if (!batch)
+		batch = clamp(BATCH_BYTES / size, 1, 64);
+	/* The trace: with lists that hold nothing, no call is a fast one. */
+	if (hk_trace_on())
+		capacity = 0;
+	limits->capacity = capacity;
+	limits->batch = capacity ? clamp(batch, 1, capacity) : 1;
+}
+
+void hk_limits_find(void)
+{
+	unsigned class;
+
+	for (class = 0; class < HK_CLASSES; class++)
+		find_limits(&hk_start_limits[class], class);
+}
+
+void hk_bin_restart(struct hk_bin *bin, unsigned class)
+{
+	int32_t capacity = atomic_load_explicit(&hk_start_limits[class].capacity, memory_order_relaxed);
+	int32_t batch = atomic_load_explicit(&hk_start_limits[class].batch, memory_order_relaxed);
+	int32_t start;
+
+	bin->capacity_max = capacity;
+	bin->batch_max = batch < capacity ? batch : clamp(capacity, 1, batch);
+	bin->batch = clamp(SMALL_BATCH, 1, bin->batch_max);
+	start = capacity < 16 ? clamp(capacity, 0, 2) : capacity / 8;
+	bin->room += start - bin->capacity;
+	bin->capacity = start;
+}
+
+/* Lists that hold nothing, or are not one thread's, learn nothing. */
+static int64_t first_window(const struct hk_cache *cache)
+{
+	int64_t alloc = hk_settings.alloc_learn ? hk_settings.alloc_learn_window : INT64_MAX;
+	int64_t mem = hk_settings.mem_learn ? hk_settings.mem_learn_window : INT64_MAX;
+
+	return hk_trace_on() || !hk_cache_private(cache) ? INT64_MAX : alloc < mem ? alloc : mem;
+}
+
+void hk_cache_limit(struct hk_cache *cache)
+{
+	unsigned class;
+
+	for (class = 0; class < HK_CLASSES; class++)
+		hk_bin_restart(&cache->bin[class], class);
+	cache->window_left = first_window(cache);
+}
+
+void hk_bin_limit(struct hk_cache *cache, struct hk_bin *bin, int32_t capacity, int32_t batch)
+{
+	bin->capacity_max = capacity;
+	bin->batch_max = batch;
+	if (bin->batch > batch)
+		bin->batch = batch;
+	if (bin->capacity <= capacity)
+		return;
+	bin->room -= bin->capacity - capacity;
+	bin->capacity = capacity;
+	if (bin->room < 0)
+		hk_flush(cache, bin, capacity);
+}
