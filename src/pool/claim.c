@@ -5,86 +5,10 @@
 #include "pool/internal.h"
 #include "slab/pagemap.h"
 
-struct hk_pool hk_pool = { .lock = HK_LOCK_INITIALIZER(HK_RANK_POOL) };
 struct hk_pool_counters hk_pool_counters;
 _Atomic size_t hk_pool_touched_slots;
 
-void hk_pool_lock(void)
-{
-	hk_lock(&hk_pool.lock);
-}
-
-void hk_pool_unlock(void)
-{
-	hk_unlock(&hk_pool.lock);
-}
-
 enum { LAST_FREED = 4 };	/* SuperSlabs tried for used slots */
-
-/* Bits where a run of so many set bits starts; halving, as one would
- * multiply by doubling. */
-static uint64_t run_starts(uint64_t free, unsigned slots)
-{
-	unsigned have = 1, step;
-
-	while (have < slots && free) {
-		step = have < slots - have ? have : slots - have;
-		free &= free >> step;
-		have += step;
-	}
-	return free;
-}
-
-static unsigned longest_run(uint64_t free)
-{
-	unsigned low = 0, high = HK_SLOTS;
-
-	while (low < high) {
-		unsigned middle = (low + high + 1) / 2;
-
-		if (run_starts(free, middle))
-			low = middle;
-		else
-			high = middle - 1;
-	}
-	return low;
-}
-
-void hk_bucket_remove(struct hk_superslab *s)
-{
-	struct hk_shared_meta *m = s->shared_meta;
-
-	if (!m->bucket)
-		return;
-	if (m->prev)
-		m->prev->shared_meta->next = m->next;
-	else
-		hk_pool.bucket[m->bucket] = m->next;
-	if (m->next)
-		m->next->shared_meta->prev = m->prev;
-	if (!hk_pool.bucket[m->bucket])
-		hk_pool.filled &= ~((uint64_t)1 << (m->bucket - 1));
-	m->bucket = 0;
-}
-
-void hk_bucket_update(struct hk_superslab *s)
-{
-	struct hk_shared_meta *m = s->shared_meta;
-	unsigned run = longest_run(atomic_load_explicit(&m->free, memory_order_relaxed));
-
-	if (run == m->bucket)
-		return;
-	hk_bucket_remove(s);
-	if (!run)
-		return;
-	m->prev = NULL;
-	m->next = hk_pool.bucket[run];
-	if (m->next)
-		m->next->shared_meta->prev = s;
-	hk_pool.bucket[run] = s;
-	hk_pool.filled |= (uint64_t)1 << (run - 1);
-	m->bucket = (uint8_t)run;
-}
 
 /* Starts at multiples of align slots. */
 static uint64_t aligned_slots(unsigned align)
@@ -107,7 +31,7 @@ static int claim(struct hk_superslab *s, unsigned slots, unsigned align, uint64_
 	unsigned first;
 
 	do {
-		starts = run_starts(free & may, slots) & aligned_slots(align);
+		starts = hk_run_starts(free & may, slots) & aligned_slots(align);
 		if (!starts)
 			return -1;
 		first = (unsigned)__builtin_ctzll(starts);

@@ -12,9 +12,11 @@
 /*
  * All under the pool lock, but for hints (relaxed: a wrong hint fails to
  * claim).
+ *	changed		SuperSlabs with slots freed since the lock was last
+ *			taken (pushed with release, taken whole with acquire)
  *	bucket[n]	SuperSlabs whose longest free run had n slots when
  *			they were put there; it may be shorter by now, and
- *			longer only until whoever freed slots has the lock.
+ *			longer only while they are among the changed.
  *			Those with no free slot are in no bucket
  *	filled		bit n - 1 set <=> bucket[n] is not empty
  *	oldest, newest	SuperSlabs with free dirty slots, by the last free
@@ -27,6 +29,7 @@
  */
 struct hk_pool {
 	struct hk_lock lock;
+	_Atomic(struct hk_superslab *) changed;
 	struct hk_superslab *bucket[HK_SLOTS + 1];
 	uint64_t filled;
 	struct hk_superslab *oldest, *newest;
@@ -38,6 +41,10 @@ struct hk_pool {
 };
 extern struct hk_pool hk_pool;
 
+/* index.c. Bits where a run of so many set bits starts: halving, as one would
+ * multiply by doubling. */
+uint64_t hk_run_starts(uint64_t free, unsigned slots);
+
 /* Puts a SuperSlab where its free slots say, or takes it out (pool lock). */
 void hk_bucket_update(struct hk_superslab *s);
 void hk_bucket_remove(struct hk_superslab *s);
@@ -45,8 +52,13 @@ void hk_bucket_remove(struct hk_superslab *s);
 /* From here on it has memory, and these slots are for everybody; takes the lock. */
 void hk_superslab_open(struct hk_superslab *s, void *memory, uint64_t free);
 
-/* The newest of the purge queue, where it may be already (pool lock). */
+/* The newest of the purge queue, where it may be already, for what was freed into
+ * last is wanted again first; out of the queue, if it is there (pool lock). */
 void hk_queue_add(struct hk_superslab *s);
+void hk_queue_remove(struct hk_superslab *s);
+
+/* Slots of it were freed: whoever takes the lock next does the above. */
+void hk_pool_changed(struct hk_superslab *s);
 
 /* Descriptors, from metadata that is never unmapped; take the meta lock. */
 struct hk_superslab *hk_meta_superslab(void);

@@ -63,32 +63,6 @@ static void soiled(unsigned slots)
 	atomic_fetch_add_explicit(&hk_pool_touched_slots, slots, memory_order_relaxed);
 }
 
-/* Pool lock held, as for all that touch the queue. */
-static void queue_remove(struct hk_superslab *s)
-{
-	struct hk_shared_meta *m = s->shared_meta;
-
-	*(m->older ? &m->older->shared_meta->newer : &hk_pool.oldest) = m->newer;
-	*(m->newer ? &m->newer->shared_meta->older : &hk_pool.newest) = m->older;
-	m->queued = false;
-}
-
-/* What was freed into last is wanted again first. */
-void hk_queue_add(struct hk_superslab *s)
-{
-	struct hk_shared_meta *m = s->shared_meta;
-
-	if (hk_pool.newest == s)
-		return;
-	if (m->queued)
-		queue_remove(s);
-	m->queued = true;
-	m->newer = NULL;
-	m->older = hk_pool.newest;
-	*(m->older ? &m->older->shared_meta->newer : &hk_pool.oldest) = s;
-	hk_pool.newest = s;
-}
-
 /* Nobody finds it any more: pool lock held, all of it claimed. */
 static void hide(struct hk_superslab *s)
 {
@@ -162,8 +136,7 @@ void *hk_pool_give(void)
 	if (s && !s->shared_meta->pinned && dirty_slots(s->shared_meta) && claim_whole(s)) {
 		memory = (void *)s->base;
 		hide(s);
-		if (s->shared_meta->queued)
-			queue_remove(s);
+		hk_queue_remove(s);
 	}
 	hk_pool_unlock();
 	if (memory) {
@@ -237,8 +210,17 @@ static struct hk_superslab *queue_pop(void)
 	struct hk_superslab *s = hk_pool.oldest;
 
 	if (s)
-		queue_remove(s);
+		hk_queue_remove(s);
 	return s;
+}
+
+/* Slots that may wait. */
+static size_t may_wait(void)
+{
+	size_t slots = HK_SLOTS * atomic_load_explicit(&hk_pool_counters.superslabs,
+						       memory_order_relaxed);
+
+	return hk_pool_scarce() ? slots / 16 : HK_WAITING_MIN + slots / 2;
 }
 
 /*
@@ -247,7 +229,7 @@ static struct hk_superslab *queue_pop(void)
  */
 static struct hk_superslab *due_victim(uint64_t now)
 {
-	size_t dirty = atomic_load_explicit(&hk_pool.dirty, memory_order_relaxed), slots, most;
+	size_t dirty = atomic_load_explicit(&hk_pool.dirty, memory_order_relaxed), slots;
 	struct hk_superslab *s;
 
 	if (hk_elapsed(now, hk_pool.period_began, delay())) {
@@ -255,10 +237,7 @@ static struct hk_superslab *due_victim(uint64_t now)
 						       memory_order_relaxed);
 		hk_pool.period_began = now;
 	}
-	slots = HK_SLOTS * atomic_load_explicit(&hk_pool_counters.superslabs,
-						memory_order_relaxed);
-	most = hk_pool_scarce() ? slots / 16 : HK_WAITING_MIN + slots / 2;
-	if (!hk_pool.due && dirty <= most) {
+	if (!hk_pool.due && dirty <= may_wait()) {
 		atomic_store_explicit(&hk_pool.calm_until, hk_pool.period_began + delay(),
 				      memory_order_relaxed);
 		return NULL;
@@ -278,8 +257,16 @@ static bool goes_at_once(struct hk_superslab *s)
 	       (s->shared_meta->bucket == HK_SLOTS || dirty_slots(s->shared_meta) >= HK_SLOTS / 2);
 }
 
+/* Is nothing due, as far as can be seen without the lock? */
+static bool calm(uint64_t now)
+{
+	return now < atomic_load_explicit(&hk_pool.calm_until, memory_order_relaxed) &&
+	       atomic_load_explicit(&hk_pool.dirty, memory_order_relaxed) <= may_wait();
+}
+
 void hk_pool_run_free(struct hk_superslab *home, unsigned first, unsigned slots)
 {
+	uint64_t now = hk_os_now();
 	struct hk_superslab *victim;
 
 	hk_event(HK_EVENT_RELEASE, 0, (void *)(home->base + first * HK_SLOT_SIZE),
@@ -287,17 +274,15 @@ void hk_pool_run_free(struct hk_superslab *home, unsigned first, unsigned slots)
 	atomic_fetch_add_explicit(&hk_pool.dirty, slots, memory_order_relaxed);
 	atomic_fetch_or_explicit(&home->shared_meta->free, hk_slot_mask(first, slots),
 				 memory_order_release);
+	hk_pool_changed(home);
+	if (hk_settings.superslab_reuse && calm(now))
+		return;
 	hk_pool_lock();
-	/* Released while this thread had yet to take the lock. */
-	if (home->base) {
-		hk_bucket_update(home);
-		hk_queue_add(home);
-	}
 	if (goes_at_once(home)) {
 		victim = home;
-		queue_remove(home);
+		hk_queue_remove(home);
 	} else {
-		victim = due_victim(hk_os_now());
+		victim = due_victim(now);
 	}
 	hk_pool_unlock();
 	if (victim)
@@ -330,8 +315,7 @@ size_t hk_pool_age(uint64_t now)
 size_t hk_pool_shrink(struct hk_superslab *s)
 {
 	hk_pool_lock();
-	if (s->shared_meta->queued)
-		queue_remove(s);
+	hk_queue_remove(s);
 	hk_pool_unlock();
 	return release(s);
 }

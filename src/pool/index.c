@@ -1,0 +1,153 @@
+/*
+ * Where free slots are: SuperSlabs by their longest free run, and those whose
+ * free slots hold pages by the last free. All under the pool lock, which who
+ * frees slots does not take: the SuperSlab goes on a stack of changed ones,
+ * once, and the next to take the lock enters what is there. So threads that
+ * empty slab after slab do not queue up, and a SuperSlab into which many slots
+ * come is entered once for all of them.
+ */
+#include "pool/internal.h"
+
+struct hk_pool hk_pool = { .lock = HK_LOCK_INITIALIZER(HK_RANK_POOL) };
+
+uint64_t hk_run_starts(uint64_t free, unsigned slots)
+{
+	unsigned have = 1, step;
+
+	while (have < slots && free) {
+		step = have < slots - have ? have : slots - have;
+		free &= free >> step;
+		have += step;
+	}
+	return free;
+}
+
+static unsigned longest_run(uint64_t free)
+{
+	unsigned low = 0, high = HK_SLOTS;
+
+	while (low < high) {
+		unsigned middle = (low + high + 1) / 2;
+
+		if (hk_run_starts(free, middle))
+			low = middle;
+		else
+			high = middle - 1;
+	}
+	return low;
+}
+
+void hk_bucket_remove(struct hk_superslab *s)
+{
+	struct hk_shared_meta *m = s->shared_meta;
+
+	if (!m->bucket)
+		return;
+	if (m->prev)
+		m->prev->shared_meta->next = m->next;
+	else
+		hk_pool.bucket[m->bucket] = m->next;
+	if (m->next)
+		m->next->shared_meta->prev = m->prev;
+	if (!hk_pool.bucket[m->bucket])
+		hk_pool.filled &= ~((uint64_t)1 << (m->bucket - 1));
+	m->bucket = 0;
+}
+
+void hk_bucket_update(struct hk_superslab *s)
+{
+	struct hk_shared_meta *m = s->shared_meta;
+	unsigned run = longest_run(atomic_load_explicit(&m->free, memory_order_relaxed));
+
+	if (run == m->bucket)
+		return;
+	hk_bucket_remove(s);
+	if (!run)
+		return;
+	m->prev = NULL;
+	m->next = hk_pool.bucket[run];
+	if (m->next)
+		m->next->shared_meta->prev = s;
+	hk_pool.bucket[run] = s;
+	hk_pool.filled |= (uint64_t)1 << (run - 1);
+	m->bucket = (uint8_t)run;
+}
+
+void hk_queue_remove(struct hk_superslab *s)
+{
+	struct hk_shared_meta *m = s->shared_meta;
+
+	if (!m->queued)
+		return;
+	*(m->older ? &m->older->shared_meta->newer : &hk_pool.oldest) = m->newer;
+	*(m->newer ? &m->newer->shared_meta->older : &hk_pool.newest) = m->older;
+	m->queued = false;
+}
+
+void hk_queue_add(struct hk_superslab *s)
+{
+	struct hk_shared_meta *m = s->shared_meta;
+
+	if (hk_pool.newest == s)
+		return;
+	hk_queue_remove(s);
+	m->queued = true;
+	m->newer = NULL;
+	m->older = hk_pool.newest;
+	*(m->older ? &m->older->shared_meta->newer : &hk_pool.oldest) = s;
+	hk_pool.newest = s;
+}
+
+/*
+ * The flag goes up after the bits are set, and down before they are read: whose
+ * bits were not seen finds it down, and pushes. Taken whole, never popped, the
+ * stack needs no tag.
+ */
+void hk_pool_changed(struct hk_superslab *s)
+{
+	struct hk_shared_meta *m = s->shared_meta;
+	struct hk_superslab *head;
+
+	if (atomic_exchange_explicit(&m->changed, true, memory_order_acq_rel))
+		return;
+	head = atomic_load_explicit(&hk_pool.changed, memory_order_relaxed);
+	do
+		m->next_changed = head;
+	while (!hk_swapped(atomic_compare_exchange_weak_explicit(&hk_pool.changed, &head, s,
+			memory_order_release, memory_order_relaxed)));
+}
+
+/* In the order of the frees, so that the last one is the newest. */
+static void enter_changed(void)
+{
+	struct hk_superslab *s = atomic_exchange_explicit(&hk_pool.changed, NULL,
+							  memory_order_acquire);
+	struct hk_superslab *next, *first = NULL;
+
+	for (; s; s = next) {
+		next = s->shared_meta->next_changed;
+		s->shared_meta->next_changed = first;
+		first = s;
+	}
+	for (s = first; s; s = next) {
+		next = s->shared_meta->next_changed;
+		atomic_exchange_explicit(&s->shared_meta->changed, false, memory_order_acq_rel);
+		/* Or it was released meanwhile. */
+		if (s->base) {
+			hk_bucket_update(s);
+			hk_queue_add(s);
+		}
+	}
+}
+
+void hk_pool_lock(void)
+{
+	hk_lock(&hk_pool.lock);
+	if (atomic_load_explicit(&hk_pool.changed, memory_order_relaxed))
+		enter_changed();
+}
+
+void hk_pool_unlock(void)
+{
+	hk_unlock(&hk_pool.lock);
+}
