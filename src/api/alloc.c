@@ -142,25 +142,18 @@ void *hk_reallocarray(void *p, size_t count, size_t size)
  * Slots are aligned to 32 KiB, so every block of a class whose size is a
  * multiple of the alignment is aligned; one of the next classes always is.
  */
+/* Four steps in a doubling: the class of a multiple of align has blocks whose size
+ * is one too. */
 void *hk_memalign(size_t align, size_t size)
 {
-	size_t fit = size > align ? size : align;
 	bool zero;
 
 	if (align == 0 || (align & (align - 1))) {
 		errno = EINVAL;
 		return NULL;
 	}
-	if (align <= HK_GRAIN)
-		return hk_malloc(size);
-	if (fit <= HK_SLAB_MAX) {
-		unsigned class = hk_class_of(fit);
-
-		while (class < HK_CLASSES && (hk_class_size(class) & (align - 1)))
-			class++;
-		if (class < HK_CLASSES)
-			return hk_malloc(hk_class_size(class));
-	}
+	if (size <= HK_SLAB_MAX && align <= HK_SLAB_MAX)
+		return hk_malloc(size > align ? (size + align - 1) & -align : align);
 	if (align > (size_t)1 << 30 || size > PTRDIFF_MAX) {
 		errno = ENOMEM;
 		return NULL;
