@@ -200,9 +200,14 @@ HK_INLINE struct hk_bin *hk_bin_for(struct hk_cache *cache, size_t size)
 			cache->bin_offset[(size + HK_GRAIN - 1) / HK_GRAIN]);
 }
 
+/* The next call writes to the next block, which may be cold; the time until then
+ * is what the program does with this one. */
 HK_INLINE void *hk_bin_pop(struct hk_bin *bin, struct hk_block *block)
 {
-	bin->head = block->next;
+	struct hk_block *next = block->next;
+
+	__builtin_prefetch(next, 1);
+	bin->head = next;
 	bin->room++;
 	block->state = 0;
 	return block;
