@@ -8,7 +8,7 @@
 struct hk_pool_counters hk_pool_counters;
 _Atomic size_t hk_pool_touched_slots;
 
-enum { LAST_FREED = 4 };	/* SuperSlabs tried for used slots */
+enum { LAST_FREED = 8 };	/* SuperSlabs tried for used slots */
 
 /* Starts at multiples of align slots. */
 static uint64_t aligned_slots(unsigned align)
