@@ -139,11 +139,9 @@ void *hk_reallocarray(void *p, size_t count, size_t size)
 }
 
 /*
- * Slots are aligned to 32 KiB, so every block of a class whose size is a
- * multiple of the alignment is aligned; one of the next classes always is.
+ * Slots are aligned to 32 KiB, so blocks whose size is a multiple of align are
+ * aligned; with four steps in a doubling, the class of such a multiple has them.
  */
-/* Four steps in a doubling: the class of a multiple of align has blocks whose size
- * is one too. */
 void *hk_memalign(size_t align, size_t size)
 {
 	bool zero;

@@ -148,8 +148,10 @@ static struct hk_cache *enter_without_cache(void)
 	/* Not in a fork, which would unlock what it did not lock. */
 	if (hk_tls == &hk_empty_cache && !hk_all_locked)
 		cache = attach();
-	if (!cache)
+	if (!cache) {
+		errno = saved;
 		return hk_enter_orphan();
+	}
 	hk_tls = cache;
 	hk_event(HK_EVENT_ATTACH, 0, cache, 0);
 	/* Beyond 32 keys this may allocate: from the cache just made. */

@@ -108,8 +108,11 @@ void hk_pool_changed(struct hk_superslab *s)
 	struct hk_shared_meta *m = s->shared_meta;
 	struct hk_superslab *head;
 
-	if (atomic_exchange_explicit(&m->changed, true, memory_order_acq_rel))
+	if (atomic_exchange_explicit(&m->changed, true, memory_order_acq_rel)) {
+		if (!atomic_load_explicit(&m->changed_again, memory_order_relaxed))
+			atomic_store_explicit(&m->changed_again, true, memory_order_relaxed);
 		return;
+	}
 	head = atomic_load_explicit(&hk_pool.changed, memory_order_relaxed);
 	do
 		m->next_changed = head;
@@ -117,19 +120,11 @@ void hk_pool_changed(struct hk_superslab *s)
 			memory_order_release, memory_order_relaxed)));
 }
 
-/* In the order of the frees, so that the last one is the newest. */
-static void enter_changed(void)
+static void enter(struct hk_superslab *s)
 {
-	struct hk_superslab *s = atomic_exchange_explicit(&hk_pool.changed, NULL,
-							  memory_order_acquire);
-	struct hk_superslab *next, *first = NULL;
+	struct hk_superslab *next;
 
 	for (; s; s = next) {
-		next = s->shared_meta->next_changed;
-		s->shared_meta->next_changed = first;
-		first = s;
-	}
-	for (s = first; s; s = next) {
 		next = s->shared_meta->next_changed;
 		atomic_exchange_explicit(&s->shared_meta->changed, false, memory_order_acq_rel);
 		/* Or it was released meanwhile. */
@@ -138,6 +133,29 @@ static void enter_changed(void)
 			hk_queue_add(s);
 		}
 	}
+}
+
+/* In the order of their first frees, but those freed into again are newer. */
+static void enter_changed(void)
+{
+	struct hk_superslab *s = atomic_exchange_explicit(&hk_pool.changed, NULL,
+							  memory_order_acquire);
+	struct hk_superslab *next, *once = NULL, *again = NULL;
+
+	for (; s; s = next) {
+		struct hk_shared_meta *m = s->shared_meta;
+		struct hk_superslab **list = &once;
+
+		if (atomic_load_explicit(&m->changed_again, memory_order_relaxed)) {
+			atomic_store_explicit(&m->changed_again, false, memory_order_relaxed);
+			list = &again;
+		}
+		next = m->next_changed;
+		m->next_changed = *list;
+		*list = s;
+	}
+	enter(once);
+	enter(again);
 }
 
 void hk_pool_lock(void)

@@ -10,16 +10,17 @@
 #define HK_WAITING_MIN ((size_t)16 * HK_SLOTS)
 
 /*
- * All under the pool lock, but for hints (relaxed: a wrong hint fails to
- * claim).
+ * All under the pool lock, but for the stack of changed ones and for hints
+ * (relaxed: a wrong hint fails to claim).
  *	changed		SuperSlabs with slots freed since the lock was last
  *			taken (pushed with release, taken whole with acquire)
  *	bucket[n]	SuperSlabs whose longest free run had n slots when
  *			they were put there; it may be shorter by now, and
- *			longer only while they are among the changed.
- *			Those with no free slot are in no bucket
+ *			longer only while they are among the changed, or a
+ *			purge gives slots back. Those with no free slot are in
+ *			no bucket
  *	filled		bit n - 1 set <=> bucket[n] is not empty
- *	oldest, newest	SuperSlabs with free dirty slots, by the last free
+ *	oldest, newest	SuperSlabs with free dirty slots, about by the last free
  *	due		slots still to be released of what the last period
  *			did not want
  *	calm_until	nothing is due before this time, unless slots come

@@ -8,7 +8,7 @@
  *
  * and goes back the same way: to stage 1 while its class keeps few, else its
  * slots become free; SuperSlabs with free slots that are dirty wait in a
- * queue (release.c) and go back to the OS after a delay.
+ * queue (index.c) and go back to the OS after a delay (release.c).
  *
  * Every caller holds its cache lock (cache/cache.h). That is not for these
  * structures, which have their own rules, but for fork: while fork holds all

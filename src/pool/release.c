@@ -67,6 +67,7 @@ static void soiled(unsigned slots)
 static void hide(struct hk_superslab *s)
 {
 	hk_bucket_remove(s);
+	hk_queue_remove(s);
 	s->base = 0;
 }
 
@@ -136,7 +137,6 @@ void *hk_pool_give(void)
 	if (s && !s->shared_meta->pinned && dirty_slots(s->shared_meta) && claim_whole(s)) {
 		memory = (void *)s->base;
 		hide(s);
-		hk_queue_remove(s);
 	}
 	hk_pool_unlock();
 	if (memory) {

@@ -154,9 +154,11 @@ enum hk_pages { HK_PAGES_SMALL, HK_PAGES_HUGE, HK_PAGES_BROKEN };
  *		whoever gives part of it back, to SMALL by whoever gave all
  *		back that is free. Once huge, what is free and clean has memory
  *		too, until then
- *	changed	true while it is on the pool's stack of changed ones, linked by
- *		next_changed, which whoever raised the flag sets, and later the
- *		holder of the pool lock
+ *	changed	true from before it is pushed to the pool's stack of changed
+ *		ones until the holder of the pool lock enters it; linked by
+ *		next_changed, which whoever raised the flag sets, and later
+ *		that holder. changed_again: a free found the flag up (a hint,
+ *		relaxed)
  *	trend, touched, since	learn/pages.c alone, but that they begin as 0;
  *		relaxed
  *	all others under the pool lock
@@ -165,7 +167,7 @@ struct hk_shared_meta {
 	_Atomic uint64_t free;
 	_Atomic uint64_t clean;
 	struct hk_superslab *next_changed;
-	_Atomic bool changed;
+	_Atomic bool changed, changed_again;
 	struct hk_superslab *prev, *next;		/* in its bucket */
 	struct hk_superslab *older, *newer;		/* in the purge queue */
 	uint8_t bucket;					/* 0: in none */
