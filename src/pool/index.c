@@ -84,7 +84,8 @@ void hk_queue_remove(struct hk_superslab *s)
 	m->queued = false;
 }
 
-void hk_queue_add(struct hk_superslab *s)
+/* The newest from now on, for what was freed into last is wanted again first. */
+static void queue_add(struct hk_superslab *s)
 {
 	struct hk_shared_meta *m = s->shared_meta;
 
@@ -130,7 +131,7 @@ static void enter(struct hk_superslab *s)
 		/* Or it was released meanwhile. */
 		if (s->base) {
 			hk_bucket_update(s);
-			hk_queue_add(s);
+			queue_add(s);
 		}
 	}
 }

@@ -53,12 +53,11 @@ void hk_bucket_remove(struct hk_superslab *s);
 /* From here on it has memory, and these slots are for everybody; takes the lock. */
 void hk_superslab_open(struct hk_superslab *s, void *memory, uint64_t free);
 
-/* The newest of the purge queue, where it may be already, for what was freed into
- * last is wanted again first; out of the queue, if it is there (pool lock). */
-void hk_queue_add(struct hk_superslab *s);
+/* Takes it out of the purge queue, if it is there (pool lock). */
 void hk_queue_remove(struct hk_superslab *s);
 
-/* Slots of it were freed: whoever takes the lock next does the above. */
+/* It has free slots that nobody entered yet: whoever takes the lock next puts it
+ * in its bucket and at the newest end of the purge queue. With or without the lock. */
 void hk_pool_changed(struct hk_superslab *s);
 
 /* Descriptors, from metadata that is never unmapped; take the meta lock. */

@@ -71,10 +71,8 @@ static void unpin(struct hk_superslab *s)
 	hk_pool_lock();
 	s->shared_meta->pinned = false;
 	/* See unmap in release.c. */
-	if (atomic_load_explicit(&s->shared_meta->free, memory_order_relaxed) == HK_ALL_SLOTS) {
-		hk_bucket_update(s);
-		hk_queue_add(s);
-	}
+	if (atomic_load_explicit(&s->shared_meta->free, memory_order_relaxed) == HK_ALL_SLOTS)
+		hk_pool_changed(s);
 	hk_pool_unlock();
 }
 
