@@ -199,14 +199,24 @@ static void storm(enum what what, unsigned long forks, const char *name)
 		diag("%lu of %lu children failed, the last with %d (128 + signal)", bad, forks, last);
 }
 
+static pthread_barrier_t together;
+static _Atomic int last_bad;
+
+/* All fork in between; none starts or ends then: the case below does that. */
 static void *storm_in_thread(void *bad)
 {
 	uint64_t random = seed + (uintptr_t)&random;
-	int n;
+	int n, result;
 
-	for (n = 0; n < 20; n++)
-		if (fork_one(n % 2 || emulator() ? PLAIN : THREADS, random_next(&random)))
+	pthread_barrier_wait(&together);
+	for (n = 0; n < 20; n++) {
+		result = fork_one(n % 2 || emulator() ? PLAIN : THREADS, random_next(&random));
+		if (result) {
 			++*(_Atomic unsigned long *)bad;
+			last_bad = result;
+		}
+	}
+	pthread_barrier_wait(&together);
 	return NULL;
 }
 
@@ -217,13 +227,48 @@ static void storm_in_threads(void)
 	pthread_t id[3];
 	int i;
 
+	pthread_barrier_init(&together, NULL, 4);
 	for (i = 0; i < 3; i++)
 		if (pthread_create(&id[i], NULL, storm_in_thread, &bad))
 			bail("cannot start a thread");
+	pthread_barrier_wait(&together);
+	pthread_barrier_wait(&together);
 	for (i = 0; i < 3; i++)
 		pthread_join(id[i], NULL);
 	if (!ok(bad == 0, "three threads fork at once"))
-		diag("%lu children failed", (unsigned long)bad);
+		diag("%lu children failed, the last with %d (128 + signal)", (unsigned long)bad, last_bad);
+}
+
+static void *start_threads(void *unused)
+{
+	pthread_t id;
+
+	while (!stop)
+		if (pthread_create(&id, NULL, use_heap_thread, NULL) || pthread_join(id, NULL))
+			bail("cannot start a thread");
+	return unused;
+}
+
+/* The child gets caches that their threads were just taking or giving back. */
+static void storm_while_threads_start(void)
+{
+	const char *name = "fork while threads start and end";
+	pthread_t id[2];
+	int i;
+
+#ifdef __SANITIZE_ADDRESS__
+	skip(name, "AddressSanitizer's own heap, used as a thread starts, stays locked in the child");
+	return;
+#endif
+	if (emulator_fails(LACK_FORK, name))
+		return;
+	for (i = 0; i < 2; i++)
+		if (pthread_create(&id[i], NULL, start_threads, NULL))
+			bail("cannot start a thread");
+	storm(THREADS, tap_rounds(60), name);
+	stop = true;
+	for (i = 0; i < 2; i++)
+		pthread_join(id[i], NULL);
 }
 
 /* In the child, blocks of threads that no longer exist are freed and memory stays bounded. */
@@ -296,6 +341,7 @@ int main(void)
 	storm_in_threads();
 	child_ok(orphans_in_child, NULL, 60, "a child frees what lost threads left");
 	ok(handled > 0, "atfork handlers may allocate");
+	storm_while_threads_start();	/* and sets stop */
 	stop = true;
 	for (i = 0; i < NOISY; i++)
 		pthread_join(id[i], NULL);
