@@ -65,13 +65,11 @@ static struct hk_slab *live_slab(const void *p, enum hk_call call)
 	return slab;
 }
 
-size_t hk_usable_size(const void *p, enum hk_call call)
+static HK_NOINLINE size_t usable_size_slow(const void *p, enum hk_call call)
 {
-	const struct hk_slab *slab = hk_slab_guess(p);
+	const struct hk_slab *slab;
 	size_t size;
 
-	if (hk_owned(slab, p))
-		return slab->size;
 	if (!p)
 		return 0;
 	slab = live_slab(p, call);
@@ -81,6 +79,13 @@ size_t hk_usable_size(const void *p, enum hk_call call)
 	if (!size)
 		hk_bad_pointer(call, p);
 	return size;
+}
+
+size_t hk_usable_size(const void *p, enum hk_call call)
+{
+	const struct hk_slab *slab = hk_slab_guess(p);
+
+	return hk_owned(slab, p) ? slab->size : usable_size_slow(p, call);
 }
 
 static void *resize_large(void *p, size_t size, const void *caller)
@@ -94,8 +99,13 @@ static void *resize_large(void *p, size_t size, const void *caller)
 	return p;
 }
 
-/* Stays while the block fits and no more than half of it would idle. */
-void *hk_realloc(void *p, size_t size)
+/* A block stays while it fits and no more than half of it would idle. */
+static bool stays(size_t size, size_t old)
+{
+	return size <= old && size >= old / 2;
+}
+
+static HK_NOINLINE void *resize(void *p, size_t size)
 {
 	size_t old, copied;
 	bool zero = false;
@@ -108,7 +118,7 @@ void *hk_realloc(void *p, size_t size)
 		return NULL;
 	}
 	old = hk_usable_size(p, HK_CALL_REALLOC);
-	if (size <= old && size >= old / 2)
+	if (stays(size, old))
 		return p;
 	if (old > HK_SLAB_MAX) {
 		to = resize_large(p, size, hk_caller());
@@ -125,6 +135,15 @@ void *hk_realloc(void *p, size_t size)
 	memcpy(to, p, copied);
 	hk_free(p, HK_CALL_REALLOC);
 	return to;
+}
+
+void *hk_realloc(void *p, size_t size)
+{
+	const struct hk_slab *slab = hk_slab_guess(p);
+
+	if (hk_owned(slab, p) && stays(size, slab->size))
+		return p;
+	return resize(p, size);
 }
 
 void *hk_reallocarray(void *p, size_t count, size_t size)
