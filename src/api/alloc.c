@@ -14,18 +14,6 @@
 static const void *const keep __attribute__((used)) = &hakmem_stats_page;
 static int (*const keep_reports[])(void) __attribute__((used)) = { hk_snapshot_dump, hk_learn_save };
 
-static void *large(size_t size, size_t align, bool *zero, const void *caller)
-{
-	struct hk_cache *cache = hk_enter();
-	void *p = hk_large_alloc(size, align, zero);
-
-	hk_leave(cache);
-	hk_trace(HK_EVENT_MALLOC, p, size, caller);
-	if (!p)
-		errno = ENOMEM;
-	return p;
-}
-
 void *hk_calloc(size_t count, size_t size)
 {
 	size_t total;
@@ -125,7 +113,8 @@ static HK_NOINLINE void *resize(void *p, size_t size)
 		if (to)
 			return to;
 	}
-	to = size <= HK_SLAB_MAX ? hk_malloc(size) : large(size, HK_GRAIN, &zero, hk_caller());
+	to = size <= HK_SLAB_MAX ? hk_malloc(size) :
+				  hk_large_malloc(size, HK_GRAIN, &zero, hk_caller());
 	if (!to)
 		return size <= old ? p : NULL;
 	copied = size < old ? size : old;
@@ -175,6 +164,6 @@ void *hk_memalign(size_t align, size_t size)
 		errno = ENOMEM;
 		return NULL;
 	}
-	return large(size > HK_SLAB_MAX ? size : HK_SLAB_MAX + 1, align, &zero,
-		     hk_caller());
+	return hk_large_malloc(size > HK_SLAB_MAX ? size : HK_SLAB_MAX + 1, align, &zero,
+			       hk_caller());
 }

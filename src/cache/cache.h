@@ -226,7 +226,6 @@ HK_INLINE bool hk_bin_push(struct hk_bin *bin, struct hk_block *block)
  * after their teardown share; locked. Leave unlocks. */
 struct hk_cache *hk_enter(void);
 void hk_leave(struct hk_cache *cache);
-struct hk_cache *hk_entered(void);	/* the one that hk_enter gave */
 
 /* Leaves the cache that this thread is in, if any: a SIGABRT handler may
  * allocate, and fork. */
@@ -343,7 +342,7 @@ void *hk_malloc_slow(size_t size, const void *caller);
 void *hk_calloc_slow(size_t size, bool *zero, const void *caller);
 void hk_free_slow(void *p, enum hk_call call, const void *caller);
 void hk_free_overflow(struct hk_bin *bin, const void *caller);
-/* hk_large_take, and once more after a reclaim; lock held. */
-void *hk_large_alloc(size_t size, size_t align, bool *zero);
+/* Above HK_SLAB_MAX; zero as in hk_large_take. NULL and ENOMEM. */
+void *hk_large_malloc(size_t size, size_t align, bool *zero, const void *caller);
 
 #endif

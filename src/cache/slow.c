@@ -46,48 +46,50 @@ static void *refill(struct hk_cache *cache, unsigned class, bool *zero)
 	return p;
 }
 
-void *hk_large_alloc(size_t size, size_t align, bool *zero)
+/* What the program gets, once the cache is left. */
+static void *given(void *p, size_t size, const void *caller)
 {
-	void *p = hk_large_take(size, align, zero);
-
-	if (hk_unlikely(!p) && size <= PTRDIFF_MAX) {
-		hk_reclaim(hk_entered());
-		p = hk_large_take(size, align, zero);
-	}
-	return p;
-}
-
-static void *refill_or_large(size_t size, bool *zero, const void *caller)
-{
-	struct hk_cache *cache = hk_enter();
-	unsigned class = HK_CLASSES;
-	void *p;
-
-	if (size > HK_SLAB_MAX) {
-		p = hk_large_alloc(size, HK_GRAIN, zero);
-	} else {
-		/* The shared cache has lists too, under its lock. */
-		struct hk_bin *bin = &cache->bin[class = hk_class_of(size)];
-
-		p = bin->head ? hk_bin_pop(bin, bin->head) : refill(cache, class, zero);
-	}
-	leave(cache, class);
 	hk_trace(HK_EVENT_MALLOC, p, size, caller);
 	if (hk_unlikely(!p))
 		errno = ENOMEM;
 	return p;
 }
 
+void *hk_large_malloc(size_t size, size_t align, bool *zero, const void *caller)
+{
+	struct hk_cache *cache = hk_enter();
+	void *p = hk_large_take(size, align, zero);
+
+	if (hk_unlikely(!p) && size <= PTRDIFF_MAX) {
+		hk_reclaim(cache);
+		p = hk_large_take(size, align, zero);
+	}
+	leave(cache, HK_CLASSES);
+	return given(p, size, caller);
+}
+
+static void *refill_and_take(unsigned class, size_t size, bool *zero, const void *caller)
+{
+	struct hk_cache *cache = hk_enter();
+	/* The shared cache has lists too, under its lock. */
+	struct hk_bin *bin = &cache->bin[class];
+	void *p = bin->head ? hk_bin_pop(bin, bin->head) : refill(cache, class, zero);
+
+	leave(cache, class);
+	return given(p, size, caller);
+}
+
 static void *take(size_t size, bool *zero, const void *caller)
 {
-	/* Groups above C7: their lists are this thread's own as well. */
-	if (size <= HK_SLAB_MAX) {
-		struct hk_bin *bin = &hk_tls->bin[hk_class_of(size)];
+	unsigned class;
+	struct hk_bin *bin;
 
-		if (bin->head)
-			return hk_bin_pop(bin, bin->head);
-	}
-	return refill_or_large(size, zero, caller);
+	if (size > HK_SLAB_MAX)
+		return hk_large_malloc(size, HK_GRAIN, zero, caller);
+	/* Groups above C7: their lists are this thread's own as well. */
+	class = hk_class_of(size);
+	bin = &hk_tls->bin[class];
+	return bin->head ? hk_bin_pop(bin, bin->head) : refill_and_take(class, size, zero, caller);
 }
 
 void *hk_malloc_slow(size_t size, const void *caller)

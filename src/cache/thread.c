@@ -170,13 +170,6 @@ struct hk_cache *hk_enter(void)
 	return enter(cache);
 }
 
-struct hk_cache *hk_entered(void)
-{
-	struct hk_cache *cache = hk_tls;
-
-	return cache == &hk_empty_cache || cache == &hk_dead_cache ? &hk_orphan : cache;
-}
-
 void hk_leave(struct hk_cache *cache)
 {
 	atomic_store_explicit(&cache->inside, NULL, memory_order_relaxed);
