@@ -299,7 +299,7 @@ size_t hk_pool_age(uint64_t now)
 	struct hk_superslab *victim;
 	size_t bytes = 0;
 
-	if (now < atomic_load_explicit(&hk_pool.calm_until, memory_order_relaxed))
+	if (calm(now))
 		return 0;
 	/* One that was wanted again since it was queued gives nothing. */
 	do {
