@@ -3,7 +3,9 @@
  * their neighbours when freed and are split when taken (boundary tags, Knuth,
  * TAOCP 1, 2.5; the page map holds the tags). What the last period did not
  * want goes back to the OS, longest kept first: the least that lay here
- * during a period was not needed in it.
+ * during a period was not needed in it. A range above 2 MiB is kept only once
+ * one as large was wanted again after a free: most programs that hold a file
+ * or a table of many MiB do so once.
  */
 #include "large/internal.h"
 #include "os/os.h"
@@ -25,12 +27,15 @@ enum { BUCKETS = 63 };
  *	oldest, newest	all runs, by the time of the free
  *	least		of the counted bytes, since the period began
  *	due		bytes still to be released of what the last one left
+ *	let_go		the largest range that was not kept
+ *	wanted_again	the largest up to that which was asked for after it
  */
 static struct {
 	struct hk_large *bucket[BUCKETS];
 	uint64_t filled;
 	struct hk_large *oldest, *newest;
 	size_t least, due;
+	size_t let_go, wanted_again;
 	uint64_t period_began;
 } kept;
 
@@ -147,6 +152,15 @@ static void note_least(void)
 		kept.least = hk_large_counters.cached_bytes;
 }
 
+bool hk_kept_likely(size_t mapped)
+{
+	if (mapped <= HK_SUPERSLAB_SIZE || mapped <= kept.wanted_again)
+		return true;
+	if (mapped > kept.let_go && mapped <= HK_LARGE_MAX)
+		kept.let_go = mapped;
+	return false;
+}
+
 bool hk_kept_add(struct hk_large *b)
 {
 	struct hk_large *before = kept_at(b->start - 1), *after = kept_at(b->start + b->mapped);
@@ -171,6 +185,8 @@ struct hk_large *hk_kept_take(size_t mapped)
 	if (mapped <= HK_LARGE_MAX && fit) {
 		b = take_part(kept.bucket[__builtin_ctzll(fit)], mapped);
 		note_least();
+	} else if (mapped <= kept.let_go && mapped > kept.wanted_again) {
+		kept.wanted_again = mapped;
 	}
 	return b;
 }
