@@ -14,9 +14,18 @@
 
 static uint64_t seed;
 
-#define ALLOW(call)									\
+#define ANSWER(call, answer)								\
 	BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, __NR_ ## call, 0, 1),			\
-	BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)
+	BPF_STMT(BPF_RET | BPF_K, answer)
+#define ALLOW(call) ANSWER(call, SECCOMP_RET_ALLOW)
+
+static bool filter(struct sock_filter *code, size_t n)
+{
+	struct sock_fprog program = { (unsigned short)n, code };
+
+	return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
+	       prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0;
+}
 
 /* clock_gettime is here for machines whose clock the kernel must read. */
 static bool shut(void)
@@ -36,10 +45,30 @@ static bool shut(void)
 		ALLOW(futex), ALLOW(clock_gettime), ALLOW(write), ALLOW(exit_group),
 		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL),
 	};
-	struct sock_fprog filter = { sizeof code / sizeof *code, code };
 
-	return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
-	       prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter) == 0;
+	return filter(code, sizeof code / sizeof *code);
+}
+
+/* No thread of the library's may start here, nor is it asked about by a call
+ * that libc does not make by itself. Opening files is refused, or not. */
+static bool shut_to_threads(bool refused)
+{
+	struct sock_filter code[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		ANSWER(openat, refused ? SECCOMP_RET_ERRNO | EACCES : SECCOMP_RET_ALLOW),
+		ANSWER(prctl, SECCOMP_RET_KILL), ANSWER(clone, SECCOMP_RET_KILL),
+		ANSWER(clone3, SECCOMP_RET_KILL), BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+
+	return filter(code, sizeof code / sizeof *code);
+}
+
+/* As a container's, which is there when the program starts. */
+static bool shut_to_nothing(void)
+{
+	struct sock_filter code[] = { BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW) };
+
+	return filter(code, sizeof code / sizeof *code);
 }
 
 static void many_small(void)
@@ -99,9 +128,9 @@ static void inside(void *arg)
 	_exit(0);
 }
 
-static void holds(void (*body)(void), const char *name)
+static void survives(void (*body)(void *), void *arg, const char *name)
 {
-	struct child c = child_run(inside, &body, 60);
+	struct child c = child_run(body, arg, 60);
 
 	if (WIFEXITED(c.status) && WEXITSTATUS(c.status) == 77)
 		skip(name, "no seccomp");
@@ -109,13 +138,55 @@ static void holds(void (*body)(void), const char *name)
 		child_diag(&c);
 }
 
-int main(void)
+static void holds(void (*body)(void), const char *name)
 {
+	survives(inside, &body, name);
+}
+
+/* A program of its own, with the scavenger, that frees much in its sandbox. */
+static void frees_much(bool refused)
+{
+	enum { COUNT = 40000 };
+	static void *block[COUNT];
+	int i;
+
+	for (i = 0; i < COUNT; i++)
+		block[i] = hide(malloc(500));
+	usleep(200000);
+	if (!shut_to_threads(refused))
+		_exit(77);
+	for (i = 0; i < COUNT; i++)
+		free(block[i]);
+	_exit(0);
+}
+
+static void refused(void *unused)
+{
+	(void)unused;
+	setenv("HAKMEM_SCAVENGER", "1", 1);
+	child_exec("refused");
+}
+
+static void contained(void *unused)
+{
+	(void)unused;
+	if (!shut_to_nothing())
+		_exit(77);
+	setenv("HAKMEM_SCAVENGER", "1", 1);
+	child_exec("contained");
+}
+
+int main(int argc, char **argv)
+{
+	if (argc > 1)
+		frees_much(!strcmp(argv[1], "refused"));
 	tap_start();
 	seed = tap_seed();
 	holds(many_small, "a heap that grows densely");
 	holds(every_size, "blocks of every size");
 	holds(growing, "a block that realloc grows to 256 MiB");
 	holds(trimmed, "malloc_trim");
+	survives(refused, NULL, "no thread is started in a sandbox that shows no files");
+	survives(contained, NULL, "nor in one within a container's");
 	return tap_end();
 }

@@ -97,10 +97,10 @@ static void start(const void *caller)
 	uint32_t none = NONE;
 
 	if (hk_os_in_libc(caller) || hk_os_now() - began < FIRST_MS || hk_os_process_id() != process ||
-	    hk_os_sandboxed() || !atomic_compare_exchange_strong(&state, &none, BUSY))
+	    !atomic_compare_exchange_strong(&state, &none, BUSY))
 		return;
 	atomic_store_explicit(&hk_scavenger_runs, 1, memory_order_relaxed);
-	if (!hk_os_thread(scavenge, "hakmem-scav")) {
+	if (hk_os_sandboxed() || !hk_os_thread(scavenge, "hakmem-scav")) {
 		atomic_store_explicit(&hk_scavenger_runs, 0, memory_order_relaxed);
 		atomic_store(&state, OFF);
 	}
