@@ -3,9 +3,9 @@
  * their neighbours when freed and are split when taken (boundary tags, Knuth,
  * TAOCP 1, 2.5; the page map holds the tags). What the last period did not
  * want goes back to the OS, longest kept first: the least that lay here
- * during a period was not needed in it. A range above 2 MiB is kept only once
- * one as large was wanted again after a free: most programs that hold a file
- * or a table of many MiB do so once.
+ * during a period was not needed in it. A range above KEPT_ALWAYS is kept only
+ * once one as large was wanted again after a free: most programs that hold a
+ * file or a table of many MiB do so once.
  */
 #include "large/internal.h"
 #include "os/os.h"
@@ -17,6 +17,7 @@
  * which it is half of that; where memory is scarce, a sixteenth of it. */
 #define PERIOD ((uint64_t)500)
 #define KEPT_MIN ((size_t)64 << 20)
+#define KEPT_ALWAYS ((size_t)8 << 20)
 
 enum { BUCKETS = 63 };
 
@@ -154,7 +155,7 @@ static void note_least(void)
 
 bool hk_kept_likely(size_t mapped)
 {
-	if (mapped <= HK_SUPERSLAB_SIZE || mapped <= kept.wanted_again)
+	if (mapped <= KEPT_ALWAYS || mapped <= kept.wanted_again)
 		return true;
 	if (mapped > kept.let_go && mapped <= HK_LARGE_MAX)
 		kept.let_go = mapped;
@@ -185,9 +186,9 @@ struct hk_large *hk_kept_take(size_t mapped)
 	if (mapped <= HK_LARGE_MAX && fit) {
 		b = take_part(kept.bucket[__builtin_ctzll(fit)], mapped);
 		note_least();
-	} else if (mapped <= kept.let_go && mapped > kept.wanted_again) {
-		kept.wanted_again = mapped;
 	}
+	if (mapped <= kept.let_go && mapped > kept.wanted_again)
+		kept.wanted_again = mapped;
 	return b;
 }
 
