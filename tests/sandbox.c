@@ -8,6 +8,7 @@
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <malloc.h>
+#include <pthread.h>
 #include <stddef.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
@@ -49,15 +50,20 @@ static bool shut(void)
 	return filter(code, sizeof code / sizeof *code);
 }
 
-/* No thread of the library's may start here, nor is it asked about by a call
- * that libc does not make by itself. Opening files is refused, or not. */
+/*
+ * No thread of the library's may start here: if opening files is refused, it
+ * would be ended as it names itself, else by its start. Nor may the library
+ * ask by a call that libc does not make by itself.
+ */
 static bool shut_to_threads(bool refused)
 {
 	struct sock_filter code[] = {
 		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
 		ANSWER(openat, refused ? SECCOMP_RET_ERRNO | EACCES : SECCOMP_RET_ALLOW),
-		ANSWER(prctl, SECCOMP_RET_KILL), ANSWER(clone, SECCOMP_RET_KILL),
-		ANSWER(clone3, SECCOMP_RET_KILL), BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+		ANSWER(prctl, SECCOMP_RET_KILL_PROCESS), ANSWER(gettid, SECCOMP_RET_KILL_PROCESS),
+		ANSWER(clone, refused ? SECCOMP_RET_ALLOW : SECCOMP_RET_KILL_PROCESS),
+		ANSWER(clone3, refused ? SECCOMP_RET_ALLOW : SECCOMP_RET_KILL_PROCESS),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
 	};
 
 	return filter(code, sizeof code / sizeof *code);
@@ -143,11 +149,18 @@ static void holds(void (*body)(void), const char *name)
 	survives(inside, &body, name);
 }
 
+static void *uses_heap(void *unused)
+{
+	free(hide(malloc(100)));
+	return unused;
+}
+
 /* A program of its own, with the scavenger, that frees much in its sandbox. */
 static void frees_much(bool refused)
 {
 	enum { COUNT = 40000 };
 	static void *block[COUNT];
+	pthread_t id;
 	int i;
 
 	for (i = 0; i < COUNT; i++)
@@ -157,6 +170,8 @@ static void frees_much(bool refused)
 		_exit(77);
 	for (i = 0; i < COUNT; i++)
 		free(block[i]);
+	if (refused && (pthread_create(&id, NULL, uses_heap, NULL) || pthread_join(id, NULL)))
+		_exit(1);
 	_exit(0);
 }
 

@@ -17,6 +17,8 @@
 #include "os/os.h"
 #include "pool/pool.h"
 
+#include <pthread.h>
+
 enum {
 	TURN_MOST = 250, TURN_LEAST = 50,	/* ms */
 	FIRST_MS = 100,			/* of the process, without the thread */
@@ -30,6 +32,7 @@ enum { NONE, BUSY, ASLEEP, OFF };
 static _Atomic uint32_t state;
 static uint64_t began;			/* ms; before main */
 static _Atomic long process;
+static _Atomic pthread_t main_thread;
 static _Atomic uint32_t main_ended;
 _Atomic size_t hk_scavenger_runs, hk_scavenger_turns;
 
@@ -90,17 +93,23 @@ static void scavenge(void)
 	atomic_store_explicit(&hk_scavenger_runs, 0, memory_order_relaxed);
 }
 
-/* In the child of a vfork, which borrows this memory, nothing is started; nor
- * where the program shut itself into a sandbox, which may end it for that. */
+/* Not where the program shut itself into a sandbox, which may end it for any of
+ * this; nor in the child of a vfork, which borrows this memory. */
 static void start(const void *caller)
 {
 	uint32_t none = NONE;
 
-	if (hk_os_in_libc(caller) || hk_os_now() - began < FIRST_MS || hk_os_process_id() != process ||
+	if (hk_os_in_libc(caller) || hk_os_now() - began < FIRST_MS ||
 	    !atomic_compare_exchange_strong(&state, &none, BUSY))
 		return;
-	atomic_store_explicit(&hk_scavenger_runs, 1, memory_order_relaxed);
-	if (hk_os_sandboxed() || !hk_os_thread(scavenge, "hakmem-scav")) {
+	if (hk_os_sandboxed()) {
+		atomic_store(&state, OFF);
+	} else if (hk_os_process_id() != process) {
+		atomic_store(&state, NONE);
+	} else {
+		atomic_store_explicit(&hk_scavenger_runs, 1, memory_order_relaxed);
+		if (hk_os_thread(scavenge, "hakmem-scav"))
+			return;
 		atomic_store_explicit(&hk_scavenger_runs, 0, memory_order_relaxed);
 		atomic_store(&state, OFF);
 	}
@@ -122,7 +131,7 @@ static void thread_ended(void)
 {
 	uint32_t asleep = ASLEEP;
 
-	if (hk_os_thread_id() != process)
+	if (!pthread_equal(pthread_self(), main_thread))
 		return;
 	atomic_store(&main_ended, 1);
 	hk_os_wake(&main_ended);
@@ -135,6 +144,7 @@ static void thread_ended(void)
 static void forked(void)
 {
 	process = hk_os_process_id();
+	main_thread = pthread_self();
 	began = hk_os_now();
 	main_ended = 0;
 	if (atomic_load(&state) != OFF)
@@ -149,6 +159,7 @@ __attribute__((constructor(102))) static void start_scavenger(void)
 		return;
 	began = hk_os_now();
 	process = hk_os_process_id();
+	main_thread = pthread_self();
 	hk_os_code_start();
 	hk_os_sandbox_start();
 	hk_hooks = (struct hk_hooks){ .freed = freed, .thread_ended = thread_ended, .forked = forked };
