@@ -1,13 +1,13 @@
 #!/bin/sh
 # Libraries opened with RTLD_DEEPBIND see libc's malloc before the preloaded
-# one. What keeps to one heap works; the way out that
-# hakmem(7) names makes all work.
+# one. What keeps to one heap works; the ways out that
+# hakmem(7) names make all work.
 . "${HAKMEM_TEST_SOURCE:?run by make check}/tests/tap.sh"
 library=${HAKMEM_TEST_LIBRARY:?run by make check}
 deep=$(dirname "$library")/../../tests/deepbind
 
 run() {	# givers-and-takers module
-	LD_PRELOAD="$library" "$deep/host" "$1" "$deep/.libs/$2.so" >"$work/line" 2>"$work/why"
+	LD_PRELOAD="$library ${shallow-}" "$deep/host" "$1" "$deep/.libs/$2.so" >"$work/line" 2>"$work/why"
 }
 
 if ! run module-module libc || run module-host libc; then
@@ -27,4 +27,22 @@ for way in module-module module-host host-module strdup-module strdup-host; do
 	run $way hakmem && [ ! -s "$work/why" ]
 	check $? "a module linked with the library: $way"
 done
+
+shallow=$work/shallow.so
+if ! ${CC:-cc} -O2 -shared -fPIC -o "$shallow" "$HAKMEM_TEST_SOURCE/examples/shallow.c" 2>"$work/why"; then
+	skip "opened without the flag" "no compiler here"
+	finish
+	exit
+fi
+for way in module-module module-host host-module strdup-module strdup-host; do
+	run $way libc && [ ! -s "$work/why" ]
+	check $? "opened without the flag: $way"
+done
+if command -v php >/dev/null; then
+	LD_PRELOAD="$library $shallow" php -r 'echo extension_loaded("pdo"), preg_replace("/a+/", "b", "xaax");' \
+		>"$work/line" 2>"$work/why" && grep -qx '1xbx' "$work/line" && [ ! -s "$work/why" ]
+	check $? "php opens its extensions"
+else
+	skip "php opens its extensions" "php is not installed"
+fi
 finish
