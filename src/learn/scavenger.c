@@ -157,8 +157,11 @@ __attribute__((constructor(102))) static void start_scavenger(void)
 {
 	if (!hk_settings.scavenger)
 		return;
-	began = hk_os_now();
 	process = hk_os_process_id();
+	/* The library was opened late, by another thread: main's end would not be seen. */
+	if (hk_os_thread_id() != process)
+		return;
+	began = hk_os_now();
 	main_thread = pthread_self();
 	hk_os_code_start();
 	hk_os_sandbox_start();
