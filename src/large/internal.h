@@ -26,8 +26,9 @@ struct hk_large {
 struct hk_large *hk_large_node(void);
 void hk_large_node_free(struct hk_large *b);
 
-/* Is a freed range of so many bytes likely to be wanted again? */
-bool hk_kept_likely(size_t mapped);
+/* Whether a range of so many bytes that is freed now is kept; remembers that it
+ * was not. */
+bool hk_kept_decide(size_t mapped);
 
 /* Keeps a range of whole granules; false: no memory to remember it by. */
 bool hk_kept_add(struct hk_large *b);

@@ -28,7 +28,8 @@ enum { BUCKETS = 63 };
  *	oldest, newest	all runs, by the time of the free
  *	least		of the counted bytes, since the period began
  *	due		bytes still to be released of what the last one left
- *	let_go		the largest range that was not kept
+ *	let_go		the largest range, up to HK_LARGE_MAX, that was not kept
+ *			by the rule above
  *	wanted_again	the largest up to that which was asked for after it
  */
 static struct {
@@ -153,13 +154,19 @@ static void note_least(void)
 		kept.least = hk_large_counters.cached_bytes;
 }
 
-bool hk_kept_likely(size_t mapped)
+bool hk_kept_decide(size_t mapped)
 {
 	if (mapped <= KEPT_ALWAYS || mapped <= kept.wanted_again)
 		return true;
 	if (mapped > kept.let_go && mapped <= HK_LARGE_MAX)
 		kept.let_go = mapped;
 	return false;
+}
+
+static void note_wanted(size_t mapped)
+{
+	if (mapped <= kept.let_go && mapped > kept.wanted_again)
+		kept.wanted_again = mapped;
 }
 
 bool hk_kept_add(struct hk_large *b)
@@ -187,8 +194,7 @@ struct hk_large *hk_kept_take(size_t mapped)
 		b = take_part(kept.bucket[__builtin_ctzll(fit)], mapped);
 		note_least();
 	}
-	if (mapped <= kept.let_go && mapped > kept.wanted_again)
-		kept.wanted_again = mapped;
+	note_wanted(mapped);
 	return b;
 }
 
@@ -196,6 +202,7 @@ bool hk_kept_extend(struct hk_large *b, size_t mapped)
 {
 	struct hk_large *after = kept_at(b->start + b->mapped);
 
+	note_wanted(mapped);
 	if (!after || after->mapped < mapped - b->mapped)
 		return false;
 	after = take_part(after, mapped - b->mapped);

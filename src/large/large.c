@@ -157,7 +157,7 @@ static bool free_mapping(void *p)
 	}
 	unlink_live(b);
 	hk_granule_clear(p);
-	keep = hk_kept_likely(b->mapped) && !b->huge;
+	keep = hk_kept_decide(b->mapped) && !b->huge;
 	if (keep) {
 		hk_event(HK_EVENT_LARGE_KEEP, 0, p, b->mapped);
 		keep = hk_kept_add(b);

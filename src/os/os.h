@@ -125,7 +125,7 @@ void hk_os_code_start(void);
 bool hk_os_in_libc(const void *code);
 
 /* Has the program shut itself into a sandbox since the start, as noted there, or
- * could it have? Then new kinds of system calls may end it. */
+ * could it have? Then new kinds of system calls may end it. After hk_os_code_start. */
 void hk_os_sandbox_start(void);
 bool hk_os_sandboxed(void);
 
