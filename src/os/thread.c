@@ -30,9 +30,9 @@ void hk_os_wake(_Atomic uint32_t *word)
 
 /*
  * The filters of the calling thread: mode and, since Linux 5.9, how many; -1
- * where the file cannot be read to its end. prctl would tell the mode, but sandboxes end
- * programs for a prctl that they do not know; an open they refuse, for libc
- * makes one here and there.
+ * where that cannot be read. A kernel without filters has the last line alone.
+ * prctl would tell the mode, but sandboxes end programs for a prctl that they
+ * do not know; an open they refuse, for libc makes one here and there.
  */
 static int filters(void)
 {
@@ -44,7 +44,7 @@ static int filters(void)
 
 	hk_os_read_text("/proc/thread-self/status", text, sizeof text);
 	errno = saved;
-	if (!strstr(text, "\nvoluntary_ctxt_switches:"))
+	if (!strstr(text, key[0]) && !strstr(text, "\nvoluntary_ctxt_switches:"))
 		return -1;
 	for (i = 0; i < 2; i++) {
 		at = strstr(text, key[i]);
