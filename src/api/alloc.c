@@ -53,6 +53,7 @@ static struct hk_slab *live_slab(const void *p, enum hk_call call)
 	return slab;
 }
 
+/* Apart, as resize() below, so that the short way needs no frame. */
 static HK_NOINLINE size_t usable_size_slow(const void *p, enum hk_call call)
 {
 	const struct hk_slab *slab;

@@ -7,6 +7,7 @@
 #include <linux/futex.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/auxv.h>
 #include <sys/syscall.h>
@@ -28,34 +29,32 @@ void hk_os_wake(_Atomic uint32_t *word)
 	errno = saved;
 }
 
+static bool can_sandbox;		/* has libseccomp */
+static int filters_at_start;
+
 /*
- * The filters of the calling thread: mode and, since Linux 5.9, how many; -1
- * where that cannot be read. A kernel without filters has the last line alone.
- * prctl would tell the mode, but sandboxes end programs for a prctl that they
- * do not know; an open they refuse, for libc makes one here and there.
+ * How many filters the calling thread has, before Linux 5.9 whether it has any;
+ * -1 where that cannot be told. A kernel without filters has the last line alone.
+ * prctl would tell, but sandboxes end programs for a prctl that they do not
+ * know; an open they refuse, for libc makes one here and there.
  */
 static int filters(void)
 {
-	static const char *const key[] = { "\nSeccomp:\t", "\nSeccomp_filters:\t" };
 	char text[4096];
 	const char *at;
-	int saved = errno, value = 0;
-	unsigned i;
+	int saved = errno;
 
+	if (can_sandbox)
+		return -1;
 	hk_os_read_text("/proc/thread-self/status", text, sizeof text);
 	errno = saved;
-	if (!strstr(text, key[0]) && !strstr(text, "\nvoluntary_ctxt_switches:"))
-		return -1;
-	for (i = 0; i < 2; i++) {
-		at = strstr(text, key[i]);
-		for (at = at ? at + strlen(key[i]) : ""; *at >= '0' && *at <= '9'; at++)
-			value = value % 10000 * 10 + (*at - '0');
-	}
-	return value;
+	at = strstr(text, "\nSeccomp_filters:");
+	if (!at)
+		at = strstr(text, "\nSeccomp:");
+	if (at)
+		return atoi(strchr(at, ':') + 1);
+	return strstr(text, "\nvoluntary_ctxt_switches:") ? 0 : -1;
 }
-
-static int filters_at_start;
-static bool can_sandbox;		/* has libseccomp */
 
 void hk_os_sandbox_start(void)
 {
@@ -64,7 +63,7 @@ void hk_os_sandbox_start(void)
 
 bool hk_os_sandboxed(void)
 {
-	int now = can_sandbox ? -1 : filters();
+	int now = filters();
 
 	return now < 0 || now != filters_at_start;
 }
