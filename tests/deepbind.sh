@@ -10,6 +10,13 @@ run() {	# givers-and-takers module
 	LD_PRELOAD="$library ${shallow-}" "$deep/host" "$1" "$deep/.libs/$2.so" >"$work/line" 2>"$work/why"
 }
 
+all_ways() {	# module what
+	for way in module-module module-host host-module strdup-module strdup-host; do
+		run $way "$1" && [ ! -s "$work/why" ]
+		check $? "$2: $way"
+	done
+}
+
 if ! run module-module libc || run module-host libc; then
 	skip "RTLD_DEEPBIND" "this libc has none"
 	finish
@@ -23,10 +30,7 @@ run module-host libc
 # The shell has its word on the signal too.
 [ $? = 134 ] && grep -vx Aborted "$work/why" | cmp -s "$work/line"
 check $? "the program frees a module's block: one line, then abort"
-for way in module-module module-host host-module strdup-module strdup-host; do
-	run $way hakmem && [ ! -s "$work/why" ]
-	check $? "a module linked with the library: $way"
-done
+all_ways hakmem "a module linked with the library"
 
 shallow=$work/shallow.so
 if ! command -v cc >/dev/null; then
@@ -36,10 +40,7 @@ if ! command -v cc >/dev/null; then
 fi
 cc -O2 -shared -fPIC -o "$shallow" "$HAKMEM_TEST_SOURCE/examples/shallow.c" 2>"$work/why"
 check $? "examples/shallow.c is built as it says"
-for way in module-module module-host host-module strdup-module strdup-host; do
-	run $way libc && [ ! -s "$work/why" ]
-	check $? "opened without the flag: $way"
-done
+all_ways libc "opened without the flag"
 php() {
 	env "$@" php -r 'echo extension_loaded("pdo"), preg_replace("/a+/", "b", "xaax");' >"$work/line" 2>"$work/why" &&
 		grep -qx 1xbx "$work/line" && [ ! -s "$work/why" ]

@@ -317,11 +317,8 @@ static void alone(const char *value, const char *mode)
 	again("HAKMEM_SUPERSLAB_REUSE", value, mode);
 }
 
-static void reuse_body(void *arg) { alone((const char *)arg, "reuse"); }
-static void larger_body(void *arg) { alone((const char *)arg, "larger"); }
-static void once_body(void *arg) { alone((const char *)arg, "once"); }
-static void grown_body(void *arg) { alone((const char *)arg, "grown"); }
-static void at_once_body(void *arg) { alone((const char *)arg, "at-once"); }
+static void with_reuse(void *mode) { alone("1", (const char *)mode); }
+static void without_reuse(void *mode) { alone("0", (const char *)mode); }
 static void prewarm_body(void *arg) { again("HAKMEM_SUPERSLAB_PREWARM", (const char *)arg, "prewarm"); }
 static void cold_body(void *arg) { again("HAKMEM_SUPERSLAB_PREWARM", (const char *)arg, "cold"); }
 
@@ -504,14 +501,14 @@ int main(int argc, char **argv)
 	child_ok(owner_sleeps, NULL, 120, "blocks of a thread that sleeps go back");
 	child_ok(waits_for_sleeper, NULL, 120,
 		 "what waits for a thread that does not call serves before the heap grows");
-	child_ok(larger_body, (void *)"1", 120, "empty SuperSlabs serve blocks of more than 1 MiB");
-	child_ok(once_body, (void *)"1", 120, "a block of 20 MiB is kept if it was wanted again, not else");
-	child_ok(grown_body, (void *)"1", 120, "so is one that grew to this by realloc");
+	child_ok(with_reuse, (void *)"larger", 120, "empty SuperSlabs serve blocks of more than 1 MiB");
+	child_ok(with_reuse, (void *)"once", 120, "a block of 20 MiB is kept if it was wanted again, not else");
+	child_ok(with_reuse, (void *)"grown", 120, "so is one that grew to this by realloc");
 	child_ok(after_death, NULL, 120, "blocks allocated after a thread's teardown go back");
 	seed = tap_seed();
 	child_ok(trim_meanwhile, &seed, 120, "trimming disturbs no thread");
-	child_ok(reuse_body, (void *)"1", 120, "empty SuperSlabs are used again");
-	child_ok(at_once_body, (void *)"0", 120, "without reuse they go back at once");
+	child_ok(with_reuse, (void *)"reuse", 120, "empty SuperSlabs are used again");
+	child_ok(without_reuse, (void *)"at-once", 120, "without reuse they go back at once");
 	if (!emulator_fails(LACK_MADVISE, "warmed SuperSlabs are resident before use"))
 		child_ok(prewarm_body, (void *)"8", 120, "warmed SuperSlabs are resident before use");
 	child_ok(cold_body, (void *)"0", 120, "without warming there is nothing yet");

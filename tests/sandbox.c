@@ -174,7 +174,7 @@ static void frees_much(bool refused)
 		free(block[i]);
 	if (refused && (pthread_create(&id, NULL, uses_heap, NULL) || pthread_join(id, NULL)))
 		_exit(1);
-	usleep(50000);
+	usleep(50000);		/* for a thread that should not be to name itself */
 	_exit(0);
 }
 
