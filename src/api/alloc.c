@@ -1,5 +1,6 @@
 #include "api/alloc.h"
 
+#include "cache/fallback.h"
 #include "debug/ring.h"
 #include "large/large.h"
 #include "learn/learn.h"
@@ -34,10 +35,11 @@ void *hk_calloc(size_t count, size_t size)
 static bool is_free(const struct hk_slab *slab, const void *p)
 {
 	struct hk_cache *cache = hk_enter();
-	bool found = slab->owner == cache ? hk_bin_has(cache, slab, p) :
-					    hk_slab_bit(slab, hk_slab_index(slab, p));
+	bool found = cache && slab->owner == cache ? hk_bin_has(cache, slab, p) :
+						     hk_slab_bit(slab, hk_slab_index(slab, p));
 
-	hk_leave(cache);
+	if (cache)
+		hk_leave(cache);
 	return found;
 }
 
@@ -66,6 +68,8 @@ static HK_NOINLINE size_t usable_size_slow(const void *p, enum hk_call call)
 		return slab->size;
 	size = hk_large_size(p);
 	if (!size)
+		size = hk_fallback_size(p);
+	if (!size)
 		hk_bad_pointer(call, p);
 	return size;
 }
@@ -75,17 +79,6 @@ size_t hk_usable_size(const void *p, enum hk_call call)
 	const struct hk_slab *slab = hk_slab_guess(p);
 
 	return hk_owned(slab, p) ? slab->size : usable_size_slow(p, call);
-}
-
-static void *resize_large(void *p, size_t size, const void *caller)
-{
-	struct hk_cache *cache = hk_enter();
-
-	p = hk_large_resize(p, size);
-	hk_leave(cache);
-	if (p)
-		hk_trace(HK_EVENT_RESIZE, p, size, caller);
-	return p;
 }
 
 /* A block stays while it fits and no more than half of it would idle. */
@@ -110,7 +103,7 @@ static HK_NOINLINE void *resize(void *p, size_t size)
 	if (stays(size, old))
 		return p;
 	if (old > HK_SLAB_MAX) {
-		to = resize_large(p, size, hk_caller());
+		to = hk_resize_slow(p, size, hk_caller());
 		if (to)
 			return to;
 	}

@@ -23,7 +23,7 @@ static unsigned find(const char *name)
 {
 	unsigned id;
 
-	hk_leave(hk_enter());
+	hk_start();
 	for (id = 0; id < HK_SET_COUNT; id++) {
 		const struct hk_setting *setting = &hk_setting_table[id];
 

@@ -13,7 +13,12 @@
  * The hot path touches bin->head, bin->room and the blocks, and is entered by
  * the owner alone. All else happens with the cache lock held, which the owner
  * takes for each slow-path step: uncontended, except that fork, trimming and
- * statistics take the locks of all caches to find every slab at rest.
+ * statistics take the locks of all caches to find every slab at rest. System calls
+ * that may take long are made after the lock is released.
+ *
+ * A thread that cannot enter its cache, because it is inside already (a signal
+ * handler, a wrapped call) or because a fork of another thread takes long, is
+ * served by the fallback allocator (fallback.h).
  *
  * Caches are immortal: a dead thread's is reused by a later thread.
  */
@@ -21,6 +26,7 @@
 #define HK_CACHE_CACHE_H
 
 #include "os/lock.h"
+#include "pool/pool.h"
 #include "slab/slab.h"
 
 /*
@@ -103,8 +109,7 @@ struct hk_cache {
 	struct hk_bin bin[HK_CLASSES];
 
 	struct hk_lock lock;
-	/* The address of the hk_tls of the thread between enter and leave. */
-	_Atomic(void *) inside;
+	struct hk_cache *entered_from;		/* hk_tls of the holder, before */
 	struct hk_batch batch[HK_BATCHES];	/* owner; appended to without
 						 * the lock, and sent to an
 						 * owner that lives */
@@ -122,9 +127,14 @@ struct hk_cache {
 	uint64_t sparse_since;			/* ms */
 	size_t sweep_slots;			/* of the heap, before growing to which
 						 * it sweeps again */
-	bool grew;				/* and did so just now */
+	/* For when the lock is released: it grew; it is time to release memory
+	 * and to look at SuperSlabs; pages to touch in one call. */
+	bool grew, tick, look;
+	uintptr_t touch_at;
+	size_t touch_size;
 	uint8_t fresh[HK_CLASSES];		/* fresh slabs in a row, up to STEADY */
 	unsigned sparse_listed;			/* slots, at most, in new */
+	size_t sparse_least;			/* bytes worth a purge; 0: as usual */
 	size_t sent_bytes;			/* to others, not yet told of */
 	/* Blocks to be moved between lists and slabs until the window of
 	 * learning ends; INT64_MAX where nothing is learned. */
@@ -138,7 +148,8 @@ struct hk_cache {
 
 	/* Registry lock. */
 	struct hk_cache *next_registered, *next_spare;
-	bool live;
+	_Atomic bool live;		/* read without it (relaxed) */
+	bool lost;			/* its thread was the parent's; see fork.c */
 
 	/* Chains of freed blocks of this cache's slabs. Pushed to by any
 	 * thread (release), emptied by the owner (acquire). */
@@ -162,9 +173,11 @@ extern _Atomic size_t hk_budget_held, hk_budget_holders;
  * window_left is used up; set by learn/ before main. */
 extern void (*hk_window_end)(struct hk_cache *cache);
 
-/* Set by learn/ before main. Called without a lock: after a slow path of free,
- * with where the program is; at the end of a thread; in the child of a fork. */
+/* Set by learn/ before main. Called without a lock: when a window said so; after a
+ * slow path of free, with where the program is; at the end of a thread; in the
+ * child of a fork. */
 struct hk_hooks {
+	void (*look)(void);
 	void (*freed)(const void *caller);
 	void (*thread_ended)(void);
 	void (*forked)(void);
@@ -184,15 +197,13 @@ HK_INLINE void hk_sparse_tell(void)
  * not call. Returns the bytes that went back, or 1 where blocks moved. idle:
  * nobody has called for long. */
 size_t hk_cache_scavenge(bool idle);
-/* Does it with the lock of the cache that threads share. */
-void hk_cache_shared(void (*work)(void));
-
 /* When this process was last forked, or forked itself; ms, relaxed. */
 extern _Atomic uint64_t hk_forked_at;
 
 extern HK_TLS struct hk_cache *hk_tls HK_HIDDEN;
 extern struct hk_cache hk_empty_cache HK_HIDDEN;	/* before the first slow path */
 extern struct hk_cache hk_dead_cache HK_HIDDEN;		/* after thread teardown */
+extern struct hk_cache hk_busy_cache HK_HIDDEN;		/* inside the heap */
 
 HK_INLINE struct hk_bin *hk_bin_for(struct hk_cache *cache, size_t size)
 {
@@ -223,9 +234,16 @@ HK_INLINE bool hk_bin_push(struct hk_bin *bin, struct hk_block *block)
 }
 
 /* thread.c: this thread's cache, made if need be, or the one that threads
- * after their teardown share; locked. Leave unlocks. */
+ * after their teardown share; locked. NULL: this thread cannot enter now. Leave
+ * unlocks. */
 struct hk_cache *hk_enter(void);
 void hk_leave(struct hk_cache *cache);
+
+/* Is this thread inside the heap, interrupted by a signal handler? */
+bool hk_inside(void);
+
+/* Reads the settings, if nothing did so yet. */
+void hk_start(void);
 
 /* Leaves the cache that this thread is in, if any: a SIGABRT handler may
  * allocate, and fork. */
@@ -234,15 +252,20 @@ void hk_leave_to_abort(void);
 /* True if the cache belongs to this thread alone. */
 bool hk_cache_private(const struct hk_cache *cache);
 
-/* fork.c: all locks of the allocator, in order: fork and statistics. */
+/* fork.c: all locks of the allocator, in order, for statistics; not inside. */
 void hk_lock_everything(void);
 void hk_unlock_everything(void);
-extern struct hk_cache *hk_caches;		/* all, by next_registered; registry lock */
+/* All, by next_registered: grows at its head alone (release), under the registry lock. */
+extern _Atomic(struct hk_cache *) hk_caches;
 
-/* visit.c: gives back what this thread and the pool hold without need; the
- * second one with the lock of its cache held. */
+/* visit.c, no lock held: releases what this thread and the pool hold without need;
+ * hk_cache_trim also what other threads do. */
 size_t hk_cache_trim(void);
-size_t hk_reclaim(struct hk_cache *cache);
+size_t hk_reclaim(void);
+
+/* release.c, no lock held: releases what has waited long enough, a little of it.
+ * tick: also what is looked for now and then alone. */
+void hk_release(bool tick);
 
 /* Where the heap grows; no lock held: blocks that wait for threads which do not
  * call go home, as long as that is not done twice for one growth. */
@@ -251,9 +274,15 @@ void hk_collect_mail(void);
 /* refill.c; lock held. A block of the class, or NULL. *zero, if asked for, gets
  * true if all of it behind the part that free blocks use reads as zero. */
 void *hk_refill(struct hk_cache *cache, unsigned class, bool *zero);
+/* NULL with memory left: the pool must grow. A slab of a new run serves then. */
+void hk_add_slab(struct hk_cache *cache, unsigned class, const struct hk_run *run);
 void hk_release_empty(struct hk_cache *cache);
+/* Lists a slab that the cache owns now; lists it anew once it can give no block, or
+ * has blocks again. */
+void hk_own_slab(struct hk_cache *cache, struct hk_slab *slab);
+void hk_slab_exhausts(struct hk_cache *cache, struct hk_slab *slab);
 void hk_slab_moves(struct hk_cache *cache, struct hk_slab *slab);
-/* Now and then: gives back what has waited long enough. */
+/* Now and then: delivers, sweeps, and asks for hk_release. */
 void hk_tick(struct hk_cache *cache);
 /* The same of a thread that does not call, by another one: its lists are its own,
  * but what it set aside is not. */
@@ -262,11 +291,14 @@ void hk_sweep_idle(struct hk_cache *cache, uint64_t now);
 /* sparse.c; lock held. Blocks of an owned slab came back, or went out. */
 void hk_sparse_freed(struct hk_cache *cache, struct hk_slab *slab);
 void hk_sparse_wanted(struct hk_cache *cache, struct hk_slab *slab);
-/* Purge of what waited long enough, so many slabs; or of every slab that can
- * give a page. Return the bytes. */
+/* The next slab to be purged, of those that waited long enough; pages is 0 in it
+ * where some were looked at and none is worth it. False: there is none. */
 enum { HK_SPARSE_TICK = 16, HK_SPARSE_WAITING = 2 << 20 };
-size_t hk_sparse_age(struct hk_cache *cache, uint64_t now, unsigned most);
-size_t hk_sparse_purge(struct hk_cache *cache);
+bool hk_sparse_due(struct hk_cache *cache, uint64_t now, struct hk_slab_purge *purge);
+/* From now on every slab is due that can give a page. */
+void hk_sparse_all(struct hk_cache *cache);
+/* No lock held: does it; returns the bytes. */
+size_t hk_sparse_purge(struct hk_slab_purge *purge);
 
 /* limits.c; lock held: new limits of a list that learns. */
 void hk_bin_limit(struct hk_cache *cache, struct hk_bin *bin, int32_t capacity, int32_t batch);
@@ -342,7 +374,10 @@ void *hk_malloc_slow(size_t size, const void *caller);
 void *hk_calloc_slow(size_t size, bool *zero, const void *caller);
 void hk_free_slow(void *p, enum hk_call call, const void *caller);
 void hk_free_overflow(struct hk_bin *bin, const void *caller);
-/* Above HK_SLAB_MAX; zero as in hk_large_take. NULL and ENOMEM. */
+/* Of blocks above HK_SLAB_MAX, without copying; the new address or NULL. */
+void *hk_resize_slow(void *p, size_t size, const void *caller);
+/* Above HK_SLAB_MAX; *zero, if asked for, tells whether it reads as zero. NULL and
+ * ENOMEM. */
 void *hk_large_malloc(size_t size, size_t align, bool *zero, const void *caller);
 
 #endif

@@ -2,11 +2,10 @@
 #include "cache/cache.h"
 #include "config/settings.h"
 #include "debug/ring.h"
-#include "large/large.h"
 #include "os/os.h"
 #include "pool/pool.h"
 
-enum { SWEEP_SLOTS = 4, RELEASES = 8 };
+enum { SWEEP_SLOTS = 4 };
 
 /* Fresh slabs after which a class is taken to go on so: what is touched too
  * early is then a small part of what it has. */
@@ -36,12 +35,22 @@ static void link_slab(struct hk_bin *bin, struct hk_slab *slab, bool full)
 	*list = slab;
 }
 
-static void own(struct hk_cache *cache, struct hk_slab *slab)
+void hk_own_slab(struct hk_cache *cache, struct hk_slab *slab)
 {
 	struct hk_bin *bin = &cache->bin[slab->class];
 
 	atomic_store_explicit(&slab->bin, bin, memory_order_relaxed);
 	link_slab(bin, slab, hk_slab_exhausted(slab));
+}
+
+void hk_slab_exhausts(struct hk_cache *cache, struct hk_slab *slab)
+{
+	struct hk_bin *bin = &cache->bin[slab->class];
+
+	if (!slab->listed_full && hk_slab_exhausted(slab)) {
+		unlink_slab(bin, slab);
+		link_slab(bin, slab, true);
+	}
 }
 
 /*
@@ -76,7 +85,8 @@ static void touch(struct hk_cache *cache, struct hk_slab *slab)
 	if (cache->fresh[slab->class] < STEADY) {
 		cache->fresh[slab->class]++;
 	} else if (slab->size <= hk_page_size) {
-		hk_os_populate((void *)slab->base, slab->slots * HK_SLOT_SIZE);
+		cache->touch_at = slab->base;
+		cache->touch_size = slab->slots * HK_SLOT_SIZE;
 		slab->soiled = true;
 	}
 }
@@ -121,20 +131,14 @@ static void sweep(struct hk_cache *cache, uint64_t now, bool owner)
 void hk_tick(struct hk_cache *cache)
 {
 	uint64_t now;
-	unsigned n;
 
 	if ((++cache->ticks & 15) != 0)
 		return;
 	now = hk_os_now();
 	hk_deliver_all(cache);
-	/* Several at a time: a program with long lists comes here seldom. */
-	for (n = 0; n < RELEASES && hk_pool_age(now); n++)
-		;
-	for (n = 0; n < RELEASES && hk_large_age(now); n++)
-		;
 	if (now - cache->swept_at >= HK_IDLE_MS)
 		sweep(cache, now, true);
-	hk_sparse_age(cache, now, HK_SPARSE_TICK);
+	cache->tick = true;
 }
 
 void hk_sweep_idle(struct hk_cache *cache, uint64_t now)
@@ -174,10 +178,18 @@ static struct hk_slab *available(struct hk_cache *cache, struct hk_bin *bin)
 		}
 		if (!slab)
 			return NULL;
-		own(cache, slab);
+		hk_own_slab(cache, slab);
 		touch(cache, slab);
 	}
 	return bin->avail;
+}
+
+void hk_add_slab(struct hk_cache *cache, unsigned class, const struct hk_run *run)
+{
+	struct hk_slab *slab = hk_pool_slab(run, class, cache);
+
+	hk_own_slab(cache, slab);
+	touch(cache, slab);
 }
 
 /*
@@ -207,10 +219,7 @@ void *hk_refill(struct hk_cache *cache, unsigned class, bool *zero)
 		if (zero)
 			*zero = slab->zero && slab->carved != carved;
 		hk_sparse_wanted(cache, slab);
-		if (hk_slab_exhausted(slab)) {
-			unlink_slab(bin, slab);
-			link_slab(bin, slab, true);
-		}
+		hk_slab_exhausts(cache, slab);
 		bin->head = chain;
 		bin->room -= got;
 		bin->refills++;

@@ -1,8 +1,10 @@
 /* What the hot path falls into: the slow halves of malloc and free. */
-#include "cache/cache.h"
+#include "cache/fallback.h"
+#include "cache/threads.h"
 #include "debug/ring.h"
 #include "large/large.h"
-#include "pool/pool.h"
+#include "os/os.h"
+#include "pool/meta.h"
 
 #include <errno.h>
 #include <string.h>
@@ -13,37 +15,32 @@ static void freed(const void *caller)
 		hk_hooks.freed(caller);
 }
 
-/* class: the one concerned, HK_CLASSES for none. */
+/* class: the one concerned, HK_CLASSES for none. What calls the kernel comes once
+ * the lock is released. */
 static void leave(struct hk_cache *cache, unsigned class)
 {
-	bool grew;
+	bool grew, tick, look;
+	uintptr_t at = cache->touch_at;
+	size_t size = cache->touch_size;
 
 	if (hk_unlikely(cache->window_left <= 0) && hk_window_end)
 		hk_window_end(cache);
 	if (hk_walk_on() && class < HK_CLASSES)
 		hk_cache_walk(cache, class);
 	grew = cache->grew;
-	cache->grew = false;
+	tick = cache->tick;
+	look = cache->look;
+	cache->grew = cache->tick = cache->look = false;
+	cache->touch_size = 0;
 	hk_leave(cache);
+	if (hk_unlikely(size))
+		hk_os_populate((void *)at, size);
 	if (hk_unlikely(grew))
 		hk_collect_mail();
-}
-
-/*
- * When the OS has no more, all that idles within reach goes back for a second
- * try. What other threads' lists hold is out of reach.
- */
-static void *refill(struct hk_cache *cache, unsigned class, bool *zero)
-{
-	void *p = hk_refill(cache, class, zero);
-
-	if (hk_unlikely(!p)) {
-		hk_reclaim(cache);
-		p = hk_refill(cache, class, zero);
-	}
-	if (zero && *zero)
-		memset(p, 0, sizeof(struct hk_block));
-	return p;
+	if (tick | hk_pool_freed())
+		hk_release(tick);
+	if (hk_unlikely(look) && hk_hooks.look)
+		hk_hooks.look();
 }
 
 /* What the program gets, once the cache is left. */
@@ -55,28 +52,91 @@ static void *given(void *p, size_t size, const void *caller)
 	return p;
 }
 
-void *hk_large_malloc(size_t size, size_t align, bool *zero, const void *caller)
+/*
+ * The heap cannot be entered now, or the kernel has no 2 MiB and perhaps less.
+ */
+static void *fall_back(size_t size, size_t align, bool *zero)
 {
-	struct hk_cache *cache = hk_enter();
-	void *p = hk_large_take(size, align, zero);
-
-	if (hk_unlikely(!p) && size <= PTRDIFF_MAX) {
-		hk_reclaim(cache);
-		p = hk_large_take(size, align, zero);
-	}
-	leave(cache, HK_CLASSES);
-	return given(p, size, caller);
+	if (zero)
+		*zero = false;
+	return hk_fallback_alloc(size, align);
 }
 
-static void *refill_and_take(unsigned class, size_t size, bool *zero, const void *caller)
+static bool begin_large(struct hk_large_request *r)
 {
 	struct hk_cache *cache = hk_enter();
-	/* The shared cache has lists too, under its lock. */
-	struct hk_bin *bin = &cache->bin[class];
-	void *p = bin->head ? hk_bin_pop(bin, bin->head) : refill(cache, class, zero);
 
+	if (!cache)
+		return false;
+	hk_large_begin(r);
+	leave(cache, HK_CLASSES);
+	return true;
+}
+
+void *hk_large_malloc(size_t size, size_t align, bool *zero, const void *caller)
+{
+	struct hk_large_request r = { .size = size, .align = align };
+	bool entered;
+
+	if (size > PTRDIFF_MAX - HK_SUPERSLAB_SIZE)
+		return given(NULL, size, caller);
+	hk_start();
+	hk_meta_fill();
+	entered = begin_large(&r);
+	if (entered && !r.block && !hk_large_finish(&r)) {
+		hk_reclaim();
+		entered = begin_large(&r);
+		if (entered && !r.block)
+			hk_large_finish(&r);
+	}
+	if (!r.block && (!entered || size <= HK_MID_MAX))
+		r.block = fall_back(size, align, &r.zero);
+	if (zero)
+		*zero = r.zero;
+	return given(r.block, size, caller);
+}
+
+/* run: slots of a new SuperSlab, or NULL. False: the heap cannot be entered. *p is
+ * NULL where the pool must grow. */
+static bool refill(unsigned class, const struct hk_run *run, bool *zero, void **p)
+{
+	struct hk_cache *cache = hk_enter();
+	struct hk_bin *bin;
+
+	*p = NULL;
+	if (!cache) {
+		if (run)
+			hk_pool_run_free(run->home, run->first, hk_class_slots(class));
+		return false;
+	}
+	if (run)
+		hk_add_slab(cache, class, run);
+	/* The shared cache has lists too, under its lock. */
+	bin = &cache->bin[class];
+	*p = bin->head ? hk_bin_pop(bin, bin->head) : hk_refill(cache, class, zero);
 	leave(cache, class);
-	return given(p, size, caller);
+	if (*p && zero && *zero)
+		memset(*p, 0, sizeof(struct hk_block));
+	return true;
+}
+
+/*
+ * Where the heap has nothing it grows; else all that idles within reach is
+ * released for a second try. What other threads' lists hold is out of reach.
+ */
+static void *refill_and_take(unsigned class, size_t size, bool *zero, const void *caller)
+{
+	struct hk_run run;
+	void *p;
+	bool entered = refill(class, NULL, zero, &p);
+
+	if (entered && !p && hk_pool_grow(&run, hk_class_slots(class), class))
+		entered = refill(class, &run, zero, &p);
+	if (entered && !p) {
+		hk_reclaim();
+		entered = refill(class, NULL, zero, &p);
+	}
+	return given(p ? p : fall_back(size, HK_GRAIN, zero), size, caller);
 }
 
 static void *take(size_t size, bool *zero, const void *caller)
@@ -127,6 +187,9 @@ void hk_free_overflow(struct hk_bin *bin, const void *caller)
 
 	/* What the hot path has just pushed. */
 	hk_trace(HK_EVENT_FREE, bin->head, 0, caller);
+	/* Where it cannot be entered the list is too long for a while. */
+	if (!cache)
+		return;
 	overflow(cache, bin);
 	leave(cache, (unsigned)(bin - cache->bin));
 	freed(caller);
@@ -146,10 +209,44 @@ static void free_block(struct hk_cache *cache, struct hk_slab *slab, void *p, en
 		overflow(cache, slab->bin);
 }
 
+/*
+ * Blocks freed by threads that could not enter the heap: taken whole by the next
+ * one that can. Linked by their first word.
+ */
+static _Atomic(struct hk_block *) postponed;
+
+static void postpone(void *p)
+{
+	struct hk_block *block = p, *head = atomic_load_explicit(&postponed, memory_order_relaxed);
+
+	do
+		block->next = head;
+	while (!atomic_compare_exchange_weak_explicit(&postponed, &head, block,
+			memory_order_release, memory_order_relaxed));
+}
+
+static void free_postponed(void)
+{
+	struct hk_block *block = atomic_exchange_explicit(&postponed, NULL, memory_order_acquire);
+	struct hk_block *next;
+
+	for (; block; block = next) {
+		next = block->next;
+		hk_free_slow(block, HK_CALL_FREE, NULL);
+	}
+}
+
+/* Is p the start of a block, as far as can be told without entering the heap? */
+static bool is_block(const void *p, const struct hk_slab *slab)
+{
+	return slab || hk_large_size(p);
+}
+
 /* free() of all but a sound block of this thread's own: NULL, blocks of
  * other threads, Mid and above, suspects, and what is no block. */
 void hk_free_slow(void *p, enum hk_call call, const void *caller)
 {
+	struct hk_large *range = NULL;
 	struct hk_slab *slab;
 	struct hk_cache *cache;
 	unsigned class = HK_CLASSES;
@@ -163,13 +260,43 @@ void hk_free_slow(void *p, enum hk_call call, const void *caller)
 	}
 	hk_trace(HK_EVENT_FREE, p, 0, caller);
 	slab = hk_slab_of(p, call);
+	if (!is_block(p, slab)) {
+		if (!hk_fallback_free(p))
+			hk_bad_pointer(call, p);
+		return;
+	}
 	cache = hk_enter();
+	if (!cache) {
+		postpone(p);
+		return;
+	}
 	if (slab) {
 		class = slab->class;
 		free_block(cache, slab, p, call);
-	} else if (!hk_large_free(p)) {
+	} else if (!hk_large_free(p, &range)) {
 		hk_bad_pointer(call, p);
 	}
 	leave(cache, class);
+	if (range)
+		hk_large_unmap(range);
+	if (hk_unlikely(atomic_load_explicit(&postponed, memory_order_relaxed) != NULL))
+		free_postponed();
 	freed(caller);
+}
+
+/* Copies where the block cannot grow where it is. */
+void *hk_resize_slow(void *p, size_t size, const void *caller)
+{
+	struct hk_cache *cache = hk_enter();
+	bool done;
+
+	if (!cache)
+		return NULL;
+	done = hk_large_resize(p, size);
+	leave(cache, HK_CLASSES);
+	if (!done)
+		p = hk_large_remap(p, size);
+	if (p)
+		hk_trace(HK_EVENT_RESIZE, p, size, caller);
+	return p;
 }

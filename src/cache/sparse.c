@@ -4,7 +4,7 @@
  * what is free in it, and the wait begins anew. What waited in vain is purged,
  * a few slabs at a time, so that the work grows with what goes back.
  */
-#include "cache/cache.h"
+#include "cache/threads.h"
 #include "config/settings.h"
 #include "debug/ring.h"
 #include "os/os.h"
@@ -29,13 +29,18 @@ static size_t least(const struct hk_slab *slab)
 	return slab->slots * HK_SLOT_SIZE / (memory_first ? 4 : 2);
 }
 
-static void list(struct hk_cache *cache, struct hk_slab *slab)
+static void insert(struct hk_slab **list, struct hk_slab *slab)
 {
-	slab->sparse_next = cache->sparse_new;
-	slab->sparse_at = &cache->sparse_new;
+	slab->sparse_next = *list;
+	slab->sparse_at = list;
 	if (slab->sparse_next)
 		slab->sparse_next->sparse_at = &slab->sparse_next;
-	cache->sparse_new = slab;
+	*list = slab;
+}
+
+static void list(struct hk_cache *cache, struct hk_slab *slab)
+{
+	insert(&cache->sparse_new, slab);
 	cache->sparse_listed += slab->slots;
 	if (cache->sparse_listed > HK_SPARSE_WAITING >> HK_SLOT_SHIFT)
 		hk_sparse_tell();
@@ -64,9 +69,49 @@ static void move(struct hk_slab **to, struct hk_slab **from)
 		(*to)->sparse_at = to;
 }
 
-static size_t purge(struct hk_slab *slab, size_t enough)
+bool hk_sparse_due(struct hk_cache *cache, uint64_t now, struct hk_slab_purge *purge)
 {
-	size_t bytes = hk_slab_purge(slab, enough);
+	enum { LOOKS = 64 };		/* while others may wait for the lock */
+	uint64_t delay = atomic_load_explicit(&hk_purge_delay, memory_order_relaxed);
+	struct hk_slab *slab;
+	unsigned n;
+
+	if (!cache->sparse_due && hk_elapsed(now, cache->sparse_since, delay)) {
+		move(&cache->sparse_due, &cache->sparse_old);
+		move(&cache->sparse_old, &cache->sparse_new);
+		cache->sparse_since = now;
+		cache->sparse_listed = 0;
+		cache->sparse_least = 0;
+	}
+	purge->pages = 0;
+	for (n = 0; n < LOOKS && (slab = cache->sparse_due) != NULL; n++) {
+		hk_slab_unlist(slab);
+		if (!hk_slab_purge_begin(slab, cache->sparse_least ? cache->sparse_least : least(slab),
+					 purge))
+			continue;
+		hk_slab_exhausts(cache, slab);
+		return true;
+	}
+	return n != 0;
+}
+
+void hk_sparse_all(struct hk_cache *cache)
+{
+	struct hk_slab *slab;
+	unsigned class;
+
+	for (class = 0; class < HK_CLASSES; class++)
+		for (slab = cache->bin[class].avail; slab; slab = slab->next) {
+			hk_slab_unlist(slab);
+			insert(&cache->sparse_due, slab);
+		}
+	cache->sparse_least = 1;
+}
+
+static size_t end(struct hk_slab_purge *p)
+{
+	struct hk_slab *slab = p->slab;
+	size_t bytes = hk_slab_purge_end(p);
 
 	if (bytes)
 		hk_event(HK_EVENT_PURGE, slab->size, (void *)slab->base, bytes);
@@ -75,36 +120,51 @@ static size_t purge(struct hk_slab *slab, size_t enough)
 	return bytes;
 }
 
-size_t hk_sparse_age(struct hk_cache *cache, uint64_t now, unsigned most)
+static bool end_adopted(struct hk_slab_purge *p, size_t *bytes)
 {
-	uint64_t delay = atomic_load_explicit(&hk_purge_delay, memory_order_relaxed);
-	struct hk_slab *slab;
+	if (!hk_pool_adopt(p->slab, &hk_orphan))
+		return false;
+	*bytes = end(p);
+	if (p->slab->used == 0)
+		hk_pool_return(p->slab);
+	else
+		hk_pool_abandon(p->slab);
+	return true;
+}
+
+/* The owner may have ended meanwhile, and another thread may have the slab. */
+static bool try_end(struct hk_slab_purge *p, size_t *bytes)
+{
+	struct hk_cache *owner = atomic_load(&p->slab->owner);
+	bool done;
+
+	if (!hk_enter_cache(owner ? owner : &hk_orphan))
+		return false;
+	if (!owner) {
+		done = end_adopted(p, bytes);
+		hk_leave(&hk_orphan);
+		return done;
+	}
+	done = atomic_load(&p->slab->owner) == owner;
+	if (done) {
+		*bytes = end(p);
+		if (p->slab->listed_full || p->slab->used == 0)
+			hk_slab_moves(owner, p->slab);
+	}
+	hk_leave(owner);
+	return done;
+}
+
+size_t hk_sparse_purge(struct hk_slab_purge *p)
+{
+	enum { TRIES = 100 };		/* of 10 ms each, where a fork takes long */
 	size_t bytes = 0;
 	unsigned n;
 
-	if (!cache->sparse_due && hk_elapsed(now, cache->sparse_since, delay)) {
-		move(&cache->sparse_due, &cache->sparse_old);
-		move(&cache->sparse_old, &cache->sparse_new);
-		cache->sparse_since = now;
-		cache->sparse_listed = 0;
-	}
-	for (n = 0; n < most && (slab = cache->sparse_due) != NULL; n++) {
-		hk_slab_unlist(slab);
-		bytes += purge(slab, least(slab));
-	}
-	return bytes;
-}
-
-size_t hk_sparse_purge(struct hk_cache *cache)
-{
-	struct hk_slab *slab;
-	size_t bytes = 0;
-	unsigned class;
-
-	for (class = 0; class < HK_CLASSES; class++)
-		for (slab = cache->bin[class].avail; slab; slab = slab->next) {
-			hk_slab_unlist(slab);
-			bytes += purge(slab, 1);
-		}
+	if (!p->pages)
+		return 0;
+	hk_slab_purge_pages(p);
+	for (n = 0; n < TRIES && !try_end(p, &bytes); n++)
+		;
 	return bytes;
 }

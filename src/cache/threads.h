@@ -15,13 +15,19 @@ extern struct hk_lock hk_registry_lock HK_HIDDEN;
 extern struct hk_cache hk_orphan HK_HIDDEN;
 extern struct hk_lock hk_orphan_lock HK_HIDDEN;
 
-/* thread.c: hk_enter for the orphan. */
-struct hk_cache *hk_enter_orphan(void);
-/* Lock held: all that the lists hold goes back; the slabs get other owners. */
+/* Caches of the parent's threads that this child has not adopted yet; relaxed. */
+extern _Atomic unsigned hk_lost_caches;
+
+/* thread.c: hk_enter for this cache, any thread's. hk_leave leaves it. */
+bool hk_enter_cache(struct hk_cache *cache);
+/* Lock held: puts all that the lists hold into slabs; gives the slabs other owners. */
 void hk_flush_all(struct hk_cache *cache);
 void hk_abandon_slabs(struct hk_cache *cache);
 /* No lock held: the cache has no thread any more. */
 void hk_retire(struct hk_cache *cache);
+
+/* The cache of this thread, inside or not; NULL: none. */
+struct hk_cache *hk_own_cache(void);
 
 /* limits.c: of new caches, from the settings. */
 void hk_limits_find(void);
@@ -29,10 +35,18 @@ void hk_limits_find(void);
 void hk_cache_limit(struct hk_cache *cache);
 void hk_bin_restart(struct hk_bin *bin, unsigned class);
 
-/* fork.c */
+/* fork.c. The second one: in a child that ran no fork handlers. */
 void hk_fork_watch(void);
+void hk_fork_unseen(void);
 
-/* visit.c: leaves what this thread visits, if anything. */
-void hk_leave_visits(void);
+/* release.c, no lock held. The next SuperSlab, kept ranges, and slabs of a cache with
+ * free pages that have waited long enough, or, if all, that have not; bytes add up.
+ * False: there is none, or this thread cannot enter now. */
+bool hk_release_superslab(uint64_t now, bool all, size_t *bytes);
+size_t hk_release_ranges(uint64_t now, bool all);
+size_t hk_release_sparse(struct hk_cache *cache, uint64_t now, unsigned most);
+
+/* visit.c: adopts what the parent's threads left to this child of a fork. */
+void hk_adopt_lost(void);
 
 #endif

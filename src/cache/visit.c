@@ -3,153 +3,184 @@
 #include "cache/threads.h"
 #include "large/large.h"
 #include "os/os.h"
-#include "pool/pool.h"
 
-/*
- * Who goes through the caches of all threads, and which one it has locked; its
- * lists are not entered, so `inside` says nothing of it. Registry lock; by
- * (relaxed) tells other threads only that it is none of them.
- */
-static struct {
-	_Atomic(void *) by;
-	struct hk_cache *cache;
-} visit;
+#include <string.h>
 
-static void begin_visits(void)
+/* The shared cache acts for all: a slab adopted in the name of a thread that runs
+ * would be pushed to. False: this thread cannot enter now. */
+static bool begin_visit(struct hk_cache *cache)
 {
-	hk_lock(&hk_registry_lock);
-	hk_enter_orphan();
-	atomic_store_explicit(&visit.by, &hk_tls, memory_order_relaxed);
-}
-
-static void end_visits(void)
-{
-	atomic_store_explicit(&visit.by, NULL, memory_order_relaxed);
+	if (hk_inside() || !hk_enter_cache(&hk_orphan))
+		return false;
+	if (cache == &hk_orphan || hk_enter_cache(cache))
+		return true;
 	hk_leave(&hk_orphan);
-	hk_unlock(&hk_registry_lock);
+	return false;
 }
 
-static void begin_visit(struct hk_cache *cache)
+static void end_visit(struct hk_cache *cache)
 {
-	hk_lock(&cache->lock);
-	visit.cache = cache;
+	if (cache != &hk_orphan)
+		hk_leave(cache);
+	hk_leave(&hk_orphan);
 }
 
-static void end_visit(void)
+static struct hk_cache *next_live(struct hk_cache *cache)
 {
-	struct hk_cache *cache = visit.cache;
-
-	visit.cache = NULL;
-	hk_unlock(&cache->lock);
+	while (cache && cache != &hk_orphan && !cache->live)
+		cache = cache->next_registered;
+	return cache;
 }
 
-void hk_leave_visits(void)
+#define FOR_EACH_CACHE(cache) \
+	for (cache = next_live(hk_caches); cache; cache = next_live(cache->next_registered))
+
+/* Blocks in the lists of the threads that are gone stay taken, for nobody can tell
+ * what the hot path was doing; so do those on their way from them. */
+void hk_adopt_lost(void)
 {
-	if (atomic_load_explicit(&visit.by, memory_order_relaxed) != &hk_tls)
-		return;
-	if (visit.cache)
-		end_visit();
-	end_visits();
+	struct hk_cache *cache;
+	bool lost;
+
+	FOR_EACH_CACHE(cache) {
+		if (!hk_lost_caches)
+			return;
+		if (!cache->lost || !begin_visit(cache))
+			continue;
+		lost = cache->lost;
+		if (lost) {
+			cache->lost = false;
+			hk_lost_caches--;
+			memset(cache->batch, 0, sizeof cache->batch);
+			hk_receive(cache, &hk_orphan, NULL);
+			hk_drain_all(cache);
+			hk_abandon_slabs(cache);
+			hk_mailbox_close(cache);
+			hk_suspects_forget(cache);
+		}
+		end_visit(cache);
+		if (lost)
+			hk_retire(cache);
+	}
 }
 
-size_t hk_reclaim(struct hk_cache *cache)
+/* Slabs of ended threads become this cache's, so that their free pages are released
+ * as those of all its slabs. */
+static void take_abandoned(struct hk_cache *cache)
 {
-	hk_receive(cache, cache, NULL);
-	hk_flush_all(cache);
-	hk_release_empty(cache);
-	return hk_pool_trim(cache) + hk_large_trim();
+	struct hk_slab *slab, *next;
+
+	for (slab = hk_reuse_drain(cache); slab; slab = next) {
+		next = slab->next;
+		hk_own_slab(cache, slab);
+	}
 }
 
-/*
- * What others freed for them waits in the mailboxes of threads that do not
- * call; and the lists of the shared cache are nobody's. The shared cache acts
- * for all: a slab adopted in the name of a thread that runs would be pushed to.
- */
-static size_t collect(void)
+size_t hk_reclaim(void)
 {
 	struct hk_cache *cache;
 	size_t bytes = 0;
 
-	begin_visits();
-	for (cache = hk_caches; cache; cache = cache->next_registered) {
-		if (cache == &hk_orphan)
-			continue;
-		begin_visit(cache);
-		hk_receive(cache, &hk_orphan, NULL);
+	hk_adopt_lost();
+	cache = hk_enter();
+	if (!cache)
+		return 0;
+	hk_receive(cache, cache, NULL);
+	hk_flush_all(cache);
+	take_abandoned(cache);
+	hk_release_empty(cache);
+	hk_leave(cache);
+	while (hk_release_superslab(0, true, &bytes))
+		;
+	return bytes + hk_release_ranges(0, true);
+}
+
+static void empty_cache(struct hk_cache *cache)
+{
+	hk_receive(cache, &hk_orphan, NULL);
+	if (cache == &hk_orphan) {
+		hk_flush_all(cache);
+		take_abandoned(&hk_orphan);
+	} else {
 		hk_drain_all(cache);
-		hk_release_empty(cache);
-		bytes += hk_sparse_purge(cache);
-		end_visit();
 	}
-	hk_receive(&hk_orphan, &hk_orphan, NULL);
-	hk_flush_all(&hk_orphan);
-	hk_release_empty(&hk_orphan);
-	bytes += hk_sparse_purge(&hk_orphan);
-	end_visits();
+	hk_release_empty(cache);
+	hk_sparse_all(cache);
+}
+
+/* What others freed for them waits in the mailboxes of threads that do not call. */
+static size_t trim_caches(void)
+{
+	struct hk_cache *cache;
+	size_t bytes = 0;
+
+	FOR_EACH_CACHE(cache) {
+		if (!begin_visit(cache))
+			return bytes;
+		empty_cache(cache);
+		end_visit(cache);
+		bytes += hk_release_sparse(cache, 0, UINT_MAX);
+	}
+	if (begin_visit(&hk_orphan)) {
+		hk_abandon_slabs(&hk_orphan);
+		end_visit(&hk_orphan);
+	}
 	return bytes;
 }
 
-/* A chunk at a time, for no thread is to wait long for these locks. */
+/* One cache at a time, and few slabs of it, for no thread is to wait long. */
 static size_t age_caches(uint64_t now, bool *due)
 {
 	enum { SLABS_OF_ONE = 32 };
 	struct hk_cache *cache;
-	size_t bytes = 0;
+	size_t bytes = 0, before;
 	bool waits = false;
 
 	*due = false;
-	begin_visits();
-	for (cache = hk_caches; cache; cache = cache->next_registered) {
-		size_t before;
-
-		if (cache != &hk_orphan)
-			begin_visit(cache);
+	FOR_EACH_CACHE(cache) {
+		if (!begin_visit(cache))
+			break;
 		before = cache->remote_received;
 		hk_receive(cache, &hk_orphan, NULL);
 		bytes += cache->remote_received != before;
 		hk_sweep_idle(cache, now);
-		bytes += hk_sparse_age(cache, now, SLABS_OF_ONE);
+		end_visit(cache);
+		bytes += hk_release_sparse(cache, now, SLABS_OF_ONE);
+		if (!begin_visit(cache))
+			break;
 		*due |= cache->sparse_due != NULL;
 		waits |= cache->sparse_due || cache->sparse_old || cache->sparse_new ||
 			cache->spilled_bytes;
-		if (cache != &hk_orphan)
-			end_visit();
+		end_visit(cache);
 	}
 	atomic_store_explicit(&hk_sparse_waits, waits, memory_order_relaxed);
-	end_visits();
 	return bytes;
 }
 
 size_t hk_cache_scavenge(bool idle)
 {
 	uint64_t now = hk_os_now();
-	size_t bytes = 0, more;
+	size_t bytes = 0;
 	bool due;
 
+	hk_adopt_lost();
+	if (idle && begin_visit(&hk_orphan)) {
+		take_abandoned(&hk_orphan);
+		hk_sparse_all(&hk_orphan);
+		end_visit(&hk_orphan);
+	}
 	/* Whole SuperSlabs first: fewer calls for more memory. */
-	do {
-		hk_enter_orphan();
-		if (idle)
-			bytes += hk_reuse_drain(&hk_orphan, true);
-		idle = false;
-		more = hk_pool_age(now);
-		bytes += more;
-		hk_leave(&hk_orphan);
-	} while (more);
-	hk_enter_orphan();
-	bytes += hk_large_age(now);
-	hk_leave(&hk_orphan);
+	while (hk_release_superslab(now, false, &bytes))
+		;
+	bytes += hk_release_ranges(now, false);
 	do
 		bytes += age_caches(now, &due);
 	while (due);
+	if (idle && begin_visit(&hk_orphan)) {
+		hk_abandon_slabs(&hk_orphan);
+		end_visit(&hk_orphan);
+	}
 	return bytes;
-}
-
-void hk_cache_shared(void (*work)(void))
-{
-	hk_enter_orphan();
-	work();
-	hk_leave(&hk_orphan);
 }
 
 static bool has_mail(struct hk_cache *cache)
@@ -169,16 +200,13 @@ void hk_collect_mail(void)
 	if ((touched < at && touched > at / 2) ||
 	    !atomic_compare_exchange_strong(&again, &at, touched + touched / 16 + 1))
 		return;
-	begin_visits();
-	for (cache = hk_caches; cache; cache = cache->next_registered) {
-		if (cache == &hk_orphan || cache == hk_tls || !has_mail(cache))
+	hk_adopt_lost();
+	FOR_EACH_CACHE(cache) {
+		if (cache == hk_tls || !has_mail(cache) || !begin_visit(cache))
 			continue;
-		begin_visit(cache);
 		hk_receive(cache, &hk_orphan, NULL);
-		end_visit();
+		end_visit(cache);
 	}
-	hk_receive(&hk_orphan, &hk_orphan, NULL);
-	end_visits();
 }
 
 size_t hk_cache_trim(void)
@@ -186,13 +214,18 @@ size_t hk_cache_trim(void)
 	struct hk_cache *cache;
 	size_t bytes;
 
-	/* First, for collect takes what others are sent. */
+	hk_adopt_lost();
+	/* First, for trim_caches takes what others are sent. */
 	cache = hk_enter();
+	if (!cache)
+		return 0;
 	hk_deliver_all(cache);
 	hk_leave(cache);
-	bytes = collect();
+	bytes = trim_caches() + hk_reclaim();
 	cache = hk_enter();
-	bytes += hk_reclaim(cache) + hk_sparse_purge(cache);
+	if (!cache)
+		return bytes;
+	hk_sparse_all(cache);
 	hk_leave(cache);
-	return bytes;
+	return bytes + hk_release_sparse(cache, 0, UINT_MAX);
 }

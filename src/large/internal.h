@@ -8,9 +8,10 @@
 enum hk_large_state { HK_LARGE_GONE, HK_LARGE_LIVE, HK_LARGE_KEPT };
 
 /*
- * A range of its own, at a multiple of 2 MiB. All under the large lock, but
- * that the block's user may read start and mapped.
- *	prev, next	in the list of live ones, or in a bucket of kept.c
+ * A range of its own, at a multiple of 2 MiB. Fields of a live one belong to the
+ * block's user, but that state is changed under the large lock; those of a kept one
+ * are under that lock.
+ *	prev, next	in a bucket of kept.c
  *	older, newer	among the kept ones
  */
 struct hk_large {
@@ -22,7 +23,8 @@ struct hk_large {
 	struct hk_large *prev, *next, *older, *newer;
 };
 
-/* kept.c; large lock held. A descriptor, or NULL; immortal, used again. */
+/* kept.c; large lock held. A descriptor, or NULL; immortal, used again. The second
+ * is lock-free and called by anybody. */
 struct hk_large *hk_large_node(void);
 void hk_large_node_free(struct hk_large *b);
 
@@ -47,7 +49,8 @@ struct hk_large *hk_kept_expire(bool all);
  * freed; changed under the lock, read without (relaxed). */
 extern _Atomic uint64_t hk_kept_calm_until;
 
-void *hk_mid_alloc(size_t size, size_t align, bool *zero);
+void hk_mid_begin(struct hk_large_request *r);
+bool hk_mid_finish(struct hk_large_request *r);
 bool hk_mid_free(void *p);
 size_t hk_mid_size(const void *p);
 bool hk_mid_resize(void *p, size_t size);

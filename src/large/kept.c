@@ -42,21 +42,28 @@ static struct {
 } kept;
 
 _Atomic uint64_t hk_kept_calm_until;
-static struct hk_large *spare;
+
+/* Pushed to by anybody, popped from under the large lock. */
+static _Atomic(struct hk_large *) spare;
 
 struct hk_large *hk_large_node(void)
 {
-	struct hk_large *b = spare;
+	struct hk_large *b = atomic_load_explicit(&spare, memory_order_acquire);
 
-	if (b)
-		spare = b->next;
+	while (b && !hk_swapped(atomic_compare_exchange_weak_explicit(&spare, &b, b->next,
+			memory_order_acquire, memory_order_acquire)))
+		;
 	return b ? b : hk_meta_alloc(sizeof *b);
 }
 
 void hk_large_node_free(struct hk_large *b)
 {
-	b->next = spare;
-	spare = b;
+	struct hk_large *head = atomic_load_explicit(&spare, memory_order_relaxed);
+
+	do
+		b->next = head;
+	while (!hk_swapped(atomic_compare_exchange_weak_explicit(&spare, &head, b,
+			memory_order_release, memory_order_relaxed)));
 }
 
 static unsigned bucket_of(size_t mapped)
@@ -71,10 +78,15 @@ static void *last_granule(const struct hk_large *b)
 	return (void *)(b->start + b->mapped - HK_SUPERSLAB_SIZE);
 }
 
-/* The scavenger reads it without the lock. */
-static void set_kept_bytes(size_t bytes)
+static size_t kept_bytes(void)
 {
-	__atomic_store_n(&hk_large_counters.cached_bytes, bytes, __ATOMIC_RELAXED);
+	return atomic_load_explicit(&hk_large_counters.cached_bytes, memory_order_relaxed);
+}
+
+static void count_kept(size_t ranges, size_t bytes)
+{
+	atomic_fetch_add_explicit(&hk_large_counters.cached, ranges, memory_order_relaxed);
+	atomic_fetch_add_explicit(&hk_large_counters.cached_bytes, bytes, memory_order_relaxed);
 }
 
 static bool enter(struct hk_large *b, struct hk_large *behind)
@@ -95,8 +107,7 @@ static bool enter(struct hk_large *b, struct hk_large *behind)
 	b->newer = behind ? behind->newer : kept.oldest;
 	*(b->older ? &b->older->newer : &kept.oldest) = b;
 	*(b->newer ? &b->newer->older : &kept.newest) = b;
-	hk_large_counters.cached++;
-	set_kept_bytes(hk_large_counters.cached_bytes + b->mapped);
+	count_kept(1, b->mapped);
 	return true;
 }
 
@@ -115,8 +126,7 @@ static struct hk_large *take_out(struct hk_large *b)
 		b->next->prev = b->prev;
 	*(b->older ? &b->older->newer : &kept.oldest) = b->newer;
 	*(b->newer ? &b->newer->older : &kept.newest) = b->older;
-	hk_large_counters.cached--;
-	set_kept_bytes(hk_large_counters.cached_bytes - b->mapped);
+	count_kept((size_t)-1, -b->mapped);
 	return b;
 }
 
@@ -150,8 +160,8 @@ static struct hk_large *kept_at(uintptr_t address)
 
 static void note_least(void)
 {
-	if (hk_large_counters.cached_bytes < kept.least)
-		kept.least = hk_large_counters.cached_bytes;
+	if (kept_bytes() < kept.least)
+		kept.least = kept_bytes();
 }
 
 bool hk_kept_decide(size_t mapped)
@@ -182,6 +192,7 @@ bool hk_kept_add(struct hk_large *b)
 		b->mapped += take_out(after)->mapped;
 		hk_large_node_free(after);
 	}
+	atomic_store_explicit(&hk_kept_calm_until, 0, memory_order_relaxed);
 	return enter(b, kept.newest);
 }
 
@@ -216,9 +227,9 @@ struct hk_large *hk_kept_expire(bool all)
 {
 	uint64_t now = hk_os_now();
 	struct hk_large *b = kept.oldest;
-	size_t bytes = hk_large_counters.cached_bytes, excess = 0;
-	size_t most = hk_pool_scarce() ? hk_large_counters.bytes / 16 :
-		      KEPT_MIN + hk_large_counters.bytes / 2;
+	size_t bytes = kept_bytes(), excess = 0;
+	size_t live = atomic_load_explicit(&hk_large_counters.bytes, memory_order_relaxed);
+	size_t most = hk_pool_scarce() ? live / 16 : KEPT_MIN + live / 2;
 
 	if (hk_elapsed(now, kept.period_began, PERIOD)) {
 		kept.due = kept.least;

@@ -7,87 +7,70 @@
 
 #include <errno.h>
 
-static struct {
-	struct hk_lock lock;
-	struct hk_large *live;
-} large = { .lock = HK_LOCK_INITIALIZER(HK_RANK_LARGE) };
+static struct hk_lock large_lock = HK_LOCK_INITIALIZER(HK_RANK_LARGE);
 
 struct hk_large_counters hk_large_counters;
 
-void hk_large_lock(void)
+struct hk_lock *hk_large_lock(void)
 {
-	hk_lock(&large.lock);
+	return &large_lock;
 }
 
-void hk_large_unlock(void)
-{
-	hk_unlock(&large.lock);
-}
-
-static void link_live(struct hk_large *b)
+static void count(size_t blocks, size_t bytes)
 {
 	struct hk_large_counters *c = &hk_large_counters;
 
-	b->state = HK_LARGE_LIVE;
-	b->prev = NULL;
-	b->next = large.live;
-	if (b->next)
-		b->next->prev = b;
-	large.live = b;
-	c->live++;
-	c->bytes += b->mapped;
-	if (c->bytes > c->peak_bytes)
-		c->peak_bytes = c->bytes;
-}
-
-static void unlink_live(struct hk_large *b)
-{
-	b->state = HK_LARGE_GONE;
-	if (b->prev)
-		b->prev->next = b->next;
-	else
-		large.live = b->next;
-	if (b->next)
-		b->next->prev = b->prev;
-	hk_large_counters.live--;
-	hk_large_counters.bytes -= b->mapped;
+	atomic_fetch_add_explicit(&c->live, blocks, memory_order_relaxed);
+	hk_raise(&c->peak_bytes, bytes +
+		 atomic_fetch_add_explicit(&c->bytes, bytes, memory_order_relaxed));
 }
 
 /*
- * Unmaps; the caller holds no lock and nobody else knows of the range. One
- * that the kernel would not take back (vm.max_map_count) is kept without its
- * pages, to be used or tried again.
+ * A range that the kernel would not take back (vm.max_map_count) is kept without
+ * its pages, to be used or tried again; it is lost where a fork takes long.
  */
-static bool give_back(struct hk_large *b)
+static size_t unmap(struct hk_large *b)
 {
-	bool done;
+	size_t bytes = b->mapped;
 
 	hk_event(HK_EVENT_LARGE_UNMAP, 0, (void *)b->start, b->mapped);
-	done = hk_os_unmap((void *)b->start, b->mapped);
-	if (!done) {
-		hk_os_purge((void *)b->start, b->mapped);
-		b->mapped &= -HK_SUPERSLAB_SIZE;
-	}
-	hk_large_lock();
-	if (done || !b->mapped || !hk_kept_add(b))
+	if (hk_os_unmap((void *)b->start, b->mapped)) {
 		hk_large_node_free(b);
-	hk_large_unlock();
-	return done;
+		return bytes;
+	}
+	hk_os_purge((void *)b->start, b->mapped);
+	b->mapped &= -HK_SUPERSLAB_SIZE;
+	if (!b->mapped || !hk_lock_or_leave(&large_lock))
+		return 0;
+	if (!hk_kept_add(b))
+		hk_large_node_free(b);
+	hk_unlock(&large_lock);
+	return 0;
 }
 
-static size_t unmap_expired(bool all)
+size_t hk_large_unmap(struct hk_large *ranges)
 {
-	struct hk_large *b;
-	size_t bytes = 0, size;
+	struct hk_large *next;
+	size_t bytes = 0;
 
-	do {
-		hk_large_lock();
-		b = hk_kept_expire(all);
-		hk_large_unlock();
-		size = b ? b->mapped : 0;
-		bytes += size;
-	} while (b && give_back(b));
-	return bytes - size;
+	for (; ranges; ranges = next) {
+		next = ranges->next;
+		bytes += unmap(ranges);
+	}
+	return bytes;
+}
+
+static struct hk_large *expired(bool all, unsigned most)
+{
+	struct hk_large *list = NULL, *b;
+
+	hk_lock(&large_lock);
+	while (most-- && (b = hk_kept_expire(all)) != NULL) {
+		b->next = list;
+		list = b;
+	}
+	hk_unlock(&large_lock);
+	return list;
 }
 
 static size_t round_up(size_t size, size_t unit)
@@ -101,72 +84,74 @@ static size_t mapping_size(size_t size)
 			hk_page_size : HK_SUPERSLAB_SIZE);
 }
 
-static void *alloc_mapping(size_t size, size_t align, bool *zero)
+static void start(struct hk_large *b)
 {
-	size_t mapped = mapping_size(size);
-	struct hk_large *b = NULL;
-	void *p;
-
-	if (align < HK_SUPERSLAB_SIZE)
-		align = HK_SUPERSLAB_SIZE;
-	hk_large_lock();
-	if (align == HK_SUPERSLAB_SIZE)
-		b = hk_kept_take(mapped);
-	*zero = !b;
-	if (!b)
-		b = hk_large_node();
-	if (b)
-		b->huge = b->grew = false;
-	hk_large_unlock();
-	if (!b)
-		return NULL;
-	if (*zero) {
-		b->mapped = mapped;
-		b->start = mapped == HK_SUPERSLAB_SIZE && align == HK_SUPERSLAB_SIZE ?
-			   (uintptr_t)hk_pool_give() : 0;
-		*zero = !b->start;
-	}
-	if (*zero)
-		b->start = (uintptr_t)hk_os_map(mapped, align);
-	if (b->start && !hk_granule_set_large((void *)b->start, b)) {
-		hk_os_unmap((void *)b->start, b->mapped);
-		b->start = 0;
-	}
-	p = (void *)b->start;
-	hk_large_lock();
-	if (p)
-		link_live(b);
-	else
-		hk_large_node_free(b);
-	hk_large_unlock();
-	if (p)
-		hk_event(*zero ? HK_EVENT_LARGE_MAP : HK_EVENT_LARGE_REUSE, 0, p, mapped);
-	return p;
+	b->huge = b->grew = false;
+	b->state = HK_LARGE_LIVE;
+	hk_granule_set_large((void *)b->start, b);
+	count(1, b->mapped);
 }
 
-static bool free_mapping(void *p)
+/* A kept range, or that of an empty SuperSlab, or only a descriptor. */
+static void begin_mapping(struct hk_large_request *r)
 {
-	struct hk_large *b;
-	bool keep;
+	size_t mapped = mapping_size(r->size);
+	struct hk_large *b = NULL;
 
-	hk_large_lock();
-	b = hk_granule_find(p).large;
-	if (!b || b->start != (uintptr_t)p || b->state != HK_LARGE_LIVE) {
-		hk_large_unlock();
+	if (r->align < HK_SUPERSLAB_SIZE)
+		r->align = HK_SUPERSLAB_SIZE;
+	hk_lock(&large_lock);
+	if (r->align == HK_SUPERSLAB_SIZE)
+		b = hk_kept_take(mapped);
+	r->block = b ? (void *)b->start : NULL;
+	if (!b)
+		b = hk_large_node();
+	hk_unlock(&large_lock);
+	if (!b)
+		return;
+	b->mapped = mapped;
+	if (!r->block && mapped == HK_SUPERSLAB_SIZE && r->align == HK_SUPERSLAB_SIZE)
+		r->block = hk_pool_give();
+	if (r->block) {
+		b->start = (uintptr_t)r->block;
+		start(b);
+		hk_event(HK_EVENT_LARGE_REUSE, 0, r->block, mapped);
+	} else {
+		r->range = b;
+	}
+}
+
+/* Both ends have their leaf of the page map from here on, so that the range can
+ * be kept later. */
+static bool map(struct hk_large *b, size_t align)
+{
+	void *p = hk_os_map(b->mapped, align);
+
+	b->start = (uintptr_t)p;
+	if (!p)
+		return false;
+	if (!hk_granule_clear((char *)p + b->mapped - 1) || !hk_granule_clear(p)) {
+		hk_os_unmap(p, b->mapped);
 		return false;
 	}
-	unlink_live(b);
-	hk_granule_clear(p);
-	keep = hk_kept_decide(b->mapped) && !b->huge;
-	if (keep) {
-		hk_event(HK_EVENT_LARGE_KEEP, 0, p, b->mapped);
-		keep = hk_kept_add(b);
-	}
-	hk_large_unlock();
-	if (!keep)
-		give_back(b);
-	unmap_expired(false);
+	start(b);
+	hk_event(HK_EVENT_LARGE_MAP, 0, p, b->mapped);
 	return true;
+}
+
+static struct hk_large *free_mapping(struct hk_large *b)
+{
+	void *p = (void *)b->start;
+	bool keep;
+
+	b->state = HK_LARGE_GONE;
+	count((size_t)-1, -b->mapped);
+	hk_granule_clear(p);
+	b->next = NULL;
+	keep = hk_kept_decide(b->mapped) && !b->huge;
+	if (keep)
+		hk_event(HK_EVENT_LARGE_KEEP, 0, p, b->mapped);
+	return keep && hk_kept_add(b) ? NULL : b;
 }
 
 static struct hk_large *find(const void *p)
@@ -202,9 +187,7 @@ static void *move_mapping(struct hk_large *b, size_t mapped)
 
 static void resized(struct hk_large *b, void *start, size_t mapped, size_t before)
 {
-	hk_large_counters.bytes += mapped - before;
-	if (hk_large_counters.bytes > hk_large_counters.peak_bytes)
-		hk_large_counters.peak_bytes = hk_large_counters.bytes;
+	count(0, mapped - before);
 	b->start = (uintptr_t)start;
 	b->mapped = mapped;
 }
@@ -230,53 +213,63 @@ static void expect_more(struct hk_large *b, size_t size, size_t before)
 		b->huge = !hk_os_small((void *)b->start, b->mapped);
 }
 
-/* In place, where what lies behind is kept or the kernel has room there. */
-static void *resize_mapping(struct hk_large *b, size_t size)
+/* By the kept range behind it. */
+static bool extend(struct hk_large *b, size_t size)
 {
 	size_t mapped = mapping_size(size), before = b->mapped;
-	void *p = (void *)b->start, *to = p;
-	int error = 0;
+	bool done;
 
-	if (mapped == before)
-		return p;
-	if (mapped > before && mapped <= HK_LARGE_MAX) {
-		hk_large_lock();
-		if (hk_kept_extend(b, mapped)) {
-			resized(b, p, b->mapped, before);
-			hk_large_unlock();
-			return p;
-		}
-		hk_large_unlock();
-	}
-	error = hk_os_resize(p, before, mapped);
-	if (error) {
-		to = error == ENOMEM && mapped > before ? move_mapping(b, mapped) : NULL;
-		if (!to)
-			return NULL;
-	}
-	hk_large_lock();
-	resized(b, to, mapped, before);
-	hk_large_unlock();
-	expect_more(b, size, before);
-	return to;
+	if (mapped <= before || mapped > HK_LARGE_MAX)
+		return false;
+	hk_lock(&large_lock);
+	done = hk_kept_extend(b, mapped);
+	hk_unlock(&large_lock);
+	if (done)
+		resized(b, (void *)b->start, b->mapped, before);
+	return done;
 }
 
-void *hk_large_take(size_t size, size_t align, bool *zero)
+void hk_large_begin(struct hk_large_request *r)
 {
-	bool ignored;
+	bool mid = r->size <= HK_MID_MAX && r->align <= HK_MID_MAX;
 
-	if (!zero)
-		zero = &ignored;
-	if (size > PTRDIFF_MAX - HK_SUPERSLAB_SIZE)
-		return NULL;
-	if (size <= HK_MID_MAX && align <= HK_MID_MAX)
-		return hk_mid_alloc(size, align, zero);
-	return alloc_mapping(size, align, zero);
+	r->block = NULL;
+	r->range = NULL;
+	r->zero = false;
+	r->mid = mid;
+	if (mid)
+		hk_mid_begin(r);
+	else
+		begin_mapping(r);
 }
 
-bool hk_large_free(void *p)
+bool hk_large_finish(struct hk_large_request *r)
 {
-	return hk_mid_free(p) || free_mapping(p);
+	if (r->mid)
+		return hk_mid_finish(r);
+	if (!r->range)
+		return false;
+	r->zero = map(r->range, r->align);
+	if (r->zero)
+		r->block = (void *)r->range->start;
+	else
+		hk_large_node_free(r->range);
+	return r->zero;
+}
+
+bool hk_large_free(void *p, struct hk_large **unmap)
+{
+	struct hk_large *b;
+
+	*unmap = NULL;
+	if (hk_mid_free(p))
+		return true;
+	hk_lock(&large_lock);
+	b = find(p);
+	if (b)
+		*unmap = free_mapping(b);
+	hk_unlock(&large_lock);
+	return b != NULL;
 }
 
 size_t hk_large_size(const void *p)
@@ -290,41 +283,73 @@ size_t hk_large_size(const void *p)
 	return b ? b->mapped : 0;
 }
 
-void *hk_large_resize(void *p, size_t size)
+bool hk_large_resize(void *p, size_t size)
 {
 	struct hk_large *b = find(p);
 
-	if (size > PTRDIFF_MAX - HK_SUPERSLAB_SIZE)
-		return NULL;
-	if (b)
-		return size > HK_MID_MAX / 2 ? resize_mapping(b, size) : NULL;
-	return hk_mid_resize(p, size) ? p : NULL;
+	return b ? extend(b, size) : hk_mid_resize(p, size);
 }
 
+/* In place where the kernel has room there. */
+void *hk_large_remap(void *p, size_t size)
+{
+	struct hk_large *b = find(p);
+	size_t mapped = mapping_size(size), before;
+	void *to = p;
+	int error;
+
+	if (!b || size <= HK_MID_MAX / 2)
+		return NULL;
+	before = b->mapped;
+	if (mapped == before)
+		return p;
+	error = hk_os_resize(p, before, mapped);
+	if (error) {
+		to = error == ENOMEM && mapped > before ? move_mapping(b, mapped) : NULL;
+		if (!to)
+			return NULL;
+	}
+	resized(b, to, mapped, before);
+	expect_more(b, size, before);
+	return to;
+}
+
+/* Only the first granule of a live block leads to it. */
 bool hk_large_around(const void *p, struct hk_span *span)
 {
-	struct hk_large *b;
+	enum { FARTHEST = 1 << 21 };	/* granules: 4 TiB */
+	const char *at = p;
+	struct hk_large *b = NULL;
+	uintptr_t i;
 
-	hk_large_lock();
-	for (b = large.live; b; b = b->next)
-		if ((uintptr_t)p - b->start < b->mapped)
+	for (i = 0; i < FARTHEST && (uintptr_t)p >> HK_SUPERSLAB_SHIFT >= i; i++) {
+		struct hk_granule found = hk_granule_find(at - (i << HK_SUPERSLAB_SHIFT));
+
+		b = found.large;
+		if (b || found.superslab)
 			break;
-	if (b) {
-		span->start = b->start;
-		span->size = b->mapped;
-		span->kind = b->mapped > HK_LARGE_MAX ? "Huge" : "Large";
 	}
-	hk_large_unlock();
-	return b != NULL;
+	if (!b || b->state != HK_LARGE_LIVE || (uintptr_t)p - b->start >= b->mapped)
+		return false;
+	span->start = b->start;
+	span->size = b->mapped;
+	span->kind = b->mapped > HK_LARGE_MAX ? "Huge" : "Large";
+	return true;
 }
 
-size_t hk_large_age(uint64_t now)
+bool hk_large_is_due(uint64_t now)
 {
-	return now < atomic_load_explicit(&hk_kept_calm_until, memory_order_relaxed) ? 0 :
-	       unmap_expired(false);
+	return now >= atomic_load_explicit(&hk_kept_calm_until, memory_order_relaxed);
 }
 
-size_t hk_large_trim(void)
+struct hk_large *hk_large_due(uint64_t now)
 {
-	return unmap_expired(true);
+	enum { MOST = 8 };
+
+	return hk_large_is_due(now) ? expired(false, MOST) : NULL;
+}
+
+struct hk_large *hk_large_trim(void)
+{
+	return expired(true, UINT_MAX);
 }

@@ -3,11 +3,13 @@
  * Large: whole SuperSlab runs (multiples of 2 MiB), up to 32 MiB, kept for a
  * while when freed. Huge: a direct mapping of whole pages. All but Mid start
  * at a multiple of 2 MiB, so that the exact page map finds them by address.
- * Callers hold a cache lock, as for the pool.
+ * Callers hold a cache lock, as for the pool, if
+ * nothing else is said.
  */
 #ifndef HK_LARGE_LARGE_H
 #define HK_LARGE_LARGE_H
 
+#include "os/lock.h"
 #include "slab/slab.h"
 
 #define HK_MID_MAX ((size_t)1 << 20)
@@ -22,33 +24,54 @@ struct hk_span {
 
 struct hk_large_counters {
 	_Atomic size_t mid_live, mid_bytes;
-	size_t live, bytes, peak_bytes;		/* Large and Huge, large lock */
-	size_t cached, cached_bytes;
+	_Atomic size_t live, bytes, peak_bytes;		/* Large and Huge */
+	_Atomic size_t cached, cached_bytes;
 };
 extern struct hk_large_counters hk_large_counters;
 
-/* align: a power of two up to 1 GiB. *zero, if asked for, tells whether the
- * block reads as zero. NULL: out of memory; cache/slow.c tries again. */
-void *hk_large_take(size_t size, size_t align, bool *zero);
+/*
+ * A block is taken in two steps. The first, with the cache lock held, looks for
+ * memory that the heap has; the second, with no lock held, maps some. The caller
+ * sets size and align, a power of two up to 1 GiB.
+ *	block	NULL: there is none (yet)
+ *	zero	the block reads as zero
+ *	all others	between the two steps
+ */
+struct hk_large_request {
+	size_t size, align;
+	void *block;
+	bool zero;
+	bool mid;
+	struct hk_large *range;
+};
+void hk_large_begin(struct hk_large_request *r);
+/* False: out of memory; cache/slow.c tries again. */
+bool hk_large_finish(struct hk_large_request *r);
 
-/* False: p is not the start of a live block of this kind. */
-bool hk_large_free(void *p);
+/* False: p is not the start of a live block of this kind. *unmap: the range that
+ * the caller gives to hk_large_unmap. */
+bool hk_large_free(void *p, struct hk_large **unmap);
 
 /* Usable bytes, 0 if p is not the start of a live block of this kind. */
 size_t hk_large_size(const void *p);
 
-/* Grows or shrinks without copying; the new address or NULL. */
-void *hk_large_resize(void *p, size_t size);
+/* Grows or shrinks where it is, with the cache lock held; false: it cannot. */
+bool hk_large_resize(void *p, size_t size);
+/* Grows or shrinks the mapping without copying, with no lock held; the new address
+ * or NULL. */
+void *hk_large_remap(void *p, size_t size);
 
-/* The live Large or Huge block that p lies in. */
+/* The live Large or Huge block that p lies in; no lock is needed. */
 bool hk_large_around(const void *p, struct hk_span *span);
 
-/* Unmaps what was kept long enough, without a lock where there is nothing, or
- * all of it; returns the bytes. */
-size_t hk_large_age(uint64_t now);
-size_t hk_large_trim(void);
+/* Some of what was kept long enough, without a lock where there is nothing, or all
+ * of it: ranges for hk_large_unmap, which is called with no lock held and returns
+ * the bytes that it released. */
+bool hk_large_is_due(uint64_t now);
+struct hk_large *hk_large_due(uint64_t now);
+struct hk_large *hk_large_trim(void);
+size_t hk_large_unmap(struct hk_large *ranges);
 
-void hk_large_lock(void);
-void hk_large_unlock(void);
+struct hk_lock *hk_large_lock(void);	/* for fork and statistics */
 
 #endif

@@ -22,28 +22,42 @@ static void account(size_t more, size_t less)
 				  memory_order_relaxed);
 }
 
-void *hk_mid_alloc(size_t size, size_t align, bool *zero)
+static void start(struct hk_large_request *r, const struct hk_run *at)
 {
-	unsigned slots = slots_for(size), first;
-	struct hk_superslab *home;
-	struct hk_slab *run;
+	struct hk_superslab *home = at->home;
+	struct hk_slab *run = &home->slab[at->first];
 
-	home = hk_pool_run(slots, align > HK_SLOT_SIZE ? (unsigned)(align >> HK_SLOT_SHIFT) : 1,
-			   HK_HINT_MID, true, &first, zero);
-	if (!home)
-		return NULL;
-	run = &home->slab[first];
-	run->base = home->base + first * HK_SLOT_SIZE;
+	run->base = home->base + at->first * HK_SLOT_SIZE;
 	run->home = home;
-	run->slots = (uint8_t)slots;
-	__atomic_store_n(&run->size, (uint32_t)whole_pages(size), __ATOMIC_RELAXED);
+	run->slots = (uint8_t)slots_for(r->size);
+	__atomic_store_n(&run->size, (uint32_t)whole_pages(r->size), __ATOMIC_RELAXED);
 	run->class = HK_CLASSES;
 	hk_slab_set_limit(run, 0);
 	atomic_store_explicit(&run->kind, HK_RUN_MID, memory_order_release);
 	hk_run_register(run);
 	hk_count(&hk_large_counters.mid_live);
 	account(run->size, 0);
-	return (void *)run->base;
+	r->block = (void *)run->base;
+	r->zero = at->clean;
+}
+
+void hk_mid_begin(struct hk_large_request *r)
+{
+	unsigned align = r->align > HK_SLOT_SIZE ? (unsigned)(r->align >> HK_SLOT_SHIFT) : 1;
+	struct hk_run run;
+
+	if (hk_pool_claim(&run, slots_for(r->size), align, HK_HINT_MID, true))
+		start(r, &run);
+}
+
+bool hk_mid_finish(struct hk_large_request *r)
+{
+	struct hk_run run;
+	bool grown = hk_pool_grow(&run, slots_for(r->size), HK_HINT_MID);
+
+	if (grown)
+		start(r, &run);
+	return grown;
 }
 
 static struct hk_slab *find(const void *p)

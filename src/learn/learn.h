@@ -39,7 +39,7 @@ void hk_learn_record(unsigned class, unsigned from, unsigned to, enum hk_reason 
 enum { HK_DECISIONS = 64 };
 bool hk_learn_decision(unsigned index, struct hk_decision *decision);
 
-/* pages.c: a look at some SuperSlabs, with the lock of a cache held; and the
+/* pages.c: a look at some SuperSlabs, with no lock held; and the
  * threshold, in millionths, that is in force by now. */
 void hk_mem_look(void);
 unsigned hk_mem_threshold(void);

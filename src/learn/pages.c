@@ -113,7 +113,9 @@ static void promote(struct hk_superslab *s, const struct hk_pages_seen *seen, ui
 
 static bool give_up(struct hk_superslab *s, const struct hk_pages_seen *seen, enum hk_reason reason)
 {
-	if (!hk_pool_shrink(s))
+	struct hk_pool_release r;
+
+	if (!hk_pool_shrink(s, &r) || !hk_pool_release(&r))
 		return false;
 	atomic_store_explicit(&s->shared_meta->trend, NO_TREND, memory_order_relaxed);
 	atomic_fetch_add_explicit(reason == HK_SPARSE ? &hk_mem_counters.demoted :

@@ -108,7 +108,7 @@ int hk_learn_save(void)
 	int fd;
 
 	/* Reads the settings first, if nothing did so yet. */
-	hk_leave(hk_enter());
+	hk_start();
 	if (!hk_settings_path(hk_settings.learn_save, path, sizeof path))
 		return -1;
 	fd = hk_os_create(path);
@@ -124,6 +124,6 @@ int hk_learn_save(void)
 
 __attribute__((destructor(101))) static void save_at_exit(void)
 {
-	if (hk_settings.learn_save[0])
+	if (hk_settings.learn_save[0] && !hk_inside())
 		hk_learn_save();
 }

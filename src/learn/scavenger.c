@@ -39,7 +39,7 @@ _Atomic size_t hk_scavenger_runs, hk_scavenger_turns;
 static size_t waiting(void)
 {
 	return hk_pool_waiting() + (atomic_load(&hk_sparse_waits) ? WAITING : 0) +
-	       __atomic_load_n(&hk_large_counters.cached_bytes, __ATOMIC_RELAXED);
+	       atomic_load_explicit(&hk_large_counters.cached_bytes, memory_order_relaxed);
 }
 
 /* before: what waited when it last looked, and found that it cannot go (mlock).
@@ -81,7 +81,7 @@ static void scavenge(void)
 		before = now;
 		atomic_fetch_add_explicit(&hk_scavenger_turns, 1, memory_order_relaxed);
 		if (hk_settings.mem_learn)
-			hk_cache_shared(hk_mem_look);
+			hk_mem_look();
 		vain = hk_cache_scavenge(vain < VAIN_MS / 2 && vain + turn >= VAIN_MS / 2) || more ?
 		       0 : vain + turn;
 		if (vain >= VAIN_MS) {
@@ -165,5 +165,7 @@ __attribute__((constructor(102))) static void start_scavenger(void)
 	main_thread = pthread_self();
 	hk_os_code_start();
 	hk_os_sandbox_start();
-	hk_hooks = (struct hk_hooks){ .freed = freed, .thread_ended = thread_ended, .forked = forked };
+	hk_hooks.thread_ended = thread_ended;
+	hk_hooks.forked = forked;
+	hk_hooks.freed = freed;
 }

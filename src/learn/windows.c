@@ -205,8 +205,9 @@ static void first_window(struct hk_cache *cache)
 {
 	struct hk_learner *l = cache->learner = hk_meta_alloc(sizeof *l);
 
+	/* Until another try; hk_release maps more. */
 	if (!l) {
-		cache->window_left = INT64_MAX;
+		cache->window_left = hk_settings.alloc_learn_window;
 		return;
 	}
 	if (hk_settings.alloc_learn)
@@ -233,7 +234,7 @@ static void end_window(struct hk_cache *cache)
 		l->alloc_left = hk_settings.alloc_learn_window;
 	}
 	if (l->mem_left <= 0) {
-		hk_mem_look();
+		cache->look = true;
 		l->mem_left = hk_settings.mem_learn_window;
 	}
 	count_down(cache, l);
@@ -242,4 +243,5 @@ static void end_window(struct hk_cache *cache)
 __attribute__((constructor(101))) static void start_learning(void)
 {
 	hk_window_end = end_window;
+	hk_hooks.look = hk_mem_look;
 }

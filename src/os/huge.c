@@ -2,11 +2,11 @@
  * Huge pages as the running kernel has them. Where nothing can be learnt, as
  * without sysfs, nothing is done: all here may refuse, and refusing is harmless.
  */
+#include "os/lock.h"
 #include "os/os.h"
+#include "os/syscall.h"
 
-#include <errno.h>
 #include <string.h>
-#include <sys/mman.h>
 
 #define SYSFS "/sys/kernel/mm/transparent_hugepage/"
 
@@ -29,10 +29,7 @@ static enum hk_huge_mode read_mode(void)
 
 void hk_os_read_huge_mode(void)
 {
-	int saved = errno;
-
 	mode = read_mode();
-	errno = saved;
 }
 
 enum hk_huge_mode hk_os_huge_mode(void)
@@ -42,11 +39,8 @@ enum hk_huge_mode hk_os_huge_mode(void)
 
 static bool advise(void *addr, size_t size, int advice)
 {
-	int saved = errno;
-	bool done = madvise(addr, size, advice) == 0;
-
-	errno = saved;
-	return done;
+	hk_assert_unlocked();
+	return HK_SYS(madvise, addr, size, advice, 0, 0) == 0;
 }
 
 bool hk_os_huge(void *addr, size_t size)

@@ -5,24 +5,20 @@
  * container the path may be the host's: what is not there is passed over.
  */
 #include "os/os.h"
+#include "os/syscall.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <string.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 enum { TEXT = 2048, PATH = 1024 };
 
-/* By system calls of its own: an open of some other preloaded library may use
- * the heap, whose locks are held here. */
 void hk_os_read_text(const char *path, char *text, size_t size)
 {
-	long fd = syscall(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC);
-	long n = fd < 0 ? -1 : syscall(SYS_read, fd, text, size - 1);
+	long fd = HK_SYS(openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC, 0, 0);
+	long n = fd < 0 ? -1 : HK_SYS(read, fd, text, size - 1, 0, 0);
 
 	if (fd >= 0)
-		syscall(SYS_close, fd);
+		HK_SYS(close, fd, 0, 0, 0, 0);
 	text[n > 0 ? n : 0] = 0;
 }
 
@@ -98,9 +94,7 @@ size_t hk_os_memory_limit = SIZE_MAX;
 
 void hk_os_read_limit(void)
 {
-	int saved = errno;
 	uint64_t limit = hk_os_group_limit("");
 
 	hk_os_memory_limit = limit < SIZE_MAX ? (size_t)limit : SIZE_MAX;
-	errno = saved;
 }

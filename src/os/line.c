@@ -1,11 +1,13 @@
 #include "os/line.h"
 
+#include "os/os.h"
+#include "os/syscall.h"
+
 #include <errno.h>
 #include <poll.h>
-#include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
-#include <time.h>
+#include <string.h>
 #include <unistd.h>
 
 void (*hk_line_abort_hook)(void);
@@ -53,43 +55,52 @@ void hk_line_hex(struct hk_line *line, uintmax_t value)
 	put_digits(line, value, 16);
 }
 
-/* Standard error may be full, and nobody may ever read it. */
-static ssize_t write_soon(const struct hk_line *line)
+void hk_os_block_signals(struct hk_signals *before)
 {
-	enum { PATIENCE_MS = 1000 };
+	struct hk_signals all;
+
+	memset(&all, 0xff, sizeof all);
+	HK_SYS(rt_sigprocmask, SIG_SETMASK, &all, before, HK_SIGNALS_SIZE, 0);
+}
+
+void hk_os_restore_signals(const struct hk_signals *before)
+{
+	HK_SYS(rt_sigprocmask, SIG_SETMASK, before, NULL, HK_SIGNALS_SIZE, 0);
+}
+
+/* Standard error may be full, and nobody may ever read it. */
+static long write_soon(const struct hk_line *line)
+{
+	enum { PATIENCE_SECONDS = 1 };
 	struct pollfd out = { .fd = STDERR_FILENO, .events = POLLOUT };
-	ssize_t done;
+	long done;
 
 	do {
-		if (poll(&out, 1, PATIENCE_MS) == 0)
+		long patience[2] = { PATIENCE_SECONDS, 0 };	/* the kernel changes it */
+
+		if (HK_SYS(ppoll, &out, 1, patience, NULL, 0) == 0)
 			return 0;
-		done = write(STDERR_FILENO, line->text, line->length + 1);
-	} while (done < 0 && errno == EINTR);
+		done = HK_SYS(write, STDERR_FILENO, line->text, line->length + 1, 0, 0);
+	} while (done == -EINTR);
 	return done;
 }
 
-/*
- * With signals blocked, so that a pipe without a reader does not end the
- * program by SIGPIPE; and no cancellation: nothing may unwind from here.
- */
+/* With signals blocked, so that a pipe without a reader does not end the
+ * program by SIGPIPE. */
 void hk_line_write(struct hk_line *line)
 {
-	static const struct timespec now;
-	sigset_t all, broken, pending, before;
-	int saved = errno, cancel;
+	static const long now[2];
+	struct hk_signals before, pending, broken = { { 0 } };
+	const unsigned long bit = 1ul << (SIGPIPE - 1);
 
 	line->text[line->length] = '\n';
-	sigfillset(&all);
-	sigemptyset(&broken);
-	sigaddset(&broken, SIGPIPE);
-	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	sigpending(&pending);
-	if (write_soon(line) < 0 && errno == EPIPE && !sigismember(&pending, SIGPIPE))
-		sigtimedwait(&broken, NULL, &now);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	pthread_setcancelstate(cancel, &cancel);
-	errno = saved;
+	hk_os_block_signals(&before);
+	broken.mask[0] = bit;
+	pending = broken;
+	HK_SYS(rt_sigpending, &pending, HK_SIGNALS_SIZE, 0, 0, 0);
+	if (write_soon(line) == -EPIPE && !(pending.mask[0] & bit))
+		HK_SYS(rt_sigtimedwait, &broken, NULL, now, HK_SIGNALS_SIZE, 0);
+	hk_os_restore_signals(&before);
 }
 
 _Noreturn void hk_line_abort(struct hk_line *line)

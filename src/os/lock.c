@@ -1,6 +1,10 @@
 #include "os/lock.h"
 
-HK_TLS bool hk_all_locked;
+#include "os/os.h"
+
+HK_TLS uint32_t hk_all_locked;
+_Atomic uintptr_t hk_forking;
+_Atomic bool hk_heap_closed;
 
 #ifdef HK_DEBUG
 HK_TLS unsigned hk_ranks_held;
@@ -10,5 +14,122 @@ struct hk_contention hk_contention;
 const char *const hk_rank_name[HK_RANK_COUNT] = {
 	[HK_RANK_REGISTRY] = "registry", [HK_RANK_ORPHAN] = "orphan", [HK_RANK_CACHE] = "cache",
 	[HK_RANK_POOL] = "pool", [HK_RANK_LARGE] = "large", [HK_RANK_META] = "meta",
-	[HK_RANK_PAGEMAP] = "pagemap",
 };
+
+/* SPINS: what a critical section usually takes. PATIENCE_MS: more than a fork
+ * does, unless it waits for a lock of libc that this thread holds. */
+enum { SPINS = 100, PATIENCE_MS = 10 };
+
+_Static_assert(_Alignof(uint32_t) > HK_WAITED, "the address of a thread leaves a bit");
+
+/* The kernel compares 32 bits: those with HK_WAITED. */
+static _Atomic uint32_t *low_half(struct hk_lock *lock)
+{
+	_Atomic uint32_t *half = (_Atomic uint32_t *)(void *)&lock->holder;
+
+	return half + (sizeof(uintptr_t) == 8 && __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__);
+}
+
+static bool spin(struct hk_lock *lock)
+{
+	unsigned i;
+
+	for (i = 0; i < SPINS; i++) {
+		uintptr_t nobody = 0;
+
+		if (!atomic_load_explicit(&lock->holder, memory_order_relaxed) &&
+		    atomic_compare_exchange_weak_explicit(&lock->holder, &nobody, hk_self(),
+				memory_order_acquire, memory_order_relaxed))
+			return true;
+		HK_PAUSE();
+	}
+	return false;
+}
+
+/*
+ * Taken from here on with HK_WAITED, for others may wait too. Each sleep is
+ * short: a signal handler may have interrupted the holder between the release
+ * and the wake-up.
+ */
+static bool wait(struct hk_lock *lock, bool for_ever)
+{
+	unsigned sleeps = 0;
+
+	hk_count_contention(&hk_contention.waited[lock->rank], 1);
+	if (spin(lock))
+		return true;
+	for (;;) {
+		uintptr_t now = 0;
+
+		if (atomic_compare_exchange_strong_explicit(&lock->holder, &now,
+				hk_self() | HK_WAITED, memory_order_acquire, memory_order_relaxed))
+			return true;
+		if (!(now & HK_WAITED) && !atomic_compare_exchange_strong_explicit(&lock->holder,
+				&now, now | HK_WAITED, memory_order_relaxed, memory_order_relaxed))
+			continue;
+		if (sleeps && atomic_load(&hk_heap_closed)) {
+			/* What the fork interrupted ends here, whoever held the lock. */
+			if (for_ever)
+				atomic_store(&lock->holder, hk_self() | HK_WAITED);
+			return for_ever;
+		}
+		if (sleeps && !for_ever && atomic_load(&hk_forking))
+			return false;
+		hk_os_wait(low_half(lock), (uint32_t)(now | HK_WAITED), PATIENCE_MS);
+		sleeps++;
+	}
+}
+
+HK_COLD static bool take(struct hk_lock *lock, bool for_ever)
+{
+	hk_lock_note(lock);
+	if (!wait(lock, for_ever)) {
+		hk_unlock_note(lock);
+		return false;
+	}
+	hk_count_contention(&hk_contention.taken[lock->rank], 1);
+	return true;
+}
+
+void hk_lock_wait(struct hk_lock *lock)
+{
+	take(lock, true);
+}
+
+bool hk_lock_wait_a_while(struct hk_lock *lock)
+{
+	return take(lock, false);
+}
+
+void hk_lock_for_fork(struct hk_lock *lock, uint8_t number, bool patient)
+{
+	enum { TRIES = 10 };		/* of a millisecond */
+	unsigned n;
+
+	for (n = 0; !hk_lock_mine(lock) && (patient || n < TRIES); n++) {
+		uintptr_t now = 0;
+
+		if (atomic_compare_exchange_strong_explicit(&lock->holder, &now,
+				hk_self() | HK_WAITED, memory_order_acquire, memory_order_relaxed)) {
+			lock->by_fork = number;
+			return;
+		}
+		if ((now & HK_WAITED) || atomic_compare_exchange_strong_explicit(&lock->holder,
+				&now, now | HK_WAITED, memory_order_relaxed, memory_order_relaxed))
+			hk_os_wait(low_half(lock), (uint32_t)(now | HK_WAITED), 1);
+	}
+}
+
+void hk_unlock_for_fork(struct hk_lock *lock, uint8_t number)
+{
+	if (!hk_lock_mine(lock) || lock->by_fork != number)
+		return;
+	lock->by_fork = 0;
+	if (atomic_exchange_explicit(&lock->holder, 0, memory_order_release) & HK_WAITED)
+		hk_lock_wake(lock);
+}
+
+void hk_lock_wake(struct hk_lock *lock)
+{
+	hk_os_wake(low_half(lock));
+}

@@ -1,17 +1,21 @@
 /*
  * The locks of the library and their order. A thread takes a lock only while
- * every lock that it holds has a smaller rank; debug builds check it.
- * pthread mutexes neither allocate nor need a destructor, work in the child
- * of a fork when the forking thread held them, and race checkers know them.
+ * every lock that it holds has a smaller rank; debug builds check it. No system
+ * call that may take long, and no function of libc that another library may
+ * wrap, is made with one held.
+ *
+ * A lock is one word that names its holder, so that a thread can ask whether it
+ * holds the lock itself: a signal handler may have interrupted it there. See
+ * "Futexes Are Tricky" (Drepper 2011), mutex 2, for the rest.
  */
 #ifndef HK_OS_LOCK_H
 #define HK_OS_LOCK_H
 
 #include "os/platform.h"
 
-#include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stddef.h>
 
 /* From the outermost to the innermost. */
 enum hk_rank {
@@ -21,41 +25,65 @@ enum hk_rank {
 	HK_RANK_POOL,		/* SuperSlab lists */
 	HK_RANK_LARGE,		/* Large and Huge blocks */
 	HK_RANK_META,		/* memory for metadata */
-	HK_RANK_PAGEMAP,	/* leaves of the page map */
 	HK_RANK_COUNT
 };
 
+/*
+ *	holder	hk_self() of the thread that holds it, HK_WAITED set if others
+ *		may wait; 0: free
+ *	by_fork	the holder's: taken by its fork, a number for a fork in a signal handler
+ *		during another; 0: by what forks interrupt
+ */
 struct hk_lock {
-	pthread_mutex_t mutex;
+	_Atomic uintptr_t holder;
 	enum hk_rank rank;
+	uint8_t by_fork;
 };
+enum { HK_WAITED = 1 };
+#define HK_LOCK_INITIALIZER(r) { 0, (r), 0 }
 
-#ifdef PTHREAD_ADAPTIVE_MUTEX_INITIALIZER_NP
-#define HK_LOCK_INITIALIZER(r) { PTHREAD_ADAPTIVE_MUTEX_INITIALIZER_NP, (r) }
-#else
-#define HK_LOCK_INITIALIZER(r) { PTHREAD_MUTEX_INITIALIZER, (r) }
-#endif
+/* How many forks of this thread hold every lock, one in a signal handler during
+ * another: the program's fork handlers may use the heap all the same. Its
+ * address stands for the thread. */
+extern HK_TLS uint32_t hk_all_locked;
+
+HK_INLINE uintptr_t hk_self(void)
+{
+	return (uintptr_t)&hk_all_locked;
+}
+
+HK_INLINE bool hk_lock_mine(struct hk_lock *lock)
+{
+	return (atomic_load_explicit(&lock->holder, memory_order_relaxed) &
+		~(uintptr_t)HK_WAITED) == hk_self();
+}
 
 #ifdef HK_DEBUG
 /* Ranks held by this thread, one bit each; caches may be held several at a
  * time by fork alone, which takes them under the registry lock. */
 extern HK_TLS unsigned hk_ranks_held;
-HK_INLINE void hk_lock_note(struct hk_lock *lock)
+HK_INLINE void hk_lock_note(const struct hk_lock *lock)
 {
 	unsigned above = hk_ranks_held >> lock->rank;
 
-	if (lock->rank == HK_RANK_CACHE && (hk_ranks_held & 1u << HK_RANK_REGISTRY))
+	if (lock->rank == HK_RANK_CACHE && (hk_ranks_held & (1u << HK_RANK_REGISTRY | 1u << HK_RANK_ORPHAN)))
 		above &= ~1u;
 	hk_assert(above == 0);
 	hk_ranks_held |= 1u << lock->rank;
 }
-HK_INLINE void hk_unlock_note(struct hk_lock *lock)
+HK_INLINE void hk_unlock_note(const struct hk_lock *lock)
 {
 	hk_ranks_held &= ~(1u << lock->rank);
 }
+/* Before what may take long. */
+HK_INLINE void hk_assert_unlocked(void)
+{
+	hk_assert(hk_ranks_held == 0);
+}
 #else
-HK_INLINE void hk_lock_note(struct hk_lock *lock) { (void)lock; }
-HK_INLINE void hk_unlock_note(struct hk_lock *lock) { (void)lock; }
+HK_INLINE void hk_lock_note(const struct hk_lock *lock) { (void)lock; }
+HK_INLINE void hk_unlock_note(const struct hk_lock *lock) { (void)lock; }
+HK_INLINE void hk_assert_unlocked(void) { }
 #endif
 
 /*
@@ -74,49 +102,72 @@ extern const char *const hk_rank_name[HK_RANK_COUNT];
 
 #ifdef HK_COUNT_CONTENTION
 enum { HK_COUNTS_CONTENTION = 1 };
-HK_INLINE void hk_mutex_lock(struct hk_lock *lock)
-{
-	atomic_fetch_add_explicit(&hk_contention.taken[lock->rank], 1, memory_order_relaxed);
-	if (pthread_mutex_trylock(&lock->mutex) == 0)
-		return;
-	atomic_fetch_add_explicit(&hk_contention.waited[lock->rank], 1, memory_order_relaxed);
-	pthread_mutex_lock(&lock->mutex);
-}
-HK_INLINE bool hk_swapped(bool done)
-{
-	atomic_fetch_add_explicit(&hk_contention.retries, !done, memory_order_relaxed);
-	return done;
-}
 #else
 enum { HK_COUNTS_CONTENTION = 0 };
-HK_INLINE void hk_mutex_lock(struct hk_lock *lock)
+#endif
+HK_INLINE void hk_count_contention(_Atomic size_t *count, size_t n)
 {
-	pthread_mutex_lock(&lock->mutex);
+	if (HK_COUNTS_CONTENTION)
+		atomic_fetch_add_explicit(count, n, memory_order_relaxed);
 }
 HK_INLINE bool hk_swapped(bool done)
 {
+	hk_count_contention(&hk_contention.retries, !done);
 	return done;
 }
-#endif
 
-/* This thread forks and holds every lock: the program's fork handlers that run
- * meanwhile may use the heap all the same. */
-extern HK_TLS bool hk_all_locked;
+/* Takes the lock if it is free. */
+HK_INLINE bool hk_lock_try(struct hk_lock *lock)
+{
+	uintptr_t nobody = 0;
+
+	if (!atomic_compare_exchange_strong_explicit(&lock->holder, &nobody, hk_self(),
+			memory_order_acquire, memory_order_relaxed))
+		return false;
+	hk_lock_note(lock);
+	hk_count_contention(&hk_contention.taken[lock->rank], 1);
+	return true;
+}
+
+/* Waits for it; the second one only until a fork of another thread holds all
+ * locks for long, or this is a child that has nobody to free them: false. */
+void hk_lock_wait(struct hk_lock *lock);
+bool hk_lock_wait_a_while(struct hk_lock *lock);
 
 HK_INLINE void hk_lock(struct hk_lock *lock)
 {
-	if (hk_all_locked)
-		return;
-	hk_lock_note(lock);
-	hk_mutex_lock(lock);
+	if (!hk_all_locked && !hk_lock_try(lock))
+		hk_lock_wait(lock);
 }
+
+HK_INLINE bool hk_lock_or_leave(struct hk_lock *lock)
+{
+	return hk_all_locked || hk_lock_try(lock) || hk_lock_wait_a_while(lock);
+}
+
+void hk_lock_wake(struct hk_lock *lock);
 
 HK_INLINE void hk_unlock(struct hk_lock *lock)
 {
 	if (hk_all_locked)
 		return;
 	hk_unlock_note(lock);
-	pthread_mutex_unlock(&lock->mutex);
+	if (atomic_exchange_explicit(&lock->holder, 0, memory_order_release) & HK_WAITED)
+		hk_lock_wake(lock);
 }
+
+/*
+ * For fork, which takes locks whatever it interrupted: no rank is checked, and
+ * hk_all_locked does not matter. number: of the fork, from 1 up. A lock that is this
+ * thread's already is left alone. patient: until it is free.
+ */
+void hk_lock_for_fork(struct hk_lock *lock, uint8_t number, bool patient);
+void hk_unlock_for_fork(struct hk_lock *lock, uint8_t number);
+
+/* The thread whose fork holds all locks, 0: none; and whether the heap is closed
+ * in this child for good, because the fork found a lock held by a thread that
+ * the child lacks. */
+extern _Atomic uintptr_t hk_forking;
+extern _Atomic bool hk_heap_closed;
 
 #endif

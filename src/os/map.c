@@ -1,16 +1,15 @@
 #include "os/os.h"
 
+#include "os/line.h"
+#include "os/lock.h"
+#include "os/syscall.h"
+
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <link.h>
 #include <sys/auxv.h>
-#include <sys/mman.h>
-#include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
-
-#include "os/line.h"
 
 extern char **environ;
 
@@ -23,6 +22,7 @@ void hk_os_start(void)
 
 	if (size)
 		hk_page_size = size;
+	hk_os_clock_start();
 	hk_os_read_limit();
 	hk_os_read_huge_mode();
 }
@@ -46,11 +46,10 @@ static void account(size_t old_size, size_t new_size)
 									memory_order_relaxed));
 }
 
-static void *map_anywhere(size_t size, int access)
+static bool unmap(void *addr, size_t size)
 {
-	void *p = mmap(NULL, size, access, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-
-	return p == MAP_FAILED ? NULL : p;
+	hk_assert_unlocked();
+	return HK_SYS(munmap, addr, size, 0, 0, 0) == 0;
 }
 
 /*
@@ -60,158 +59,126 @@ static void *map_anywhere(size_t size, int access)
  */
 static void *map_aligned(size_t size, size_t align, int access)
 {
-	char *p = map_anywhere(size, access);
 	size_t before;
+	char *p;
+
+	hk_assert_unlocked();
+	p = hk_sys_map(size, access);
 
 	if (p && ((uintptr_t)p & (align - 1))) {
-		munmap(p, size);
+		unmap(p, size);
 		if (size + align < size)
 			p = NULL;
 		else
-			p = map_anywhere(size + align - hk_page_size, access);
+			p = hk_sys_map(size + align - hk_page_size, access);
 		if (p) {
 			before = -(uintptr_t)p & (align - 1);
 			if (before)
-				munmap(p, before);
+				unmap(p, before);
 			p += before;
 			if (align - hk_page_size - before)
-				munmap(p + size, align - hk_page_size - before);
+				unmap(p + size, align - hk_page_size - before);
 		}
 	}
 	return p;
 }
 
+void *hk_os_map_anytime(size_t size)
+{
+	void *p = hk_sys_map(size, PROT_READ | PROT_WRITE);
+
+	if (p)
+		account(0, size);
+	return p;
+}
+
+void hk_os_purge_anytime(void *addr, size_t size)
+{
+	HK_SYS(madvise, addr, size, MADV_DONTNEED, 0, 0);
+}
+
 void *hk_os_map(size_t size, size_t align)
 {
-	int saved = errno;
 	void *p = map_aligned(size, align, PROT_READ | PROT_WRITE);
 
 	if (p)
 		account(0, size);
-	errno = saved;
 	return p;
 }
 
 void *hk_os_reserve(size_t size, size_t align)
 {
-	int saved = errno;
-	void *p = map_aligned(size, align, PROT_NONE);
-
-	errno = saved;
-	return p;
+	return map_aligned(size, align, PROT_NONE);
 }
 
 void hk_os_unreserve(void *addr, size_t size)
 {
-	int saved = errno;
-
-	munmap(addr, size);
-	errno = saved;
+	unmap(addr, size);
 }
 
 bool hk_os_unmap(void *addr, size_t size)
 {
-	int saved = errno;
-	bool done = munmap(addr, size) == 0;
+	bool done = unmap(addr, size);
 
 	if (done)
 		account(size, 0);
-	errno = saved;
 	return done;
 }
 
 bool hk_os_purge(void *addr, size_t size)
 {
-	int saved = errno;
-	bool done = madvise(addr, size, MADV_DONTNEED) == 0;
-
-	errno = saved;
-	return done;
+	hk_assert_unlocked();
+	return HK_SYS(madvise, addr, size, MADV_DONTNEED, 0, 0) == 0;
 }
 
-void hk_os_populate(void *addr, size_t size)
+bool hk_os_populate(void *addr, size_t size)
 {
-	int saved = errno;
-	volatile char *p = addr;
-	size_t i;
-
-#ifdef MADV_POPULATE_WRITE
-	if (madvise(addr, size, MADV_POPULATE_WRITE) == 0) {
-		errno = saved;
-		return;
-	}
-#endif
-	for (i = 0; i < size; i += hk_page_size)
-		p[i] = 0;
-	errno = saved;
+	hk_assert_unlocked();
+	return HK_SYS(madvise, addr, size, HK_MADV_POPULATE_WRITE, 0, 0) == 0;
 }
 
 int hk_os_resize(void *addr, size_t old_size, size_t new_size)
 {
-	int saved = errno, error = 0;
+	long error = 0, p;
 
+	hk_assert_unlocked();
 	/* To the kernel both are munmap. Emulators of 32-bit programs (qemu-user
 	 * 7.2) answer a shrinking mremap by taking what lies behind the mapping. */
 	if (new_size < old_size) {
-		if (munmap((char *)addr + new_size, old_size - new_size))
-			error = errno;
-	} else if (mremap(addr, old_size, new_size, 0) == MAP_FAILED)
-		error = errno;
+		error = -HK_SYS(munmap, (char *)addr + new_size, old_size - new_size, 0, 0, 0);
+	} else {
+		p = HK_SYS(mremap, addr, old_size, new_size, 0, 0);
+		error = hk_sys_failed(p) ? -p : 0;
+	}
 	if (!error)
 		account(old_size, new_size);
-	errno = saved;
-	return error;
+	return (int)error;
 }
 
 bool hk_os_move(void *addr, size_t old_size, void *to, size_t new_size)
 {
-	int saved = errno;
-	bool done = mremap(addr, old_size, new_size, MREMAP_MAYMOVE | MREMAP_FIXED, to) !=
-		    MAP_FAILED;
+	long moved;
+
+	hk_assert_unlocked();
+	moved = HK_SYS(mremap, addr, old_size, new_size, MREMAP_MAYMOVE | MREMAP_FIXED, to);
 
 	/* vm.max_map_count leaves the target as it was. After other errors it
 	 * may be unmapped already, and another thread's by now. */
-	if (!done && errno == ENOMEM)
-		munmap(to, new_size);
-	if (done)
+	if (moved == -ENOMEM)
+		unmap(to, new_size);
+	if (!hk_sys_failed(moved))
 		account(old_size, new_size);
-	errno = saved;
-	return done;
-}
-
-static struct timespec read_clock(clockid_t clock)
-{
-	struct timespec t;
-	int saved = errno;
-
-	if (clock_gettime(clock, &t) != 0)
-		t = (struct timespec){ 0 };
-	errno = saved;
-	return t;
-}
-
-uint64_t hk_os_now(void)
-{
-	struct timespec t = read_clock(CLOCK_MONOTONIC_COARSE);
-
-	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
-}
-
-uint64_t hk_os_clock(void)
-{
-	struct timespec t = read_clock(CLOCK_MONOTONIC);
-
-	return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
+	return !hk_sys_failed(moved);
 }
 
 long hk_os_process_id(void)
 {
-	return getpid();
+	return HK_SYS(getpid, 0, 0, 0, 0, 0);
 }
 
 long hk_os_thread_id(void)
 {
-	return syscall(SYS_gettid);
+	return HK_SYS(gettid, 0, 0, 0, 0, 0);
 }
 
 /* The one look-up in the dynamic linker that is safe anywhere (glibc 2.35). */
@@ -240,38 +207,31 @@ const char *hk_os_object(const void *code, uintptr_t *offset)
 bool hk_os_write(int fd, const void *data, size_t size)
 {
 	const char *p = data;
-	int saved = errno;
-	ssize_t n = 0;
+	long n;
 
-	while (size && n >= 0) {
-		n = write(fd, p, size);
-		if (n < 0 && errno == EINTR)
-			n = 0;
-		if (n > 0) {
-			p += n;
-			size -= (size_t)n;
-		}
+	while (size) {
+		n = HK_SYS(write, fd, p, size, 0, 0);
+		if (n == -EINTR)
+			continue;
+		if (n < 0)
+			return false;
+		p += n;
+		size -= (size_t)n;
 	}
-	errno = saved;
-	return size == 0;
+	return true;
 }
 
 int hk_os_create(const char *path)
 {
-	int saved = errno;
 	int flags = O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK;
-	int fd = open(path, flags, 0644);
+	long fd = HK_SYS(openat, AT_FDCWD, path, flags, 0644, 0);
 
-	errno = saved;
-	return fd;
+	return fd < 0 ? -1 : (int)fd;
 }
 
 void hk_os_close(int fd)
 {
-	int saved = errno;
-
-	close(fd);
-	errno = saved;
+	HK_SYS(close, fd, 0, 0, 0, 0);
 }
 
 _Noreturn void hk_assert_failed(const char *what, const char *file, int line)

@@ -9,6 +9,7 @@
 
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <signal.h>
 #include <stddef.h>
 
 /* Bytes in a page of the running kernel; set by hk_os_start, then constant. */
@@ -40,11 +41,18 @@ bool hk_os_secure(void);
 char **hk_os_environment(void);
 
 /*
+ * The calls below may take long, so they are made with no lock held.
+ *
  * Fresh zeroed memory, readable and writable, no huge-page advice.
  * size: a multiple of hk_page_size; align: a power of two, at least one page.
  * NULL when the kernel refuses. The range is the caller's alone.
  */
 void *hk_os_map(size_t size, size_t align);
+
+/* The same for the fallback allocator, which may be called with locks held: pages
+ * of any alignment; and the pages of a range dropped, best effort. */
+void *hk_os_map_anytime(size_t size);
+void hk_os_purge_anytime(void *addr, size_t size);
 
 /* The same without access to it, which neither statistics nor any limit but
  * that of the address space count: a target for hk_os_move. */
@@ -58,8 +66,8 @@ bool hk_os_unmap(void *addr, size_t size);
 /* Drops the pages of a range; it reads as zero afterwards. False: unchanged. */
 bool hk_os_purge(void *addr, size_t size);
 
-/* Touches the pages of a range in one go, best effort. */
-void hk_os_populate(void *addr, size_t size);
+/* Touches the pages of a range in one call; false: the kernel cannot. */
+bool hk_os_populate(void *addr, size_t size);
 
 /* How the kernel gives out huge pages of 2 MiB: to none, to ranges that ask, to
  * all. As read at start, before any sandbox. */
@@ -97,8 +105,9 @@ int hk_os_resize(void *addr, size_t old_size, size_t new_size);
  * gone then. False: it is unchanged, and the other one gone. */
 bool hk_os_move(void *addr, size_t old_size, void *to, size_t new_size);
 
-/* A coarse monotonic clock in milliseconds; never a system call where the
+/* clock.c. A coarse monotonic clock in milliseconds; no system call where the
  * vDSO has it. */
+void hk_os_clock_start(void);
 uint64_t hk_os_now(void);
 
 /* Of hk_os_now, which another thread may have read later. */
@@ -111,6 +120,17 @@ HK_INLINE bool hk_elapsed(uint64_t now, uint64_t since, uint64_t ms)
 uint64_t hk_os_clock(void);
 
 /*
+ * line.c. A signal mask, as the kernel has it. All signals are blocked for a moment, those
+ * of libc's own too.
+ */
+enum { HK_SIGNALS_SIZE = (_NSIG - 1) / 8 };
+struct hk_signals {
+	unsigned long mask[HK_SIGNALS_SIZE / sizeof(long)];
+};
+void hk_os_block_signals(struct hk_signals *before);
+void hk_os_restore_signals(const struct hk_signals *before);
+
+/*
  * thread.c. A detached thread with all signals blocked; false: there is none,
  * nor is it worth another try. Waits while the word has this value, or shorter,
  * at most so long where ms is not 0; wakes who waits so.
@@ -118,6 +138,24 @@ uint64_t hk_os_clock(void);
 bool hk_os_thread(void (*body)(void), const char *name);
 void hk_os_wait(_Atomic uint32_t *word, uint32_t value, unsigned ms);
 void hk_os_wake(_Atomic uint32_t *word);
+
+/* The lock of libc's list of streams, where libc has one and the program has threads;
+ * taken before fork does, released after it, or set free in the child. */
+void hk_os_lock_streams(void);
+void hk_os_unlock_streams(void);
+void hk_os_reset_streams(void);
+
+/*
+ * A word that a child of fork finds as 0, even if the child runs no fork handlers,
+ * once hk_os_watch_forks was called; hk_os_fork_seen makes it 1.
+ */
+extern _Atomic uint32_t *hk_os_fork_word;
+void hk_os_watch_forks(void);
+void hk_os_fork_seen(void);
+HK_INLINE bool hk_os_fork_unseen(void)
+{
+	return atomic_load_explicit(hk_os_fork_word, memory_order_relaxed) == 0;
+}
 
 /* Is this code libc's, the dynamic linker's or this library's? True as well
  * where it cannot be told. start: before, from a constructor. */

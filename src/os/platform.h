@@ -45,7 +45,9 @@
 #define HK_MADV_HUGEPAGE (-1)
 #define HK_MADV_NOHUGEPAGE (-1)
 #endif
-#define HK_MADV_COLLAPSE 25	/* on all architectures; Linux 6.1 */
+#define HK_MADV_POPULATE_WRITE 23	/* these on all architectures; Linux 5.14 */
+#define HK_MADV_WIPEONFORK 18	/* 4.14 */
+#define HK_MADV_COLLAPSE 25	/* 6.1 */
 
 #define HK_API __attribute__((visibility("default")))
 #define HK_HIDDEN __attribute__((visibility("hidden")))
@@ -53,8 +55,28 @@
 #define HK_NOINLINE __attribute__((noinline))
 #define HK_INLINE static inline __attribute__((always_inline))
 #define HK_ALIGNED(n) __attribute__((aligned(n)))
+#if defined(__x86_64__) || defined(__i386__)
+#define HK_PAUSE() __builtin_ia32_pause()
+#elif defined(__aarch64__)
+#define HK_PAUSE() __asm__ volatile("isb" ::: "memory")
+#else
+#define HK_PAUSE() __asm__ volatile("" ::: "memory")
+#endif
 #define hk_likely(x) __builtin_expect(!!(x), 1)
 #define hk_unlikely(x) __builtin_expect(!!(x), 0)
+
+/* Sanitizers watch libc's calls and atomics; see os/syscall.h and below. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define HK_SANITIZED
+#endif
+#ifdef __has_feature
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define HK_SANITIZED
+#endif
+#if __has_feature(thread_sanitizer)
+#define HK_ATOMIC_FOLDED
+#endif
+#endif
 
 /*
  * A relaxed load of what another thread may change meanwhile, and whose old and
@@ -62,11 +84,6 @@
  * instruction that uses it, as it does not with an atomic one. The store is for
  * words of which others look at single bits that it leaves as they are.
  */
-#ifdef __has_feature
-#if __has_feature(thread_sanitizer)
-#define HK_ATOMIC_FOLDED
-#endif
-#endif
 #if defined(__SANITIZE_THREAD__) || defined(HK_ATOMIC_FOLDED)
 #define HK_FOLDED_LOAD(x) __atomic_load_n(&(x), __ATOMIC_RELAXED)
 #define HK_FOLDED_STORE(x, value) __atomic_store_n(&(x), (value), __ATOMIC_RELAXED)

@@ -1,5 +1,6 @@
 /* A thread of the library's own, and what it needs to know of the process. */
 #include "os/os.h"
+#include "os/syscall.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -10,23 +11,75 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/auxv.h>
-#include <sys/syscall.h>
-#include <time.h>
-#include <unistd.h>
 
 void hk_os_wait(_Atomic uint32_t *word, uint32_t value, unsigned ms)
 {
-	const struct timespec most = { ms / 1000, (long)(ms % 1000) * 1000000 };
+	const long most[2] = { ms / 1000, (long)(ms % 1000) * 1000000 };
 
-	syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, value, ms ? &most : NULL, NULL, 0);
+	HK_SYS(futex, word, FUTEX_WAIT_PRIVATE, value, ms ? most : NULL, 0);
 }
 
 void hk_os_wake(_Atomic uint32_t *word)
 {
-	int saved = errno;
+	HK_SYS(futex, word, FUTEX_WAKE_PRIVATE, 1, 0, 0);
+}
 
-	syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
-	errno = saved;
+/* glibc's, recursive, and taken by its fork in a program with threads. */
+extern void _IO_list_lock(void) __attribute__((weak));
+extern void _IO_list_unlock(void) __attribute__((weak));
+extern void _IO_list_resetlock(void) __attribute__((weak));
+extern char __libc_single_threaded __attribute__((weak));
+
+/* The holder's. */
+static bool streams_locked;
+
+void hk_os_lock_streams(void)
+{
+	if (!_IO_list_lock || !_IO_list_unlock || !_IO_list_resetlock ||
+	    (&__libc_single_threaded && __libc_single_threaded))
+		return;
+	_IO_list_lock();
+	streams_locked = true;
+}
+
+void hk_os_unlock_streams(void)
+{
+	if (!streams_locked)
+		return;
+	streams_locked = false;
+	_IO_list_unlock();
+}
+
+void hk_os_reset_streams(void)
+{
+	if (streams_locked)
+		_IO_list_resetlock();
+	streams_locked = false;
+}
+
+static _Atomic uint32_t always = 1;
+_Atomic uint32_t *hk_os_fork_word = &always;
+
+/* Without MADV_WIPEONFORK (Linux 4.14) such forks are not seen. */
+void hk_os_watch_forks(void)
+{
+	_Atomic uint32_t *page;
+
+	if (hk_os_fork_word != &always)
+		return;
+	page = hk_sys_map(hk_page_size, PROT_READ | PROT_WRITE);
+	if (!page)
+		return;
+	*page = 1;
+	if (HK_SYS(madvise, page, hk_page_size, HK_MADV_WIPEONFORK, 0, 0) == 0)
+		hk_os_fork_word = page;
+	else
+		HK_SYS(munmap, page, hk_page_size, 0, 0, 0);
+}
+
+void hk_os_fork_seen(void)
+{
+	atomic_store_explicit(hk_os_fork_word, 1, memory_order_relaxed);
 }
 
 static bool can_sandbox;		/* has libseccomp */
@@ -42,12 +95,10 @@ static int filters(void)
 {
 	char text[4096];
 	const char *at;
-	int saved = errno;
 
 	if (can_sandbox)
 		return -1;
 	hk_os_read_text("/proc/thread-self/status", text, sizeof text);
-	errno = saved;
 	at = strstr(text, "\nSeccomp_filters:");
 	if (!at)
 		at = strstr(text, "\nSeccomp:");

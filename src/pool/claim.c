@@ -108,14 +108,12 @@ static void start_pages(struct hk_superslab *s, bool huge)
 
 void hk_superslab_open(struct hk_superslab *s, void *memory, uint64_t free)
 {
-	hk_pool_lock();
 	s->base = (uintptr_t)memory;
 	atomic_store_explicit(&s->shared_meta->free, free, memory_order_release);
-	hk_bucket_update(s);
-	hk_pool_unlock();
+	hk_pool_changed(s);
 }
 
-/* Maps outside of any lock. The slots of `taken` belong to the caller. */
+/* The slots of `taken` belong to the caller. */
 static struct hk_superslab *grow(uint64_t taken, bool populate)
 {
 	struct hk_superslab *s = hk_meta_superslab();
@@ -180,29 +178,6 @@ static struct hk_superslab *claim_slots(struct hk_superslab *hint, unsigned slot
 	return s;
 }
 
-static struct hk_superslab *claim_or_grow(unsigned slots, unsigned align,
-					  unsigned hint, bool fresh, int *first)
-{
-	struct hk_pool_counters *c = &hk_pool_counters;
-	struct hk_superslab *s = atomic_load_explicit(&hk_pool.class_hints[hint],
-						      memory_order_acquire);
-
-	s = claim_slots(s, slots, align, fresh, first);
-	if (!s && !fresh)
-		return NULL;
-	if (s) {
-		count(HK_EVENT_CLAIM, c->claim, hint, s, (unsigned)*first, slots);
-	} else {
-		s = grow(hk_slot_mask(0, slots), false);
-		if (!s)
-			return NULL;
-		*first = 0;
-		count(HK_EVENT_GROW, c->grow, hint, s, 0, slots);
-	}
-	atomic_store_explicit(&hk_pool.class_hints[hint], s, memory_order_release);
-	return s;
-}
-
 /* The caller's slots get dirty; how many were. */
 static unsigned soil(struct hk_shared_meta *m, uint64_t mine)
 {
@@ -222,17 +197,39 @@ static unsigned soil(struct hk_shared_meta *m, uint64_t mine)
 	return dirty;
 }
 
-struct hk_superslab *hk_pool_run(unsigned slots, unsigned align, unsigned hint,
-				 bool fresh, unsigned *first, bool *clean)
+/* They are the caller's from here on. */
+static void took(struct hk_run *run, struct hk_superslab *s, unsigned hint, unsigned first,
+		 unsigned slots)
 {
-	int at = 0;
-	struct hk_superslab *s = claim_or_grow(slots, align, hint, fresh, &at);
+	run->home = s;
+	run->first = first;
+	run->clean = soil(s->shared_meta, hk_slot_mask(first, slots)) == 0;
+	atomic_store_explicit(&hk_pool.class_hints[hint], s, memory_order_release);
+}
+
+bool hk_pool_claim(struct hk_run *run, unsigned slots, unsigned align, unsigned hint, bool fresh)
+{
+	struct hk_superslab *s = atomic_load_explicit(&hk_pool.class_hints[hint],
+						      memory_order_acquire);
+	int first = 0;
+
+	s = claim_slots(s, slots, align, fresh, &first);
+	if (!s)
+		return false;
+	count(HK_EVENT_CLAIM, hk_pool_counters.claim, hint, s, (unsigned)first, slots);
+	took(run, s, hint, (unsigned)first, slots);
+	return true;
+}
+
+bool hk_pool_grow(struct hk_run *run, unsigned slots, unsigned hint)
+{
+	struct hk_superslab *s = grow(hk_slot_mask(0, slots), false);
 
 	if (!s)
-		return NULL;
-	*first = (unsigned)at;
-	*clean = soil(s->shared_meta, hk_slot_mask(*first, slots)) == 0;
-	return s;
+		return false;
+	count(HK_EVENT_GROW, hk_pool_counters.grow, hint, s, 0, slots);
+	took(run, s, hint, 0, slots);
+	return true;
 }
 
 bool hk_pool_run_extend(struct hk_superslab *home, unsigned end, unsigned slots)

@@ -84,15 +84,24 @@ void hk_queue_remove(struct hk_superslab *s)
 	m->queued = false;
 }
 
-/* The newest from now on, for what was freed into last is wanted again first. */
-static void queue_add(struct hk_superslab *s)
+/* The newest from now on, for what was freed into last is wanted again first;
+ * or the first to be released. */
+static void queue_add(struct hk_superslab *s, bool at_once)
 {
 	struct hk_shared_meta *m = s->shared_meta;
 
-	if (hk_pool.newest == s)
+	if (hk_pool.newest == s && !at_once)
 		return;
 	hk_queue_remove(s);
 	m->queued = true;
+	if (at_once) {
+		hk_pool.at_once++;
+		m->older = NULL;
+		m->newer = hk_pool.oldest;
+		*(m->newer ? &m->newer->shared_meta->older : &hk_pool.newest) = s;
+		hk_pool.oldest = s;
+		return;
+	}
 	m->newer = NULL;
 	m->older = hk_pool.newest;
 	*(m->older ? &m->older->shared_meta->newer : &hk_pool.oldest) = s;
@@ -129,10 +138,11 @@ static void enter(struct hk_superslab *s)
 		next = s->shared_meta->next_changed;
 		atomic_exchange_explicit(&s->shared_meta->changed, false, memory_order_acq_rel);
 		/* Or it was released meanwhile. */
-		if (s->base) {
-			hk_bucket_update(s);
-			queue_add(s);
-		}
+		if (!s->base)
+			continue;
+		hk_bucket_update(s);
+		if (hk_dirty_slots(s->shared_meta))
+			queue_add(s, hk_released_at_once(s));
 	}
 }
 
@@ -159,11 +169,29 @@ static void enter_changed(void)
 	enter(again);
 }
 
+static void locked(void)
+{
+	if (atomic_load_explicit(&hk_pool.changed, memory_order_relaxed))
+		enter_changed();
+}
+
 void hk_pool_lock(void)
 {
 	hk_lock(&hk_pool.lock);
-	if (atomic_load_explicit(&hk_pool.changed, memory_order_relaxed))
-		enter_changed();
+	locked();
+}
+
+bool hk_pool_lock_or_leave(void)
+{
+	if (!hk_lock_or_leave(&hk_pool.lock))
+		return false;
+	locked();
+	return true;
+}
+
+struct hk_lock *hk_pool_lock_itself(void)
+{
+	return &hk_pool.lock;
 }
 
 void hk_pool_unlock(void)

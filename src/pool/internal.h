@@ -21,10 +21,14 @@
  *			no bucket
  *	filled		bit n - 1 set <=> bucket[n] is not empty
  *	oldest, newest	SuperSlabs with free dirty slots, about by the last free
+ *	at_once		SuperSlabs at the oldest end that are released next, without
+ *			any delay; at least
  *	due		slots still to be released of what the last period
  *			did not want
  *	calm_until	nothing is due before this time, unless slots come
  *			back (relaxed, read without the lock)
+ *	wanted		slots were freed since somebody last looked for what is due
+ *			(relaxed)
  *	dirty		free slots that hold pages (relaxed, any thread)
  *	least		of dirty since the period began (relaxed)
  */
@@ -34,9 +38,10 @@ struct hk_pool {
 	struct hk_superslab *bucket[HK_SLOTS + 1];
 	uint64_t filled;
 	struct hk_superslab *oldest, *newest;
-	size_t due;
+	size_t at_once, due;
 	uint64_t period_began;
 	_Atomic uint64_t calm_until;
+	_Atomic bool wanted;
 	_Atomic size_t dirty, least;
 	_Atomic(struct hk_superslab *) class_hints[HK_HINTS];
 };
@@ -50,7 +55,7 @@ uint64_t hk_run_starts(uint64_t free, unsigned slots);
 void hk_bucket_update(struct hk_superslab *s);
 void hk_bucket_remove(struct hk_superslab *s);
 
-/* From here on it has memory, and these slots are for everybody; takes the lock. */
+/* From here on it has memory, and these slots are for everybody; lock-free. */
 void hk_superslab_open(struct hk_superslab *s, void *memory, uint64_t free);
 
 /* Takes it out of the purge queue, if it is there (pool lock). */
@@ -60,9 +65,19 @@ void hk_queue_remove(struct hk_superslab *s);
  * in its bucket and at the newest end of the purge queue. With or without the lock. */
 void hk_pool_changed(struct hk_superslab *s);
 
-/* Descriptors, from metadata that is never unmapped; take the meta lock. */
+/* Descriptors, from metadata that is never unmapped. The first is called with no
+ * lock held, the second, which is lock-free, by anybody. */
 struct hk_superslab *hk_meta_superslab(void);
 void hk_meta_spare(struct hk_superslab *s);
+
+/* release.c. Free slots that hold pages; and whether they are not to wait. */
+unsigned hk_dirty_slots(const struct hk_shared_meta *m);
+bool hk_released_at_once(const struct hk_superslab *s);
+
+void hk_pool_lock(void);
+void hk_pool_unlock(void);
+/* Where no cache lock is held: false in a fork that takes long. */
+bool hk_pool_lock_or_leave(void);
 
 /* huge.c: is the next SuperSlab to be a huge page; this one is the newest. */
 bool hk_huge_wanted(void);

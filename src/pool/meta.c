@@ -3,27 +3,72 @@
 #include "os/os.h"
 #include "pool/internal.h"
 
-enum { REGION = 256 * 1024 };
+/* LOW: what any one request needs at most. */
+enum { REGION = 256 * 1024, LOW = 64 * 1024 };
 
-/* All under the lock; the directory is also read without (acquire). */
+/* A region that is mapped and not in use yet; these words are zeroed then. */
+struct region {
+	struct region *next;
+};
+
+/*
+ * All under the lock, except that regions and spare are pushed to without it
+ * (release) and popped from with it, and that the directory and left are read
+ * without. One thread at a time pops, so the stacks need no tag.
+ */
 static struct {
 	struct hk_lock lock;
-	char *next, *end;
-	struct hk_superslab *spare;
+	char *next;
+	_Atomic size_t left;		/* bytes from next on */
+	_Atomic(struct region *) regions;
+	_Atomic(struct hk_superslab *) spare;
 } meta = { .lock = HK_LOCK_INITIALIZER(HK_RANK_META) };
 
-size_t hk_meta_bytes;
+_Atomic size_t hk_meta_bytes;
 _Atomic(struct hk_superslab **) hk_directory[HK_DIRECTORY_CHUNKS];
 _Atomic uint32_t hk_directory_end;
 
-void hk_meta_lock(void)
+struct hk_lock *hk_meta_lock(void)
 {
-	hk_lock(&meta.lock);
+	return &meta.lock;
 }
 
-void hk_meta_unlock(void)
+static size_t left(void)
 {
-	hk_unlock(&meta.lock);
+	return atomic_load_explicit(&meta.left, memory_order_relaxed);
+}
+
+bool hk_meta_fill(void)
+{
+	struct region *fresh, *head = atomic_load_explicit(&meta.regions, memory_order_relaxed);
+
+	if (head || left() >= LOW)
+		return true;
+	fresh = hk_os_map(REGION, hk_page_size < REGION ? hk_page_size : REGION);
+	if (!fresh)
+		return false;
+	atomic_fetch_add_explicit(&hk_meta_bytes, REGION, memory_order_relaxed);
+	do
+		fresh->next = head;
+	while (!hk_swapped(atomic_compare_exchange_weak_explicit(&meta.regions, &head, fresh,
+			memory_order_release, memory_order_relaxed)));
+	return true;
+}
+
+/* What is left of the region before is lost. */
+static bool next_region(void)
+{
+	struct region *head = atomic_load_explicit(&meta.regions, memory_order_acquire);
+
+	do {
+		if (!head)
+			return false;
+	} while (!hk_swapped(atomic_compare_exchange_weak_explicit(&meta.regions, &head, head->next,
+			memory_order_acquire, memory_order_acquire)));
+	head->next = NULL;
+	meta.next = (char *)head;
+	atomic_store_explicit(&meta.left, REGION, memory_order_relaxed);
+	return true;
 }
 
 static void *alloc_locked(size_t size)
@@ -31,19 +76,12 @@ static void *alloc_locked(size_t size)
 	void *p;
 
 	size = (size + 63) & ~(size_t)63;
-	if ((size_t)(meta.end - meta.next) < size) {
-		size_t region = size > REGION ? size : REGION;
-
-		region = (region + hk_page_size - 1) & -hk_page_size;
-		p = hk_os_map(region, hk_page_size);
-		if (!p)
-			return NULL;
-		meta.next = p;
-		meta.end = meta.next + region;
-		hk_meta_bytes += region;
-	}
+	hk_assert(size <= LOW);
+	if (left() < size && !next_region())
+		return NULL;
 	p = meta.next;
 	meta.next += size;
+	atomic_store_explicit(&meta.left, left() - size, memory_order_relaxed);
 	return p;
 }
 
@@ -51,9 +89,10 @@ void *hk_meta_alloc(size_t size)
 {
 	void *p;
 
-	hk_meta_lock();
+	if (!hk_lock_or_leave(&meta.lock))
+		return NULL;
 	p = alloc_locked(size);
-	hk_meta_unlock();
+	hk_unlock(&meta.lock);
 	return p;
 }
 
@@ -85,26 +124,37 @@ static struct hk_superslab *new_superslab(void)
 	return s;
 }
 
+static struct hk_superslab *spare(void)
+{
+	struct hk_superslab *s = atomic_load_explicit(&meta.spare, memory_order_acquire);
+
+	while (s && !hk_swapped(atomic_compare_exchange_weak_explicit(&meta.spare, &s,
+			s->next_spare, memory_order_acquire, memory_order_acquire)))
+		;
+	return s;
+}
+
 struct hk_superslab *hk_meta_superslab(void)
 {
 	struct hk_superslab *s;
 
-	hk_meta_lock();
-	s = meta.spare;
-	if (s)
-		meta.spare = s->next_spare;
-	else
+	if (!hk_meta_fill() || !hk_lock_or_leave(&meta.lock))
+		return NULL;
+	s = spare();
+	if (!s)
 		s = new_superslab();
-	hk_meta_unlock();
+	hk_unlock(&meta.lock);
 	return s;
 }
 
 void hk_meta_spare(struct hk_superslab *s)
 {
-	hk_meta_lock();
-	s->next_spare = meta.spare;
-	meta.spare = s;
-	hk_meta_unlock();
+	struct hk_superslab *head = atomic_load_explicit(&meta.spare, memory_order_relaxed);
+
+	do
+		s->next_spare = head;
+	while (!hk_swapped(atomic_compare_exchange_weak_explicit(&meta.spare, &head, s,
+			memory_order_release, memory_order_relaxed)));
 }
 
 uint32_t hk_pool_directory_end(void)

@@ -6,12 +6,19 @@
 #ifndef HK_POOL_META_H
 #define HK_POOL_META_H
 
+#include <stdatomic.h>
+#include <stdbool.h>
 #include <stddef.h>
 
-/* Zeroed, aligned to a cache line. NULL: out of memory. */
+/* Zeroed, aligned to a cache line; at most 64 KiB. NULL: there is no region
+ * with so much left; hk_meta_fill may bring one. */
 void *hk_meta_alloc(size_t size);
 
-/* Bytes mapped so far (meta lock). */
-extern size_t hk_meta_bytes;
+/* Maps a region if the last one is nearly used up, with no lock held. False: it
+ * was needed and the kernel refused. */
+bool hk_meta_fill(void);
+
+/* Bytes mapped so far (relaxed). */
+extern _Atomic size_t hk_meta_bytes;
 
 #endif

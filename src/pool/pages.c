@@ -60,20 +60,22 @@ struct hk_pages_seen hk_pages_look(const struct hk_superslab *s)
 /* Pinned, no one unmaps it: what is at base would be somebody else's memory. */
 static bool pin(struct hk_superslab *s)
 {
-	hk_pool_lock();
-	s->shared_meta->pinned = s->base != 0;
+	bool pinned;
+
+	if (!hk_pool_lock_or_leave())
+		return false;
+	pinned = s->base != 0;
+	atomic_store(&s->shared_meta->pinned, pinned);
 	hk_pool_unlock();
-	return s->shared_meta->pinned;
+	return pinned;
 }
 
+/* See claim_free in release.c. */
 static void unpin(struct hk_superslab *s)
 {
-	hk_pool_lock();
-	s->shared_meta->pinned = false;
-	/* See unmap in release.c. */
-	if (atomic_load_explicit(&s->shared_meta->free, memory_order_relaxed) == HK_ALL_SLOTS)
+	atomic_store(&s->shared_meta->pinned, false);
+	if (atomic_load(&s->shared_meta->free) == HK_ALL_SLOTS)
 		hk_pool_changed(s);
-	hk_pool_unlock();
 }
 
 /*

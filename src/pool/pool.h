@@ -10,13 +10,15 @@
  * slots become free; SuperSlabs with free slots that are dirty wait in a
  * queue (index.c) and go back to the OS after a delay (release.c).
  *
- * Every caller holds its cache lock (cache/cache.h). That is not for these
- * structures, which have their own rules, but for fork: while fork holds all
- * cache locks, nothing here is half done.
+ * Callers hold their cache lock (cache/cache.h), if nothing else is said. That is
+ * not for these structures, which have their own rules, but for fork: while fork
+ * holds all cache locks, no list here is half changed. What calls the kernel holds
+ * no lock.
  */
 #ifndef HK_POOL_POOL_H
 #define HK_POOL_POOL_H
 
+#include "os/lock.h"
 #include "os/os.h"
 #include "slab/slab.h"
 
@@ -52,8 +54,9 @@ HK_INLINE bool hk_pool_scarce(void)
 	       hk_os_memory_limit - hk_os_memory_limit / 4;
 }
 
-/* A slab for this class, owned by the cache, or NULL: out of memory; where
- * fresh is false, also if no memory that was in use before serves. */
+/* A slab for this class, owned by the cache, from stage 1 or 2, or NULL: the pool
+ * must grow; where fresh is false, also if no memory that was in use before
+ * serves. */
 struct hk_slab *hk_pool_acquire(unsigned class, struct hk_cache *owner, bool fresh);
 
 /* Slots that hold pages, used or free: what the heap has taken of the OS. */
@@ -71,13 +74,23 @@ void hk_pool_abandon(struct hk_slab *slab);
 /* Becomes the owner of a slab that has none; false if it has one by now. */
 bool hk_pool_adopt(struct hk_slab *slab, struct hk_cache *owner);
 
-/*
- * A run of free slots, its start, *first, aligned to align slots (a power of
- * two). *clean tells whether all of it reads as zero. NULL: out of memory, or
- * fresh is false and no free run was used before.
- */
-struct hk_superslab *hk_pool_run(unsigned slots, unsigned align, unsigned hint, bool fresh,
-				 unsigned *first, bool *clean);
+/* Slots that are the caller's. clean: all of them read as zero. */
+struct hk_run {
+	struct hk_superslab *home;
+	unsigned first;
+	bool clean;
+};
+
+/* Stage 2: a run of free slots, its start aligned to align slots (a power of two).
+ * False: there is none, or fresh is false and none was used before. */
+bool hk_pool_claim(struct hk_run *run, unsigned slots, unsigned align, unsigned hint, bool fresh);
+
+/* Stage 3, with no lock held: the first slots of a new SuperSlab. False: out of
+ * memory. */
+bool hk_pool_grow(struct hk_run *run, unsigned slots, unsigned hint);
+
+/* Makes a run with the slots of the class a slab that the cache owns. */
+struct hk_slab *hk_pool_slab(const struct hk_run *run, unsigned class, struct hk_cache *owner);
 
 /* Gives the slots of a run back; its descriptor is already forgotten. */
 void hk_pool_run_free(struct hk_superslab *home, unsigned first, unsigned slots);
@@ -89,19 +102,37 @@ bool hk_pool_run_extend(struct hk_superslab *home, unsigned end, unsigned slots)
  * then on; NULL: there is none. */
 void *hk_pool_give(void);
 
-/* Gives back some of what has waited long enough, without a lock where there is
- * nothing to do; the bytes released. */
-size_t hk_pool_age(uint64_t now);
+/*
+ * What is to be released now: claimed under the cache lock, released by
+ * hk_pool_release with no lock held. A fork of another thread in between loses it
+ * in the child.
+ *
+ * hk_pool_due finds what has waited long enough, hk_pool_trim anything. False:
+ * there is none. hk_pool_shrink claims what is free of one SuperSlab and needs no
+ * cache lock.
+ */
+struct hk_pool_release {
+	struct hk_superslab *superslab;
+	void *memory;			/* of all of it, or NULL */
+	uint64_t slots;
+};
+bool hk_pool_due(uint64_t now, struct hk_pool_release *r);
+bool hk_pool_trim(struct hk_pool_release *r);
+bool hk_pool_shrink(struct hk_superslab *s, struct hk_pool_release *r);
+size_t hk_pool_release(const struct hk_pool_release *r);
+
+/* Can hk_pool_due find anything? Looks without a lock. */
+bool hk_pool_is_due(uint64_t now);
+
+/* Were slots freed since the last call? Clears the mark. */
+bool hk_pool_freed(void);
 
 /* Bytes of free slots that hold pages; any thread. */
 size_t hk_pool_waiting(void);
 
-/* Empty slabs that stage 1 holds go to stage 2; with holes, the pages of the
- * others go back. Returns the bytes of these. */
-size_t hk_reuse_drain(struct hk_cache *caller, bool holes);
-
-/* Gives everything free back to the OS now; returns the bytes released. */
-size_t hk_pool_trim(struct hk_cache *caller);
+/* Makes the slots of the empty slabs that stage 1 holds free. The other slabs are
+ * the owner's from then on: a list by next. */
+struct hk_slab *hk_reuse_drain(struct hk_cache *owner);
 
 /* Maps and pre-faults SuperSlabs before they are needed. */
 void hk_pool_prewarm(unsigned count);
@@ -119,10 +150,6 @@ struct hk_pages_seen hk_pages_look(const struct hk_superslab *s);
 /* Huge pages for what has small ones; false: it has none any more. *now is false
  * where they come by and by. */
 bool hk_pages_promote(struct hk_superslab *s, bool *now);
-
-/* Small pages for a SuperSlab; what is free of it goes back, all of it where it
- * is empty. Returns the bytes. */
-size_t hk_pool_shrink(struct hk_superslab *s);
 
 /* Milliseconds that free memory waits for another use. */
 extern _Atomic size_t hk_purge_delay;
@@ -156,9 +183,8 @@ extern _Atomic uint32_t hk_directory_end;
  * SuperSlab does not hold. */
 void hk_pool_walk(const struct hk_slab *slab);
 
-void hk_pool_lock(void);	/* outside the pool: for fork and statistics */
-void hk_pool_unlock(void);
-void hk_meta_lock(void);
-void hk_meta_unlock(void);
+/* For fork and statistics. */
+struct hk_lock *hk_pool_lock_itself(void);
+struct hk_lock *hk_meta_lock(void);
 
 #endif

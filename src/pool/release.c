@@ -28,7 +28,7 @@ static uint64_t claim_mask(struct hk_superslab *s, uint64_t wanted)
 	return wanted & atomic_fetch_and_explicit(free, ~wanted, memory_order_acquire);
 }
 
-static unsigned dirty_slots(const struct hk_shared_meta *m)
+unsigned hk_dirty_slots(const struct hk_shared_meta *m)
 {
 	return (unsigned)__builtin_popcountll(
 		atomic_load_explicit(&m->free, memory_order_relaxed) &
@@ -42,13 +42,6 @@ static bool claim_whole(struct hk_superslab *s)
 
 	return atomic_compare_exchange_strong_explicit(&s->shared_meta->free, &all, 0,
 			memory_order_acquire, memory_order_relaxed);
-}
-
-static void update_bucket(struct hk_superslab *s)
-{
-	hk_pool_lock();
-	hk_bucket_update(s);
-	hk_pool_unlock();
 }
 
 static void cleaned(unsigned slots)
@@ -90,41 +83,27 @@ static void forget(struct hk_superslab *s)
 	hk_meta_spare(s);
 }
 
-/* Gives a whole SuperSlab back, of which the caller claimed all. False: it has
- * to stay for now. */
-static bool unmap(struct hk_superslab *s)
+/* The kernel would not split a mapping; the pages can go, unless they are
+ * locked. */
+static void keep(struct hk_superslab *s, void *memory)
 {
-	struct hk_shared_meta *m = s->shared_meta;
-	void *memory = (void *)s->base;
-	bool pinned;
+	bool clean = hk_os_purge(memory, HK_SUPERSLAB_SIZE);
 
-	hk_pool_lock();
-	pinned = m->pinned;
-	if (!pinned) {
-		hide(s);
-	} else {
-		/* Who unpins it puts it in the queue. */
-		atomic_store_explicit(&m->free, HK_ALL_SLOTS, memory_order_release);
-		hk_bucket_update(s);
-	}
-	hk_pool_unlock();
-	if (pinned)
-		return false;
+	hk_granule_set_superslab(memory, s);
+	if (!clean)
+		soiled(HK_SLOTS);
+	atomic_store_explicit(&s->shared_meta->clean, clean ? HK_ALL_SLOTS : 0, memory_order_relaxed);
+	hk_superslab_open(s, memory, HK_ALL_SLOTS);
+}
+
+static size_t unmap(struct hk_superslab *s, void *memory)
+{
 	forget_range(s, memory);
-	if (hk_os_unmap(memory, HK_SUPERSLAB_SIZE)) {
+	if (hk_os_unmap(memory, HK_SUPERSLAB_SIZE))
 		forget(s);
-	} else {
-		/* The kernel would not split a mapping; the pages can go,
-		 * unless they are locked. */
-		bool clean = hk_os_purge(memory, HK_SUPERSLAB_SIZE);
-
-		hk_granule_set_superslab(memory, s);
-		if (!clean)
-			soiled(HK_SLOTS);
-		atomic_store_explicit(&m->clean, clean ? HK_ALL_SLOTS : 0, memory_order_relaxed);
-		hk_superslab_open(s, memory, HK_ALL_SLOTS);
-	}
-	return true;
+	else
+		keep(s, memory);
+	return HK_SUPERSLAB_SIZE;
 }
 
 void *hk_pool_give(void)
@@ -134,7 +113,7 @@ void *hk_pool_give(void)
 
 	hk_pool_lock();
 	s = hk_pool.bucket[HK_SLOTS];
-	if (s && !s->shared_meta->pinned && dirty_slots(s->shared_meta) && claim_whole(s)) {
+	if (s && !atomic_load(&s->shared_meta->pinned) && hk_dirty_slots(s->shared_meta) && claim_whole(s)) {
 		memory = (void *)s->base;
 		hide(s);
 	}
@@ -171,38 +150,57 @@ static uint64_t purge_runs(struct hk_superslab *s, uint64_t slots, size_t *bytes
 	return done;
 }
 
-static size_t purge(struct hk_superslab *s)
+static size_t purge(struct hk_superslab *s, uint64_t mine)
 {
 	struct hk_shared_meta *m = s->shared_meta;
 	bool small = hk_superslab_pages(s) == HK_PAGES_SMALL;
-	uint64_t mine = claim_mask(s, !small ? HK_ALL_SLOTS :
-				   ~atomic_load_explicit(&m->clean, memory_order_relaxed));
 	uint64_t done, clean;
 	uint8_t broken = HK_PAGES_BROKEN;
 	size_t bytes = 0;
 
-	if (mine) {
-		hk_event(HK_EVENT_PURGE, 0, (void *)s->base, HK_SUPERSLAB_SIZE);
-		if (!small)
-			hk_superslab_break(s);
-		done = purge_runs(s, mine, &bytes);
-		/* What is in use counts as dirty when it comes back. */
-		if (!small && done == mine)
-			atomic_compare_exchange_strong_explicit(&m->pages, &broken, HK_PAGES_SMALL,
-					memory_order_relaxed, memory_order_relaxed);
-		clean = atomic_fetch_or_explicit(&m->clean, done, memory_order_relaxed);
-		cleaned((unsigned)__builtin_popcountll(done & ~clean));
-		atomic_fetch_or_explicit(&m->free, mine, memory_order_release);
-		update_bucket(s);
-		atomic_fetch_add_explicit(&hk_pool_counters.purged_bytes, bytes,
-					  memory_order_relaxed);
-	}
+	hk_event(HK_EVENT_PURGE, 0, (void *)s->base, HK_SUPERSLAB_SIZE);
+	if (!small)
+		hk_superslab_break(s);
+	done = purge_runs(s, mine, &bytes);
+	/* What is in use counts as dirty when it comes back. */
+	if (!small && done == mine)
+		atomic_compare_exchange_strong_explicit(&m->pages, &broken, HK_PAGES_SMALL,
+				memory_order_relaxed, memory_order_relaxed);
+	clean = atomic_fetch_or_explicit(&m->clean, done, memory_order_relaxed);
+	cleaned((unsigned)__builtin_popcountll(done & ~clean));
+	atomic_fetch_or_explicit(&m->free, mine, memory_order_release);
+	hk_pool_changed(s);
+	atomic_fetch_add_explicit(&hk_pool_counters.purged_bytes, bytes, memory_order_relaxed);
 	return bytes;
 }
 
-static size_t release(struct hk_superslab *s)
+size_t hk_pool_release(const struct hk_pool_release *r)
 {
-	return claim_whole(s) && unmap(s) ? HK_SUPERSLAB_SIZE : purge(s);
+	return r->memory ? unmap(r->superslab, r->memory) : purge(r->superslab, r->slots);
+}
+
+/* Claims what is free in it: all of it, to be unmapped, or what holds pages.
+ * False: nothing does. Pool lock held. */
+static bool claim_free(struct hk_superslab *s, struct hk_pool_release *r)
+{
+	struct hk_shared_meta *m = s->shared_meta;
+
+	*r = (struct hk_pool_release){ .superslab = s };
+	if (claim_whole(s)) {
+		if (!atomic_load(&m->pinned)) {
+			r->memory = (void *)s->base;
+			hide(s);
+			return true;
+		}
+		/* Whoever unpins it puts it in the queue. */
+		atomic_store(&m->free, HK_ALL_SLOTS);
+		if (!atomic_load(&m->pinned))
+			hk_pool_changed(s);
+		return false;
+	}
+	r->slots = claim_mask(s, hk_superslab_pages(s) != HK_PAGES_SMALL ? HK_ALL_SLOTS :
+			      ~atomic_load_explicit(&m->clean, memory_order_relaxed));
+	return r->slots != 0;
 }
 
 static struct hk_superslab *queue_pop(void)
@@ -224,8 +222,8 @@ static size_t may_wait(void)
 }
 
 /*
- * The next to release: while something is due that the last period, all of
- * it, had free and dirty, or too much waits.
+ * The next to release: what is not to wait, and what the last period, all of
+ * it, had free and dirty, or what is too much.
  */
 static struct hk_superslab *due_victim(uint64_t now)
 {
@@ -237,24 +235,26 @@ static struct hk_superslab *due_victim(uint64_t now)
 						       memory_order_relaxed);
 		hk_pool.period_began = now;
 	}
-	if (!hk_pool.due && dirty <= may_wait()) {
+	if (!hk_pool.at_once && !hk_pool.due && dirty <= may_wait()) {
 		atomic_store_explicit(&hk_pool.calm_until, hk_pool.period_began + delay(),
 				      memory_order_relaxed);
 		return NULL;
 	}
 	atomic_store_explicit(&hk_pool.calm_until, 0, memory_order_relaxed);
+	hk_pool.at_once -= hk_pool.at_once > 0;
 	s = queue_pop();
-	slots = s ? dirty_slots(s->shared_meta) : hk_pool.due;
+	slots = s ? hk_dirty_slots(s->shared_meta) : hk_pool.due;
 	hk_pool.due -= slots < hk_pool.due ? slots : hk_pool.due;
 	return s;
 }
 
 /* Without reuse: an empty SuperSlab, and half of one, so that a last survivor
  * does not keep the rest. Halves bound the calls. */
-static bool goes_at_once(struct hk_superslab *s)
+bool hk_released_at_once(const struct hk_superslab *s)
 {
-	return !hk_settings.superslab_reuse && s->base &&
-	       (s->shared_meta->bucket == HK_SLOTS || dirty_slots(s->shared_meta) >= HK_SLOTS / 2);
+	return !hk_settings.superslab_reuse &&
+	       (s->shared_meta->bucket == HK_SLOTS ||
+		hk_dirty_slots(s->shared_meta) >= HK_SLOTS / 2);
 }
 
 /* Is nothing due, as far as can be seen without the lock? */
@@ -266,27 +266,19 @@ static bool calm(uint64_t now)
 
 void hk_pool_run_free(struct hk_superslab *home, unsigned first, unsigned slots)
 {
-	uint64_t now = hk_os_now();
-	struct hk_superslab *victim;
-
 	hk_event(HK_EVENT_RELEASE, 0, (void *)(home->base + first * HK_SLOT_SIZE),
 		 slots * HK_SLOT_SIZE);
 	atomic_fetch_add_explicit(&hk_pool.dirty, slots, memory_order_relaxed);
 	atomic_fetch_or_explicit(&home->shared_meta->free, hk_slot_mask(first, slots),
 				 memory_order_release);
 	hk_pool_changed(home);
-	if (hk_settings.superslab_reuse && calm(now))
-		return;
-	hk_pool_lock();
-	if (goes_at_once(home)) {
-		victim = home;
-		hk_queue_remove(home);
-	} else {
-		victim = due_victim(now);
-	}
-	hk_pool_unlock();
-	if (victim)
-		release(victim);
+	atomic_store_explicit(&hk_pool.wanted, true, memory_order_relaxed);
+}
+
+bool hk_pool_freed(void)
+{
+	return atomic_load_explicit(&hk_pool.wanted, memory_order_relaxed) &&
+	       atomic_exchange_explicit(&hk_pool.wanted, false, memory_order_relaxed);
 }
 
 size_t hk_pool_waiting(void)
@@ -294,43 +286,46 @@ size_t hk_pool_waiting(void)
 	return atomic_load_explicit(&hk_pool.dirty, memory_order_relaxed) * HK_SLOT_SIZE;
 }
 
-size_t hk_pool_age(uint64_t now)
+bool hk_pool_is_due(uint64_t now)
 {
-	struct hk_superslab *victim;
-	size_t bytes = 0;
-
-	if (calm(now))
-		return 0;
-	/* One that was wanted again since it was queued gives nothing. */
-	do {
-		hk_pool_lock();
-		victim = due_victim(now);
-		hk_pool_unlock();
-		if (victim)
-			bytes = release(victim);
-	} while (victim && !bytes);
-	return bytes;
+	return !hk_settings.superslab_reuse || !calm(now);
 }
 
-size_t hk_pool_shrink(struct hk_superslab *s)
-{
-	hk_pool_lock();
-	hk_queue_remove(s);
-	hk_pool_unlock();
-	return release(s);
-}
-
-size_t hk_pool_trim(struct hk_cache *caller)
+bool hk_pool_due(uint64_t now, struct hk_pool_release *r)
 {
 	struct hk_superslab *s;
-	size_t bytes = hk_reuse_drain(caller, true);
+	bool found = false;
 
-	do {
-		hk_pool_lock();
-		s = queue_pop();
-		hk_pool_unlock();
-		if (s)
-			bytes += release(s);
-	} while (s);
-	return bytes;
+	if (!hk_pool_is_due(now))
+		return false;
+	hk_pool_lock();
+	/* One that was wanted again since it was queued gives nothing. */
+	while (!found && (s = due_victim(now)) != NULL)
+		found = claim_free(s, r);
+	hk_pool_unlock();
+	return found;
+}
+
+bool hk_pool_shrink(struct hk_superslab *s, struct hk_pool_release *r)
+{
+	bool found;
+
+	if (!hk_pool_lock_or_leave())
+		return false;
+	hk_queue_remove(s);
+	found = s->base && claim_free(s, r);
+	hk_pool_unlock();
+	return found;
+}
+
+bool hk_pool_trim(struct hk_pool_release *r)
+{
+	struct hk_superslab *s;
+	bool found = false;
+
+	hk_pool_lock();
+	while (!found && (s = queue_pop()) != NULL)
+		found = claim_free(s, r);
+	hk_pool_unlock();
+	return found;
 }

@@ -181,12 +181,24 @@ static void count_started(unsigned class)
 		hk_raise(&hk_pool_counters.slabs_peak[class], now);
 }
 
+struct hk_slab *hk_pool_slab(const struct hk_run *run, unsigned class, struct hk_cache *owner)
+{
+	struct hk_slab *slab = &run->home->slab[run->first];
+
+	hk_slab_start(run->home, run->first, class);
+	slab->fresh = run->clean && hk_superslab_pages(run->home) == HK_PAGES_SMALL;
+	slab->soiled = !slab->fresh;
+	slab->zero = run->clean;
+	count_started(class);
+	atomic_store(&slab->owner, owner);
+	hk_run_register(slab);
+	return slab;
+}
+
 struct hk_slab *hk_pool_acquire(unsigned class, struct hk_cache *owner, bool fresh)
 {
 	struct hk_slab *slab = pop_owned(class, owner);
-	struct hk_superslab *home;
-	unsigned first;
-	bool clean;
+	struct hk_run run;
 
 	if (slab) {
 		hk_count(&hk_pool_counters.reuse[class]);
@@ -194,28 +206,16 @@ struct hk_slab *hk_pool_acquire(unsigned class, struct hk_cache *owner, bool fre
 			 slab->slots * HK_SLOT_SIZE);
 		return slab;
 	}
-	home = hk_pool_run(hk_class_slots(class), 1, class, fresh, &first, &clean);
-	if (!home)
-		return NULL;
-	slab = &home->slab[first];
-	hk_slab_start(home, first, class);
-	slab->fresh = clean && hk_superslab_pages(home) == HK_PAGES_SMALL;
-	slab->soiled = !slab->fresh;
-	slab->zero = clean;
-	count_started(class);
-	atomic_store(&slab->owner, owner);
-	hk_run_register(slab);
-	return slab;
+	return hk_pool_claim(&run, hk_class_slots(class), 1, class, fresh) ?
+	       hk_pool_slab(&run, class, owner) : NULL;
 }
 
-size_t hk_reuse_drain(struct hk_cache *owner, bool holes)
+struct hk_slab *hk_reuse_drain(struct hk_cache *owner)
 {
-	size_t bytes = 0;
-	struct hk_slab *slab, *kept;
+	struct hk_slab *slab, *kept = NULL;
 	unsigned class;
 
-	for (class = 0; class < HK_CLASSES; class++) {
-		kept = NULL;
+	for (class = 0; class < HK_CLASSES; class++)
 		/* Of whatever class: its own stack may be drained already. */
 		while ((slab = pop(class)) != NULL) {
 			if (!hk_pool_adopt(slab, owner))
@@ -228,11 +228,5 @@ size_t hk_reuse_drain(struct hk_cache *owner, bool holes)
 				kept = slab;
 			}
 		}
-		while ((slab = kept) != NULL) {
-			kept = slab->next;
-			bytes += holes ? hk_slab_purge(slab, 1) : 0;
-			hk_pool_abandon(slab);
-		}
-	}
-	return bytes;
+	return kept;
 }

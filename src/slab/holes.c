@@ -84,23 +84,74 @@ void hk_slab_fill(struct hk_slab *slab)
 		set_holes(slab, 0);
 }
 
-/* Runs of `pages` with something wanted in them, one call each; what failed. */
-static uint64_t purge_runs(const struct hk_slab *slab, uint64_t pages, uint64_t wanted)
+/* The first run of bits, taken out of them. */
+static uint64_t next_run(uint64_t *pages)
 {
-	uint64_t failed = 0;
+	unsigned first = (unsigned)__builtin_ctzll(*pages);
+	uint64_t rest = ~(*pages >> first), run;
+	unsigned n = rest ? (unsigned)__builtin_ctzll(rest) : 64 - first;
+
+	run = low_bits(first + n) & ~low_bits(first);
+	*pages &= ~run;
+	return run;
+}
+
+static size_t start_of(const struct hk_slab *slab, uint64_t run)
+{
+	return first_page(slab) - slab->base + (size_t)__builtin_ctzll(run) * hk_page_size;
+}
+
+static size_t size_of(uint64_t run)
+{
+	return (size_t)__builtin_popcountll(run) * hk_page_size;
+}
+
+/* Those runs of `pages` in which something is wanted: one call each. */
+static uint64_t runs_with(uint64_t pages, uint64_t wanted)
+{
+	uint64_t all = 0, run;
 
 	while (pages) {
-		unsigned first = (unsigned)__builtin_ctzll(pages);
-		uint64_t rest = ~(pages >> first);
-		unsigned n = rest ? (unsigned)__builtin_ctzll(rest) : 64 - first;
-		uint64_t run = low_bits(first + n) & ~low_bits(first);
+		run = next_run(&pages);
+		all |= run & wanted ? run : 0;
+	}
+	return all;
+}
 
-		pages &= ~run;
-		if ((run & wanted) && !hk_os_purge((void *)(first_page(slab) + first * hk_page_size),
-						   n * hk_page_size))
+/* What failed. */
+static uint64_t purge_runs(const struct hk_slab *slab, uint64_t pages)
+{
+	uint64_t failed = 0, run;
+
+	while (pages) {
+		run = next_run(&pages);
+		if (!hk_os_purge((void *)(slab->base + start_of(slab, run)), size_of(run)))
 			failed |= run;
 	}
 	return failed;
+}
+
+/* The carved blocks that touch these pages, all of which are free, are taken out of
+ * the slab or put back. */
+static void set_free(struct hk_slab *slab, uint64_t pages, bool free)
+{
+	while (pages) {
+		uint64_t run = next_run(&pages);
+		size_t from = start_of(slab, run), end = (from + size_of(run) - 1) / slab->size + 1, i;
+
+		for (i = from / slab->size; i < end && i < slab->carved; i++) {
+			uint64_t *word = &slab->free[i / 64], bit = (uint64_t)1 << (i % 64);
+
+			if (!(*word & bit) == !free)
+				continue;
+			HK_FOLDED_STORE(*word, *word ^ bit);
+			slab->used = (uint16_t)(free ? slab->used - 1 : slab->used + 1);
+			if (*word)
+				slab->words |= (uint32_t)1 << (i / 64);
+			else
+				slab->words &= ~((uint32_t)1 << (i / 64));
+		}
+	}
 }
 
 void hk_superslab_break(struct hk_superslab *s)
@@ -114,22 +165,41 @@ void hk_superslab_break(struct hk_superslab *s)
 	hk_os_small((void *)s->base, HK_SUPERSLAB_SIZE);
 }
 
-size_t hk_slab_purge(struct hk_slab *slab, size_t least)
+bool hk_slab_purge_begin(struct hk_slab *slab, size_t least, struct hk_slab_purge *p)
 {
 	uint64_t holes = atomic_load_explicit(&slab->holes, memory_order_relaxed);
-	uint64_t fresh = hk_slab_free_pages(slab) & ~holes, tail = slab->soiled ? behind(slab) : 0;
-	uint64_t failed, gone = fresh | tail;
-	size_t bytes = (size_t)__builtin_popcountll(gone) * hk_page_size;
 
-	if (!gone || bytes < least)
-		return 0;
-	hk_superslab_break(slab->home);
+	if (slab->purging)
+		return false;
+	p->slab = slab;
+	p->fresh = hk_slab_free_pages(slab) & ~holes;
+	p->tail = slab->soiled ? behind(slab) : 0;
+	if (!(p->fresh | p->tail) || size_of(p->fresh | p->tail) < least)
+		return false;
+	p->pages = runs_with(holes | p->fresh | p->tail, p->fresh | p->tail);
 	/* The limit first, so that the marks are gone only when nobody asks. */
-	set_holes(slab, holes | fresh);
-	failed = purge_runs(slab, holes | gone, gone) & gone;
-	set_holes(slab, holes | (fresh & ~failed));
-	slab->soiled = slab->soiled && (tail & failed);
-	bytes = (size_t)__builtin_popcountll(gone & ~failed) * hk_page_size;
+	set_holes(slab, holes | p->fresh);
+	set_free(slab, p->pages, false);
+	slab->purging = true;
+	return true;
+}
+
+void hk_slab_purge_pages(struct hk_slab_purge *p)
+{
+	hk_superslab_break(p->slab->home);
+	p->failed = purge_runs(p->slab, p->pages);
+}
+
+size_t hk_slab_purge_end(struct hk_slab_purge *p)
+{
+	struct hk_slab *slab = p->slab;
+	size_t bytes = size_of((p->fresh | p->tail) & ~p->failed);
+
+	set_free(slab, p->pages, true);
+	set_holes(slab, atomic_load_explicit(&slab->holes, memory_order_relaxed) &
+			~(p->fresh & p->failed));
+	slab->soiled = slab->soiled && (p->tail & p->failed);
+	slab->purging = false;
 	atomic_fetch_add_explicit(&hk_holed_bytes, bytes, memory_order_relaxed);
 	return bytes;
 }

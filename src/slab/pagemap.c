@@ -1,7 +1,6 @@
 #include "slab/pagemap.h"
 
 #include "os/os.h"
-#include "os/lock.h"
 
 #define LEAF_BITS 13
 #define ROOT_BITS (HK_ADDRESS_BITS > HK_SUPERSLAB_SHIFT + LEAF_BITS ? \
@@ -20,20 +19,9 @@ struct leaf {
 };
 
 static _Atomic(struct leaf *) root[ROOT_LENGTH];
-static struct hk_lock leaf_lock = HK_LOCK_INITIALIZER(HK_RANK_PAGEMAP);
-size_t hk_pagemap_bytes;
+_Atomic size_t hk_pagemap_bytes;
 
 struct hk_slot_table hk_slot_table;
-
-void hk_pagemap_lock(void)
-{
-	hk_lock(&leaf_lock);
-}
-
-void hk_pagemap_unlock(void)
-{
-	hk_unlock(&leaf_lock);
-}
 
 static struct leaf *find_leaf(uintptr_t granule)
 {
@@ -52,28 +40,33 @@ static uintptr_t get(const void *p)
 					   memory_order_acquire) : 0;
 }
 
+/* Of two threads that make the same leaf, one wins. */
+static struct leaf *make_leaf(uintptr_t granule)
+{
+	const size_t size = (sizeof(struct leaf) + hk_page_size - 1) & -hk_page_size;
+	uintptr_t i = granule >> LEAF_BITS;
+	struct leaf *leaf, *other = NULL;
+
+	leaf = i < ROOT_LENGTH ? hk_os_map(size, hk_page_size) : NULL;
+	if (!leaf)
+		return NULL;
+	if (!atomic_compare_exchange_strong(&root[i], &other, leaf)) {
+		hk_os_unmap(leaf, size);
+		return other;
+	}
+	atomic_fetch_add_explicit(&hk_pagemap_bytes, size, memory_order_relaxed);
+	return leaf;
+}
+
 static bool set(uintptr_t start, uintptr_t value)
 {
 	uintptr_t granule = start >> HK_SUPERSLAB_SHIFT;
 	struct leaf *leaf = find_leaf(granule);
 
-	if (!leaf) {
-		uintptr_t i = granule >> LEAF_BITS;
-		size_t size = (sizeof *leaf + hk_page_size - 1) & -hk_page_size;
-
-		if (i >= ROOT_LENGTH)
-			return false;
-		hk_pagemap_lock();
-		leaf = find_leaf(granule);
-		if (!leaf) {
-			leaf = hk_os_map(size, hk_page_size);
-			hk_pagemap_bytes += leaf ? size : 0;
-			atomic_store_explicit(&root[i], leaf, memory_order_release);
-		}
-		hk_pagemap_unlock();
-		if (!leaf)
-			return false;
-	}
+	if (!leaf)
+		leaf = make_leaf(granule);
+	if (!leaf)
+		return false;
 	atomic_store_explicit(&leaf->entry[granule % LEAF_LENGTH], value,
 			      memory_order_release);
 	return true;

@@ -56,8 +56,8 @@ struct hk_granule {
 };
 struct hk_granule hk_granule_find(const void *p);
 
-/* Register and forget; false when there is no memory for a leaf, which a
- * granule that was once set or cleared has. */
+/* Register and forget; false when there is no memory for a leaf. A granule that
+ * was once set or cleared has one; for others no lock may be held. */
 bool hk_granule_set_superslab(const void *start, struct hk_superslab *superslab);
 bool hk_granule_set_large(const void *start, struct hk_large *large);
 bool hk_granule_clear(const void *start);
@@ -73,10 +73,7 @@ void hk_slab_remember(const struct hk_slab *slab, const void *p);
 void hk_run_register(struct hk_slab *run);
 void hk_run_forget(struct hk_slab *run);
 
-/* Bytes mapped for it so far (its lock). */
-extern size_t hk_pagemap_bytes;
-
-void hk_pagemap_lock(void);	/* for fork and statistics */
-void hk_pagemap_unlock(void);
+/* Bytes mapped for it so far (relaxed). */
+extern _Atomic size_t hk_pagemap_bytes;
 
 #endif

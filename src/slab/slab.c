@@ -54,6 +54,8 @@ static bool carve(struct hk_slab *slab)
 	unsigned more = CARVE_BYTES / slab->size;
 	unsigned i = slab->carved, end;
 
+	if (slab->purging)
+		return false;
 	if (more == 0)
 		more = 1;
 	end = i + more < slab->blocks ? i + more : slab->blocks;

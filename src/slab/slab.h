@@ -132,6 +132,8 @@ struct hk_slab {
 	uint16_t blocks, carved, used;
 	_Atomic bool on_stack;
 	bool soiled;
+	bool purging;			/* between begin and end of a purge: its pages
+					 * are taken, and nothing is carved */
 	_Atomic uint32_t stack_link;
 	uint64_t limit;			/* by hk_slab_valid and hk_slab_set_limit */
 	struct hk_slab *prev, *next;	/* the owner's avail or full list */
@@ -172,7 +174,7 @@ struct hk_shared_meta {
 	struct hk_superslab *older, *newer;		/* in the purge queue */
 	uint8_t bucket;					/* 0: in none */
 	bool queued;
-	bool pinned;					/* not to be unmapped now */
+	_Atomic bool pinned;				/* not to be unmapped now */
 	_Atomic uint8_t pages;
 	_Atomic uint8_t trend;
 	_Atomic uint32_t touched;
@@ -248,7 +250,7 @@ HK_INLINE size_t hk_slab_live_words(const struct hk_slab *slab)
 /* True if no block can be taken any more. */
 HK_INLINE bool hk_slab_exhausted(const struct hk_slab *slab)
 {
-	return slab->words == 0 && slab->carved == slab->blocks;
+	return slab->words == 0 && (slab->carved == slab->blocks || slab->purging);
 }
 
 /* Out of the list of sparse slabs, if it is in one. */
@@ -286,17 +288,25 @@ HK_INLINE bool hk_slab_put(struct hk_slab *slab, unsigned index)
 }
 
 /*
- * holes.c. hk_slab_purge gives the whole free pages back, if they are as many
- * bytes as `least`; what it returns is new holes or pages behind the carved
- * blocks. hk_slab_heal makes pages of the slab, in which a chain of blocks that
+ * holes.c. A purge releases the whole free pages of a slab, if they are as many
+ * bytes as `least`. Begin takes the blocks in them out of the slab, with the lock of
+ * the owner held; pages, without any lock, drops the memory; end puts the blocks
+ * back, with the lock of whoever is the owner by then, and returns the bytes of new
+ * holes and of pages behind the carved blocks. hk_slab_heal makes pages of the slab, in which a chain of blocks that
  * it gave out lies, ordinary ones again. hk_slab_fill forgets all holes.
  */
-size_t hk_slab_purge(struct hk_slab *slab, size_t least);
+struct hk_slab_purge {
+	struct hk_slab *slab;
+	uint64_t fresh, tail, pages, failed;	/* pages, as in holes */
+};
+bool hk_slab_purge_begin(struct hk_slab *slab, size_t least, struct hk_slab_purge *p);
+void hk_slab_purge_pages(struct hk_slab_purge *p);
+size_t hk_slab_purge_end(struct hk_slab_purge *p);
 void hk_slab_heal(struct hk_slab *slab, const struct hk_block *chain);
 void hk_slab_fill(struct hk_slab *slab);
 uint64_t hk_slab_free_pages(const struct hk_slab *slab);
 
-/* Bytes in holes now, and given back by hk_slab_purge so far; relaxed. */
+/* Bytes in holes now, and released by purges so far; relaxed. */
 extern _Atomic size_t hk_hole_bytes, hk_holed_bytes;
 
 /* SuperSlabs that are HK_PAGES_HUGE; relaxed. */

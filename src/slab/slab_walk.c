@@ -32,7 +32,7 @@ void hk_slab_walk(const struct hk_slab *slab)
 	hk_invariant(__atomic_load_n(&slab->hot_limit, __ATOMIC_RELAXED) ==
 		     (hk_slab_holed(slab) ? 0 : slab->limit),
 		     "a slab's hot limit is its limit, or 0 with holes", at);
-	hk_invariant(!hk_slab_holed(slab) ||
+	hk_invariant(!hk_slab_holed(slab) || slab->purging ||
 		     !(atomic_load_explicit(&slab->holes, memory_order_relaxed) &
 		       ~hk_slab_free_pages(slab)), "holes are in pages of free blocks", at);
 	for (i = 0; i < words; i++) {

@@ -1,6 +1,7 @@
 /* The file of HAKMEM_STATS_DUMP. */
 #include "stats/snapshot.h"
 
+#include "cache/cache.h"
 #include "config/settings.h"
 #include "os/line.h"
 #include "os/lock.h"
@@ -67,6 +68,6 @@ int hk_snapshot_dump(void)
 
 __attribute__((destructor(101))) static void dump_at_exit(void)
 {
-	if (hk_settings.stats_dump[0])
+	if (hk_settings.stats_dump[0] && !hk_inside())
 		hk_snapshot_dump();
 }

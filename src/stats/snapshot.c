@@ -33,7 +33,7 @@ static void add_cache(struct hk_snapshot *s, const struct hk_cache *cache)
 		c->filled += cache->filled[class];
 		c->flushed += cache->flushed[class];
 	}
-	s->all.threads += cache->live;
+	s->all.threads += cache->live && !cache->lost;
 	s->all.remote_sent += __atomic_load_n(&cache->remote_sent, __ATOMIC_RELAXED);
 	s->all.remote_received += cache->remote_received;
 }
@@ -106,10 +106,10 @@ static void add_large(struct hak_stats *s)
 
 	s->mid_blocks = load(&from->mid_live);
 	s->mid_bytes = load(&from->mid_bytes);
-	s->large_blocks = from->live;
-	s->large_bytes = from->bytes;
-	s->kept_blocks = from->cached;
-	s->kept_bytes = from->cached_bytes;
+	s->large_blocks = load(&from->live);
+	s->large_bytes = load(&from->bytes);
+	s->kept_blocks = load(&from->cached);
+	s->kept_bytes = load(&from->cached_bytes);
 }
 
 void hk_snapshot_take(struct hk_snapshot *s)
@@ -117,7 +117,11 @@ void hk_snapshot_take(struct hk_snapshot *s)
 	const struct hk_cache *cache;
 
 	memset(s, 0, sizeof *s);
-	hk_leave(hk_enter());
+	hk_start();
+	s->version = PACKAGE_VERSION;
+	/* A signal handler that interrupted the heap gets zeros. */
+	if (hk_inside() || atomic_load_explicit(&hk_heap_closed, memory_order_relaxed))
+		return;
 	hk_lock_everything();
 	for (cache = hk_caches; cache; cache = cache->next_registered)
 		add_cache(s, cache);
@@ -125,12 +129,11 @@ void hk_snapshot_take(struct hk_snapshot *s)
 	add_large(&s->all);
 	while (hk_learn_decision(s->decisions, &s->decision[s->decisions]))
 		s->decisions++;
-	s->all.metadata = hk_meta_bytes + hk_pagemap_bytes;
+	s->all.metadata = load(&hk_meta_bytes) + load(&hk_pagemap_bytes);
 	s->all.mapped = load(&hk_os_mapped);
 	s->all.mapped_peak = load(&hk_os_mapped_peak);
 	hk_unlock_everything();
 	s->pid = hk_os_process_id();
 	s->history = hk_settings.stats;
-	s->version = PACKAGE_VERSION;
 	hk_snapshot_add_up(s);
 }

@@ -1,0 +1,171 @@
+/*
+ * The fallback allocator: memory for a thread that cannot use the heap now,
+ * because a signal handler or a wrapped call came back in while the thread is
+ * inside, because a fork of another thread holds all locks for long, or because
+ * the kernel has no 2 MiB for a SuperSlab but less. It takes no lock, so that it
+ * works in any of these, and is slow and wasteful beside the heap.
+ *
+ * Blocks are cut from chunks and have a header. Freed ones go to a stack of their
+ * size, a power of two: anybody pushes, and one at a time pops, or finds that
+ * another does and takes fresh memory, so the stack needs no tag.
+ */
+#include "cache/fallback.h"
+
+#include "os/lock.h"
+#include "os/os.h"
+#include "slab/classes.h"
+
+#include <stdatomic.h>
+
+enum { CHUNK = 64 * 1024, SIZES = sizeof(size_t) * 8 };
+
+struct chunk {
+	struct chunk *next;
+	size_t size;			/* bytes, with this */
+	_Atomic size_t used;		/* more than size: full */
+};
+
+/* In front of each block. */
+struct header {
+	size_t size;			/* usable bytes, a power of two */
+	uintptr_t self;			/* the block, inverted while it is free */
+} HK_ALIGNED(HK_GRAIN);
+
+struct free_block {
+	struct free_block *next;
+};
+
+static _Atomic(struct chunk *) chunks;
+static struct {
+	_Atomic(struct free_block *) head;
+	_Atomic bool popping;
+} stack[SIZES];
+
+static struct header *header_of(const void *p)
+{
+	return (struct header *)(uintptr_t)p - 1;
+}
+
+static unsigned log2_of(size_t size)
+{
+	return (unsigned)(SIZES - 1) - (unsigned)__builtin_clzl(size);
+}
+
+static void *pop(unsigned n)
+{
+	struct free_block *block;
+
+	if (!atomic_load_explicit(&stack[n].head, memory_order_relaxed) ||
+	    atomic_exchange(&stack[n].popping, true))
+		return NULL;
+	block = atomic_load(&stack[n].head);
+	while (block && !atomic_compare_exchange_weak(&stack[n].head, &block, block->next))
+		;
+	atomic_store(&stack[n].popping, false);
+	return block;
+}
+
+static void push(struct free_block *block, unsigned n)
+{
+	struct free_block *head = atomic_load(&stack[n].head);
+
+	do
+		block->next = head;
+	while (!atomic_compare_exchange_weak(&stack[n].head, &head, block));
+}
+
+static void *cut(struct chunk *chunk, size_t size, size_t align)
+{
+	size_t need = size + sizeof(struct header) + align, at;
+	uintptr_t block;
+
+	/* First, so that a full chunk does not count up for ever. */
+	if (atomic_load_explicit(&chunk->used, memory_order_relaxed) + need > chunk->size)
+		return NULL;
+	at = atomic_fetch_add_explicit(&chunk->used, need, memory_order_relaxed);
+	if (at + need > chunk->size)
+		return NULL;
+	block = ((uintptr_t)chunk + at + sizeof(struct header) + align - 1) & -align;
+	*header_of((void *)block) = (struct header){ size, block };
+	return (void *)block;
+}
+
+static struct chunk *add_chunk(size_t least)
+{
+	size_t size = least > CHUNK ? least : CHUNK;
+	struct chunk *chunk, *head = atomic_load(&chunks);
+
+	size = (size + hk_page_size - 1) & -hk_page_size;
+	chunk = hk_os_map_anytime(size);
+	if (!chunk)
+		return NULL;
+	chunk->size = size;
+	chunk->used = (sizeof *chunk + HK_GRAIN - 1) & -(size_t)HK_GRAIN;
+	do
+		chunk->next = head;
+	while (!atomic_compare_exchange_weak(&chunks, &head, chunk));
+	return chunk;
+}
+
+static void *from_chunks(size_t size, size_t align)
+{
+	struct chunk *chunk = atomic_load(&chunks);
+	void *block;
+
+	for (; chunk; chunk = chunk->next) {
+		block = cut(chunk, size, align);
+		if (block)
+			return block;
+	}
+	chunk = add_chunk(size + align + sizeof(struct header) + 2 * sizeof *chunk);
+	return chunk ? cut(chunk, size, align) : NULL;
+}
+
+void *hk_fallback_alloc(size_t size, size_t align)
+{
+	size_t power = HK_GRAIN;
+	struct header *h;
+	void *block;
+
+	if (size > PTRDIFF_MAX / 4 || align > PTRDIFF_MAX / 4)
+		return NULL;
+	while (power < size)
+		power *= 2;
+	block = align <= HK_GRAIN ? pop(log2_of(power)) : NULL;
+	if (!block)
+		return from_chunks(power, align < HK_GRAIN ? HK_GRAIN : align);
+	h = header_of(block);
+	h->self = ~h->self;
+	return block;
+}
+
+/* Lies in the memory of a chunk. */
+static bool is_mine(const void *p)
+{
+	const struct chunk *chunk = atomic_load(&chunks);
+
+	for (; chunk; chunk = chunk->next)
+		if ((uintptr_t)p - (uintptr_t)chunk - sizeof(struct header) <
+		    chunk->size - sizeof(struct header))
+			return (uintptr_t)p % HK_GRAIN == 0;
+	return false;
+}
+
+size_t hk_fallback_size(const void *p)
+{
+	return is_mine(p) && header_of(p)->self == (uintptr_t)p ? header_of(p)->size : 0;
+}
+
+bool hk_fallback_free(void *p)
+{
+	struct header *h = header_of(p);
+
+	if (!hk_fallback_size(p))
+		return false;
+	h->self = ~h->self;
+	if (h->size >= 2 * hk_page_size)
+		hk_os_purge_anytime((void *)(((uintptr_t)p + hk_page_size - 1) & -hk_page_size),
+				    (h->size - hk_page_size) & -hk_page_size);
+	push(p, log2_of(h->size));
+	return true;
+}

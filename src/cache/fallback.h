@@ -1,0 +1,20 @@
+/*
+ * The fallback allocator, for threads that cannot use the heap now. All of it is
+ * lock-free and safe in signal handlers. See fallback.c.
+ */
+#ifndef HK_CACHE_FALLBACK_H
+#define HK_CACHE_FALLBACK_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/* align: a power of two. The content is undefined. NULL: out of memory. */
+void *hk_fallback_alloc(size_t size, size_t align);
+
+/* Usable bytes, 0 if p is not a live block of this allocator. */
+size_t hk_fallback_size(const void *p);
+
+/* False: it is not. */
+bool hk_fallback_free(void *p);
+
+#endif

@@ -1,0 +1,65 @@
+/* Memory on its way to the OS: claimed under a lock, released without one. */
+#include "cache/threads.h"
+#include "large/large.h"
+#include "os/os.h"
+#include "pool/meta.h"
+
+/* SuperSlabs at a time: a program with long lists comes here seldom. */
+enum { RELEASES = 8 };
+
+bool hk_release_superslab(uint64_t now, bool all, size_t *bytes)
+{
+	struct hk_cache *cache = hk_enter();
+	struct hk_pool_release r;
+	bool found;
+
+	if (!cache)
+		return false;
+	found = all ? hk_pool_trim(&r) : hk_pool_due(now, &r);
+	hk_leave(cache);
+	*bytes += found ? hk_pool_release(&r) : 0;
+	return found;
+}
+
+size_t hk_release_ranges(uint64_t now, bool all)
+{
+	struct hk_cache *cache = hk_enter();
+	struct hk_large *ranges;
+
+	if (!cache)
+		return 0;
+	ranges = all ? hk_large_trim() : hk_large_due(now);
+	hk_leave(cache);
+	return hk_large_unmap(ranges);
+}
+
+size_t hk_release_sparse(struct hk_cache *cache, uint64_t now, unsigned most)
+{
+	struct hk_slab_purge purge;
+	size_t bytes = 0;
+	bool found = true;
+
+	while (found && most-- && hk_enter_cache(cache)) {
+		found = hk_sparse_due(cache, now, &purge);
+		hk_leave(cache);
+		bytes += found ? hk_sparse_purge(&purge) : 0;
+	}
+	return bytes;
+}
+
+void hk_release(bool tick)
+{
+	uint64_t now = hk_os_now();
+	size_t bytes;
+	unsigned n;
+
+	for (n = 0; n < RELEASES && hk_pool_is_due(now) && hk_release_superslab(now, false, &bytes); n++)
+		;
+	if (hk_large_is_due(now))
+		hk_release_ranges(now, false);
+	if (!tick)
+		return;
+	hk_meta_fill();
+	if (hk_tls->live)
+		hk_release_sparse(hk_tls, now, HK_SPARSE_TICK);
+}
