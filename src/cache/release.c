@@ -11,14 +11,16 @@ bool hk_release_superslab(uint64_t now, bool all, size_t *bytes)
 {
 	struct hk_cache *cache = hk_enter();
 	struct hk_pool_release r;
+	size_t released;
 	bool found;
 
 	if (!cache)
 		return false;
 	found = all ? hk_pool_trim(&r) : hk_pool_due(now, &r);
 	hk_leave(cache);
-	*bytes += found ? hk_pool_release(&r) : 0;
-	return found;
+	released = found ? hk_pool_release(&r) : 0;
+	*bytes += released;
+	return released != 0;
 }
 
 size_t hk_release_ranges(uint64_t now, bool all)
@@ -50,7 +52,7 @@ size_t hk_release_sparse(struct hk_cache *cache, uint64_t now, unsigned most)
 void hk_release(bool tick)
 {
 	uint64_t now = hk_os_now();
-	size_t bytes;
+	size_t bytes = 0;
 	unsigned n;
 
 	for (n = 0; n < RELEASES && hk_pool_is_due(now) && hk_release_superslab(now, false, &bytes); n++)

@@ -41,7 +41,7 @@ void hk_fork_unseen(void);
 
 /* release.c, no lock held. The next SuperSlab, kept ranges, and slabs of a cache with
  * free pages that have waited long enough, or, if all, that have not; bytes add up.
- * False: there is none, or this thread cannot enter now. */
+ * False: there is none, the kernel refused, or this thread cannot enter now. */
 bool hk_release_superslab(uint64_t now, bool all, size_t *bytes);
 size_t hk_release_ranges(uint64_t now, bool all);
 size_t hk_release_sparse(struct hk_cache *cache, uint64_t now, unsigned most);

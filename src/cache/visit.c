@@ -87,8 +87,8 @@ size_t hk_reclaim(void)
 		return 0;
 	hk_receive(cache, cache, NULL);
 	hk_flush_all(cache);
-	take_abandoned(cache);
 	hk_release_empty(cache);
+	take_abandoned(cache);
 	hk_leave(cache);
 	while (hk_release_superslab(0, true, &bytes))
 		;
@@ -98,13 +98,13 @@ size_t hk_reclaim(void)
 static void empty_cache(struct hk_cache *cache)
 {
 	hk_receive(cache, &hk_orphan, NULL);
-	if (cache == &hk_orphan) {
+	if (cache == &hk_orphan)
 		hk_flush_all(cache);
-		take_abandoned(&hk_orphan);
-	} else {
+	else
 		hk_drain_all(cache);
-	}
 	hk_release_empty(cache);
+	if (cache == &hk_orphan)
+		take_abandoned(cache);
 	hk_sparse_all(cache);
 }
 

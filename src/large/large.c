@@ -287,6 +287,8 @@ bool hk_large_resize(void *p, size_t size)
 {
 	struct hk_large *b = find(p);
 
+	if (size > PTRDIFF_MAX - HK_SUPERSLAB_SIZE)
+		return false;
 	return b ? extend(b, size) : hk_mid_resize(p, size);
 }
 
@@ -294,12 +296,13 @@ bool hk_large_resize(void *p, size_t size)
 void *hk_large_remap(void *p, size_t size)
 {
 	struct hk_large *b = find(p);
-	size_t mapped = mapping_size(size), before;
+	size_t mapped, before;
 	void *to = p;
 	int error;
 
-	if (!b || size <= HK_MID_MAX / 2)
+	if (!b || size <= HK_MID_MAX / 2 || size > PTRDIFF_MAX - HK_SUPERSLAB_SIZE)
 		return NULL;
+	mapped = mapping_size(size);
 	before = b->mapped;
 	if (mapped == before)
 		return p;

@@ -85,7 +85,7 @@ static void forget(struct hk_superslab *s)
 
 /* The kernel would not split a mapping; the pages can go, unless they are
  * locked. */
-static void keep(struct hk_superslab *s, void *memory)
+static bool keep(struct hk_superslab *s, void *memory)
 {
 	bool clean = hk_os_purge(memory, HK_SUPERSLAB_SIZE);
 
@@ -94,15 +94,15 @@ static void keep(struct hk_superslab *s, void *memory)
 		soiled(HK_SLOTS);
 	atomic_store_explicit(&s->shared_meta->clean, clean ? HK_ALL_SLOTS : 0, memory_order_relaxed);
 	hk_superslab_open(s, memory, HK_ALL_SLOTS);
+	return clean;
 }
 
 static size_t unmap(struct hk_superslab *s, void *memory)
 {
 	forget_range(s, memory);
-	if (hk_os_unmap(memory, HK_SUPERSLAB_SIZE))
-		forget(s);
-	else
-		keep(s, memory);
+	if (!hk_os_unmap(memory, HK_SUPERSLAB_SIZE))
+		return keep(s, memory) ? HK_SUPERSLAB_SIZE : 0;
+	forget(s);
 	return HK_SUPERSLAB_SIZE;
 }
 
