@@ -23,6 +23,7 @@ struct guest {
 	const char *name;
 	const char *variable, *value;	/* set beside the profile, if not NULL */
 	bool profiles;			/* each, or the default alone */
+	unsigned seconds;		/* to go on for, if not 1 */
 };
 
 /* In the page of child.h, behind the lines that it expects. */
@@ -113,16 +114,17 @@ static uint64_t guest_seed;
 /* The body of child.h's child. What the case leaves behind ends with it. */
 static void guest_run(void *argument)
 {
+	const struct guest *guest = (const struct guest *)argument;
 	const char *seconds = getenv("HAKMEM_TEST_SECONDS");
 	pid_t group;
 	int status;
 
 	guest_share();
 	shared->seed = guest_seed;
-	shared->seconds = seconds ? (unsigned)atoi(seconds) : 1;
+	shared->seconds = seconds ? (unsigned)atoi(seconds) : guest->seconds ? guest->seconds : 1;
 	group = fork();
 	if (group == 0)
-		guest_start((const struct guest *)argument);
+		guest_start(guest);
 	setpgid(group, group);
 	status = guest_watch(group);
 	kill(-group, SIGKILL);
@@ -224,6 +226,55 @@ TAP_UNUSED static bool use_every_size(void)
 	for (i = 1; i < COUNT; i += 2)
 		free(p[i]);
 	return good;
+}
+
+/*
+ * Calls of every kind on blocks of all sizes, one at a time, by each thread on
+ * blocks of its own. What they hold is checked.
+ */
+struct churn {
+	uint64_t random;
+	struct { unsigned char *p; size_t size; } slot[256];
+};
+
+static void churn_mark(struct churn *c, size_t i, void *p, size_t size)
+{
+	c->slot[i].p = (unsigned char *)hide(p);
+	c->slot[i].size = size;
+	if (!p)
+		fail("no memory for %zu bytes\n", size);
+	c->slot[i].p[0] = c->slot[i].p[size - 1] = (unsigned char)(size * 31);
+}
+
+TAP_UNUSED static void churn_once(struct churn *c)
+{
+	size_t i = random_below(&c->random, 256), kind = random_below(&c->random, 16);
+	size_t size = random_size(&c->random, kind == 15 ? 3 * MB : kind > 12 ? 100 * KB : 4 * KB);
+	unsigned char *p = c->slot[i].p, byte = (unsigned char)(c->slot[i].size * 31);
+
+	if (p && (p[0] != byte || p[c->slot[i].size - 1] != byte))
+		fail("a block of %zu bytes was written to\n", c->slot[i].size);
+	if (p && kind % 4 == 0) {
+		churn_mark(c, i, realloc(p, size), size);
+	} else if (p) {
+		c->slot[i].p = NULL;
+		free(p);
+	} else if (kind % 4 == 1) {
+		churn_mark(c, i, calloc(1, size), size);
+	} else if (kind % 4 == 2) {
+		churn_mark(c, i, memalign(64, size), size);
+	} else {
+		churn_mark(c, i, malloc(size), size);
+	}
+}
+
+TAP_UNUSED static void churn_end(struct churn *c)
+{
+	size_t i;
+
+	for (i = 0; i < 256; i++)
+		free(c->slot[i].p);
+	memset(c->slot, 0, sizeof c->slot);
 }
 
 /* How a child ended: 0, its exit status, or 128 and its signal. */
