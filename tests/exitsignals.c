@@ -6,8 +6,6 @@
  */
 #include "guest.h"
 
-#include <sys/syscall.h>
-
 #ifndef sigev_notify_thread_id
 #define sigev_notify_thread_id _sigev_un._tid
 #endif
@@ -49,19 +47,14 @@ static void arm(void)
 		_exit(97);
 }
 
-__attribute__((noreturn)) static void *churn_on(void *armed)
+static void *struck(void *number)
 {
-	static _Thread_local struct churn churn;
-
-	churn.random = shared->count[MOMENT];
-	if (armed)
-		arm();
-	for (;;)
-		churn_once(&churn);
+	arm();
+	return churn_on(number);
 }
 
-/* With threads, one of them is struck every second time. */
-__attribute__((noreturn)) static void victim(void)
+/* Never ends by itself. With threads, one of them is struck every second time. */
+static void victim(void)
 {
 	unsigned long threads = shared->count[THREADS];
 	bool main_struck = shared->count[MOMENT] & 1;
@@ -74,8 +67,10 @@ __attribute__((noreturn)) static void victim(void)
 		at_quick_exit(at_end);
 	}
 	for (i = 0; i < threads; i++)
-		start_thread(&id, churn_on, (void *)(!main_struck && i == 0 ? i + 1 : 0));
-	churn_on((void *)(uintptr_t)(main_struck || !threads));
+		start_thread(&id, i == 0 && !main_struck ? struck : churn_on, (void *)i);
+	if (main_struck || !threads)
+		arm();
+	churn_on((void *)i);
 }
 
 static char dump[64], learned[64];
@@ -222,6 +217,7 @@ int main(int argc, char **argv)
 		child_attach(atoi(argv[2]));
 		guest_share();
 		victim();
+		return 1;
 	}
 	if (argc > 1)
 		return guest_main(argc, argv, guest, sizeof guest / sizeof *guest);

@@ -6,8 +6,6 @@
  */
 #include "guest.h"
 
-#include <sys/syscall.h>
-
 #ifndef sigev_notify_thread_id
 #define sigev_notify_thread_id _sigev_un._tid
 #endif

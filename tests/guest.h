@@ -16,6 +16,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 
 struct guest {
 	const char *mode;
@@ -23,7 +24,7 @@ struct guest {
 	const char *name;
 	const char *variable, *value;	/* set beside the profile, if not NULL */
 	bool profiles;			/* each, or the default alone */
-	unsigned seconds;		/* to go on for, if not 1 */
+	double seconds;			/* to go on for, if not 1 */
 };
 
 /* In the page of child.h, behind the lines that it expects. */
@@ -31,7 +32,7 @@ struct guest_shared {
 	_Atomic unsigned long steps;
 	_Atomic unsigned long count[4];	/* for the case's own use */
 	uint64_t seed;
-	unsigned seconds;
+	double seconds;
 };
 static struct guest_shared *shared;
 
@@ -121,7 +122,7 @@ static void guest_run(void *argument)
 
 	guest_share();
 	shared->seed = guest_seed;
-	shared->seconds = seconds ? (unsigned)atoi(seconds) : guest->seconds ? guest->seconds : 1;
+	shared->seconds = seconds ? atof(seconds) : guest->seconds > 0 ? guest->seconds : 1;
 	group = fork();
 	if (group == 0)
 		guest_start(guest);
@@ -275,6 +276,39 @@ TAP_UNUSED static void churn_end(struct churn *c)
 	for (i = 0; i < 256; i++)
 		free(c->slot[i].p);
 	memset(c->slot, 0, sizeof c->slot);
+}
+
+static _Atomic bool churn_stop;
+
+/* A thread that churns until the case sets churn_stop. */
+TAP_UNUSED static void *churn_on(void *number)
+{
+	struct churn *churn = (struct churn *)calloc(1, sizeof *churn);
+
+	churn->random = shared->seed + (uintptr_t)number;
+	while (!churn_stop)
+		churn_once(churn);
+	churn_end(churn);
+	free(churn);
+	return NULL;
+}
+
+#pragma weak _Fork
+extern pid_t _Fork(void);
+
+/* A fork that runs no handlers; the older way where libc has no name for it. */
+TAP_UNUSED static pid_t fork_by_clone(void)
+{
+#ifdef __s390__
+	return (pid_t)syscall(SYS_clone, 0, SIGCHLD, NULL, NULL, 0);
+#else
+	return (pid_t)syscall(SYS_clone, SIGCHLD, 0, NULL, NULL, 0);
+#endif
+}
+
+TAP_UNUSED static pid_t bare_fork(void)
+{
+	return _Fork ? _Fork() : fork_by_clone();
 }
 
 /* How a child ended: 0, its exit status, or 128 and its signal. */

@@ -10,7 +10,6 @@
 #include <linux/seccomp.h>
 #include <malloc.h>
 #include <stddef.h>
-#include <sys/syscall.h>
 #include <ucontext.h>
 
 #if defined __x86_64__
@@ -35,6 +34,7 @@
 static void (*inside)(void);
 static _Atomic unsigned long calls;	/* how many were caught */
 static _Thread_local int depth;
+static _Thread_local long call;		/* the one that the handler is in */
 
 static long make_call(long number, const ucontext_t *context)
 {
@@ -55,6 +55,7 @@ static void caught(int signal, siginfo_t *info, void *argument)
 	calls++;
 	if (inside && depth == 0) {
 		depth++;
+		call = info->si_syscall;
 		inside();
 		depth--;
 		step();
@@ -170,6 +171,15 @@ static void forks(void)
 	waits_for(pid);
 }
 
+static void forks_bare(void)
+{
+	pid_t pid = calls % 2 ? bare_fork() : fork_by_clone();
+
+	if (pid == 0)
+		_exit(use_every_size() ? 0 : 90);
+	waits_for(pid);
+}
+
 static void forks_and_returns(void)
 {
 	pid_t pid;
@@ -221,6 +231,11 @@ static void moves_forking(void)
 	moves(forks);
 }
 
+static void moves_forking_bare(void)
+{
+	moves(forks_bare);
+}
+
 static void moves_returning(void)
 {
 	moves(forks_and_returns);
@@ -234,12 +249,7 @@ static void moves_exiting(void)
 /* Does not end: glibc gives memory back there with every signal blocked. */
 static void *move_for_ever(void *unused)
 {
-	static _Thread_local struct churn churn;
-
-	if (!trap_memory_calls())
-		return unused;
-	for (churn.random = shared->seed;;)
-		churn_once(&churn);
+	return trap_memory_calls() ? churn_on(unused) : unused;
 }
 
 /* Others are at work meanwhile, and meet such calls of their own. */
@@ -269,6 +279,84 @@ static void beside_one_at_rest(void)
 	moves(forks_and_returns);
 }
 
+/*
+ * One thread sits in a system call while others go on: a free of gigabytes may
+ * take a second there, and the child of a bare fork never sees it return.
+ */
+static long stay_in;
+static _Atomic bool sitting;
+static _Atomic unsigned rounds;
+
+static void sit(void)
+{
+	if (call != stay_in)
+		return;
+	sitting = true;
+	while (sitting)
+		usleep(100);
+}
+
+static void *move_on(void *unused)
+{
+	if (!trap_memory_calls())
+		guest_skip("no seccomp");
+	for (;; rounds++)
+		move_memory();
+	return unused;
+}
+
+static void meanwhile(long stays_in, void (*what)(void))
+{
+	unsigned since;
+	pthread_t id;
+
+	stay_in = stays_in;
+	inside = sit;
+	start_thread(&id, move_on, NULL);
+	do {
+		for (since = rounds; !sitting && rounds - since < 10;)
+			usleep(100);
+		if (!sitting)
+			guest_skip("no such system call is made");
+		what();
+		step();
+		sitting = false;
+	} while (more(150));
+	stay_in = -1;
+}
+
+static void *use_in_thread(void *unused)
+{
+	allocates();
+	return unused;
+}
+
+static void starts_thread(void)
+{
+	pthread_t id;
+
+	start_thread(&id, use_in_thread, NULL);
+	pthread_join(id, NULL);
+}
+
+#define MEANWHILE(name, call, what)		\
+static void name(void)				\
+{						\
+	meanwhile(SYS_ ## call, what);		\
+}
+
+MEANWHILE(start_in_mmap, mmap, starts_thread)
+MEANWHILE(start_in_munmap, munmap, starts_thread)
+MEANWHILE(start_in_mremap, mremap, starts_thread)
+MEANWHILE(start_in_madvise, madvise, starts_thread)
+MEANWHILE(bare_in_mmap, mmap, forks_bare)
+MEANWHILE(bare_in_munmap, munmap, forks_bare)
+MEANWHILE(bare_in_mremap, mremap, forks_bare)
+MEANWHILE(bare_in_madvise, madvise, forks_bare)
+/* The other two are short: fork may wait for them. */
+MEANWHILE(fork_in_munmap, munmap, forks)
+MEANWHILE(fork_in_madvise, madvise, forks)
+
 /* Sizes that no address space holds, and what may have become of the heap. */
 static void too_large(void)
 {
@@ -297,18 +385,27 @@ static void too_large(void)
 	free(block);
 }
 
+#define WHILE(name, call, text) \
+	{ #name "-" #call, name ## _in_ ## call, text " while another is in " #call, NULL, NULL, true, 0.1 }
+
 int main(int argc, char **argv)
 {
 	struct guest guest[] = {
-		{ "allocates", moves_allocating, "malloc in a handler inside malloc", NULL, NULL, true, 0 },
-		{ "keeps", moves_keeping, "blocks that such a handler keeps", NULL, NULL, true, 0 },
-		{ "asks", moves_asking, "malloc_trim, mallinfo2 there", NULL, NULL, true, 0 },
-		{ "forks", moves_forking, "fork there, the child allocates", NULL, NULL, true, 0 },
-		{ "returns", moves_returning, "fork there, the child goes on", NULL, NULL, true, 0 },
-		{ "exits", moves_exiting, "fork there, the child calls exit", NULL, NULL, true, 0 },
-		{ "threads", beside_threads, "fork there in three threads", NULL, NULL, true, 0 },
-		{ "one", beside_one_at_rest, "fork there beside a thread at rest", NULL, NULL, true, 0 },
-		{ "large", too_large, "sizes that cannot fit: no system call", NULL, NULL, true, 0 },
+		{ "allocates", moves_allocating, "malloc in a handler inside malloc", NULL, NULL, true, 0.5 },
+		{ "keeps", moves_keeping, "blocks that such a handler keeps", NULL, NULL, true, 0.5 },
+		{ "asks", moves_asking, "malloc_trim, mallinfo2 there", NULL, NULL, true, 0.5 },
+		{ "forks", moves_forking, "fork there, the child allocates", NULL, NULL, true, 0.5 },
+		{ "bare", moves_forking_bare, "_Fork there, the child allocates", NULL, NULL, true, 0.5 },
+		{ "returns", moves_returning, "fork there, the child goes on", NULL, NULL, true, 0.5 },
+		{ "exits", moves_exiting, "fork there, the child calls exit", NULL, NULL, true, 0.5 },
+		{ "threads", beside_threads, "fork there in three threads", NULL, NULL, true, 0.5 },
+		{ "one", beside_one_at_rest, "fork there beside a thread at rest", NULL, NULL, true, 0.5 },
+		WHILE(start, mmap, "a thread starts"), WHILE(start, munmap, "a thread starts"),
+		WHILE(start, mremap, "a thread starts"), WHILE(start, madvise, "a thread starts"),
+		WHILE(bare, mmap, "_Fork"), WHILE(bare, munmap, "_Fork"),
+		WHILE(bare, mremap, "_Fork"), WHILE(bare, madvise, "_Fork"),
+		WHILE(fork, munmap, "fork"), WHILE(fork, madvise, "fork"),
+		{ "large", too_large, "sizes that cannot fit: no system call", NULL, NULL, true, 0.5 },
 	};
 
 	return guest_main(argc, argv, guest, sizeof guest / sizeof *guest);
