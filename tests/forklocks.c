@@ -334,16 +334,16 @@ BESIDE(forkers, 3, read_long_line, hold_stream, flush_all, open_library)
 int main(int argc, char **argv)
 {
 	struct guest guest[] = {
-		{ "lines", long_lines, "fork beside getline and fflush(NULL)", NULL, NULL, true },
-		{ "opens", opens, "fork beside fopen, fclose and fflush(NULL)", NULL, NULL, true },
-		{ "held", held, "fork beside malloc with a stream locked", NULL, NULL, true },
-		{ "streams", streams, "fork beside open_memstream and fopencookie", NULL, NULL, true },
-		{ "names", names, "fork beside getpwnam, getaddrinfo and regcomp", NULL, NULL, true },
-		{ "linker", linker, "fork beside dlopen, dlsym and dl_iterate_phdr", NULL, NULL, true },
-		{ "locales", locales, "fork beside setlocale, tzset and opendir", NULL, NULL, true },
-		{ "handlers", handlers, "fork beside pthread_atfork", NULL, NULL, true },
-		{ "spawns", spawns, "fork beside posix_spawn", NULL, NULL, true },
-		{ "forkers", forkers, "three threads fork beside all of that", NULL, NULL, true },
+		{ "lines", long_lines, "fork beside getline and fflush(NULL)", NULL, NULL, true, 0 },
+		{ "opens", opens, "fork beside fopen, fclose and fflush(NULL)", NULL, NULL, true, 0 },
+		{ "held", held, "fork beside malloc with a stream locked", NULL, NULL, true, 0 },
+		{ "streams", streams, "fork beside open_memstream and fopencookie", NULL, NULL, true, 0 },
+		{ "names", names, "fork beside getpwnam, getaddrinfo and regcomp", NULL, NULL, true, 0 },
+		{ "linker", linker, "fork beside dlopen, dlsym and dl_iterate_phdr", NULL, NULL, true, 0 },
+		{ "locales", locales, "fork beside setlocale, tzset and opendir", NULL, NULL, true, 0 },
+		{ "handlers", handlers, "fork beside pthread_atfork", NULL, NULL, true, 0 },
+		{ "spawns", spawns, "fork beside posix_spawn", NULL, NULL, true, 0 },
+		{ "forkers", forkers, "three threads fork beside all of that", NULL, NULL, true, 0 },
 	};
 
 	if (argc > 2 && !strcmp(argv[1], "true"))
