@@ -1,0 +1,352 @@
+/*
+ * fork while other threads are inside libc, with locks of libc's held: of a
+ * stream, of the list of streams, of the dynamic linker, of locales. fork
+ * takes some of them, and malloc is called under most: no lock of the
+ * library's may be held while libc waits for one of its own. The child uses
+ * what POSIX or libc lets it use: the heap, streams of its own, exec.
+ */
+#include "guest.h"
+
+#include <dirent.h>
+#include <grp.h>
+#include <link.h>
+#include <locale.h>
+#include <netdb.h>
+#include <pwd.h>
+#include <regex.h>
+#include <spawn.h>
+#include <sys/socket.h>
+
+static _Atomic bool stop;
+static FILE *common;	/* a stream that many threads use */
+
+/* So long that getline calls realloc many times, with the stream's lock held. */
+static void read_long_line(void)
+{
+	static _Thread_local FILE *file;
+	static _Thread_local int round;
+	char *line = NULL;
+	size_t size = 0;
+
+	if (!file) {
+		file = tmpfile();
+		for (round = 0; round < 60000; round++)
+			putc('x', file);
+		putc('\n', file);
+	}
+	rewind(file);
+	if (getline(&line, &size, file) != 60001)
+		fail("getline read something else\n");
+	free(line);
+}
+
+static void flush_all(void)
+{
+	fflush(NULL);
+}
+
+static void open_and_close(void)
+{
+	FILE *file = fopen("/dev/null", "w");
+
+	if (!file)
+		fail("fopen: errno %d\n", errno);
+	fprintf(file, "%s %d", "text", 7);
+	fclose(file);
+}
+
+static void hold_stream(void)
+{
+	char *p;
+
+	flockfile(common);
+	p = (char *)hide(malloc(20000));
+	p = (char *)hide(realloc(p, 90000));
+	fprintf(common, "%p\n", (void *)p);
+	free(p);
+	funlockfile(common);
+}
+
+static void print_to_common(void)
+{
+	fprintf(common, "%d %s %g\n", 1, "two", 3.0);
+}
+
+/* The stream's buffer grows by realloc under its lock. */
+static void write_to_memory(void)
+{
+	char *text = NULL;
+	size_t size;
+	FILE *file = open_memstream(&text, &size);
+	int i;
+
+	if (!file)
+		fail("open_memstream: errno %d\n", errno);
+	for (i = 0; i < 3000; i++)
+		fputs("some more text ", file);
+	fclose(file);
+	free(text);
+}
+
+static ssize_t cookie_write(void *cookie, const char *text, size_t size)
+{
+	void *p = hide(malloc(size * 50 + 1));
+
+	(void)cookie;
+	(void)text;
+	free(p);
+	return (ssize_t)size;
+}
+
+static void write_to_cookie(void)
+{
+	cookie_io_functions_t calls = { .write = cookie_write };
+	FILE *file = fopencookie(NULL, "w", calls);
+	int i;
+
+	if (!file)
+		fail("fopencookie: errno %d\n", errno);
+	for (i = 0; i < 20; i++) {
+		fputs("a line\n", file);
+		fflush(file);
+	}
+	fclose(file);
+}
+
+static void look_up_user(void)
+{
+	if (!getpwnam("root") || !getgrgid(0))
+		guest_skip("no user root");
+}
+
+static void look_up_service(void)
+{
+	struct addrinfo hints = { .ai_flags = AI_NUMERICHOST, .ai_socktype = SOCK_STREAM };
+	struct addrinfo *found;
+
+	if (getaddrinfo("127.0.0.1", "80", &hints, &found) == 0)
+		freeaddrinfo(found);
+	getservbyname("http", "tcp");
+}
+
+static void compile_pattern(void)
+{
+	regex_t pattern;
+
+	if (regcomp(&pattern, "^(a|b+)*[[:digit:]]{2,5}x?$", REG_EXTENDED))
+		fail("regcomp\n");
+	regexec(&pattern, "abbab123x", 0, NULL, 0);
+	regfree(&pattern);
+}
+
+static void open_library(void)
+{
+	void *library = dlopen("libm.so.6", RTLD_NOW | RTLD_LOCAL);
+
+	if (!library)
+		library = dlopen("libresolv.so.2", RTLD_NOW);
+	if (library)
+		dlclose(library);
+}
+
+static void look_up_symbol(void)
+{
+	if (dlsym(RTLD_DEFAULT, "there_is_no_such_name"))
+		fail("dlsym found it\n");
+	dlerror();
+}
+
+static int allocate_for_each(struct dl_phdr_info *info, size_t size, void *unused)
+{
+	(void)info;
+	(void)unused;
+	free(hide(malloc(size * 100)));
+	return 0;
+}
+
+static void walk_libraries(void)
+{
+	dl_iterate_phdr(allocate_for_each, NULL);
+}
+
+static void set_locale(void)
+{
+	setlocale(LC_CTYPE, "C.UTF-8");
+	setlocale(LC_CTYPE, "C");
+	localeconv();
+}
+
+static void make_locale(void)
+{
+	locale_t locale = newlocale(LC_ALL_MASK, "C.UTF-8", NULL);
+
+	if (locale)
+		freelocale(locale);
+}
+
+static void set_time_zone(void)
+{
+	static const char *const zone[] = { "Europe/Berlin", "Asia/Tokyo", "UTC", "CET-1CEST" };
+	static unsigned round;
+	time_t now = 1700000000 + (time_t)round;
+	struct tm tm;
+
+	setenv("TZ", zone[round++ % 4], 1);
+	tzset();
+	localtime_r(&now, &tm);
+	mktime(&tm);
+}
+
+static void read_directory(void)
+{
+	DIR *dir = opendir("/");
+
+	if (!dir)
+		fail("opendir: errno %d\n", errno);
+	while (readdir(dir))
+		;
+	closedir(dir);
+}
+
+static void handler(void)
+{
+}
+
+/* The list of handlers grows by realloc under the lock that fork takes again
+ * after each handler. Only so many: each makes every later fork longer. */
+static void register_handlers(void)
+{
+	static _Atomic int registered;
+
+	if (registered++ < 2000)
+		pthread_atfork(handler, handler, handler);
+	usleep(200);
+}
+
+static void spawn(void)
+{
+	char name[] = "true", *argv[] = { name, NULL };
+	pid_t pid;
+
+	if (posix_spawnp(&pid, "true", NULL, NULL, argv, environ) == 0)
+		child_end(pid);
+}
+
+static void use_heap(void)
+{
+	if (!use_every_size())
+		fail("no memory\n");
+}
+
+static void *play(void *role)
+{
+	while (!stop)
+		(*(void (**)(void))role)();
+	return NULL;
+}
+
+/* What a child may do: the heap, a stream that no other thread used, exec. */
+static void in_child(FILE *own, unsigned long number)
+{
+	pid_t pid;
+
+	if (number % 2)
+		_exit(0);
+	if (!use_every_size())
+		_exit(90);
+	fprintf(own, "%lu\n", number);
+	fflush(own);
+	open_and_close();
+	if (number % 16 == 4) {
+		execl("/proc/self/exe", "true", "true", "-1", NULL);
+		_exit(91);
+	}
+	if (number % 16 == 8) {
+		pid = fork();
+		if (pid == 0)
+			_exit(!use_every_size());
+		_exit(pid < 0 ? 92 : child_end(pid));
+	}
+	_exit(0);
+}
+
+static void *fork_on(void *unused)
+{
+	FILE *own = fopen("/dev/null", "w");
+	unsigned long number;
+	pid_t pid;
+	int end;
+
+	for (number = 0; more(60); number++) {
+		pid = fork();
+		if (pid == 0)
+			in_child(own, number);
+		end = pid < 0 ? 95 : child_end(pid);
+		if (end)
+			fail("child %lu failed with %d (128 + signal)\n", number, end);
+		step();
+	}
+	fclose(own);
+	return unused;
+}
+
+enum { MOST = 12 };
+
+/* Each role by a thread; so many threads fork. */
+static void forks_beside(void (**role)(void), unsigned roles, unsigned forkers)
+{
+	pthread_t id[MOST], forker[MOST];
+	unsigned i;
+
+	common = fopen("/dev/null", "w");
+	for (i = 0; i < roles; i++)
+		start_thread(&id[i], play, &role[i]);
+	for (i = 1; i < forkers; i++)
+		start_thread(&forker[i], fork_on, NULL);
+	fork_on(NULL);
+	for (i = 1; i < forkers; i++, step())
+		pthread_join(forker[i], NULL);
+	stop = true;
+	for (i = 0; i < roles; i++, step())
+		pthread_join(id[i], NULL);
+	/* exit flushes streams, which need not be locked by then. */
+}
+
+#define BESIDE(name, forkers, ...)						\
+static void name(void)								\
+{										\
+	static void (*role[])(void) = { __VA_ARGS__ };				\
+										\
+	forks_beside(role, sizeof role / sizeof *role, forkers);		\
+}
+
+BESIDE(long_lines, 1, read_long_line, flush_all)
+BESIDE(opens, 1, open_and_close, open_and_close, flush_all)
+BESIDE(held, 1, hold_stream, flush_all, print_to_common)
+BESIDE(streams, 1, write_to_memory, write_to_cookie, flush_all, use_heap)
+BESIDE(names, 1, look_up_user, look_up_service, compile_pattern, flush_all)
+BESIDE(linker, 1, open_library, look_up_symbol, walk_libraries, flush_all)
+BESIDE(locales, 1, set_locale, make_locale, set_time_zone, read_directory)
+BESIDE(handlers, 1, register_handlers, use_heap)
+BESIDE(spawns, 1, spawn, read_long_line, flush_all)
+BESIDE(forkers, 3, read_long_line, hold_stream, flush_all, open_library)
+
+int main(int argc, char **argv)
+{
+	struct guest guest[] = {
+		{ "lines", long_lines, "fork beside getline and fflush(NULL)", NULL, NULL, true, 0 },
+		{ "opens", opens, "fork beside fopen, fclose and fflush(NULL)", NULL, NULL, true, 0 },
+		{ "held", held, "fork beside malloc with a stream locked", NULL, NULL, true, 0 },
+		{ "streams", streams, "fork beside open_memstream and fopencookie", NULL, NULL, true, 0 },
+		{ "names", names, "fork beside getpwnam, getaddrinfo and regcomp", NULL, NULL, true, 0 },
+		{ "linker", linker, "fork beside dlopen, dlsym and dl_iterate_phdr", NULL, NULL, true, 0 },
+		{ "locales", locales, "fork beside setlocale, tzset and opendir", NULL, NULL, true, 0 },
+		{ "handlers", handlers, "fork beside pthread_atfork", NULL, NULL, true, 0 },
+		{ "spawns", spawns, "fork beside posix_spawn", NULL, NULL, true, 0 },
+		{ "forkers", forkers, "three threads fork beside all of that", NULL, NULL, true, 0 },
+	};
+
+	if (argc > 2 && !strcmp(argv[1], "true"))
+		return 0;	/* of a child that calls exec */
+	return guest_main(argc, argv, guest, sizeof guest / sizeof *guest);
+}
