@@ -41,7 +41,7 @@ static void twice(void *arg)
 
 	(void)arg;
 	expect_free(p, "free", "96-byte block of C3");
-	free(p);
+	free(hide(p));
 	free(hide(p));
 }
 
@@ -68,7 +68,7 @@ static void twice_deep(void *arg)
 	for (i = 0; i < 300; i++)
 		other[i] = hide(malloc(90));
 	expect_free(p, "free", "96-byte block of C3");
-	free(p);
+	free(hide(p));
 	for (i = 0; i < 300; i++)
 		free(other[i]);
 	free(hide(p));
@@ -87,7 +87,7 @@ static void twice_later(void *arg)
 	expect_free(p, "free", "96-byte block of C3");
 	for (i = 0; i < before; i++)
 		free(other[i]);
-	free(p);
+	free(hide(p));
 	for (; i < before + 3000; i++)
 		free(other[i]);
 	free(hide(p));
@@ -99,7 +99,7 @@ static void realloc_freed(void *arg)
 
 	(void)arg;
 	expect_free(p, "realloc", "16-byte block of C0");
-	free(p);
+	free(hide(p));
 	hide(realloc(hide(p), 16));
 }
 
@@ -120,7 +120,7 @@ static void owner_then_thread(void *arg)
 
 	(void)arg;
 	expect_free(p, "free", "96-byte block of C3");
-	free(p);
+	free(hide(p));
 	in_thread(hide(p));
 	drain_lists(90);
 }
@@ -148,7 +148,7 @@ static void *own_many(void *unused)
 
 static void *free_early(void *p)
 {
-	free(p);
+	free(hide(p));
 	pthread_barrier_wait(&freed_early);
 	pthread_barrier_wait(&ended);
 	return NULL;
@@ -295,7 +295,7 @@ static void mid_twice(void *arg)
 
 	(void)arg;
 	expect_free(p, "free", "Mid block");
-	free(p);
+	free(hide(p));
 	free(hide(p));
 }
 
@@ -304,7 +304,7 @@ static void mapping_twice(void *arg)
 	void *p = hide(malloc(*(size_t *)arg));
 
 	expect("hakmem: free(): %p is not a hakmem block", p);
-	free(p);
+	free(hide(p));
 	free(hide(p));
 }
 
@@ -317,7 +317,7 @@ static void copied_marks(void *arg)
 	char *p = (char *)hide(malloc(90));
 	int i, at;
 
-	free(p);
+	free(hide(p));
 	memcpy(freed, hide(p), sizeof freed);
 	for (i = 0; i < 3000; i++) {
 		block[i] = hide(malloc(90));
@@ -371,7 +371,7 @@ static void crowds_of_marks(void *arg)
 	int round, i;
 
 	(void)arg;
-	free(p);
+	free(hide(p));
 	memcpy(freed, hide(p), sizeof freed);
 	pthread_barrier_init(&gate, NULL, 2);
 	if (pthread_create(&t, NULL, free_crowds, block) != 0)

@@ -45,7 +45,7 @@ END
 same() {	# name
 	"$hakmem" stats --json $pid >"$work/outside" 2>"$work/why" &&
 		"$hakmem" stats --prometheus $pid >"$work/prom" 2>>"$work/why" &&
-		python3 "$work/same.py" "$work" 2>>"$work/why"
+		need python3 && python3 "$work/same.py" "$work" 2>>"$work/why"
 	check $? "$1"
 }
 
@@ -143,9 +143,9 @@ if status != 0 or termios.tcgetattr(terminal) != before:
     sys.exit(f"status {status}, or the terminal is not as it was")
 END
 start ./tests/cmd/heap "$work"
-python3 "$work/top.py" "$hakmem" $pid q 2>"$work/why"
+need python3 && python3 "$work/top.py" "$hakmem" $pid q 2>"$work/why"
 check $? "top in a terminal, ended by q"
-python3 "$work/top.py" "$hakmem" $pid c 2>"$work/why"
+need python3 && python3 "$work/top.py" "$hakmem" $pid c 2>"$work/why"
 check $? "and by Control-C"
 "$hakmem" top -c 2 -d 0.05 >"$work/out" && ! grep -q "$(printf '\033')" "$work/out" && [ "$(grep -c PID "$work/out")" = 2 ]
 check $? "pictures into a file, without codes"

@@ -19,7 +19,7 @@ run() {	# command...
 	return $status
 }
 
-# Ends the script if a tool is missing, or if there is no checkout to package.
+# Ends the script if a tool is missing, or if there is no checkout to take.
 needs() {	# tool...
 	for tool; do
 		command -v "$tool" >/dev/null || { echo "1..0 # SKIP no $tool"; exit 0; }
@@ -63,25 +63,34 @@ can_make_systems() {
 	if [ "$(id -u)" = 0 ]; then chroot / true; else unshare --user --map-root-user --map-auto true; fi 2>/dev/null
 }
 
-# A new system with those and the script $work/inside in /srv, by the mirror and
-# the proxy of this machine. As root without the right to mount, as in most
-# containers, it has no /proc: mmdebstrap says so and goes on.
-new_system() {	# suite target option...
+# A new system, by the mirror and the proxy of this machine. As root without the
+# right to mount, as in most containers, it has no /proc: mmdebstrap says so and
+# goes on.
+make_system() {	# suite target option...
 	suite=$1 target=$2
 	shift 2
 	mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 'Origin: Debian' 'Label: Debian' |
 		sed -n 1p)
 	proxy=
 	eval "$(apt-config shell proxy Acquire::http::Proxy)"
-	TMPDIR=$work run $private mmdebstrap ${proxy:+"--aptopt=Acquire::http::Proxy \"$proxy\""} --variant=apt \
+	# A mirror may be a snapshot that is old by now.
+	TMPDIR=$work run $private mmdebstrap ${proxy:+"--aptopt=Acquire::http::Proxy \"$proxy\""} \
+		--aptopt='Acquire::Check-Valid-Until "false"' "$@" "$suite" "$target" $mirror >"$work/why" 2>&1
+	status=$?
+	cat "$work/why" >>"$log"
+	return $status
+}
+
+# One with those packages and the script $work/inside in /srv.
+new_system() {	# suite target option...
+	suite=$1 target=$2
+	shift 2
+	make_system "$suite" "$target" --variant=apt \
 		--setup-hook='mkdir -p "$1/srv/source"' \
 		--setup-hook="copy-in '$work/archive' '$work/inside' /srv" \
 		--setup-hook="copy-in '$work/source/debian' '$work/source/tests' '$work/source/build-aux' \
 			'$work/source/src' '$work/source/include' /srv/source" \
-		"$@" "$suite" "$target" $mirror >"$work/why" 2>&1
-	status=$?
-	cat "$work/why" >>"$log"
-	return $status
+		"$@"
 }
 
 # The cases that ran in there become ours; $parts counts their plans.

@@ -7,6 +7,7 @@ library=${HAKMEM_TEST_LIBRARY:?run by make check}
 same() {
 	level=$1 name=$2
 	shift 2
+	need "$1"
 	"$@" >"$work/plain" 2>/dev/null
 	HAKMEM_DEBUG_LEVEL=$level LD_PRELOAD=$library "$@" >"$work/ours" 2>"$work/err"
 	status=$?

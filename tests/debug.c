@@ -27,7 +27,7 @@ static void double_free(void)
 {
 	void *p = hide(malloc(90));
 
-	free(p);
+	free(hide(p));
 	free(hide(p));
 }
 
@@ -94,11 +94,11 @@ static void two_lives(void)
 {
 	void *p = hide(malloc(90)), *q;
 
-	free(p);
+	free(hide(p));
 	q = hide(malloc(90));
 	if (q != p)
 		_exit(4);
-	free(q);
+	free(hide(q));
 	free(hide(q));
 }
 
@@ -107,7 +107,7 @@ __attribute__((noinline)) static void callers(void)
 {
 	void *p = hide(calloc(1, 90)), *q;
 
-	q = hide(realloc(p, 900));
+	q = hide(realloc(hide(p), 900));
 	free(hide(p));
 	free(q);
 }

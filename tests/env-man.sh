@@ -55,8 +55,11 @@ for file in $pages; do
 	fi
 	if man --version 2>/dev/null | grep -q '^man 2'; then
 		LC_ALL=C.UTF-8 MANROFFSEQ='' MANWIDTH=80 man --warnings -E UTF-8 -l -Tutf8 -Z \
-			"$source/$file" 2>"$work/why" >"$work/page"
-		[ $? = 0 ] && [ -s "$work/page" ] && [ ! -s "$work/why" ]
+			"$source/$file" 2>"$work/said" >"$work/page"
+		status=$?
+		# groff 1.23 says so of a declaration that is one word to it.
+		grep -v 'cannot adjust line$' "$work/said" >"$work/why"
+		[ $status = 0 ] && [ -s "$work/page" ] && [ ! -s "$work/why" ]
 		check $? "$file is shown without a warning"
 	else
 		skip "$file is shown without a warning" "no man-db"

@@ -45,7 +45,7 @@ static void twice(void)
 {
 	void *p = hide(malloc(90));
 
-	free(p);
+	free(hide(p));
 	free(hide(p));
 }
 
@@ -88,7 +88,7 @@ static void mid_twice(void)
 {
 	void *p = hide(malloc(200000));
 
-	free(p);
+	free(hide(p));
 	free(hide(p));
 }
 

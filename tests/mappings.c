@@ -143,7 +143,7 @@ static void huge_stays(void *arg)
 	fill(p, 40 * MB, 3);
 	limit(RLIMIT_AS, 8 * MB);
 	errno = 0;
-	if (realloc(p, 60 * MB) || errno != ENOMEM)
+	if (hide(realloc(hide(p), 60 * MB)) || errno != ENOMEM)
 		fail("realloc: errno %d", errno);
 	if (!filled(p, 40 * MB, 3) || malloc_usable_size(p) < 40 * MB)
 		fail("the block is damaged");

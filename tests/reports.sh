@@ -65,7 +65,7 @@ if len(parts) != int(sys.argv[3]):
 END
 # The checks run without the library, so that they stand apart from it.
 check_report() {	# json|xml file number
-	python3 "$work/check.py" "$@" 2>"$work/why"
+	need python3 && python3 "$work/check.py" "$@" 2>"$work/why"
 }
 
 $stats json >"$work/json" && check_report json "$work/json" 100
@@ -73,7 +73,7 @@ check $? "hak_stats_json while threads allocate: JSON whose sums hold"
 $stats xml >"$work/xml" && check_report xml "$work/xml" 100
 check $? "malloc_info while threads allocate: XML whose sums hold"
 
-dump HAKMEM_STATS_DUMP="$work/a.json" -- sort /dev/null && python3 -m json.tool "$work/a.json" >"$work/tool" 2>"$work/why" &&
+dump HAKMEM_STATS_DUMP="$work/a.json" -- sort /dev/null && need python3 && python3 -m json.tool "$work/a.json" >"$work/tool" 2>"$work/why" &&
 	check_report json "$work/a.json" 1
 check $? "a JSON dump at exit"
 ! grep -q -e '"filled"' -e '"slabs_peak"' "$work/a.json"
@@ -87,7 +87,7 @@ check $? "a text dump at exit"
 dump HAKMEM_STATS=1 -- sort /dev/null && [ ! -s "$work/out" ] && [ ! -s "$work/why" ]
 check $? "HAKMEM_STATS=1 alone writes nothing"
 
-dump HAKMEM_STATS_DUMP="$work/p%p-%%.json" -- python3 -c 'import os; print(os.getpid())' && pid=$(cat "$work/out") &&
+need python3 && dump HAKMEM_STATS_DUMP="$work/p%p-%%.json" -- python3 -c 'import os; print(os.getpid())' && pid=$(cat "$work/out") &&
 	check_report json "$work/p$pid-%.json" 1 used_by "$pid"
 check $? "%p is the process id, %% a percent sign"
 HAKMEM_STATS_DUMP="$work/fork-%p.json" $stats fork && set -- "$work"/fork-*.json && [ $# = 2 ] &&
@@ -108,7 +108,7 @@ HAKMEM_STATS_DUMP=/dev/full $stats dump 2>"$work/err"
 [ $? = 4 ] && grep -q 'HAKMEM_STATS_DUMP to /dev/full$' "$work/err"
 check $? "a full device"
 
-LD_PRELOAD=$library python3 -c '
+need python3 && LD_PRELOAD=$library python3 -c '
 import ctypes
 ctypes.CDLL(None).malloc_stats()' 2>"$work/err" && grep -q '^ mapped [0-9]' "$work/err"
 check $? "malloc_stats writes to standard error"

@@ -9,6 +9,12 @@ n=0 failures=0
 : >"$work/why"
 
 check() {	# status name
+	if [ -e "$work/lacks" ]; then
+		skip "$2" "no $(cat "$work/lacks")"
+		rm "$work/lacks"
+		: >"$work/why"
+		return
+	fi
 	n=$((n + 1))
 	if [ "$1" = 0 ]; then
 		echo "ok $n - $2"
@@ -18,6 +24,11 @@ check() {	# status name
 		[ ! -s "$work/why" ] || tail -n 40 "$work/why" | sed 's/^/#   /'
 	fi
 	: >"$work/why"
+}
+
+# In a case, also in a subshell: skips it if this program is not installed.
+need() {	# program
+	command -v "$1" >/dev/null || { echo "$1" >"$work/lacks"; false; }
 }
 
 skip() {	# name reason

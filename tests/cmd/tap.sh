@@ -21,7 +21,7 @@ json() {	# expression command...
 	expression=$1
 	shift
 	"$@" >"$work/out" 2>"$work/why" </dev/null
-	python3 -c 'import json, sys; j = json.load(open(sys.argv[1])); print(eval(sys.argv[2]))' \
+	need python3 && python3 -c 'import json, sys; j = json.load(open(sys.argv[1])); print(eval(sys.argv[2]))' \
 		"$work/out" "$expression" 2>>"$work/why"
 }
 
