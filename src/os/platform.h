@@ -75,6 +75,14 @@
 #define HK_FOLDED_STORE(x, value) ((x) = (value))
 #endif
 
+/* Where the compiler can: a call that takes the address from the GOT by itself
+ * instead of by a jump in between. */
+#if __has_attribute(noplt)
+#define HK_NO_PLT __attribute__((noplt))
+#else
+#define HK_NO_PLT
+#endif
+
 /* Another name of a function, with its attributes where the compiler can. */
 #if __has_attribute(copy)
 #define HK_ALIAS(name) HK_API __attribute__((alias(#name), copy(name)))
