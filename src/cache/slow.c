@@ -57,10 +57,14 @@ static void *given(void *p, size_t size, const void *caller)
 
 void *hk_large_malloc(size_t size, size_t align, bool *zero, const void *caller)
 {
-	struct hk_cache *cache = hk_enter();
-	void *p = hk_large_take(size, align, zero);
+	struct hk_cache *cache;
+	void *p;
 
-	if (hk_unlikely(!p) && size <= PTRDIFF_MAX) {
+	if (hk_unlikely(size >= HK_IMPOSSIBLE))
+		return given(NULL, size, caller);
+	cache = hk_enter();
+	p = hk_large_take(size, align, zero);
+	if (hk_unlikely(!p)) {
 		hk_reclaim(cache);
 		p = hk_large_take(size, align, zero);
 	}

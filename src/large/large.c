@@ -267,7 +267,7 @@ void *hk_large_take(size_t size, size_t align, bool *zero)
 
 	if (!zero)
 		zero = &ignored;
-	if (size > PTRDIFF_MAX - HK_SUPERSLAB_SIZE)
+	if (size >= HK_IMPOSSIBLE)
 		return NULL;
 	if (size <= HK_MID_MAX && align <= HK_MID_MAX)
 		return hk_mid_alloc(size, align, zero);
@@ -294,7 +294,7 @@ void *hk_large_resize(void *p, size_t size)
 {
 	struct hk_large *b = find(p);
 
-	if (size > PTRDIFF_MAX - HK_SUPERSLAB_SIZE)
+	if (size >= HK_IMPOSSIBLE)
 		return NULL;
 	if (b)
 		return size > HK_MID_MAX / 2 ? resize_mapping(b, size) : NULL;
