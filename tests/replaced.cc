@@ -10,6 +10,11 @@
 #include <string>
 #include <vector>
 
+// What this is about: there is no delete with a size.
+#ifndef __clang__
+#pragma GCC diagnostic ignored "-Wsized-deallocation"
+#endif
+
 #ifndef TEST_LIBRARY
 #define TEST_LIBRARY nullptr
 #endif
