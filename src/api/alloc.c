@@ -88,7 +88,8 @@ static void *resize_large(void *p, size_t size, const void *caller)
 	return p;
 }
 
-/* A block stays while it fits and no more than half of it would idle. */
+/* A block stays while it fits and no more than half of it would idle; above the
+ * slabs what idles of it goes back. */
 static bool stays(size_t size, size_t old)
 {
 	return size <= old && size >= old / 2;
@@ -107,8 +108,11 @@ static HK_NOINLINE void *resize(void *p, size_t size)
 		return NULL;
 	}
 	old = hk_usable_size(p, HK_CALL_REALLOC);
-	if (stays(size, old))
+	if (stays(size, old)) {
+		if (old > HK_SLAB_MAX && hk_large_roomy(p, size))
+			resize_large(p, size, hk_caller());
 		return p;
+	}
 	if (old > HK_SLAB_MAX) {
 		to = resize_large(p, size, hk_caller());
 		if (to)

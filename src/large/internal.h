@@ -9,15 +9,18 @@ enum hk_large_state { HK_LARGE_GONE, HK_LARGE_LIVE, HK_LARGE_KEPT };
 
 /*
  * A range of its own, at a multiple of 2 MiB. All under the large lock, but
- * that the block's user may read start and mapped.
+ * that the block's user may read start and mapped, and that wanted is the user's.
  *	prev, next	in the list of live ones, or in a bucket of kept.c
  *	older, newer	among the kept ones
  */
 struct hk_large {
 	uintptr_t start;
 	size_t mapped;			/* bytes */
+	size_t wanted;			/* of them by the program; pages behind come
+					 * only if it asks for the usable size */
 	enum hk_large_state state;
 	bool grew;			/* by realloc; then it is a vector */
+	bool shrank, regrew;		/* by realloc too, the second after the first */
 	bool huge;			/* advised to be huge pages; then never kept */
 	struct hk_large *prev, *next, *older, *newer;
 };

@@ -1,4 +1,5 @@
 /* Large and Huge: mappings of their own, and the choice between the kinds. */
+#include "config/settings.h"
 #include "debug/ring.h"
 #include "large/internal.h"
 #include "os/lock.h"
@@ -116,10 +117,11 @@ static void *alloc_mapping(size_t size, size_t align, bool *zero)
 	if (!b)
 		b = hk_large_node();
 	if (b)
-		b->huge = b->grew = false;
+		b->huge = b->grew = b->shrank = b->regrew = false;
 	hk_large_unlock();
 	if (!b)
 		return NULL;
+	b->wanted = size;
 	if (*zero) {
 		b->mapped = mapped;
 		b->start = mapped == HK_SUPERSLAB_SIZE && align == HK_SUPERSLAB_SIZE ?
@@ -290,15 +292,54 @@ size_t hk_large_size(const void *p)
 	return b ? b->mapped : 0;
 }
 
+static void want(struct hk_large *b, size_t size)
+{
+	if (size < b->wanted)
+		b->shrank = true;
+	else if (size > b->wanted)
+		b->regrew |= b->shrank;
+	b->wanted = size;
+}
+
+/* What a resized block has mapped and does not want: whole granules are gone, the
+ * pages of the last one go here. */
+static void drop_unwanted(struct hk_large *b, size_t size)
+{
+	size_t from = round_up(size, hk_page_size), to = round_up(b->wanted, hk_page_size);
+
+	want(b, size);
+	if (to > b->mapped)
+		to = b->mapped;
+	if (from + HK_LARGE_SHRINK <= to)
+		hk_os_purge((char *)b->start + from, to - from);
+}
+
 void *hk_large_resize(void *p, size_t size)
 {
 	struct hk_large *b = find(p);
 
 	if (size >= HK_IMPOSSIBLE)
 		return NULL;
-	if (b)
-		return size > HK_MID_MAX / 2 ? resize_mapping(b, size) : NULL;
-	return hk_mid_resize(p, size) ? p : NULL;
+	if (!b)
+		return hk_mid_resize(p, size) ? p : NULL;
+	p = size > HK_MID_MAX / 2 ? resize_mapping(b, size) : NULL;
+	if (p)
+		drop_unwanted(b, size);
+	return p;
+}
+
+bool hk_large_roomy(void *p, size_t size)
+{
+	struct hk_large *b = find(p);
+
+	if (!b)
+		return !hk_settings.superslab_reuse && hk_mid_size(p) >= size + HK_LARGE_SHRINK;
+	if (size > b->wanted)
+		want(b, size);
+	/* One that goes up and down would have its pages zeroed each time. */
+	if (b->regrew && b->mapped <= HK_LARGE_MAX)
+		return false;
+	return b->wanted >= size + HK_LARGE_SHRINK;
 }
 
 bool hk_large_around(const void *p, struct hk_span *span)

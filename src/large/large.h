@@ -12,6 +12,7 @@
 
 #define HK_MID_MAX ((size_t)1 << 20)
 #define HK_LARGE_MAX ((size_t)32 << 20)
+#define HK_LARGE_SHRINK ((size_t)64 << 10)	/* less is not worth a system call */
 
 /* A block above the slabs, for messages. */
 struct hk_span {
@@ -37,8 +38,13 @@ bool hk_large_free(void *p);
 /* Usable bytes, 0 if p is not the start of a live block of this kind. */
 size_t hk_large_size(const void *p);
 
-/* Grows or shrinks without copying; the new address or NULL. */
+/* Grows or shrinks without copying; the new address or NULL. Pages that are no
+ * longer wanted go back, if there are enough of them. */
 void *hk_large_resize(void *p, size_t size);
+
+/* realloc to a size that the block has room for: has it so much more that
+ * hk_large_resize should take some? */
+bool hk_large_roomy(void *p, size_t size);
 
 /* The live Large or Huge block that p lies in. */
 bool hk_large_around(const void *p, struct hk_span *span);
