@@ -165,7 +165,7 @@ static void owner_ends(void *arg)
 	pthread_create(&owner, NULL, own_many, NULL);
 	pthread_barrier_wait(&allocated);
 	expect_free(many[MANY / 2], "free", "96-byte block of C3");
-	expect_free(many[MANY / 2], "free", "Mid block");
+	expect("hakmem: free(): %p lies in free memory of the heap", many[MANY / 2]);
 	pthread_create(&other, NULL, free_early, many[MANY / 2]);
 	pthread_join(owner, NULL);
 	pthread_barrier_wait(&ended);
@@ -197,6 +197,77 @@ static void inside(void *arg)
 	expect("hakmem: free(): %p is %zu bytes inside a %s that starts at %p",
 	       (void *)(p + in->offset), in->offset, in->kind, (void *)p);
 	free(hide(p + in->offset));
+}
+
+/* Where no block is: as far behind the block as p says. */
+static void behind(char *p, size_t distance, const char *what)
+{
+	expect("hakmem: free(): %p is %zu bytes behind the %s", (void *)(p + distance), distance, what);
+	free(hide(p + distance));
+}
+
+enum { SLOT = 32768 };
+
+/* The first slab of a size that leaves a rest: of 48 bytes two thirds of a block. */
+static void behind_slab(void *arg)
+{
+	uintptr_t slot = (uintptr_t)hide(malloc(48)) & -(uintptr_t)SLOT;
+
+	behind((char *)(slot + SLOT / 48 * 48), *(const size_t *)arg, "last block of a slab (48-byte block of C2)");
+}
+
+/* Blocks of 7 KiB in two slots. */
+static void behind_large_blocks(void *arg)
+{
+	uintptr_t slot = (uintptr_t)hide(malloc(7000)) & -(uintptr_t)SLOT;
+
+	behind((char *)(slot + 2 * SLOT / 7168 * 7168), *(const size_t *)arg,
+	       "last block of a slab (7168-byte block of C9)");
+}
+
+/* Its whole pages are its own, the rest of its last slot is not. */
+static void behind_mid(void *arg)
+{
+	char what[80], *p = (char *)hide(malloc(60000));
+	size_t size = malloc_usable_size(p), rest = 2 * SLOT - size;
+
+	snprintf(what, sizeof what, "end of a %zu-byte Mid block that starts at %p", size, (void *)p);
+	behind(p + size, arg ? rest - 16 : 0, what);
+}
+
+/* The header that another malloc has before its blocks. */
+static void before_slab(void *arg)
+{
+	char *mid = (char *)hide(malloc(60000)), *p = (char *)hide(malloc(40));
+	size_t size = malloc_usable_size(mid);
+
+	(void)arg;
+	if (p != mid + 2 * SLOT)
+		fail("the slab is not behind the Mid block");
+	expect("hakmem: free(): %p is %zu bytes behind the end of a %zu-byte Mid block that starts at %p",
+	       (void *)(p - 16), (size_t)(p - 16 - mid) - size, size, (void *)mid);
+	free(hide(p - 16));
+}
+
+static void inside_free_mid(void *arg)
+{
+	char *p = (char *)hide(malloc(200000)), *inner = (char *)hide(p + 40000);
+
+	(void)arg;
+	expect("hakmem: free(): %p lies in free memory of the heap", (void *)inner);
+	free(p);
+	free(inner);
+}
+
+/* Free slots that were never used. */
+static void in_free_slots(void *arg)
+{
+	char *p = (char *)hide(malloc(40000));
+
+	(void)arg;
+	p = (char *)((uintptr_t)p | (2 * MB - SLOT)) + 16;
+	expect("hakmem: free(): %p lies in free memory of the heap", (void *)p);
+	free(hide(p));
 }
 
 static void never(void *arg)
@@ -398,6 +469,7 @@ int main(void)
 		mid = { 200000, 4096, NULL },
 		large = { 3000000, 4096, "4194304-byte Large block" },
 		huge = { 100 << 20, 8192, "104857600-byte Huge block" };
+	static const size_t none = 0, some = 16, page = 512;
 	static size_t large_size = 3000000, huge_size = 100 << 20, size[] = { 16, 48, 90, 128, 320,
 		2000, 2048, 2300, 5120, 32768, 200000, 3000000 };
 	size_t i, slot = 32768, unit = (size_t)sysconf(_SC_PAGESIZE);
@@ -425,6 +497,20 @@ int main(void)
 	child_aborts(inside, &large, "inside a Large block");
 	child_aborts(inside, &huge, "inside a Huge block");
 	child_aborts(never, NULL, "a block that was never handed out");
+	child_aborts(behind_slab, (void *)&none, "behind the last block of a slab");
+	child_aborts(behind_slab, (void *)&some, "a bit further");
+	child_aborts(behind_large_blocks, (void *)&none, "behind the last small Mid block of a slab");
+	child_aborts(behind_large_blocks, (void *)&page, "further, in its last slot");
+	if (unit < slot) {
+		child_aborts(behind_mid, NULL, "behind a Mid block");
+		child_aborts(behind_mid, data, "behind it, at the end of its slots");
+		child_aborts(before_slab, NULL, "before the first block of a slab");
+	} else {
+		skip("behind a Mid block", "its pages are as large as slots");
+		skip("before the first block of a slab", "so is it");
+	}
+	child_aborts(inside_free_mid, NULL, "inside a Mid block that is free");
+	child_aborts(in_free_slots, NULL, "where no block was yet");
 	child_aborts(mid_twice, NULL, "Mid freed twice");
 	child_aborts(mapping_twice, &large_size, "Large freed twice");
 	child_aborts(mapping_twice, &huge_size, "Huge freed twice");

@@ -6,6 +6,7 @@
 #include "child.h"
 #include "heap.h"
 
+#include <hakmem/hakmem.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <sys/syscall.h>
@@ -463,6 +464,91 @@ static void waits_for_sleeper(void *arg)
 	_exit((ptrdiff_t)n > 8);
 }
 
+/* Blocks that realloc makes smaller, by less than half: the pages behind go. */
+struct shrinking {
+	size_t size, count, percent;
+};
+
+static void shrunk(void *arg)
+{
+	const struct shrinking *s = (const struct shrinking *)arg;
+	size_t less = s->size / 100 * s->percent, due = (s->size - less) * s->count, before, after, i;
+
+	for (i = 0; i < s->count; i++)
+		fill(block[i] = (char *)hide(malloc(s->size)), s->size, i);
+	before = resident();
+	for (i = 0; i < s->count; i++)
+		block[i] = (char *)hide(realloc(block[i], less));
+	after = resident();
+	if (after + due / 10 * 9 > before)
+		fail("of %zu KiB %zu are left, without %zu", before / KB, after / KB, due / KB);
+	for (i = 0; i < s->count; i++)
+		if (!filled(block[i], less, i))
+			fail("block %zu is damaged", i);
+	for (i = 0; i < s->count; i++) {
+		block[i] = (char *)hide(realloc(block[i], s->size));
+		if (!block[i] || !filled(block[i], less, i))
+			fail("block %zu is damaged when it grew again", i);
+		fill(block[i], s->size, i);
+	}
+	for (i = 0; i < s->count; i++)
+		if (!filled(block[i], s->size, i))
+			fail("block %zu overlaps another", i);
+}
+
+/* A buffer that grows and shrinks all the time takes no faults for it. */
+static void up_and_down(void *arg)
+{
+	size_t large = 7900 * KB, small = 6100 * KB, i;
+	char *p = (char *)hide(malloc(large));
+	long before = 0;
+
+	(void)arg;
+	for (i = 0; i < 40; i++) {
+		if (i == 4)
+			before = faults();
+		memset(p, 1, large);
+		p = (char *)hide(realloc(p, small));
+		p = (char *)hide(realloc(p, large));
+	}
+	if (faults() - before > 1000)
+		fail("%ld page faults", faults() - before);
+}
+
+/* Where memory is short, slots behind Mid blocks serve others. */
+static void taken(void)
+{
+	size_t n = fill_heap(900 * KB, 45 * MB), i;
+	struct hak_stats before, after;
+
+	for (i = 0; i < n; i++)
+		block[i] = (char *)hide(realloc(block[i], 500 * KB));
+	hak_stats(&before, sizeof before);
+	for (i = 0; i < n; i++)
+		if (!hide(malloc(350 * KB)))
+			fail("no memory");
+	hak_stats(&after, sizeof after);
+	if (after.mapped > before.mapped + 4 * MB)
+		fail("%zu KiB more were mapped for %zu blocks", (after.mapped - before.mapped) / KB, n);
+}
+
+static void shrinking(void)
+{
+	static const struct shrinking kinds[] = { { 100 * MB, 1, 55 }, { 100 * MB, 1, 95 }, { 20 * MB, 5, 55 },
+		{ 3900 * KB, 25, 60 } };
+	char name[128];
+	size_t i;
+
+	if (emulator_fails(LACK_MADVISE, "what realloc takes from blocks goes back at once"))
+		return;
+	for (i = 0; i < sizeof kinds / sizeof *kinds; i++) {
+		snprintf(name, sizeof name, "what realloc takes from blocks of %zu KiB goes back at once, to %zu %%",
+			 kinds[i].size / KB, kinds[i].percent);
+		child_ok(shrunk, (void *)&kinds[i], 120, name);
+	}
+	child_ok(up_and_down, NULL, 120, "not from one that grew again");
+}
+
 int main(int argc, char **argv)
 {
 	static const size_t sizes[] = { 100, 2000, 9000, 100 * KB, 700 * KB, 3 * MB, 50 * MB };
@@ -480,6 +566,8 @@ int main(int argc, char **argv)
 			once();
 		else if (!strcmp(argv[1], "grown"))
 			grown();
+		else if (!strcmp(argv[1], "taken"))
+			taken();
 		else if (!strcmp(argv[1], "at-once"))
 			at_once();
 		else if (!strcmp(argv[1], "prewarm"))
@@ -496,6 +584,7 @@ int main(int argc, char **argv)
 		snprintf(name, sizeof name, "200 MiB of %zu bytes go back after a while", sizes[i]);
 		child_ok(by_waiting, (void *)&sizes[i], 120, name);
 	}
+	shrinking();
 	child_ok(calls, NULL, 120, "calls grow with what is released, not with the heap");
 	child_ok(freed_elsewhere, NULL, 120, "blocks freed by another thread go back");
 	child_ok(owner_sleeps, NULL, 120, "blocks of a thread that sleeps go back");
@@ -509,6 +598,7 @@ int main(int argc, char **argv)
 	child_ok(trim_meanwhile, &seed, 120, "trimming disturbs no thread");
 	child_ok(with_reuse, (void *)"reuse", 120, "empty SuperSlabs are used again");
 	child_ok(without_reuse, (void *)"at-once", 120, "without reuse they go back at once");
+	child_ok(without_reuse, (void *)"taken", 120, "without reuse, what realloc takes from Mid blocks serves others");
 	if (!emulator_fails(LACK_MADVISE, "warmed SuperSlabs are resident before use"))
 		child_ok(prewarm_body, (void *)"8", 120, "warmed SuperSlabs are resident before use");
 	child_ok(cold_body, (void *)"0", 120, "without warming there is nothing yet");

@@ -50,6 +50,18 @@ static bool shut(void)
 	return filter(code, sizeof code / sizeof *code);
 }
 
+/* Whatever is called here must need no help of the kernel. */
+static bool shut_to_all(void)
+{
+	struct sock_filter code[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		ALLOW(write), ALLOW(exit_group),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
+	};
+
+	return filter(code, sizeof code / sizeof *code);
+}
+
 /*
  * No thread of the library's may start here: if opening files is refused, it
  * would be ended as it names itself, else by its start. Nor may the library
@@ -151,6 +163,69 @@ static void holds(void (*body)(void), const char *name)
 	survives(inside, &body, name);
 }
 
+/* Every call that takes a size, and a block of each kind to be resized. */
+static void refuses(size_t size, void **block, size_t blocks)
+{
+	void *out = block;
+	size_t i;
+
+	errno = 0;
+	if (hide(malloc(size)) || errno != ENOMEM)
+		fail("malloc(%zu): errno %d", size, errno);
+	if (hide(calloc(1, size)) || hide(calloc(2, size / 2 + 1)) || hide(memalign(64, size)) ||
+	    hide(aligned_alloc(65536, size)) || hide(valloc(size)) || hide(pvalloc(size)))
+		fail("a block of %zu bytes", size);
+	if (posix_memalign(&out, 4096, size) != ENOMEM || out != block)
+		fail("posix_memalign of %zu bytes", size);
+	for (i = 0; i < blocks; i++) {
+		errno = 0;
+		if (hide(realloc(block[i], size)) || errno != ENOMEM)
+			fail("realloc(%zu): errno %d", size, errno);
+	}
+}
+
+static void impossible(void *arg)
+{
+	static const size_t kinds[] = { 100, 20000, 300000, 3 * MB, 40 * MB };
+	enum { KINDS = sizeof kinds / sizeof *kinds };
+	size_t size = hide_size(PTRDIFF_MAX), i;
+	void *block[KINDS];
+
+	for (i = 0; i < KINDS; i++)
+		fill(block[i] = hide(malloc(kinds[i])), kinds[i], i);
+	/* Leaves something to give back. */
+	many_small();
+	every_size();
+	if (!shut_to_all())
+		_exit(77);
+	if (arg)
+		hide(malloc(64 * MB));
+	refuses(size - 4096, block, KINDS);
+	refuses(size + 1, block, KINDS);
+	refuses(size * 2, block, KINDS);
+	/* What no machine has that this is built for, but s390x. */
+	for (i = 53; i < sizeof size * 8; i++)
+		refuses((size_t)1 << i, block, KINDS);
+#ifdef __x86_64__
+	refuses((size_t)1 << 47, block, KINDS);
+#endif
+	for (i = 0; i < KINDS; i++)
+		if (!filled(block[i], kinds[i], i))
+			fail("the block of %zu bytes is damaged", kinds[i]);
+	_exit(0);
+}
+
+static void impossible_sizes(void)
+{
+	struct child c;
+
+	survives(impossible, NULL, "sizes that can never fit need no system call");
+	c = child_run(impossible, &seed, 60);
+	if (WIFEXITED(c.status) && WEXITSTATUS(c.status) == 77)
+		return;
+	ok(WIFSIGNALED(c.status) && WTERMSIG(c.status) == SIGSYS, "one that may fit does");
+}
+
 static void *uses_heap(void *unused)
 {
 	free(hide(malloc(100)));
@@ -205,6 +280,7 @@ int main(int argc, char **argv)
 	holds(every_size, "blocks of every size");
 	holds(growing, "a block that realloc grows to 256 MiB");
 	holds(trimmed, "malloc_trim");
+	impossible_sizes();
 	survives(refused, NULL, "no thread is started in a sandbox that shows no files");
 	survives(contained, NULL, "nor in one within a container's");
 	return tap_end();

@@ -75,6 +75,14 @@ if [ -s "$work/libc" ]; then
 	sed "s/@/$size/" "$work/cxx" | sort >"$work/wants"
 	grep -e '^_Zn[wa]' -e '^_Zd[la]' "$work/others" | sort | diff "$work/wants" - >"$work/why"
 	check $? "C++'s operators, all of them and nothing else"
+
+	# A linker's -Bsymbolic would take the names away.
+	for name in Znw@ Zna@ ZdlPv ZdaPv; do
+		echo "_$name"
+		echo "_${name}St11align_val_t"
+	done | sed "s/@/$size/" | sort >"$work/wants"
+	readelf -rW "$library" 2>"$work/why" | grep -o '_Z[nd][wal][^ @]*' | sort -u | diff "$work/wants" - >"$work/why"
+	check $? "those that others call are looked up by name, for programs to replace"
 fi
 
 # In the header a declaration, in one page its name and its synopsis.

@@ -81,7 +81,8 @@ size_t hk_usable_size(const void *p, enum hk_call call)
 	return hk_owned(slab, p) ? slab->size : usable_size_slow(p, call);
 }
 
-/* A block stays while it fits and no more than half of it would idle. */
+/* A block stays while it fits and no more than half of it would idle; above the
+ * slabs what idles of it is released. */
 static bool stays(size_t size, size_t old)
 {
 	return size <= old && size >= old / 2;
@@ -100,8 +101,11 @@ static HK_NOINLINE void *resize(void *p, size_t size)
 		return NULL;
 	}
 	old = hk_usable_size(p, HK_CALL_REALLOC);
-	if (stays(size, old))
+	if (stays(size, old)) {
+		if (old > HK_SLAB_MAX && hk_large_roomy(p, size))
+			hk_resize_slow(p, size, hk_caller());
 		return p;
+	}
 	if (old > HK_SLAB_MAX) {
 		to = hk_resize_slow(p, size, hk_caller());
 		if (to)

@@ -2,6 +2,20 @@
  * C++'s operator new and delete, by their mangled names, without libstdc++:
  * what is needed of it is looked up weakly, and there whenever a program has
  * a handler to call or an exception to catch. Compiled with -fexceptions.
+ *
+ * A program may replace any of them, and the standard lets it replace the plain
+ * pair alone: a form that it left must reach the one that it replaced. So, as in
+ * libstdc++, four forms use the heap and all others call a simpler one by name:
+ *
+ *	new[]			new
+ *	nothrow new		new, whose exceptions it catches
+ *	nothrow new[]		new[], likewise
+ *	sized, nothrow delete	delete
+ *	delete[]		delete
+ *	sized, nothrow delete[]	delete[]
+ *
+ * and the same once more with an alignment. Weak: in the archive the program's
+ * own come first.
  */
 #include "api/alloc.h"
 #include "os/line.h"
@@ -36,13 +50,16 @@ static void *allocate(size_t size, size_t align)
 	return align > HK_GRAIN ? hk_memalign(align, size) : hk_malloc(size);
 }
 
-/* The handler may free memory, throw, or not return; NULL: there is none. */
+/* The handler may free memory, throw, or not return; NULL: there is none, or no
+ * memory could help. */
 void *hk_new_retry(size_t size, size_t align) HK_HIDDEN;
 HK_NOINLINE void *hk_new_retry(size_t size, size_t align)
 {
 	handler h;
 	void *p;
 
+	if (align & (align - 1))
+		return NULL;
 	while (get_new_handler && (h = get_new_handler()) != NULL) {
 		h();
 		p = allocate(size, align);
@@ -52,7 +69,10 @@ HK_NOINLINE void *hk_new_retry(size_t size, size_t align)
 	return NULL;
 }
 
-void *hk_new_nothrow(size_t size, size_t align);	/* nothrow.cc */
+/* nothrow.cc: NULL instead of an exception. */
+void *hk_new_nothrow(size_t size, size_t align);
+void *hk_new_quietly(size_t size, void *(*take)(size_t));
+void *hk_new_quietly_aligned(size_t size, size_t align, void *(*take)(size_t, size_t));
 
 static HK_NOINLINE void *must(size_t size, size_t align)
 {
@@ -63,43 +83,101 @@ static HK_NOINLINE void *must(size_t size, size_t align)
 	return p;
 }
 
-#define NEW(name, suffix, args, align, fail)				\
-	HK_API void *name args __asm__("_Zn" suffix);			\
-	void *name args							\
-	{								\
-		void *p = allocate(size, align);			\
-		return hk_likely(p != NULL) ? p : fail(size, align);	\
-	}
+#define OPERATOR(type, name, symbol, args)				\
+	HK_API HK_NO_PLT type name args __asm__(symbol) __attribute__((weak))
+/* With a name that the program cannot take. */
+#define OPERATOR_OWN(type, name, symbol, args)				\
+	static type own_##name args;					\
+	OPERATOR(type, name, symbol, args) __attribute__((alias("own_" #name)));	\
+	static type own_##name args
 #define TAG const void *nothrow __attribute__((unused))
-
-NEW(new_one, "w" SIZE, (size_t size), 1, must)
-NEW(new_many, "a" SIZE, (size_t size), 1, must)
-NEW(new_one_nothrow, "w" SIZE "RKSt9nothrow_t", (size_t size, TAG), 1, hk_new_nothrow)
-NEW(new_many_nothrow, "a" SIZE "RKSt9nothrow_t", (size_t size, TAG), 1, hk_new_nothrow)
-NEW(new_one_aligned, "w" SIZE "St11align_val_t", (size_t size, size_t align), align, must)
-NEW(new_many_aligned, "a" SIZE "St11align_val_t", (size_t size, size_t align), align, must)
-NEW(new_one_aligned_nothrow, "w" SIZE "St11align_val_tRKSt9nothrow_t",
-    (size_t size, size_t align, TAG), align, hk_new_nothrow)
-NEW(new_many_aligned_nothrow, "a" SIZE "St11align_val_tRKSt9nothrow_t",
-    (size_t size, size_t align, TAG), align, hk_new_nothrow)
-
-#define DELETE(name, suffix, args)					\
-	HK_API void name args __asm__("_Zd" suffix);			\
-	void name args { hk_free(p, HK_CALL_FREE); }
 #define BYTES size_t size __attribute__((unused))
 #define ALIGN size_t align __attribute__((unused))
 
-DELETE(delete_one, "lPv", (void *p))
-DELETE(delete_many, "aPv", (void *p))
-DELETE(delete_one_sized, "lPv" SIZE, (void *p, BYTES))
-DELETE(delete_many_sized, "aPv" SIZE, (void *p, BYTES))
-DELETE(delete_one_nothrow, "lPvRKSt9nothrow_t", (void *p, TAG))
-DELETE(delete_many_nothrow, "aPvRKSt9nothrow_t", (void *p, TAG))
-DELETE(delete_one_aligned, "lPvSt11align_val_t", (void *p, ALIGN))
-DELETE(delete_many_aligned, "aPvSt11align_val_t", (void *p, ALIGN))
-DELETE(delete_one_sized_aligned, "lPv" SIZE "St11align_val_t", (void *p, BYTES, ALIGN))
-DELETE(delete_many_sized_aligned, "aPv" SIZE "St11align_val_t", (void *p, BYTES, ALIGN))
-DELETE(delete_one_aligned_nothrow, "lPvSt11align_val_tRKSt9nothrow_t", (void *p, ALIGN, TAG))
-DELETE(delete_many_aligned_nothrow, "aPvSt11align_val_tRKSt9nothrow_t", (void *p, ALIGN, TAG))
+OPERATOR_OWN(void *, new_one, "_Znw" SIZE, (size_t size))
+{
+	void *p = hk_malloc(size);
+
+	return hk_likely(p != NULL) ? p : must(size, 1);
+}
+
+OPERATOR_OWN(void *, new_one_aligned, "_Znw" SIZE "St11align_val_t", (size_t size, size_t align))
+{
+	void *p = allocate(size, align);
+
+	return hk_likely(p != NULL) ? p : must(size, align);
+}
+
+OPERATOR_OWN(void *, new_many, "_Zna" SIZE, (size_t size))
+{
+	return new_one(size);
+}
+
+OPERATOR_OWN(void *, new_many_aligned, "_Zna" SIZE "St11align_val_t", (size_t size, size_t align))
+{
+	return new_one_aligned(size, align);
+}
+
+/* Where nothing is replaced, no exception has to be thrown to be caught. */
+OPERATOR_OWN(void *, new_one_nothrow, "_Znw" SIZE "RKSt9nothrow_t", (size_t size, TAG))
+{
+	void *p;
+
+	if (hk_unlikely(new_one != own_new_one))
+		return hk_new_quietly(size, new_one);
+	p = hk_malloc(size);
+	return hk_likely(p != NULL) ? p : hk_new_nothrow(size, 1);
+}
+
+OPERATOR_OWN(void *, new_one_aligned_nothrow, "_Znw" SIZE "St11align_val_tRKSt9nothrow_t",
+	     (size_t size, size_t align, TAG))
+{
+	void *p;
+
+	if (hk_unlikely(new_one_aligned != own_new_one_aligned))
+		return hk_new_quietly_aligned(size, align, new_one_aligned);
+	p = allocate(size, align);
+	return hk_likely(p != NULL) ? p : hk_new_nothrow(size, align);
+}
+
+/* Not the nothrow form for one, which the program may have. */
+OPERATOR(void *, new_many_nothrow, "_Zna" SIZE "RKSt9nothrow_t", (size_t size, TAG));
+void *new_many_nothrow(size_t size, TAG)
+{
+	if (hk_unlikely(new_many != own_new_many))
+		return hk_new_quietly(size, new_many);
+	return own_new_one_nothrow(size, nothrow);
+}
+
+OPERATOR(void *, new_many_aligned_nothrow, "_Zna" SIZE "St11align_val_tRKSt9nothrow_t",
+	 (size_t size, size_t align, TAG));
+void *new_many_aligned_nothrow(size_t size, size_t align, TAG)
+{
+	if (hk_unlikely(new_many_aligned != own_new_many_aligned))
+		return hk_new_quietly_aligned(size, align, new_many_aligned);
+	return own_new_one_aligned_nothrow(size, align, nothrow);
+}
+
+#define DELETE(name, suffix, args, how)					\
+	OPERATOR(void, name, "_Zd" suffix, args);			\
+	void name args { how; }
+
+DELETE(delete_one, "lPv", (void *p), hk_free(p, HK_CALL_FREE))
+DELETE(delete_one_sized, "lPv" SIZE, (void *p, BYTES), delete_one(p))
+DELETE(delete_one_nothrow, "lPvRKSt9nothrow_t", (void *p, TAG), delete_one(p))
+DELETE(delete_many, "aPv", (void *p), delete_one(p))
+DELETE(delete_many_sized, "aPv" SIZE, (void *p, BYTES), delete_many(p))
+DELETE(delete_many_nothrow, "aPvRKSt9nothrow_t", (void *p, TAG), delete_many(p))
+
+DELETE(delete_one_aligned, "lPvSt11align_val_t", (void *p, ALIGN), hk_free(p, HK_CALL_FREE))
+DELETE(delete_one_sized_aligned, "lPv" SIZE "St11align_val_t", (void *p, BYTES, ALIGN),
+       delete_one_aligned(p, align))
+DELETE(delete_one_aligned_nothrow, "lPvSt11align_val_tRKSt9nothrow_t", (void *p, ALIGN, TAG),
+       delete_one_aligned(p, align))
+DELETE(delete_many_aligned, "aPvSt11align_val_t", (void *p, ALIGN), delete_one_aligned(p, align))
+DELETE(delete_many_sized_aligned, "aPv" SIZE "St11align_val_t", (void *p, BYTES, ALIGN),
+       delete_many_aligned(p, align))
+DELETE(delete_many_aligned_nothrow, "aPvSt11align_val_tRKSt9nothrow_t", (void *p, ALIGN, TAG),
+       delete_many_aligned(p, align))
 
 #endif

@@ -67,12 +67,11 @@ HK_API struct mallinfo mallinfo(void)
 	return cut;
 }
 
-/* The options tune glibc's heap; they are understood and change nothing. */
+/* The options tune glibc's heap and change nothing here. As there all are accepted,
+ * known or not, but fast bins that are too large. */
 HK_API int mallopt(int option, int value)
 {
-	(void)value;
-	return option == M_MXFAST || (option >= M_PERTURB && option <= M_TRIM_THRESHOLD) ||
-	       option == M_ARENA_TEST || option == M_ARENA_MAX;
+	return option != M_MXFAST || (size_t)value <= 20 * sizeof(size_t);
 }
 
 static void put_totals(FILE *out, const struct hk_snapshot *s)

@@ -5,26 +5,47 @@
 
 #ifndef HK_PREFIXED
 
+typedef __SIZE_TYPE__ size_type;
+
 extern "C" {
-void *hk_new_retry(__SIZE_TYPE__ size, __SIZE_TYPE__ align);
-void *hk_new_nothrow(__SIZE_TYPE__ size, __SIZE_TYPE__ align) noexcept;
+void *hk_new_retry(size_type size, size_type align);
+void *hk_new_nothrow(size_type size, size_type align) noexcept;
+void *hk_new_quietly(size_type size, void *(*take)(size_type)) noexcept;
+void *hk_new_quietly_aligned(size_type size, size_type align, void *(*take)(size_type, size_type)) noexcept;
 }
 
-// The empty relocation: ARM's assembler takes no .weak for a personality that
-// nothing has mentioned before.
+// The section: ARM's assembler takes no .weak for a personality that nothing has
+// mentioned before. The linker leaves it out.
 __asm__(".weak __gxx_personality_v0\n"
-	".reloc ., BFD_RELOC_NONE, __gxx_personality_v0\n"
+	".pushsection .hakmem_mentions, \"e\", %progbits\n"
+	".dc.a __gxx_personality_v0\n"
+	".popsection\n"
 	".weak __cxa_begin_catch\n"
 	".weak __cxa_end_catch\n"
 	".weak _ZSt9terminatev\n");
 
-void *hk_new_nothrow(__SIZE_TYPE__ size, __SIZE_TYPE__ align) noexcept
+template <class... A> static inline void *quietly(void *(*take)(A...), A... arguments)
 {
 	try {
-		return hk_new_retry(size, align);
+		return take(arguments...);
 	} catch (...) {
 		return nullptr;
 	}
+}
+
+void *hk_new_nothrow(size_type size, size_type align) noexcept
+{
+	return quietly(hk_new_retry, size, align);
+}
+
+void *hk_new_quietly(size_type size, void *(*take)(size_type)) noexcept
+{
+	return quietly(take, size);
+}
+
+void *hk_new_quietly_aligned(size_type size, size_type align, void *(*take)(size_type, size_type)) noexcept
+{
+	return quietly(take, size, align);
 }
 
 #endif

@@ -41,11 +41,12 @@ static void put_kind(struct hk_line *line, const struct hk_slab *slab)
 	hk_line_dec(line, hk_class_group(slab->class));
 }
 
-static void put_inside(struct hk_line *line, const void *p, uintptr_t block)
+static void put_away(struct hk_line *line, const void *p, uintptr_t from, const char *where)
 {
 	hk_line_str(line, " is ");
-	hk_line_dec(line, (uintptr_t)p - block);
-	hk_line_str(line, " bytes inside a ");
+	hk_line_dec(line, (uintptr_t)p - from);
+	hk_line_str(line, " bytes ");
+	hk_line_str(line, where);
 }
 
 static void put_start(struct hk_line *line, uintptr_t block)
@@ -70,8 +71,15 @@ static void describe_slab(struct hk_line *line, const void *p, const struct hk_s
 	unsigned i = hk_slab_index(slab, p);
 	uintptr_t block = slab->base + (uintptr_t)i * slab->size;
 
+	if (i >= slab->blocks) {
+		put_away(line, p, slab->base + (uintptr_t)slab->blocks * slab->size,
+			 "behind the last block of a slab (");
+		put_kind(line, slab);
+		hk_line_char(line, ')');
+		return;
+	}
 	if (i < slab->carved && block != (uintptr_t)p) {
-		put_inside(line, p, block);
+		put_away(line, p, block, "inside a ");
 		put_kind(line, slab);
 		put_start(line, block);
 		return;
@@ -84,7 +92,10 @@ static void describe_slab(struct hk_line *line, const void *p, const struct hk_s
 static void describe_span(struct hk_line *line, const void *p, uintptr_t block,
 			  size_t size, const char *kind)
 {
-	put_inside(line, p, block);
+	if ((uintptr_t)p - block < size)
+		put_away(line, p, block, "inside a ");
+	else
+		put_away(line, p, block + size, "behind the end of a ");
 	hk_line_dec(line, size);
 	hk_line_str(line, "-byte ");
 	hk_line_str(line, kind);
@@ -92,23 +103,37 @@ static void describe_span(struct hk_line *line, const void *p, uintptr_t block,
 	put_start(line, block);
 }
 
-/* The slab whose block p was until its slots became free, as far as its
- * descriptor still tells. */
-static const struct hk_slab *former_slab(const void *p)
+/* The run that p, in free slots, lay in last, as far as descriptors still tell. */
+static const struct hk_slab *former_run(const void *p, const struct hk_superslab *home)
 {
-	const struct hk_superslab *home = hk_granule_find(p).superslab;
-	const struct hk_slab *slab;
+	unsigned slot = (uintptr_t)p >> HK_SLOT_SHIFT & (HK_SLOTS - 1), i;
 
-	if (!home)
-		return NULL;
-	slab = &home->slab[(uintptr_t)p >> HK_SLOT_SHIFT & (HK_SLOTS - 1)];
-	return slab->base && slab->class < HK_CLASSES && hk_slab_index(slab, p) < slab->carved &&
-	       ((uintptr_t)p - slab->base) % slab->size == 0 ? slab : NULL;
+	for (i = 0; i <= slot; i++) {
+		const struct hk_slab *run = &home->slab[slot - i];
+
+		if (run->base == home->base + (slot - i) * HK_SLOT_SIZE && i < run->slots)
+			return run;
+	}
+	return NULL;
+}
+
+static void describe_former(struct hk_line *line, const void *p, const struct hk_superslab *home)
+{
+	const struct hk_slab *run = former_run(p, home);
+	uintptr_t offset = run ? (uintptr_t)p - run->base : 0;
+
+	if (run && run->class < HK_CLASSES && offset % run->size == 0 && offset / run->size < run->carved)
+		describe_slab(line, p, run);
+	else if (run && run->class == HK_CLASSES && offset == 0)
+		hk_line_str(line, " is already free (Mid block)");
+	else
+		hk_line_str(line, " lies in free memory of the heap");
 }
 
 _Noreturn void hk_bad_pointer(enum hk_call call, const void *p)
 {
-	struct hk_slab *run = hk_run_find(p);
+	const struct hk_superslab *home = hk_granule_find(p).superslab;
+	const struct hk_slab *run = hk_run_find(p);
 	struct hk_span span;
 	struct hk_line line;
 
@@ -117,10 +142,10 @@ _Noreturn void hk_bad_pointer(enum hk_call call, const void *p)
 		describe_slab(&line, p, run);
 	else if (run && run->base != (uintptr_t)p)
 		describe_span(&line, p, run->base, run->size, "Mid");
-	else if (!run && former_slab(p))
-		describe_slab(&line, p, former_slab(p));
-	else if (run || hk_granule_find(p).superslab)
+	else if (run)
 		hk_line_str(&line, " is already free (Mid block)");
+	else if (home)
+		describe_former(&line, p, home);
 	else if (hk_large_around(p, &span))
 		describe_span(&line, p, span.start, span.size, span.kind);
 	else

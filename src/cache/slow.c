@@ -78,7 +78,7 @@ void *hk_large_malloc(size_t size, size_t align, bool *zero, const void *caller)
 	struct hk_large_request r = { .size = size, .align = align };
 	bool entered;
 
-	if (size > PTRDIFF_MAX - HK_SUPERSLAB_SIZE)
+	if (size >= HK_IMPOSSIBLE)
 		return given(NULL, size, caller);
 	hk_start();
 	hk_meta_fill();

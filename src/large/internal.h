@@ -17,8 +17,11 @@ enum hk_large_state { HK_LARGE_GONE, HK_LARGE_LIVE, HK_LARGE_KEPT };
 struct hk_large {
 	uintptr_t start;
 	size_t mapped;			/* bytes */
+	size_t wanted;			/* of them by the program; pages behind come
+					 * only if it asks for the usable size */
 	enum hk_large_state state;
 	bool grew;			/* by realloc; then it is a vector */
+	bool shrank, regrew;		/* by realloc too, the second after the first */
 	bool huge;			/* advised to be huge pages; then never kept */
 	struct hk_large *prev, *next, *older, *newer;
 };

@@ -1,4 +1,6 @@
 /* Large and Huge: mappings of their own, and the choice between the kinds. */
+#include "config/settings.h"
+#include "config/settings.h"
 #include "debug/ring.h"
 #include "large/internal.h"
 #include "os/lock.h"
@@ -86,7 +88,7 @@ static size_t mapping_size(size_t size)
 
 static void start(struct hk_large *b)
 {
-	b->huge = b->grew = false;
+	b->huge = b->grew = b->shrank = b->regrew = false;
 	b->state = HK_LARGE_LIVE;
 	hk_granule_set_large((void *)b->start, b);
 	count(1, b->mapped);
@@ -110,6 +112,7 @@ static void begin_mapping(struct hk_large_request *r)
 	if (!b)
 		return;
 	b->mapped = mapped;
+	b->wanted = r->size;
 	if (!r->block && mapped == HK_SUPERSLAB_SIZE && r->align == HK_SUPERSLAB_SIZE)
 		r->block = hk_pool_give();
 	if (r->block) {
@@ -283,27 +286,63 @@ size_t hk_large_size(const void *p)
 	return b ? b->mapped : 0;
 }
 
+static void want(struct hk_large *b, size_t size)
+{
+	if (size < b->wanted)
+		b->shrank = true;
+	else if (size > b->wanted)
+		b->regrew |= b->shrank;
+	b->wanted = size;
+}
+
 bool hk_large_resize(void *p, size_t size)
 {
 	struct hk_large *b = find(p);
 
-	if (size > PTRDIFF_MAX - HK_SUPERSLAB_SIZE)
+	if (size >= HK_IMPOSSIBLE)
 		return false;
-	return b ? extend(b, size) : hk_mid_resize(p, size);
+	if (!b)
+		return hk_mid_resize(p, size);
+	if (!extend(b, size))
+		return false;
+	want(b, size);
+	return true;
+}
+
+/* Releases what a resized block has mapped and does not want: whole granules are
+ * gone, these are the pages of the last one. */
+static void drop_unwanted(struct hk_large *b, size_t size)
+{
+	size_t from = round_up(size, hk_page_size), to = round_up(b->wanted, hk_page_size);
+
+	want(b, size);
+	if (to > b->mapped)
+		to = b->mapped;
+	if (from + HK_LARGE_SHRINK <= to)
+		hk_os_purge((char *)b->start + from, to - from);
+}
+
+bool hk_large_roomy(void *p, size_t size)
+{
+	struct hk_large *b = find(p);
+
+	if (!b)
+		return !hk_settings.superslab_reuse && hk_mid_size(p) >= size + HK_LARGE_SHRINK;
+	if (size > b->wanted)
+		want(b, size);
+	/* One that goes up and down would have its pages zeroed each time. */
+	if (b->regrew && b->mapped <= HK_LARGE_MAX)
+		return false;
+	return b->wanted >= size + HK_LARGE_SHRINK;
 }
 
 /* In place where the kernel has room there. */
-void *hk_large_remap(void *p, size_t size)
+static void *remap(struct hk_large *b, size_t size)
 {
-	struct hk_large *b = find(p);
-	size_t mapped, before;
-	void *to = p;
+	size_t mapped = mapping_size(size), before = b->mapped;
+	void *p = (void *)b->start, *to = p;
 	int error;
 
-	if (!b || size <= HK_MID_MAX / 2 || size > PTRDIFF_MAX - HK_SUPERSLAB_SIZE)
-		return NULL;
-	mapped = mapping_size(size);
-	before = b->mapped;
 	if (mapped == before)
 		return p;
 	error = hk_os_resize(p, before, mapped);
@@ -315,6 +354,18 @@ void *hk_large_remap(void *p, size_t size)
 	resized(b, to, mapped, before);
 	expect_more(b, size, before);
 	return to;
+}
+
+void *hk_large_remap(void *p, size_t size)
+{
+	struct hk_large *b = find(p);
+
+	if (!b || size <= HK_MID_MAX / 2 || size >= HK_IMPOSSIBLE)
+		return NULL;
+	p = remap(b, size);
+	if (p)
+		drop_unwanted(b, size);
+	return p;
 }
 
 /* Only the first granule of a live block leads to it. */

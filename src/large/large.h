@@ -14,6 +14,7 @@
 
 #define HK_MID_MAX ((size_t)1 << 20)
 #define HK_LARGE_MAX ((size_t)32 << 20)
+#define HK_LARGE_SHRINK ((size_t)64 << 10)	/* less is not worth a system call */
 
 /* A block above the slabs, for messages. */
 struct hk_span {
@@ -58,8 +59,12 @@ size_t hk_large_size(const void *p);
 /* Grows or shrinks where it is, with the cache lock held; false: it cannot. */
 bool hk_large_resize(void *p, size_t size);
 /* Grows or shrinks the mapping without copying, with no lock held; the new address
- * or NULL. */
+ * or NULL. Pages that are no longer wanted are released, if there are enough. */
 void *hk_large_remap(void *p, size_t size);
+
+/* realloc to a size that the block has room for: has it so much more that some should
+ * be released? */
+bool hk_large_roomy(void *p, size_t size);
 
 /* The live Large or Huge block that p lies in; no lock is needed. */
 bool hk_large_around(const void *p, struct hk_span *span);

@@ -10,6 +10,7 @@
 #endif
 
 #include <limits.h>
+#include <stddef.h>
 #include <stdint.h>
 
 /* Cache line of the target; configure sets it per architecture. */
@@ -35,6 +36,16 @@
 #define HK_ADDRESS_BITS 53
 #else
 #define HK_ADDRESS_BITS 48
+#endif
+
+/* More bytes than any block can have: the kernel gives addresses below this without
+ * being asked for others. With 32 bits the signed range is less. */
+#if UINTPTR_MAX == UINT32_MAX
+#define HK_IMPOSSIBLE ((size_t)PTRDIFF_MAX - (4 << 20))
+#elif defined(__x86_64__) || defined(__powerpc64__) || defined(__riscv) || defined(__loongarch__)
+#define HK_IMPOSSIBLE ((size_t)1 << 47)
+#else
+#define HK_IMPOSSIBLE ((size_t)1 << HK_ADDRESS_BITS)
 #endif
 
 /* Advice that the headers may not know; the kernel refuses -1. */
@@ -90,6 +101,14 @@
 #else
 #define HK_FOLDED_LOAD(x) (x)
 #define HK_FOLDED_STORE(x, value) ((x) = (value))
+#endif
+
+/* Where the compiler can: a call that takes the address from the GOT by itself
+ * instead of by a jump in between. */
+#if __has_attribute(noplt)
+#define HK_NO_PLT __attribute__((noplt))
+#else
+#define HK_NO_PLT
 #endif
 
 /* Another name of a function, with its attributes where the compiler can. */
