@@ -11,7 +11,8 @@
  * goes on once the handler returns, and until then the fallback allocator serves. The
  * other locks are taken if they become free soon; where another thread holds one that
  * all need, it is lost in the child, whose heap is closed: the fallback allocator
- * serves it for good.
+ * serves it for good. Two such threads do not wait for each other: a lock is parked as
+ * long as its holder is in such a handler.
  */
 #include "cache/threads.h"
 #include "debug/ring.h"
@@ -64,6 +65,13 @@ static void unlock_all(void)
 	depth--;
 }
 
+/* What this thread holds where a signal handler interrupted it. */
+static void park_one(struct hk_lock *lock, bool parked)
+{
+	if (hk_lock_mine(lock))
+		atomic_store_explicit(&lock->parked, parked, memory_order_relaxed);
+}
+
 static struct hk_cache *entered_from;
 
 /* As inside, so that a signal handler finds nothing in the lists. */
@@ -90,6 +98,8 @@ static void fork_prepare(void)
 	struct hk_signals signals;
 	struct hk_cache *cache;
 
+	if (inside)
+		each_lock(park_one, true);
 	if (!depth)
 		hk_os_lock_streams();
 	if (!inside) {
@@ -117,6 +127,7 @@ static void fork_parent(void)
 	if (depth == 1)
 		atomic_store(&hk_forking, 0);
 	unlock_all();
+	each_lock(park_one, false);
 	hk_os_restore_signals(&signals);
 	if (!depth)
 		hk_os_unlock_streams();
@@ -164,6 +175,7 @@ static void fork_child(void)
 		hk_all_locked--;
 	atomic_store(&hk_forking, 0);
 	unlock_all();
+	each_lock(park_one, false);
 	hk_os_restore_signals(&signals);
 	if (!depth)
 		hk_os_reset_streams();

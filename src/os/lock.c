@@ -17,8 +17,10 @@ const char *const hk_rank_name[HK_RANK_COUNT] = {
 };
 
 /* SPINS: what a critical section usually takes. PATIENCE_MS: more than a fork
- * does, unless it waits for a lock of libc that this thread holds. */
-enum { SPINS = 100, PATIENCE_MS = 10 };
+ * does, unless it waits for a lock of libc that this thread holds. FORK_TRIES: times
+ * a millisecond that a fork waits for a thread that may have lost its processor, or
+ * be in a signal handler. */
+enum { SPINS = 100, PATIENCE_MS = 10, FORK_TRIES = 2000, FORK_TRIES_INSIDE = 10 };
 
 _Static_assert(_Alignof(uint32_t) > HK_WAITED, "the address of a thread leaves a bit");
 
@@ -103,11 +105,13 @@ bool hk_lock_wait_a_while(struct hk_lock *lock)
 
 void hk_lock_for_fork(struct hk_lock *lock, uint8_t number, bool patient)
 {
-	enum { TRIES = 10 };		/* of a millisecond */
-	unsigned n;
+	unsigned n, most = patient ? FORK_TRIES : FORK_TRIES_INSIDE;
 
-	for (n = 0; !hk_lock_mine(lock) && (patient || n < TRIES); n++) {
+	for (n = 0; !hk_lock_mine(lock) && n < most; n++) {
 		uintptr_t now = 0;
+
+		if (atomic_load_explicit(&lock->parked, memory_order_relaxed))
+			return;
 
 		if (atomic_compare_exchange_strong_explicit(&lock->holder, &now,
 				hk_self() | HK_WAITED, memory_order_acquire, memory_order_relaxed)) {

@@ -33,14 +33,17 @@ enum hk_rank {
  *		may wait; 0: free
  *	by_fork	the holder's: taken by its fork, a number for a fork in a signal handler
  *		during another; 0: by what forks interrupt
+ *	parked	the holder is in a signal handler that forks: other forks do not wait
+ *		(relaxed)
  */
 struct hk_lock {
 	_Atomic uintptr_t holder;
 	enum hk_rank rank;
 	uint8_t by_fork;
+	_Atomic bool parked;
 };
 enum { HK_WAITED = 1 };
-#define HK_LOCK_INITIALIZER(r) { 0, (r), 0 }
+#define HK_LOCK_INITIALIZER(r) { 0, (r), 0, false }
 
 /* How many forks of this thread hold every lock, one in a signal handler during
  * another: the program's fork handlers may use the heap all the same. Its
@@ -159,7 +162,7 @@ HK_INLINE void hk_unlock(struct hk_lock *lock)
 /*
  * For fork, which takes locks whatever it interrupted: no rank is checked, and
  * hk_all_locked does not matter. number: of the fork, from 1 up. A lock that is this
- * thread's already is left alone. patient: until it is free.
+ * thread's already is left alone. patient: for seconds, if need be.
  */
 void hk_lock_for_fork(struct hk_lock *lock, uint8_t number, bool patient);
 void hk_unlock_for_fork(struct hk_lock *lock, uint8_t number);
