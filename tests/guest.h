@@ -229,6 +229,21 @@ TAP_UNUSED static bool use_every_size(void)
 	return good;
 }
 
+/* Blocks for several SuperSlabs: threads that grow the heap look after each other's. */
+TAP_UNUSED static bool use_many(void)
+{
+	enum { COUNT = 6000 };
+	static _Thread_local void *p[COUNT];
+	bool good = true;
+	size_t i;
+
+	for (i = 0; i < COUNT; i++)
+		good = (p[i] = hide(malloc(200 + i % 8 * 200))) && good;
+	for (i = 0; i < COUNT; i++)
+		free(p[i]);
+	return good;
+}
+
 /*
  * Calls of every kind on blocks of all sizes, one at a time, by each thread on
  * blocks of its own. What they hold is checked.
