@@ -138,14 +138,17 @@ static void realloc_freed(size_t size)
 		_exit(97);
 }
 
+/* What was freed once may belong to a thread beside: then no one can tell. */
 static void every_abort(void)
 {
 	size_t i;
 
 	for (i = 0; i < SIZES; i++) {
+		expect_report(free_inside, each_size[i], "free inside a block");
+		if (beside)
+			continue;
 		expect_report(free_twice, each_size[i], "double free");
 		expect_report(free_twice_elsewhere, each_size[i], "double free by threads");
-		expect_report(free_inside, each_size[i], "free inside a block");
 		expect_report(realloc_freed, each_size[i], "realloc after free");
 	}
 	expect_report(free_static, 0, "free of no block");
