@@ -181,7 +181,7 @@ static void guest_under_all(struct guest *guest)
 }
 
 /* All of main: runs the cases, or is the one that argv names. */
-static int guest_main(int argc, char **argv, struct guest *guest, size_t count)
+TAP_UNUSED static int guest_main(int argc, char **argv, struct guest *guest, size_t count)
 {
 	size_t i;
 
@@ -225,6 +225,21 @@ TAP_UNUSED static bool use_every_size(void)
 	for (i = 0; i < COUNT; i += 2)
 		free(p[i]);
 	for (i = 1; i < COUNT; i += 2)
+		free(p[i]);
+	return good;
+}
+
+/* Blocks for several SuperSlabs: threads that grow the heap look after each other's. */
+TAP_UNUSED static bool use_many(void)
+{
+	enum { COUNT = 6000 };
+	static _Thread_local void *p[COUNT];
+	bool good = true;
+	size_t i;
+
+	for (i = 0; i < COUNT; i++)
+		good = (p[i] = hide(malloc(200 + i % 8 * 200))) && good;
+	for (i = 0; i < COUNT; i++)
 		free(p[i]);
 	return good;
 }

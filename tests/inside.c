@@ -328,6 +328,8 @@ static void meanwhile(long stays_in, void (*what)(void))
 static void *use_in_thread(void *unused)
 {
 	allocates();
+	if (!use_many())
+		fail("no memory in the thread\n");
 	return unused;
 }
 
