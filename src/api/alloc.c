@@ -74,7 +74,7 @@ size_t hk_usable_size(const void *p, enum hk_call call)
 {
 	const struct hk_slab *slab = hk_slab_guess(p);
 
-	return hk_owned(slab, p) ? slab->size : usable_size_slow(p, call);
+	return hk_owned(hk_tls, slab, p) ? slab->size : usable_size_slow(p, call);
 }
 
 static void *resize_large(void *p, size_t size, const void *caller)
@@ -135,7 +135,7 @@ void *hk_realloc(void *p, size_t size)
 {
 	const struct hk_slab *slab = hk_slab_guess(p);
 
-	if (hk_owned(slab, p) && stays(size, slab->size))
+	if (hk_owned(hk_tls, slab, p) && stays(size, slab->size))
 		return p;
 	return resize(p, size);
 }

@@ -191,6 +191,8 @@ void hk_cache_shared(void (*work)(void));
 extern _Atomic uint64_t hk_forked_at;
 
 extern HK_TLS struct hk_cache *hk_tls HK_HIDDEN;
+/* The same for C++'s operators, or an empty cache: see api/cxx.c. */
+extern HK_TLS struct hk_cache *hk_tls_cxx HK_HIDDEN;
 extern struct hk_cache hk_empty_cache HK_HIDDEN;	/* before the first slow path */
 extern struct hk_cache hk_dead_cache HK_HIDDEN;		/* after thread teardown */
 

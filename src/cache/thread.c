@@ -11,6 +11,7 @@
 struct hk_cache hk_empty_cache;
 struct hk_cache hk_dead_cache;
 HK_TLS struct hk_cache *hk_tls = &hk_empty_cache;
+HK_TLS struct hk_cache *hk_tls_cxx = &hk_empty_cache;
 struct hk_cache *hk_caches;
 void (*hk_window_end)(struct hk_cache *cache);
 struct hk_hooks hk_hooks;
@@ -266,7 +267,7 @@ static void thread_exit(void *argument)
 	hk_abandon_slabs(cache);
 	hk_mailbox_close(cache);
 	hk_deliver_all(cache);
-	hk_tls = &hk_dead_cache;
+	hk_tls = hk_tls_cxx = &hk_dead_cache;
 	hk_leave(cache);
 	hk_retire(cache);
 	if (hk_hooks.thread_ended)
