@@ -1,7 +1,7 @@
-// A program that replaces the plain operators new and delete and nothing else,
-// as the standard lets it: each block has a header, so that no other operator
-// can do without them. Linked with the library, shared and static, and
-// preloaded.
+// A program in which the plain operators new and delete are replaced and nothing
+// else. Linked with the library, shared and static, and preloaded, where the
+// operators are in a library of the program's as well.
+#include "replacing.h"
 #include "heap.h"
 
 #include <algorithm>
@@ -10,20 +10,11 @@
 #include <string>
 #include <vector>
 
-// What this is about: there is no delete with a size.
-#ifndef __clang__
-#pragma GCC diagnostic ignored "-Wsized-deallocation"
-#endif
-
 #ifndef TEST_LIBRARY
 #define TEST_LIBRARY nullptr
 #endif
 
 namespace {
-
-const std::size_t HEADER = 16;
-long live, taken;
-bool starve;
 
 struct Object {
 	int x[10];
@@ -48,25 +39,6 @@ Object *object(Object *p)
 	return static_cast<Object *>(hide(p));
 }
 
-}
-
-void *operator new(std::size_t n)
-{
-	char *p = starve ? nullptr : static_cast<char *>(hide(malloc(n + HEADER)));
-
-	if (!p)
-		throw std::bad_alloc();
-	live++;
-	taken++;
-	return p + HEADER;
-}
-
-void operator delete(void *p) noexcept
-{
-	if (!p)
-		return;
-	live--;
-	free(static_cast<char *>(p) - HEADER);
 }
 
 int main(int, char **argv)
@@ -100,6 +72,8 @@ int main(int, char **argv)
 		v.push_back(s);
 	}
 	went_through(10, "strings and vectors");
+	use_there();
+	went_through(2, "where the operators are");
 
 	delete static_cast<Wide *>(hide(new Wide));
 	delete[] static_cast<Wide *>(hide(new Wide[5]));

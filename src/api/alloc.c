@@ -78,7 +78,7 @@ size_t hk_usable_size(const void *p, enum hk_call call)
 {
 	const struct hk_slab *slab = hk_slab_guess(p);
 
-	return hk_owned(slab, p) ? slab->size : usable_size_slow(p, call);
+	return hk_owned(hk_tls, slab, p) ? slab->size : usable_size_slow(p, call);
 }
 
 /* A block stays while it fits and no more than half of it would idle; above the
@@ -128,7 +128,7 @@ void *hk_realloc(void *p, size_t size)
 {
 	const struct hk_slab *slab = hk_slab_guess(p);
 
-	if (hk_owned(slab, p) && stays(size, slab->size))
+	if (hk_owned(hk_tls, slab, p) && stays(size, slab->size))
 		return p;
 	return resize(p, size);
 }

@@ -7,40 +7,52 @@
 
 #include <errno.h>
 
-HK_INLINE void *hk_malloc(size_t size)
+/* From the lists of the cache, or else by the slow path. A pointer to the pointer, for
+ * the compiler is to load it as late as it can. */
+HK_INLINE void *hk_take(struct hk_cache *const *cache, size_t size,
+			void *(*slow)(size_t size, const void *caller))
 {
 	if (hk_likely(size <= HK_TINY_MAX)) {
-		struct hk_bin *bin = hk_bin_for(hk_tls, size);
+		struct hk_bin *bin = hk_bin_for(*cache, size);
 		struct hk_block *block = bin->head;
 
 		if (hk_likely(block != NULL))
 			return hk_bin_pop(bin, block);
 	}
-	return hk_malloc_slow(size, hk_caller());
+	return slow(size, hk_caller());
 }
 
-/* Is p a live block of this thread's? The checks in this order of cost; all three
- * always on. False also where only a slow path can tell. */
-HK_INLINE bool hk_owned(const struct hk_slab *slab, const struct hk_block *p)
+HK_INLINE void *hk_malloc(size_t size)
 {
-	return hk_likely(atomic_load_explicit(&slab->owner, memory_order_relaxed) == hk_tls) &&
+	return hk_take(&hk_tls, size, hk_malloc_slow);
+}
+
+/* Is p a live block of this thread's, whose cache it is? The checks in this order of
+ * cost; all three always on. False also where only a slow path can tell. */
+HK_INLINE bool hk_owned(const struct hk_cache *cache, const struct hk_slab *slab, const struct hk_block *p)
+{
+	return hk_likely(atomic_load_explicit(&slab->owner, memory_order_relaxed) == cache) &&
 	       hk_likely(hk_slab_valid_hot(slab, p)) && hk_likely(p->mark != HK_FREED);
+}
+
+/* False: only a slow path can tell. */
+HK_INLINE bool hk_give(const struct hk_cache *cache, void *p)
+{
+	struct hk_slab *slab = hk_slab_guess(p);
+	struct hk_bin *bin;
+
+	if (!hk_owned(cache, slab, p))
+		return false;
+	bin = atomic_load_explicit(&slab->bin, memory_order_relaxed);
+	if (hk_unlikely(!hk_bin_push(bin, p)))
+		hk_free_overflow(bin, hk_caller());
+	return true;
 }
 
 HK_INLINE void hk_free(void *p, enum hk_call call)
 {
-	struct hk_slab *slab = hk_slab_guess(p);
-	struct hk_block *block = p;
-
-	if (hk_owned(slab, block)) {
-		struct hk_bin *bin =
-			atomic_load_explicit(&slab->bin, memory_order_relaxed);
-
-		if (hk_unlikely(!hk_bin_push(bin, block)))
-			hk_free_overflow(bin, hk_caller());
-		return;
-	}
-	hk_free_slow(p, call, hk_caller());
+	if (!hk_give(hk_tls, p))
+		hk_free_slow(p, call, hk_caller());
 }
 
 void *hk_calloc(size_t count, size_t size);

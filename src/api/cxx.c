@@ -16,9 +16,15 @@
  *
  * and the same once more with an alignment. Weak: in the archive the program's
  * own come first.
+ *
+ * Where this library is preloaded it precedes the program's others, of which one
+ * may replace operators too. Then ours pass the calls on: hk_tls_cxx stays at an
+ * empty cache, so that each call falls into its slow path, as in a new thread,
+ * and the fast one has no test for it.
  */
 #include "api/alloc.h"
 #include "os/line.h"
+#include "os/os.h"
 
 #ifndef HK_PREFIXED
 
@@ -83,6 +89,97 @@ static HK_NOINLINE void *must(size_t size, size_t align)
 	return p;
 }
 
+/* What a library of the program's replaces, NULL elsewhere. Written once, before
+ * threads; should several find out at once, they find the same. */
+enum { UNKNOWN, OURS, THEIRS };
+static _Atomic int whose;
+static struct {
+	void *(*new_one)(size_t);
+	void *(*new_one_aligned)(size_t, size_t);
+	void (*delete_one)(void *);
+	void (*delete_one_aligned)(void *, size_t);
+} theirs;
+
+static void find_out(void)
+{
+	static const char beside[] = "_ZSt15get_new_handlerv";
+
+	*(void **)&theirs.new_one = hk_os_replacement("_Znw" SIZE, beside);
+	*(void **)&theirs.new_one_aligned = hk_os_replacement("_Znw" SIZE "St11align_val_t", beside);
+	*(void **)&theirs.delete_one = hk_os_replacement("_ZdlPv", beside);
+	*(void **)&theirs.delete_one_aligned = hk_os_replacement("_ZdlPvSt11align_val_t", beside);
+}
+
+/* Who looks is at the dead cache meanwhile: a dlsym that another library wraps may
+ * use the operators itself. Without a C++ library there is nothing to look for. */
+static HK_NOINLINE bool ask_whose(void)
+{
+	int known = atomic_load(&whose);
+
+	if (known == UNKNOWN && hk_tls_cxx != &hk_dead_cache) {
+		hk_tls_cxx = &hk_dead_cache;
+		if (get_new_handler)
+			find_out();
+		known = theirs.new_one || theirs.new_one_aligned || theirs.delete_one ||
+			theirs.delete_one_aligned ? THEIRS : OURS;
+		atomic_store(&whose, known);
+		hk_tls_cxx = &hk_empty_cache;
+	}
+	return known == THEIRS;
+}
+
+HK_INLINE bool are_theirs(void)
+{
+	return hk_unlikely(atomic_load_explicit(&whose, memory_order_acquire) != OURS) && ask_whose();
+}
+
+/* The same from a slow path; if they are not, the fast ones have the thread's cache
+ * from here on. */
+HK_INLINE bool turn_out_theirs(void)
+{
+	if (are_theirs())
+		return true;
+	if (hk_tls_cxx != hk_tls)
+		hk_tls_cxx = hk_tls;
+	return false;
+}
+
+static void __attribute__((constructor)) before_threads(void)
+{
+	ask_whose();
+}
+
+static HK_NOINLINE void *new_slow(size_t size, const void *caller)
+{
+	return turn_out_theirs() && theirs.new_one ? theirs.new_one(size) : hk_malloc_slow(size, caller);
+}
+
+static HK_NOINLINE void *new_slow_nothrow(size_t size, const void *caller)
+{
+	void *p;
+
+	if (turn_out_theirs() && theirs.new_one)
+		return hk_new_quietly(size, theirs.new_one);
+	p = hk_malloc_slow(size, caller);
+	return hk_likely(p != NULL) ? p : hk_new_nothrow(size, 1);
+}
+
+static HK_NOINLINE void delete_slow(void *p, const void *caller)
+{
+	if (turn_out_theirs() && theirs.delete_one)
+		theirs.delete_one(p);
+	else
+		hk_free_slow(p, HK_CALL_FREE, caller);
+}
+
+static HK_NOINLINE void delete_slow_aligned(void *p, size_t align, const void *caller)
+{
+	if (turn_out_theirs() && theirs.delete_one_aligned)
+		theirs.delete_one_aligned(p, align);
+	else
+		hk_free_slow(p, HK_CALL_FREE, caller);
+}
+
 #define OPERATOR(type, name, symbol, args)				\
 	HK_API HK_NO_PLT type name args __asm__(symbol) __attribute__((weak))
 /* With a name that the program cannot take. */
@@ -96,15 +193,18 @@ static HK_NOINLINE void *must(size_t size, size_t align)
 
 OPERATOR_OWN(void *, new_one, "_Znw" SIZE, (size_t size))
 {
-	void *p = hk_malloc(size);
+	void *p = hk_take(&hk_tls_cxx, size, new_slow);
 
 	return hk_likely(p != NULL) ? p : must(size, 1);
 }
 
 OPERATOR_OWN(void *, new_one_aligned, "_Znw" SIZE "St11align_val_t", (size_t size, size_t align))
 {
-	void *p = allocate(size, align);
+	void *p;
 
+	if (are_theirs() && theirs.new_one_aligned)
+		return theirs.new_one_aligned(size, align);
+	p = allocate(size, align);
 	return hk_likely(p != NULL) ? p : must(size, align);
 }
 
@@ -121,12 +221,9 @@ OPERATOR_OWN(void *, new_many_aligned, "_Zna" SIZE "St11align_val_t", (size_t si
 /* Where nothing is replaced, no exception has to be thrown to be caught. */
 OPERATOR_OWN(void *, new_one_nothrow, "_Znw" SIZE "RKSt9nothrow_t", (size_t size, TAG))
 {
-	void *p;
-
 	if (hk_unlikely(new_one != own_new_one))
 		return hk_new_quietly(size, new_one);
-	p = hk_malloc(size);
-	return hk_likely(p != NULL) ? p : hk_new_nothrow(size, 1);
+	return hk_take(&hk_tls_cxx, size, new_slow_nothrow);
 }
 
 OPERATOR_OWN(void *, new_one_aligned_nothrow, "_Znw" SIZE "St11align_val_tRKSt9nothrow_t",
@@ -136,6 +233,8 @@ OPERATOR_OWN(void *, new_one_aligned_nothrow, "_Znw" SIZE "St11align_val_tRKSt9n
 
 	if (hk_unlikely(new_one_aligned != own_new_one_aligned))
 		return hk_new_quietly_aligned(size, align, new_one_aligned);
+	if (are_theirs() && theirs.new_one_aligned)
+		return hk_new_quietly_aligned(size, align, theirs.new_one_aligned);
 	p = allocate(size, align);
 	return hk_likely(p != NULL) ? p : hk_new_nothrow(size, align);
 }
@@ -162,14 +261,15 @@ void *new_many_aligned_nothrow(size_t size, size_t align, TAG)
 	OPERATOR(void, name, "_Zd" suffix, args);			\
 	void name args { how; }
 
-DELETE(delete_one, "lPv", (void *p), hk_free(p, HK_CALL_FREE))
+DELETE(delete_one, "lPv", (void *p), if (!hk_give(hk_tls_cxx, p)) delete_slow(p, hk_caller()))
 DELETE(delete_one_sized, "lPv" SIZE, (void *p, BYTES), delete_one(p))
 DELETE(delete_one_nothrow, "lPvRKSt9nothrow_t", (void *p, TAG), delete_one(p))
 DELETE(delete_many, "aPv", (void *p), delete_one(p))
 DELETE(delete_many_sized, "aPv" SIZE, (void *p, BYTES), delete_many(p))
 DELETE(delete_many_nothrow, "aPvRKSt9nothrow_t", (void *p, TAG), delete_many(p))
 
-DELETE(delete_one_aligned, "lPvSt11align_val_t", (void *p, ALIGN), hk_free(p, HK_CALL_FREE))
+DELETE(delete_one_aligned, "lPvSt11align_val_t", (void *p, ALIGN),
+       if (!hk_give(hk_tls_cxx, p)) delete_slow_aligned(p, align, hk_caller()))
 DELETE(delete_one_sized_aligned, "lPv" SIZE "St11align_val_t", (void *p, BYTES, ALIGN),
        delete_one_aligned(p, align))
 DELETE(delete_one_aligned_nothrow, "lPvSt11align_val_tRKSt9nothrow_t", (void *p, ALIGN, TAG),

@@ -99,6 +99,11 @@ struct hk_suspects {
 	_Atomic(struct hk_suspects *) more;
 };
 
+/* What the hot paths of the lock's holder looked at before it entered. */
+struct hk_before {
+	struct hk_cache *tls, *cxx;
+};
+
 /* No chain; the mailbox of a cache without a thread. */
 #define HK_MAILBOX_CLOSED ((struct hk_block *)16)
 
@@ -109,7 +114,7 @@ struct hk_cache {
 	struct hk_bin bin[HK_CLASSES];
 
 	struct hk_lock lock;
-	struct hk_cache *entered_from;		/* hk_tls of the holder, before */
+	struct hk_before before;
 	struct hk_batch batch[HK_BATCHES];	/* owner; appended to without
 						 * the lock, and sent to an
 						 * owner that lives */
@@ -201,6 +206,8 @@ size_t hk_cache_scavenge(bool idle);
 extern _Atomic uint64_t hk_forked_at;
 
 extern HK_TLS struct hk_cache *hk_tls HK_HIDDEN;
+/* The same for C++'s operators, or an empty cache: see api/cxx.c. */
+extern HK_TLS struct hk_cache *hk_tls_cxx HK_HIDDEN;
 extern struct hk_cache hk_empty_cache HK_HIDDEN;	/* before the first slow path */
 extern struct hk_cache hk_dead_cache HK_HIDDEN;		/* after thread teardown */
 extern struct hk_cache hk_busy_cache HK_HIDDEN;		/* inside the heap */

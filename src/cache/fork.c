@@ -72,20 +72,19 @@ static void park_one(struct hk_lock *lock, bool parked)
 		atomic_store_explicit(&lock->parked, parked, memory_order_relaxed);
 }
 
-static struct hk_cache *entered_from;
+static struct hk_before before;
 
 /* As inside, so that a signal handler finds nothing in the lists. */
 void hk_lock_everything(void)
 {
 	lock_all(true);
 	hk_all_locked++;
-	entered_from = hk_tls;
-	hk_tls = &hk_busy_cache;
+	before = hk_find_nothing();
 }
 
 void hk_unlock_everything(void)
 {
-	hk_tls = entered_from;
+	hk_find_again(before);
 	hk_all_locked--;
 	unlock_all();
 }

@@ -13,6 +13,7 @@ struct hk_cache hk_empty_cache;
 struct hk_cache hk_dead_cache;
 struct hk_cache hk_busy_cache;
 HK_TLS struct hk_cache *hk_tls = &hk_empty_cache;
+HK_TLS struct hk_cache *hk_tls_cxx = &hk_empty_cache;
 _Atomic(struct hk_cache *) hk_caches;
 void (*hk_window_end)(struct hk_cache *cache);
 struct hk_hooks hk_hooks;
@@ -156,13 +157,25 @@ static struct hk_cache *attach(void)
 	return cache;
 }
 
-/* The hot path finds nothing as long as this thread is inside. */
+struct hk_before hk_find_nothing(void)
+{
+	struct hk_before before = { hk_tls, hk_tls_cxx };
+
+	hk_tls = hk_tls_cxx = &hk_busy_cache;
+	return before;
+}
+
+void hk_find_again(struct hk_before before)
+{
+	hk_tls = before.tls;
+	hk_tls_cxx = before.cxx;
+}
+
 static bool enter(struct hk_cache *cache)
 {
 	if (!hk_lock_or_leave(&cache->lock))
 		return false;
-	cache->entered_from = hk_tls;
-	hk_tls = &hk_busy_cache;
+	cache->before = hk_find_nothing();
 	return true;
 }
 
@@ -225,7 +238,7 @@ struct hk_cache *hk_enter(void)
 
 void hk_leave(struct hk_cache *cache)
 {
-	hk_tls = cache->entered_from;
+	hk_find_again(cache->before);
 	hk_unlock(&cache->lock);
 	if (cache == &hk_orphan)
 		hk_unlock(&hk_orphan_lock);
@@ -328,9 +341,9 @@ static void thread_exit(void *argument)
 		return;
 	hk_event(HK_EVENT_EXIT, 0, cache, 0);
 	hk_lock(&cache->lock);
-	hk_tls = &hk_busy_cache;
+	hk_find_nothing();
 	empty(cache);
-	hk_tls = &hk_dead_cache;
+	hk_tls = hk_tls_cxx = &hk_dead_cache;
 	hk_unlock(&cache->lock);
 	hk_retire(cache);
 	if (hk_pool_freed())

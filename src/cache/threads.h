@@ -26,6 +26,10 @@ void hk_abandon_slabs(struct hk_cache *cache);
 /* No lock held: the cache has no thread any more. */
 void hk_retire(struct hk_cache *cache);
 
+/* The hot paths of this thread find nothing, from one to the other. */
+struct hk_before hk_find_nothing(void);
+void hk_find_again(struct hk_before before);
+
 /* The cache of this thread, inside or not; NULL: none. */
 struct hk_cache *hk_own_cache(void);
 

@@ -170,6 +170,14 @@ bool hk_os_sandboxed(void);
 long hk_os_process_id(void);
 long hk_os_thread_id(void);
 
+/*
+ * symbol.c. What the symbol would be without this library, if that is a library
+ * of the program's that replaces it: neither the one that has the original, as a
+ * symbol beside it tells, nor another malloc. Else NULL. Takes locks of the
+ * dynamic linker.
+ */
+void *hk_os_replacement(const char *symbol, const char *original);
+
 /* The file that this code was loaded from, and its offset there, as debuggers
  * count it; NULL where that cannot be told without taking a lock. */
 const char *hk_os_object(const void *code, uintptr_t *offset);

@@ -20,7 +20,7 @@
 
 /*
  * A malloc must not use dynamic TLS: the first access of a thread may itself
- * allocate. One pointer in static TLS is all that the library takes; where
+ * allocate. Two pointers in static TLS are all that the library takes; where
  * the compiler lacks the attribute, build with -ftls-model=initial-exec.
  */
 #if defined(HAVE_CONFIG_H) && !defined(HK_TLS_IE)
