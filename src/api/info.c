@@ -7,6 +7,7 @@
 #include "stats/snapshot.h"
 
 #include <errno.h>
+#include <pthread.h>
 
 static void to_stderr(void *argument, const char *text, size_t length)
 {
@@ -89,6 +90,7 @@ static void put_totals(FILE *out, const struct hk_snapshot *s)
 HK_API int malloc_info(int options, FILE *out)
 {
 	struct hk_snapshot s;
+	int cancel, error;
 	unsigned i;
 
 	if (options != 0) {
@@ -96,6 +98,8 @@ HK_API int malloc_info(int options, FILE *out)
 		return -1;
 	}
 	hk_snapshot_take(&s);
+	/* Writing is a cancellation point; asking for figures is none. */
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
 	fprintf(out, "<malloc version=\"hakmem-1\">\n<heap nr=\"0\">\n<sizes>\n");
 	for (i = 0; i < HK_CLASSES; i++) {
 		const struct hak_class_stats *c = &s.class[i];
@@ -118,7 +122,9 @@ HK_API int malloc_info(int options, FILE *out)
 		"<aspace type=\"mprotect\" size=\"%zu\"/>\n</malloc>\n",
 		s.all.large_blocks, s.all.large_bytes, s.all.metadata,
 		s.all.mapped, s.all.mapped_peak, s.all.mapped, s.all.mapped);
-	return ferror(out) ? -1 : 0;
+	error = ferror(out);
+	pthread_setcancelstate(cancel, NULL);
+	return error ? -1 : 0;
 }
 
 #endif

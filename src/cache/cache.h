@@ -139,6 +139,7 @@ struct hk_cache {
 	size_t touch_size;
 	uint8_t fresh[HK_CLASSES];		/* fresh slabs in a row, up to STEADY */
 	unsigned sparse_listed;			/* slots, at most, in new */
+	size_t sparse_bytes;			/* freed into sparse slabs, since new began */
 	size_t sparse_least;			/* bytes worth a purge; 0: as usual */
 	size_t sent_bytes;			/* to others, not yet told of */
 	/* Blocks to be moved between lists and slabs until the window of
@@ -296,7 +297,7 @@ void hk_tick(struct hk_cache *cache);
 void hk_sweep_idle(struct hk_cache *cache, uint64_t now);
 
 /* sparse.c; lock held. Blocks of an owned slab came back, or went out. */
-void hk_sparse_freed(struct hk_cache *cache, struct hk_slab *slab);
+void hk_sparse_freed(struct hk_cache *cache, struct hk_slab *slab, unsigned blocks);
 void hk_sparse_wanted(struct hk_cache *cache, struct hk_slab *slab);
 /* The next slab to be purged, of those that waited long enough; pages is 0 in it
  * where some were looked at and none is worth it. False: there is none. */

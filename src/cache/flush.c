@@ -33,7 +33,7 @@ static void end_run(struct hk_cache *cache, const struct run *run, unsigned bloc
 
 	put_word(run);
 	slab->used = (uint16_t)(slab->used - blocks);
-	hk_sparse_freed(cache, slab);
+	hk_sparse_freed(cache, slab, blocks);
 	if (hk_walk_on())
 		hk_slab_walk(slab);
 	if (slab->listed_full || slab->used == 0)
@@ -122,7 +122,7 @@ void hk_put_back(struct hk_cache *cache, struct hk_slab *slab, void *block)
 	if (hk_walk_on())
 		hk_slab_walk(slab);
 	hk_put_block(slab, block);
-	hk_sparse_freed(cache, slab);
+	hk_sparse_freed(cache, slab, 1);
 	cache->flushed[slab->class] += hk_settings.stats;
 	if (slab->listed_full || slab->used == 0)
 		hk_slab_moves(cache, slab);

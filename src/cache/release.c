@@ -2,6 +2,7 @@
 #include "cache/threads.h"
 #include "large/large.h"
 #include "os/os.h"
+#include "pool/eager.h"
 #include "pool/meta.h"
 
 /* SuperSlabs at a time: a program with long lists comes here seldom. */
@@ -63,5 +64,5 @@ void hk_release(bool tick)
 		return;
 	hk_meta_fill();
 	if (hk_tls->live)
-		hk_release_sparse(hk_tls, now, HK_SPARSE_TICK);
+		hk_release_sparse(hk_tls, now, hk_is_eager() ? UINT_MAX : HK_SPARSE_TICK);
 }

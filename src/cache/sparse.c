@@ -8,6 +8,7 @@
 #include "config/settings.h"
 #include "debug/ring.h"
 #include "os/os.h"
+#include "pool/eager.h"
 #include "pool/pool.h"
 
 _Atomic bool hk_sparse_waits;
@@ -25,6 +26,9 @@ static bool is_sparse(const struct hk_slab *slab)
 static size_t least(const struct hk_slab *slab)
 {
 	bool memory_first = hk_settings.mem_learn || !hk_settings.superslab_reuse;
+
+	if (hk_is_eager() && hk_eager_thorough())
+		return 1;
 
 	return slab->slots * HK_SLOT_SIZE / (memory_first ? 4 : 2);
 }
@@ -46,10 +50,20 @@ static void list(struct hk_cache *cache, struct hk_slab *slab)
 		hk_sparse_tell();
 }
 
-void hk_sparse_freed(struct hk_cache *cache, struct hk_slab *slab)
+/* Twice so much waits: in the new list, and in the old one. */
+static bool too_much(const struct hk_cache *cache)
 {
-	if (!slab->sparse_at && is_sparse(slab))
+	return hk_is_eager() && cache->sparse_bytes > hk_eager_bytes(HK_EAGER_SPARSE) / 2;
+}
+
+void hk_sparse_freed(struct hk_cache *cache, struct hk_slab *slab, unsigned blocks)
+{
+	if (!is_sparse(slab))
+		return;
+	if (!slab->sparse_at)
 		list(cache, slab);
+	cache->sparse_bytes += blocks * (size_t)slab->size;
+	cache->tick |= too_much(cache);
 }
 
 void hk_sparse_wanted(struct hk_cache *cache, struct hk_slab *slab)
@@ -69,6 +83,16 @@ static void move(struct hk_slab **to, struct hk_slab **from)
 		(*to)->sparse_at = to;
 }
 
+/* Of a slab that gave nothing, whole pages become free once a quarter of what is
+ * used of it is not: so often at most its pages are looked through. */
+static bool worth_a_look(struct hk_slab *slab)
+{
+	if (slab->looked_at && slab->used * 4u > slab->looked_at * 3u)
+		return false;
+	slab->looked_at = slab->used;
+	return true;
+}
+
 bool hk_sparse_due(struct hk_cache *cache, uint64_t now, struct hk_slab_purge *purge)
 {
 	enum { LOOKS = 64 };		/* while others may wait for the lock */
@@ -76,16 +100,19 @@ bool hk_sparse_due(struct hk_cache *cache, uint64_t now, struct hk_slab_purge *p
 	struct hk_slab *slab;
 	unsigned n;
 
-	if (!cache->sparse_due && hk_elapsed(now, cache->sparse_since, delay)) {
+	if (!cache->sparse_due && (hk_elapsed(now, cache->sparse_since, delay) || too_much(cache))) {
 		move(&cache->sparse_due, &cache->sparse_old);
 		move(&cache->sparse_old, &cache->sparse_new);
 		cache->sparse_since = now;
 		cache->sparse_listed = 0;
+		cache->sparse_bytes = 0;
 		cache->sparse_least = 0;
 	}
 	purge->pages = 0;
 	for (n = 0; n < LOOKS && (slab = cache->sparse_due) != NULL; n++) {
 		hk_slab_unlist(slab);
+		if (!cache->sparse_least && !worth_a_look(slab))
+			continue;
 		if (!hk_slab_purge_begin(slab, cache->sparse_least ? cache->sparse_least : least(slab),
 					 purge))
 			continue;

@@ -9,6 +9,7 @@
  */
 #include "large/internal.h"
 #include "os/os.h"
+#include "pool/eager.h"
 #include "pool/meta.h"
 #include "pool/pool.h"
 #include "slab/pagemap.h"
@@ -230,12 +231,14 @@ struct hk_large *hk_kept_expire(bool all)
 	size_t bytes = kept_bytes(), excess = 0;
 	size_t live = atomic_load_explicit(&hk_large_counters.bytes, memory_order_relaxed);
 	size_t most = hk_pool_scarce() ? live / 16 : KEPT_MIN + live / 2;
+	size_t few = hk_is_eager() ? hk_eager_bytes(HK_EAGER_LARGE) : most;
 
 	if (hk_elapsed(now, kept.period_began, PERIOD)) {
 		kept.due = kept.least;
 		kept.least = bytes;
 		kept.period_began = now;
 	}
+	most = few < most ? few : most;
 	if (bytes > most)
 		excess = bytes - most;
 	if (excess < kept.due)

@@ -14,7 +14,7 @@
 extern char **environ;
 
 size_t hk_page_size = 4096;
-_Atomic size_t hk_os_mapped, hk_os_mapped_peak;
+_Atomic size_t hk_os_mapped, hk_os_mapped_peak, hk_os_unmapped;
 
 void hk_os_start(void)
 {
@@ -42,6 +42,8 @@ static void account(size_t old_size, size_t new_size)
 {
 	size_t change = new_size - old_size;
 
+	if (new_size < old_size)
+		atomic_fetch_add_explicit(&hk_os_unmapped, -change, memory_order_relaxed);
 	hk_raise(&hk_os_mapped_peak, change + atomic_fetch_add_explicit(&hk_os_mapped, change,
 									memory_order_relaxed));
 }

@@ -33,6 +33,8 @@ void hk_os_start(void);
  * were at once; any thread, relaxed. What the kernel refused to take back is
  * still in it. */
 extern _Atomic size_t hk_os_mapped, hk_os_mapped_peak;
+/* Bytes of mappings that were given back so far. */
+extern _Atomic size_t hk_os_unmapped;
 
 /* True if the program runs with another user's rights (set-user-ID). */
 bool hk_os_secure(void);

@@ -9,6 +9,7 @@
 #include "config/settings.h"
 #include "debug/ring.h"
 #include "os/os.h"
+#include "pool/eager.h"
 #include "pool/internal.h"
 #include "slab/pagemap.h"
 
@@ -218,7 +219,12 @@ static size_t may_wait(void)
 	size_t slots = HK_SLOTS * atomic_load_explicit(&hk_pool_counters.superslabs,
 						       memory_order_relaxed);
 
-	return hk_pool_scarce() ? slots / 16 : HK_WAITING_MIN + slots / 2;
+	size_t usual = hk_pool_scarce() ? slots / 16 : HK_WAITING_MIN + slots / 2, few;
+
+	if (!hk_is_eager())
+		return usual;
+	few = hk_eager_bytes(HK_EAGER_POOL) / HK_SLOT_SIZE;
+	return few < usual ? few : usual;
 }
 
 /*
@@ -230,6 +236,8 @@ static struct hk_superslab *due_victim(uint64_t now)
 	size_t dirty = atomic_load_explicit(&hk_pool.dirty, memory_order_relaxed), slots;
 	struct hk_superslab *s;
 
+	if (hk_is_eager())
+		hk_eager_learn(now);
 	if (hk_elapsed(now, hk_pool.period_began, delay())) {
 		hk_pool.due = atomic_exchange_explicit(&hk_pool.least, dirty,
 						       memory_order_relaxed);

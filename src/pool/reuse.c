@@ -17,6 +17,7 @@
 #include "config/settings.h"
 #include "debug/ring.h"
 #include "os/os.h"
+#include "pool/eager.h"
 #include "pool/internal.h"
 #include "slab/pagemap.h"
 
@@ -134,7 +135,8 @@ void hk_pool_return(struct hk_slab *slab)
 
 	hk_assert(slab->used == 0);
 	if (atomic_load_explicit(&stack[slab->class].empty, memory_order_relaxed) < keep &&
-	    (kept + slab->slots) * KEPT_SHARE <= hk_pool_touched()) {
+	    (kept + slab->slots) * KEPT_SHARE <= hk_pool_touched() &&
+	    (!hk_is_eager() || (kept + slab->slots) * HK_SLOT_SIZE <= hk_eager_bytes(HK_EAGER_STAGE1))) {
 		atomic_fetch_add_explicit(&stack[slab->class].empty, 1, memory_order_relaxed);
 		atomic_fetch_add_explicit(&kept_slots, slab->slots, memory_order_relaxed);
 		hk_pool_abandon(slab);

@@ -37,7 +37,7 @@ void hk_slab_start(struct hk_superslab *home, unsigned slot, unsigned class)
 	slab->slots = (uint8_t)slots;
 	slab->blocks = (uint16_t)(slots * HK_SLOT_SIZE / size);
 	__atomic_store_n(&slab->carved, 0, __ATOMIC_RELAXED);
-	slab->used = 0;
+	slab->used = slab->looked_at = 0;
 	slab->words = 0;
 	slab->home = home;
 	for (i = 0; i < hk_slab_live_words(slab); i++)
@@ -100,6 +100,7 @@ unsigned hk_slab_take(struct hk_slab *slab, unsigned want, struct hk_block **hea
 			slab->words &= ~((uint32_t)1 << word);
 	}
 	*head = NULL;
+	slab->looked_at = 0;
 	slab->used = (uint16_t)(slab->used + got);
 	if (hk_unlikely(hk_slab_holed(slab)))
 		hk_slab_heal(slab, *chain);

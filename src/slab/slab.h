@@ -130,6 +130,8 @@ struct hk_slab {
 	uint32_t unit;
 	uint32_t words;
 	uint16_t blocks, carved, used;
+	uint16_t looked_at;		/* used, when its free pages were last looked for;
+					 * 0: not yet, or blocks were taken since */
 	_Atomic bool on_stack;
 	bool soiled;
 	bool purging;			/* between begin and end of a purge: its pages

@@ -1,0 +1,84 @@
+#include "pool/eager.h"
+
+#include "os/os.h"
+#include "pool/pool.h"
+
+/*
+ * LEAST and SHARE: 8 MiB, or a twentieth of what the heap holds. PATIENCE_MOST
+ * doublings of it: as much as waits without this mode. PERIOD_MS: wanted in one
+ * period after a release in the period before is soon. WORTH: bytes released that
+ * say something.
+ */
+enum { LEAST = 8 << 20, SHARE = 20, PATIENCE_MOST = 5, PERIOD_MS = 500, WORTH = 4 << 20 };
+
+_Atomic bool hk_eager;
+
+/* Under the pool lock, but for patience (relaxed). */
+static struct {
+	_Atomic unsigned patience;	/* doublings */
+	uint64_t began;			/* ms */
+	size_t released, wanted;	/* so far, when the period began */
+	size_t last_released;		/* in the period before */
+} eager;
+
+static unsigned patience(void)
+{
+	return atomic_load_explicit(&eager.patience, memory_order_relaxed);
+}
+
+size_t hk_eager_bytes(unsigned eighths)
+{
+	size_t mapped = atomic_load_explicit(&hk_os_mapped, memory_order_relaxed);
+	size_t untouched = HK_SUPERSLAB_SIZE *
+		atomic_load_explicit(&hk_pool_counters.superslabs, memory_order_relaxed);
+	size_t touched = hk_pool_touched() * HK_SLOT_SIZE, share;
+
+	untouched = untouched > touched ? untouched - touched : 0;
+	share = (mapped > untouched ? mapped - untouched : 0) / SHARE;
+	return (share > LEAST ? share : LEAST) / 8 * eighths << patience();
+}
+
+bool hk_eager_thorough(void)
+{
+	return patience() == 0;
+}
+
+static size_t load(_Atomic size_t *counter)
+{
+	return atomic_load_explicit(counter, memory_order_relaxed);
+}
+
+/* Bytes of pages released so far; and of pages that came into use, in slots, in
+ * holes, and in mappings that are no SuperSlabs. */
+static size_t released(void)
+{
+	return load(&hk_os_unmapped) + load(&hk_pool_counters.purged_bytes) + load(&hk_holed_bytes);
+}
+
+static size_t wanted(void)
+{
+	return load(&hk_os_mapped) + load(&hk_os_unmapped) -
+	       load(&hk_pool_counters.mapped) * HK_SUPERSLAB_SIZE +
+	       load(&hk_pool_counters.soiled_slots) * HK_SLOT_SIZE +
+	       load(&hk_holed_bytes) - load(&hk_hole_bytes);
+}
+
+void hk_eager_learn(uint64_t now)
+{
+	size_t given = released(), taken = wanted(), again = taken - eager.wanted;
+	unsigned old = patience();
+
+	if (!hk_elapsed(now, eager.began, PERIOD_MS))
+		return;
+	/* The counters are not of one moment; a long period says nothing of soon. */
+	if ((ptrdiff_t)again < 0 || hk_elapsed(now, eager.began, 2 * PERIOD_MS))
+		eager.last_released = 0;
+	if (eager.last_released >= WORTH && again > eager.last_released / 2 && old < PATIENCE_MOST)
+		atomic_store_explicit(&eager.patience, old + 1, memory_order_relaxed);
+	else if (eager.last_released >= WORTH && again < eager.last_released / 8 && old)
+		atomic_store_explicit(&eager.patience, old - 1, memory_order_relaxed);
+	eager.last_released = given - eager.released;
+	eager.released = given;
+	eager.wanted = taken;
+	eager.began = now;
+}
