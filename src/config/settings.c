@@ -16,6 +16,9 @@ static const char *const tiny_preset_words[] = {
 	NULL
 };
 
+static const char *const scavenger_words[] = { "0", "1", "always", NULL };
+static const char scavenger_accepted[] = ", 0, 1, always";
+
 const int16_t hk_preset_capacity[HK_PRESET_COUNT][HK_GROUPS] = {
 #define PRESET(id, name, ...) { __VA_ARGS__ },
 #include "config/settings.def"

@@ -36,6 +36,10 @@ enum hk_profile_id {
 	HK_PROFILE_COUNT
 };
 
+/* Who gives memory back while the program is idle: nobody, a thread of ours in
+ * programs that have threads, or one in any program. */
+enum hk_scavenger_id { HK_SCAVENGER_OFF, HK_SCAVENGER_THREADED, HK_SCAVENGER_ALWAYS };
+
 /* Where a value came from; a later one wins. */
 enum hk_source { HK_FROM_DEFAULT, HK_FROM_PROFILE, HK_FROM_ENVIRONMENT };
 
@@ -55,7 +59,7 @@ struct hk_settings {
 	unsigned mem_learn_step;		/* SuperSlabs */
 	unsigned mem_learn_delay;		/* ms */
 	char learn_save[256];			/* the pattern; "": no file */
-	bool scavenger;
+	unsigned scavenger;			/* enum hk_scavenger_id */
 	bool superslab_reuse;
 	unsigned superslab_prewarm;
 	unsigned tiny_preset;			/* enum hk_preset_id */
