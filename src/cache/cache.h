@@ -45,6 +45,7 @@ struct hk_bin {
 	int32_t batch, batch_max;
 	struct hk_slab *avail, *full;
 	size_t refills, flushes;	/* for statistics */
+	size_t refills_seen;		/* when it last grew or was shortened; see slow.c */
 };
 
 /* The bottom of a list that ran over, set aside; see spill.c. */

@@ -39,18 +39,23 @@ void hk_limits_find(void)
 		find_limits(&hk_start_limits[class], class);
 }
 
+void hk_bin_shorten(struct hk_bin *bin)
+{
+	int32_t most = bin->capacity_max, start = most < 16 ? clamp(most, 0, 2) : most / 8;
+
+	bin->room += start - bin->capacity;
+	bin->capacity = start;
+}
+
 void hk_bin_restart(struct hk_bin *bin, unsigned class)
 {
 	int32_t capacity = atomic_load_explicit(&hk_start_limits[class].capacity, memory_order_relaxed);
 	int32_t batch = atomic_load_explicit(&hk_start_limits[class].batch, memory_order_relaxed);
-	int32_t start;
 
 	bin->capacity_max = capacity;
 	bin->batch_max = batch < capacity ? batch : clamp(capacity, 1, batch);
 	bin->batch = clamp(SMALL_BATCH, 1, bin->batch_max);
-	start = capacity < 16 ? clamp(capacity, 0, 2) : capacity / 8;
-	bin->room += start - bin->capacity;
-	bin->capacity = start;
+	hk_bin_shorten(bin);
 }
 
 /* Lists that hold nothing, or are not one thread's, learn nothing. */

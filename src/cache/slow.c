@@ -4,6 +4,7 @@
 #include "debug/ring.h"
 #include "large/large.h"
 #include "os/os.h"
+#include "pool/eager.h"
 #include "pool/meta.h"
 
 #include <errno.h>
@@ -163,22 +164,49 @@ void *hk_calloc_slow(size_t size, bool *zero, const void *caller)
 	return take(size, zero, caller);
 }
 
+static bool refilled(struct hk_bin *bin)
+{
+	bool since = bin->refills != bin->refills_seen;
+
+	bin->refills_seen = bin->refills;
+	return since;
+}
+
+/* Where much was freed into slabs as the program freed it: of lists that are only
+ * freed into, each block may keep a page. */
+static void shorten_lists(struct hk_cache *cache)
+{
+	unsigned class;
+
+	for (class = 0; class < HK_CLASSES; class++) {
+		struct hk_bin *bin = &cache->bin[class];
+
+		if (refilled(bin) || !bin->head)
+			continue;
+		hk_flush(cache, bin, 0);
+		hk_bin_shorten(bin);
+	}
+}
+
 /* Most of a list that ran over goes. The capacity grows first, towards
  * its limit: a list that runs over is one that the program uses. Not where
- * memory is scarce. */
+ * memory is scarce, nor where it is released as the program frees, unless the list
+ * was refilled too. */
 static void overflow(struct hk_cache *cache, struct hk_bin *bin)
 {
 	int32_t more = bin->capacity_max - bin->capacity;
 
-	if (more > 0 && !hk_pool_scarce()) {
+	if (more > 0 && !hk_pool_scarce() && (!hk_is_eager() || refilled(bin))) {
 		if (more > bin->capacity)
 			more = bin->capacity;
 		bin->capacity += more;
 		bin->room += more;
-	} else {
-		hk_spill(cache, bin);
-		hk_tick(cache);
+		return;
 	}
+	hk_spill(cache, bin);
+	hk_tick(cache);
+	if (cache->tick && hk_is_eager() && hk_cache_private(cache))
+		shorten_lists(cache);
 }
 
 void hk_free_overflow(struct hk_bin *bin, const void *caller)

@@ -20,6 +20,7 @@
 #include "config/settings.h"
 #include "large/large.h"
 #include "os/os.h"
+#include "pool/eager.h"
 #include "pool/pool.h"
 
 #include <pthread.h>
@@ -112,10 +113,17 @@ static void work(void)
 	}
 }
 
+/* Without it the program's own frees release memory. */
+static void note_runs(bool runs)
+{
+	atomic_store_explicit(&hk_scavenger_runs, runs, memory_order_relaxed);
+	atomic_store_explicit(&hk_eager, !runs, memory_order_relaxed);
+}
+
 /* There is no such thread, or it has nothing left to do but to end. */
 static void over(uint32_t then)
 {
-	atomic_store_explicit(&hk_scavenger_runs, 0, memory_order_relaxed);
+	note_runs(false);
 	atomic_store(&state, then);
 	atomic_fetch_add(&ends, 1);
 	hk_os_wake_all(&ends);
@@ -158,7 +166,7 @@ static void start(const void *caller)
 		over(NONE);
 	} else {
 		hk_os_watch_forks();
-		atomic_store_explicit(&hk_scavenger_runs, 1, memory_order_relaxed);
+		note_runs(true);
 		if (!hk_os_guest(scavenge, "hakmem-scav"))
 			over(OFF);
 	}
@@ -239,6 +247,7 @@ __attribute__((constructor(102))) static void start_scavenger(void)
 {
 	if (!hk_settings.scavenger)
 		return;
+	note_runs(false);
 	process = hk_os_process_id();
 	/* The library was opened late, by another thread: main's end would not be seen. */
 	if (hk_os_thread_id() != process)

@@ -4,12 +4,12 @@
 #include "pool/pool.h"
 
 /*
- * LEAST and SHARE: 8 MiB, or a twentieth of what the heap holds. PATIENCE_MOST
- * doublings of it: as much as waits without this mode. PERIOD_MS: wanted in one
- * period after a release in the period before is soon. WORTH: bytes released that
- * say something.
+ * LEAST and SHARE: 4 MiB, or a 40th of what the heap holds: half of what is promised,
+ * for lists hold blocks in free pages too. PATIENCE_MOST doublings of it: as much as
+ * waits without this mode. PERIOD_MS: wanted in one period after a release in the
+ * period before is soon. WORTH: bytes released that say something.
  */
-enum { LEAST = 8 << 20, SHARE = 20, PATIENCE_MOST = 5, PERIOD_MS = 500, WORTH = 4 << 20 };
+enum { LEAST = 4 << 20, SHARE = 40, PATIENCE_MOST = 5, PERIOD_MS = 500, WORTH = 4 << 20 };
 
 _Atomic bool hk_eager;
 
