@@ -155,6 +155,7 @@ struct hk_cache {
 
 	/* Registry lock. */
 	struct hk_cache *next_registered, *next_spare;
+	struct hk_cache *next_live, *prev_live;
 	_Atomic bool live;		/* read without it (relaxed) */
 	bool lost;			/* its thread was the parent's; see fork.c */
 

@@ -27,16 +27,28 @@ _Atomic unsigned hk_lost_caches;
 /* Forks of this thread that are under way, one in a handler during another. */
 static HK_TLS uint8_t depth;
 
-static void each_lock(void (*visit)(struct hk_lock *lock, bool arg), bool arg)
+/* A cache without a thread changes under the registry lock only. */
+static void each_cache_lock(void (*visit)(struct hk_lock *lock, bool arg), bool arg)
 {
 	struct hk_cache *cache;
 
+	visit(&hk_orphan.lock, arg);
+	if (hk_lock_mine(&hk_registry_lock)) {
+		for (cache = hk_live_caches; cache; cache = cache->next_live)
+			visit(&cache->lock, arg);
+		return;
+	}
+	/* The list may be about to change. */
+	for (cache = hk_caches; cache; cache = cache->next_registered)
+		if (cache->live)
+			visit(&cache->lock, arg);
+}
+
+static void each_lock(void (*visit)(struct hk_lock *lock, bool arg), bool arg)
+{
 	visit(&hk_registry_lock, arg);
 	visit(&hk_orphan_lock, arg);
-	/* A cache without a thread changes under the registry lock only. */
-	for (cache = hk_caches; cache; cache = cache->next_registered)
-		if (cache == &hk_orphan || cache->live)
-			visit(&cache->lock, arg);
+	each_cache_lock(visit, arg);
 	visit(hk_pool_lock_itself(), arg);
 	visit(hk_large_lock(), arg);
 	visit(hk_meta_lock(), arg);
@@ -50,6 +62,8 @@ static void lock_one(struct hk_lock *lock, bool patient)
 static void unlock_one(struct hk_lock *lock, bool arg)
 {
 	(void)arg;
+	if (lock->parked && hk_lock_mine(lock))
+		atomic_store_explicit(&lock->parked, false, memory_order_relaxed);
 	hk_unlock_for_fork(lock, depth);
 }
 
@@ -59,17 +73,24 @@ static void lock_all(bool patient)
 	each_lock(lock_one, patient);
 }
 
+/* The registry's last, for it is what keeps the list of caches. */
 static void unlock_all(void)
 {
-	each_lock(unlock_one, false);
+	each_cache_lock(unlock_one, false);
+	unlock_one(hk_pool_lock_itself(), false);
+	unlock_one(hk_large_lock(), false);
+	unlock_one(hk_meta_lock(), false);
+	unlock_one(&hk_orphan_lock, false);
+	unlock_one(&hk_registry_lock, false);
 	depth--;
 }
 
 /* What this thread holds where a signal handler interrupted it. */
-static void park_one(struct hk_lock *lock, bool parked)
+static void park_one(struct hk_lock *lock, bool arg)
 {
+	(void)arg;
 	if (hk_lock_mine(lock))
-		atomic_store_explicit(&lock->parked, parked, memory_order_relaxed);
+		atomic_store_explicit(&lock->parked, true, memory_order_relaxed);
 }
 
 static struct hk_before before;
@@ -98,7 +119,7 @@ static void fork_prepare(void)
 	struct hk_cache *cache;
 
 	if (inside)
-		each_lock(park_one, true);
+		each_lock(park_one, false);
 	if (!depth)
 		hk_os_lock_streams();
 	if (!inside) {
@@ -126,7 +147,6 @@ static void fork_parent(void)
 	if (depth == 1)
 		atomic_store(&hk_forking, 0);
 	unlock_all();
-	each_lock(park_one, false);
 	hk_os_restore_signals(&signals);
 	if (!depth)
 		hk_os_unlock_streams();
@@ -144,7 +164,7 @@ static void close_if_held(struct hk_lock *lock)
  */
 static void lose_threads(void)
 {
-	struct hk_cache *cache, *mine = hk_own_cache();
+	struct hk_cache *cache, *next, *mine = hk_own_cache();
 
 	close_if_held(&hk_registry_lock);
 	close_if_held(&hk_orphan_lock);
@@ -152,14 +172,15 @@ static void lose_threads(void)
 	close_if_held(hk_pool_lock_itself());
 	close_if_held(hk_large_lock());
 	close_if_held(hk_meta_lock());
-	for (cache = hk_caches; cache; cache = cache->next_registered) {
-		if (cache == mine || cache == &hk_orphan || !cache->live || cache->lost)
+	for (cache = hk_live_caches; cache; cache = next) {
+		next = cache->next_live;
+		if (cache == mine || cache->lost)
 			continue;
 		cache->lost = !cache->lock.holder || hk_lock_mine(&cache->lock);
-		cache->live = cache->lost;
-		hk_lost_caches += cache->lost;
-		if (!cache->lost)
-			atomic_fetch_sub_explicit(&hk_threads, 1, memory_order_relaxed);
+		if (cache->lost)
+			hk_lost_caches++;
+		else
+			hk_unlist_live(cache);
 	}
 }
 
@@ -176,7 +197,6 @@ static void fork_child(void)
 		hk_all_locked--;
 	atomic_store(&hk_forking, 0);
 	unlock_all();
-	each_lock(park_one, false);
 	hk_os_restore_signals(&signals);
 	if (!depth)
 		hk_os_reset_streams();

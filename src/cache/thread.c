@@ -15,6 +15,7 @@ struct hk_cache hk_busy_cache;
 HK_TLS struct hk_cache *hk_tls = &hk_empty_cache;
 HK_TLS struct hk_cache *hk_tls_cxx = &hk_empty_cache;
 _Atomic(struct hk_cache *) hk_caches;
+struct hk_cache *hk_live_caches;
 void (*hk_window_end)(struct hk_cache *cache);
 struct hk_hooks hk_hooks;
 
@@ -128,6 +129,11 @@ static void enlist(struct hk_cache *cache, bool fresh)
 		cache->next_registered = atomic_load_explicit(&hk_caches, memory_order_relaxed);
 		atomic_store_explicit(&hk_caches, cache, memory_order_release);
 	}
+	cache->prev_live = NULL;
+	cache->next_live = hk_live_caches;
+	if (cache->next_live)
+		cache->next_live->prev_live = cache;
+	hk_live_caches = cache;
 	atomic_store_explicit(&cache->live, true, memory_order_relaxed);
 	atomic_fetch_add_explicit(&hk_threads, 1, memory_order_relaxed);
 	atomic_store_explicit(&cache->mailbox, NULL, memory_order_relaxed);
@@ -306,10 +312,18 @@ void hk_flush_all(struct hk_cache *cache)
 			hk_flush(cache, &cache->bin[class], 0);
 }
 
+void hk_unlist_live(struct hk_cache *cache)
+{
+	*(cache->prev_live ? &cache->prev_live->next_live : &hk_live_caches) = cache->next_live;
+	if (cache->next_live)
+		cache->next_live->prev_live = cache->prev_live;
+	atomic_store_explicit(&cache->live, false, memory_order_relaxed);
+}
+
 void hk_retire(struct hk_cache *cache)
 {
 	hk_lock(&hk_registry_lock);
-	atomic_store_explicit(&cache->live, false, memory_order_relaxed);
+	hk_unlist_live(cache);
 	atomic_fetch_sub_explicit(&hk_threads, 1, memory_order_relaxed);
 	if (cache->budget_held) {
 		atomic_fetch_sub_explicit(&hk_budget_held, cache->budget_held, memory_order_relaxed);

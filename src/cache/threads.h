@@ -15,6 +15,11 @@ extern struct hk_lock hk_registry_lock HK_HIDDEN;
 extern struct hk_cache hk_orphan HK_HIDDEN;
 extern struct hk_lock hk_orphan_lock HK_HIDDEN;
 
+/* Those with a thread, by next_live; registry lock. */
+extern struct hk_cache *hk_live_caches;
+/* Of those no more. */
+void hk_unlist_live(struct hk_cache *cache);
+
 /* Caches of the parent's threads that this child has not adopted yet; relaxed. */
 extern _Atomic unsigned hk_lost_caches;
 
