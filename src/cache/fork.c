@@ -19,8 +19,6 @@
 #include "large/large.h"
 #include "os/os.h"
 
-#include <pthread.h>
-
 _Atomic uint64_t hk_forked_at;
 _Atomic unsigned hk_lost_caches;
 
@@ -215,5 +213,5 @@ void hk_fork_unseen(void)
 
 void hk_fork_watch(void)
 {
-	pthread_atfork(fork_prepare, fork_parent, fork_child);
+	hk_os_at_fork(fork_prepare, fork_parent, fork_child);
 }

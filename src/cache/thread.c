@@ -7,7 +7,6 @@
 #include "pool/pool.h"
 
 #include <errno.h>
-#include <pthread.h>
 
 struct hk_cache hk_empty_cache;
 struct hk_cache hk_dead_cache;
@@ -27,8 +26,7 @@ struct hk_lock hk_registry_lock = HK_LOCK_INITIALIZER(HK_RANK_REGISTRY);
 static struct {
 	struct hk_cache *spare;
 	_Atomic bool started;
-	bool has_key, had_environment;
-	pthread_key_t key;
+	bool had_environment;
 } registry;
 
 static void init_cache(struct hk_cache *cache)
@@ -75,10 +73,9 @@ static void start_once(void)
 		return;
 	hk_ring_start();
 	hk_fork_watch();
-	registry.has_key = pthread_key_create(&registry.key, thread_exit) == 0;
-	/* A cache that came meanwhile. */
-	if (registry.has_key && hk_tls->live)
-		pthread_setspecific(registry.key, hk_tls);
+	/* And a cache that came meanwhile. */
+	if (hk_os_key_start(thread_exit) && hk_tls->live)
+		hk_os_key_set(hk_tls);
 }
 
 void hk_start(void)
@@ -212,15 +209,14 @@ static struct hk_cache *enter_without_cache(void)
 	hk_tls = cache;
 	hk_event(HK_EVENT_ATTACH, 0, cache, 0);
 	/* Beyond 32 keys this may allocate: from the cache just made. */
-	if (registry.has_key)
-		pthread_setspecific(registry.key, cache);
+	hk_os_key_set(cache);
 	errno = saved;
 	return enter(cache) ? cache : NULL;
 }
 
 struct hk_cache *hk_own_cache(void)
 {
-	return registry.has_key ? pthread_getspecific(registry.key) : NULL;
+	return hk_os_key_get();
 }
 
 bool hk_inside(void)
@@ -384,8 +380,8 @@ void hk_thread_apart(void)
 	struct hk_cache *cache = HK_UNKNOWN_THREAD ? NULL : hk_own_cache();
 
 	if (cache) {
-		pthread_setspecific(registry.key, NULL);
+		hk_os_key_set(NULL);
 		detach(cache);
 	}
-	hk_tls = &hk_dead_cache;
+	hk_tls = hk_tls_cxx = &hk_dead_cache;
 }

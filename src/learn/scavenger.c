@@ -23,8 +23,6 @@
 #include "pool/eager.h"
 #include "pool/pool.h"
 
-#include <pthread.h>
-
 enum {
 	TURN_MOST = 250, TURN_LEAST = 50,	/* ms */
 	FIRST_MS = 100,			/* of the process, without the thread */
@@ -44,7 +42,7 @@ static _Atomic uint32_t ends;		/* so far: others wait for the next */
 static _Atomic long task;		/* of the last one, 0: known to have gone */
 static _Atomic uint64_t began;		/* ms; before main, or when it ended */
 static _Atomic long process;
-static _Atomic pthread_t main_thread;
+static _Atomic uintptr_t main_thread;
 static _Atomic bool main_ended;
 _Atomic size_t hk_scavenger_runs, hk_scavenger_turns;
 
@@ -224,7 +222,7 @@ static void await_end(void)
  * kernel, finds then is a process without ours. */
 static void thread_ended(void)
 {
-	if (pthread_equal(pthread_self(), main_thread))
+	if (hk_self() == main_thread)
 		atomic_store(&main_ended, true);
 	if (!wanted())
 		await_end();
@@ -235,7 +233,7 @@ static void thread_ended(void)
 static void forked(void)
 {
 	process = hk_os_process_id();
-	main_thread = pthread_self();
+	main_thread = hk_self();
 	atomic_store(&began, hk_os_now());
 	atomic_store(&main_ended, false);
 	atomic_store(&task, 0);
@@ -253,7 +251,7 @@ __attribute__((constructor(102))) static void start_scavenger(void)
 	if (hk_os_thread_id() != process)
 		return;
 	began = hk_os_now();
-	main_thread = pthread_self();
+	main_thread = hk_self();
 	hk_os_code_start();
 	hk_os_sandbox_start();
 	hk_os_guest_start();

@@ -152,6 +152,15 @@ void hk_os_wake_all(_Atomic uint32_t *word);
 bool hk_os_guest(void (*body)(void), const char *name);
 void hk_os_guest_start(void);
 
+/* A pointer of each thread, which its end passes to a function; once. Beyond 32 keys of
+ * a program, setting may allocate. False: there is no key; the pointer is NULL then. */
+bool hk_os_key_start(void (*thread_ended)(void *));
+void hk_os_key_set(void *pointer);
+void *hk_os_key_get(void);
+
+/* Handlers of fork. */
+void hk_os_at_fork(void (*prepare)(void), void (*parent)(void), void (*child)(void));
+
 /* The lock of libc's list of streams, where libc has one and the program has threads;
  * taken before fork does, released after it, or set free in the child. */
 void hk_os_lock_streams(void);

@@ -28,6 +28,31 @@ void hk_os_wake_all(_Atomic uint32_t *word)
 	HK_SYS(futex, word, FUTEX_WAKE_PRIVATE, INT_MAX, 0, 0);
 }
 
+static pthread_key_t key;
+static bool has_key;
+
+bool hk_os_key_start(void (*thread_ended)(void *))
+{
+	has_key = pthread_key_create(&key, thread_ended) == 0;
+	return has_key;
+}
+
+void hk_os_key_set(void *pointer)
+{
+	if (has_key)
+		pthread_setspecific(key, pointer);
+}
+
+void *hk_os_key_get(void)
+{
+	return has_key ? pthread_getspecific(key) : NULL;
+}
+
+void hk_os_at_fork(void (*prepare)(void), void (*parent)(void), void (*child)(void))
+{
+	pthread_atfork(prepare, parent, child);
+}
+
 /* glibc's, recursive, and taken by its fork in a program with threads. */
 extern void _IO_list_lock(void) __attribute__((weak));
 extern void _IO_list_unlock(void) __attribute__((weak));
