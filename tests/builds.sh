@@ -55,7 +55,7 @@ counts() {
 
 # At the end of each window, and with the scavenger.
 learning() {
-	cd builds/thread && HAKMEM_PROFILE=tight HAKMEM_ALLOC_LEARN_WINDOW=100 \
+	cd builds/thread && HAKMEM_PROFILE=tight HAKMEM_SCAVENGER=always HAKMEM_ALLOC_LEARN_WINDOW=100 \
 		HAKMEM_MEM_LEARN_WINDOW=1 HAKMEM_LEARN_ADVANCED=1 HAKMEM_MEM_LEARN_STABLE=0 \
 		HAKMEM_MEM_LEARN_DELAY=20 HAKMEM_MEM_LEARN_THRESHOLD=0.01 HAKMEM_MEM_LEARN_SPARSE=1 \
 		make -s check TESTS="tests/model tests/threads"

@@ -52,7 +52,7 @@ printf '%s\n%s\n' "$line" "$line" | diff - "$work/err" >"$work/why" && [ $status
 check $? "no such directory: a line each time"
 
 HAKMEM_LEARN_SAVE="$work/mem.env" HAKMEM_MEM_LEARN=1 HAKMEM_LEARN_ADVANCED=1 HAKMEM_ALLOC_LEARN=0 \
-	HAKMEM_SCAVENGER=1 HAKMEM_STATS_DUMP="$work/mem" ./tests/memlearn not 2>"$work/why"
+	HAKMEM_SCAVENGER=always HAKMEM_STATS_DUMP="$work/mem" ./tests/memlearn not 2>"$work/why"
 cat "$work/mem.env" >>"$work/why"
 delay=$(sed -n 's/^HAKMEM_MEM_LEARN_DELAY=//p' "$work/mem.env")
 [ "${delay:-500}" -lt 500 ] && grep -q '^HAKMEM_LEARN_ADVANCED=1$' "$work/mem.env" &&

@@ -139,7 +139,7 @@ static void await_scavenger(void)
 	unsigned tries;
 
 	hak_setting("HAKMEM_SCAVENGER", on, sizeof on);
-	for (tries = 0; !strcmp(on, "1") && !now().scavenger; tries++) {
+	for (tries = 0; !strcmp(on, "always") && !now().scavenger; tries++) {
 		if (tries == 300)
 			bail("there is no scavenger");
 		usleep(100000);

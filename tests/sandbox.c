@@ -5,6 +5,7 @@
 #include "child.h"
 #include "heap.h"
 
+#include <hakmem/hakmem.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <malloc.h>
@@ -181,7 +182,7 @@ static void frees_much(bool refused)
 static void refused(void *unused)
 {
 	(void)unused;
-	setenv("HAKMEM_SCAVENGER", "1", 1);
+	setenv("HAKMEM_SCAVENGER", "always", 1);
 	child_exec("refused");
 }
 
@@ -191,12 +192,52 @@ static void contained(void *unused)
 	/* How many filters there are is told since Linux 5.9. */
 	if (system("grep -q ^Seccomp_filters: /proc/self/status") != 0 || !shut_to_nothing())
 		_exit(77);
-	setenv("HAKMEM_SCAVENGER", "1", 1);
+	setenv("HAKMEM_SCAVENGER", "always", 1);
 	child_exec("contained");
+}
+
+/* The last thread to end waits for the library's own to have gone. */
+static void *ends_shut(void *unused)
+{
+	free(hide(malloc(100)));
+	usleep(200000);
+	if (!shut_to_threads(false))
+		_exit(77);
+	return unused;
+}
+
+static void gone_with_it(void)
+{
+	enum { COUNT = 40000 };
+	static void *block[COUNT];
+	struct hak_stats s;
+	pthread_t id;
+	int i;
+
+	usleep(150000);
+	if (pthread_create(&id, NULL, ends_shut, NULL))
+		_exit(1);
+	usleep(50000);
+	for (i = 0; i < COUNT; i++)
+		block[i] = hide(malloc(500));
+	for (i = 0; i < COUNT; i++)
+		free(block[i]);
+	pthread_join(id, NULL);
+	hak_stats(&s, sizeof s);
+	_exit(s.scavenger);
+}
+
+static void last_thread(void *unused)
+{
+	(void)unused;
+	setenv("HAKMEM_SCAVENGER", "1", 1);
+	child_exec("last");
 }
 
 int main(int argc, char **argv)
 {
+	if (argc > 1 && !strcmp(argv[1], "last"))
+		gone_with_it();
 	if (argc > 1)
 		frees_much(!strcmp(argv[1], "refused"));
 	tap_start();
@@ -207,5 +248,6 @@ int main(int argc, char **argv)
 	holds(trimmed, "malloc_trim");
 	survives(refused, NULL, "no thread is started in a sandbox that shows no files");
 	survives(contained, NULL, "nor in one within a container's");
+	survives(last_thread, NULL, "one ends with a thread that has shut itself in");
 	return tap_end();
 }

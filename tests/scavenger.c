@@ -1,13 +1,16 @@
 /*
  * Memory that goes back while the program does not call, by a thread of the
- * library. Each case is a program of its own, with HAKMEM_SCAVENGER=1.
+ * library; and what that thread is in a program that is not its own. Each case is a
+ * program of its own.
  */
 #include "child.h"
 #include "heap.h"
 
 #include <dirent.h>
+#include <grp.h>
 #include <hakmem/hakmem.h>
 #include <pthread.h>
+#include <sched.h>
 
 enum { SIZE = 1000, BLOCKS = 300 * 1024 };
 static char *block[BLOCKS];
@@ -175,12 +178,121 @@ static void little(void)
 		fail("it runs for 1 MB");
 }
 
+/* The status of our thread, from /proc; false: there is none. And how many there
+ * are of all. */
+static bool status(char *text, size_t size, unsigned *tasks)
+{
+	DIR *folder = opendir("/proc/self/task");
+	struct dirent *entry;
+	bool found = false;
+	char path[300];
+	ssize_t n;
+	int fd;
+
+	*tasks = 0;
+	while ((entry = readdir(folder)) != NULL) {
+		*tasks += *entry->d_name != '.';
+		snprintf(path, sizeof path, "/proc/self/task/%s/status", entry->d_name);
+		fd = found ? -1 : open(path, O_RDONLY | O_CLOEXEC);
+		n = fd < 0 ? -1 : read(fd, text, size - 1);
+		if (fd >= 0)
+			close(fd);
+		if (n <= 0)
+			continue;
+		text[n] = 0;
+		found = strstr(text, "hakmem-scav\n") != NULL;
+	}
+	closedir(folder);
+	return found;
+}
+
+static void none(void)
+{
+	char text[4096];
+	unsigned tasks;
+
+	if (status(text, sizeof text, &tasks))
+		fail("there is such a thread");
+	if (now().scavenger)
+		fail("it is said to run");
+}
+
 static void off(void)
 {
 	fill_all();
 	free_but(0);
-	if (now().scavenger)
-		fail("it runs");
+	none();
+}
+
+/* Threads of the program that use the heap, and then only are there. */
+enum { MOST = 8 };
+static pthread_t companion[MOST];
+static pthread_barrier_t meeting;
+
+static void *keep_company(void *arg)
+{
+	free(hide(malloc(100)));
+	pthread_barrier_wait(&meeting);
+	pthread_barrier_wait(&meeting);
+	return arg;
+}
+
+static void start_companions(unsigned n)
+{
+	unsigned i;
+
+	pthread_barrier_init(&meeting, NULL, n + 1);
+	for (i = 0; i < n; i++)
+		if (pthread_create(&companion[i], NULL, keep_company, NULL) != 0)
+			fail("cannot start a thread");
+	pthread_barrier_wait(&meeting);
+}
+
+static void dismiss_companions(unsigned n)
+{
+	unsigned i;
+
+	pthread_barrier_wait(&meeting);
+	for (i = 0; i < n; i++)
+		pthread_join(companion[i], NULL);
+}
+
+/* A while after the last one ended. */
+static void start_ours(void)
+{
+	usleep(150000);
+	fill_all();
+	free_but(0);
+	if (!now().scavenger)
+		fail("it does not run");
+}
+
+static void company(void)
+{
+	const unsigned rounds = (unsigned)tap_rounds(10);
+	char text[4096];
+	unsigned i, n, tasks;
+
+	for (i = 0; i < rounds; i++) {
+		n = i % 2 ? MOST : 1;
+		start_companions(n);
+		start_ours();
+		dismiss_companions(n);
+		none();
+	}
+	/* The kernel may have what is left of the program's own. */
+	for (i = 0; i < 100 && (status(text, sizeof text, &tasks) || tasks > 1); i++)
+		usleep(10000);
+	if (tasks > 1)
+		fail("%u threads are left", tasks);
+}
+
+static void idle_in_company(void)
+{
+	start_companions(1);
+	idle();
+	dismiss_companions(1);
+	none();
 }
 
 static void in_child(void (*body)(void))
@@ -212,38 +324,180 @@ static void forked(void)
 	idle();
 }
 
-/* The thread's name and mask, from /proc: it takes no signal. */
+/* A field of the status of our thread, which must be there, soon. */
+static const char *field(const char *name)
+{
+	static char text[4096];
+	const char *at;
+	unsigned tasks, tries = 0;
+
+	while (!status(text, sizeof text, &tasks))
+		if (tries++ == 100)
+			fail("there is no such thread");
+		else
+			usleep(10000);
+	at = strstr(text, name);
+	return at ? at + strlen(name) : NULL;
+}
+
+/* The thread's name and mask: it takes no signal. */
 static void signals(void)
 {
-	char path[300], text[4096], *mask;
-	struct dirent *entry;
-	bool found = false;
-	ssize_t n;
-	DIR *tasks;
-	int fd;
+	const char *mask;
 
 	idle();
-	tasks = opendir("/proc/self/task");
-	while ((entry = readdir(tasks)) != NULL) {
-		snprintf(path, sizeof path, "/proc/self/task/%s/status", entry->d_name);
-		fd = open(path, O_RDONLY | O_CLOEXEC);
-		n = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
-		if (fd >= 0)
-			close(fd);
-		if (n <= 0)
-			continue;
-		text[n] = 0;
-		mask = strstr(text, "SigBlk:\t");
-		if (!strstr(text, "hakmem-scav\n") || !mask)
-			continue;
-		found = true;
-		/* All but those that nobody can block, and libc's two. */
-		if ((strtoull(mask + 8, NULL, 16) | 1u << 8 | 1u << 18 | 3ull << 31) != UINT64_MAX)
-			fail("it blocks %.16s", mask + 8);
+	mask = field("SigBlk:\t");
+	/* All but those that nobody can block, and libc's two. */
+	if (!mask || (strtoull(mask, NULL, 16) | 1u << 8 | 1u << 18 | 3ull << 31) != UINT64_MAX)
+		fail("it blocks %.16s", mask ? mask : "nothing");
+}
+
+/* It is there before it has made itself a guest. */
+static void holds(const char *name, unsigned base, unsigned long long value)
+{
+	const char *at = field(name);
+	unsigned tries;
+
+	for (tries = 0; tries < 500 && at && strtoull(at, NULL, (int)base) != value; tries++) {
+		usleep(10000);
+		at = field(name);
 	}
-	closedir(tasks);
-	if (!found)
-		fail("there is no such thread");
+	/* Kernels without filters have no such line. */
+	if (at && strtoull(at, NULL, (int)base) != value)
+		fail("%s%.16s", name, at);
+}
+
+static void rights(void)
+{
+	start_companions(1);
+	start_ours();
+	holds("CapInh:\t", 16, 0);
+	holds("CapPrm:\t", 16, 0);
+	holds("CapEff:\t", 16, 0);
+	holds("NoNewPrivs:\t", 10, 1);
+	holds("\nSeccomp:\t", 10, 2);
+	idle();
+	dismiss_companions(1);
+}
+
+/* The thread that starts it is a real-time one on one processor, if it may. */
+static void ordinary(void)
+{
+	struct sched_param real_time;
+	cpu_set_t all, one;
+	pid_t id;
+	int cpu = sched_getcpu();
+	bool may;
+
+	memset(&real_time, 0, sizeof real_time);
+	real_time.sched_priority = 10;
+	sched_getaffinity(0, sizeof all, &all);
+	CPU_ZERO(&one);
+	CPU_SET(cpu, &one);
+	sched_setaffinity(0, sizeof one, &one);
+	may = sched_setscheduler(0, SCHED_RR, &real_time) == 0;
+	start_companions(1);
+	start_ours();
+	holds("\nSeccomp:\t", 10, 2);		/* comes last */
+	id = (pid_t)atol(field("\nPid:\t"));
+	if (sched_getscheduler(id) != SCHED_OTHER)
+		fail("its policy is %d%s", sched_getscheduler(id), may ? "" : ", not inherited");
+	if (sched_getaffinity(id, sizeof one, &one) || !CPU_EQUAL(&one, &all))
+		fail("it may use %d processors of %d", CPU_COUNT(&one), CPU_COUNT(&all));
+	dismiss_companions(1);
+}
+
+/* The nice value of a thread that the program has made less urgent, or more. */
+static void nice_value(void)
+{
+	int before = getpriority(PRIO_PROCESS, 0), wants = before < 0 ? 0 : before;
+
+	start_companions(1);
+	if (setpriority(PRIO_PROCESS, 0, before - 5)) {
+		dismiss_companions(1);
+		return;			/* nor could it take its own back */
+	}
+	start_ours();
+	holds("\nSeccomp:\t", 10, 2);
+	if (getpriority(PRIO_PROCESS, (id_t)atol(field("\nPid:\t"))) != wants)
+		fail("it is not %d", wants);
+	dismiss_companions(1);
+}
+
+/* libc calls these in every thread that it has. */
+static void identity(void)
+{
+	enum { NOBODY = 65534 };
+	const gid_t group = NOBODY;
+
+	start_companions(2);
+	start_ours();
+	if (geteuid() == 0 &&
+	    (setgroups(1, &group) || setgid(NOBODY) || setresuid(NOBODY, NOBODY, 0) ||
+	     setresuid(-1u, 0, -1u) || setuid(NOBODY)))
+		fail("errno %d", errno);
+	if (!setuid(0) || errno != EPERM)
+		fail("no longer root, and yet it is");
+	fill_all();
+	free_but(0);
+	idle_until(15 * MB, "of 300 MiB");
+	dismiss_companions(2);
+	none();
+}
+
+/* exit() while the last threads end; and the main thread ends with them. */
+static void exits(void)
+{
+	unsigned i;
+
+	start_companions(MOST);
+	start_ours();
+	pthread_barrier_wait(&meeting);
+	for (i = 0; i < MOST; i++)
+		pthread_detach(companion[i]);
+	exit(0);
+}
+
+static void main_first(void)
+{
+	start_companions(MOST);
+	start_ours();
+	pthread_barrier_wait(&meeting);
+	pthread_exit(NULL);
+}
+
+static void children(void (*body)(void))
+{
+	unsigned long round, rounds = tap_rounds(20);
+
+	for (round = 0; round < rounds; round++)
+		in_child(body);
+}
+
+static void ends(void)
+{
+	children(exits);
+	children(main_first);
+}
+
+/* A child of a program with threads has one. */
+static void child_alone(void)
+{
+	pass_first_moments();
+	off();
+	start_companions(1);
+	start_ours();
+	dismiss_companions(1);
+	none();
+}
+
+static void forked_in_company(void)
+{
+	start_companions(MOST);
+	start_ours();
+	in_child(child_alone);
+	dismiss_companions(MOST);
+	in_child(child_alone);
 }
 
 /* The process ends with the last thread that the program made. */
@@ -314,31 +568,41 @@ static void threads(void)
 }
 
 static const struct mode {
-	const char *name;
+	const char *name, *setting;
 	void (*body)(void);
 	const char *says;
 } modes[] = {
-	{ "idle", idle, "memory goes back while the program does not call" },
-	{ "survivors", survivors, "pages between survivors go back" },
-	{ "elsewhere", elsewhere, "what others freed goes back" },
-	{ "large", large, "Large blocks go back" },
-	{ "asleep", asleep, "it sleeps when all is back, and is woken again" },
-	{ "late", late, "what is set aside when it is about to sleep goes back" },
-	{ "little", little, "a program with little memory has no such thread" },
-	{ "off", off, "nor has one without the setting" },
-	{ "forked", forked, "the child of a fork starts its own" },
-	{ "signals", signals, "its thread takes no signals" },
-	{ "last", last, "the process ends when its own threads have" },
-	{ "refused", refused, "a program that can have no thread goes on" },
-	{ "threads", threads, "threads come and go meanwhile" },
+	{ "idle", "always", idle, "memory goes back while the program does not call" },
+	{ "survivors", "always", survivors, "pages between survivors go back" },
+	{ "elsewhere", "always", elsewhere, "what others freed goes back" },
+	{ "large", "always", large, "Large blocks go back" },
+	{ "asleep", "always", asleep, "it sleeps when all is back, and is woken again" },
+	{ "late", "always", late, "what is set aside when it is about to sleep goes back" },
+	{ "little", "always", little, "a program with little memory has no such thread" },
+	{ "off", "0", off, "nor has one without the setting" },
+	{ "forked", "always", forked, "the child of a fork starts its own" },
+	{ "signals", "always", signals, "its thread takes no signals" },
+	{ "last", "always", last, "the process ends when its own threads have" },
+	{ "refused", "always", refused, "a program that can have no thread goes on" },
+	{ "threads", "always", threads, "threads come and go meanwhile" },
+	{ "alone", "1", off, "a program without threads has none of the library's" },
+	{ "idle-in-company", "1", idle_in_company, "one with threads has it" },
+	{ "company", "1", company, "it has gone when the last thread of the program has been joined" },
+	{ "threads-in-company", "1", threads, "threads come and go, and it with them" },
+	{ "ends", "1", ends, "the process ends while it does" },
+	{ "forked-in-company", "1", forked_in_company, "the child of a fork is without threads at first" },
+	{ "rights", "1", rights, "it has no rights" },
+	{ "ordinary", "1", ordinary, "its policy and processors are not those of the thread that starts it" },
+	{ "nice", "1", nice_value, "nor is its nice value" },
+	{ "identity", "1", identity, "the program changes its user and groups" },
 };
 
 static void run_again(void *mode)
 {
-	const char *name = ((const struct mode *)mode)->name;
+	const struct mode *m = (const struct mode *)mode;
 
-	setenv("HAKMEM_SCAVENGER", strcmp(name, "off") ? "1" : "0", 1);
-	child_exec(name);
+	setenv("HAKMEM_SCAVENGER", m->setting, 1);
+	child_exec(m->name);
 }
 
 int main(int argc, char **argv)

@@ -173,6 +173,11 @@ extern _Atomic size_t hk_budget_held, hk_budget_holders;
  * window_left is used up; set by learn/ before main. */
 extern void (*hk_window_end)(struct hk_cache *cache);
 
+/* Threads of the program with a cache; an atomic read-modify-write. And what a thread
+ * of the library begins with: it has no cache, so that it does not count. */
+unsigned hk_program_threads(void);
+void hk_thread_apart(void);
+
 /* Set by learn/ before main. Called without a lock: when a window said so; after a
  * slow path of free, with where the program is; at the end of a thread; in the
  * child of a fork. */

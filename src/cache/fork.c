@@ -148,6 +148,8 @@ static void lose_threads(void)
 		cache->lost = !cache->lock.holder || hk_lock_mine(&cache->lock);
 		cache->live = cache->lost;
 		hk_lost_caches += cache->lost;
+		if (!cache->lost)
+			atomic_fetch_sub_explicit(&hk_threads, 1, memory_order_relaxed);
 	}
 }
 

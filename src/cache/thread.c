@@ -318,14 +318,8 @@ static void empty(struct hk_cache *cache)
 	hk_deliver_all(cache);
 }
 
-/* A signal handler that ends its thread inside the heap takes the cache along. */
-static void thread_exit(void *argument)
+static void detach(struct hk_cache *cache)
 {
-	struct hk_cache *cache = argument;
-	int saved = errno;
-
-	if (hk_inside())
-		return;
 	hk_event(HK_EVENT_EXIT, 0, cache, 0);
 	hk_lock(&cache->lock);
 	hk_tls = &hk_busy_cache;
@@ -335,7 +329,36 @@ static void thread_exit(void *argument)
 	hk_retire(cache);
 	if (hk_pool_freed())
 		hk_release(false);
+}
+
+/* A signal handler that ends its thread inside the heap takes the cache along. */
+static void thread_exit(void *argument)
+{
+	int saved = errno;
+
+	if (hk_inside())
+		return;
+	detach(argument);
 	if (hk_hooks.thread_ended)
 		hk_hooks.thread_ended();
 	errno = saved;
+}
+
+unsigned hk_program_threads(void)
+{
+	unsigned all = atomic_fetch_add(&hk_threads, 0), lost = atomic_load(&hk_lost_caches);
+
+	return all > lost ? all - lost : 0;
+}
+
+/* If libc started it, a library that wraps pthread_create may have used the heap. */
+void hk_thread_apart(void)
+{
+	struct hk_cache *cache = HK_UNKNOWN_THREAD ? NULL : hk_own_cache();
+
+	if (cache) {
+		pthread_setspecific(registry.key, NULL);
+		detach(cache);
+	}
+	hk_tls = &hk_dead_cache;
 }

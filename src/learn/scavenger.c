@@ -4,6 +4,11 @@
  * memory waits, looks after it in short turns, and sleeps without a time when
  * all is back, until another free finds that some waits.
  *
+ * A program that has no threads of its own has none of ours: unshare() and
+ * setns() fail where there is a second one, and others warn of a fork. It is
+ * started when two threads use the heap, and the thread that leaves one alone
+ * waits, at its end, until it has gone.
+ *
  * pthread_create takes locks of libc, which calls free with some of them held:
  * so the thread is started where the program itself, and not libc, frees a
  * block. Nor is it started in the first moments of a process, which belong to
@@ -24,17 +29,31 @@ enum {
 	FIRST_MS = 100,			/* of the process, without the thread */
 	WAITING = HK_SPARSE_WAITING,	/* bytes worth a turn */
 	VAIN_MS = 2000,			/* longer than anything has to wait */
+	END_MS = 5000,			/* and than its end takes, but on a stopped machine */
 };
 
-/* NONE -> BUSY by who starts it, BUSY -> ASLEEP by the thread itself, ASLEEP ->
- * BUSY by who wakes it; OFF for good where it cannot be started. */
-enum { NONE, BUSY, ASLEEP, OFF };
+/*
+ * NONE -> BUSY by the thread that starts it, BUSY -> ASLEEP by itself, ASLEEP ->
+ * BUSY by a thread that wakes it; BUSY, ASLEEP -> ENDING by a thread that wants it
+ * to end, and NONE, or OFF for good, by itself. OFF where it cannot be started.
+ */
+enum { NONE, BUSY, ASLEEP, ENDING, OFF };
 static _Atomic uint32_t state;
-static uint64_t began;			/* ms; before main */
+static _Atomic uint32_t ends;		/* so far: others wait for the next */
+static _Atomic long task;		/* of the last one, 0: known to have gone */
+static _Atomic uint64_t began;		/* ms; before main, or when it ended */
 static _Atomic long process;
 static _Atomic pthread_t main_thread;
-static _Atomic uint32_t main_ended;
+static _Atomic bool main_ended;
 _Atomic size_t hk_scavenger_runs, hk_scavenger_turns;
+
+/* The last thread of a process ends it and runs its exit handlers, which is not
+ * for ours: it leaves with the main thread at the latest. */
+static bool wanted(void)
+{
+	return !atomic_load(&main_ended) &&
+	       (hk_settings.scavenger == HK_SCAVENGER_ALWAYS || hk_program_threads() > 1);
+}
 
 static size_t waiting(void)
 {
@@ -46,9 +65,10 @@ static size_t waiting(void)
  * Who freed more since then may have seen it awake. */
 static void to_sleep(size_t before)
 {
-	uint32_t asleep = ASLEEP;
+	uint32_t busy = BUSY, asleep = ASLEEP;
 
-	atomic_store(&state, ASLEEP);
+	if (!atomic_compare_exchange_strong(&state, &busy, ASLEEP))
+		return;
 	if (waiting() > before && atomic_compare_exchange_strong(&state, &asleep, BUSY))
 		return;
 	while (atomic_load(&state) == ASLEEP)
@@ -63,19 +83,20 @@ static unsigned turn_ms(void)
 	return half > TURN_MOST ? TURN_MOST : half < TURN_LEAST ? TURN_LEAST : half;
 }
 
-/* The last thread of a process ends it and runs its exit handlers, which is
- * not for this one: it leaves when the main thread does. */
-static void scavenge(void)
+/* False: it is to end. */
+static bool sleep_for(unsigned ms)
+{
+	hk_os_wait(&state, BUSY, ms);
+	return atomic_load(&state) == BUSY && wanted();
+}
+
+static void work(void)
 {
 	unsigned vain = 0, turn;	/* ms */
 	size_t before = 0, now;
 	bool more;
 
-	for (;;) {
-		turn = turn_ms();
-		hk_os_wait(&main_ended, 0, turn);
-		if (atomic_load(&main_ended))
-			break;
+	for (turn = turn_ms(); sleep_for(turn); turn = turn_ms()) {
 		now = waiting();
 		more = now > before;
 		before = now;
@@ -89,8 +110,36 @@ static void scavenge(void)
 			vain = 0;
 		}
 	}
-	atomic_store(&state, OFF);
+}
+
+/* There is no such thread, or it has nothing left to do but to end. */
+static void over(uint32_t then)
+{
 	atomic_store_explicit(&hk_scavenger_runs, 0, memory_order_relaxed);
+	atomic_store(&state, then);
+	atomic_fetch_add(&ends, 1);
+	hk_os_wake_all(&ends);
+}
+
+static void scavenge(void)
+{
+	atomic_store(&task, hk_os_thread_id());
+	hk_thread_apart();
+	work();
+	/* Programs that start a thread again and again do not start ours each time. */
+	atomic_store(&began, hk_os_now());
+	over(atomic_load(&main_ended) ? OFF : NONE);
+}
+
+/* The kernel may still have the last one, though it has said that it ends. */
+static bool gone(void)
+{
+	long id = atomic_load(&task), it = id;
+
+	if (id && hk_os_thread_exists(id))
+		return false;
+	atomic_compare_exchange_strong(&task, &it, 0);
+	return true;
 }
 
 /* Not where the program shut itself into a sandbox, which may end it for any of
@@ -99,19 +148,19 @@ static void start(const void *caller)
 {
 	uint32_t none = NONE;
 
-	if (hk_os_in_libc(caller) || hk_os_now() - began < FIRST_MS ||
+	if (!wanted() || hk_os_in_libc(caller) ||
+	    !hk_elapsed(hk_os_now(), atomic_load(&began), FIRST_MS) ||
 	    !atomic_compare_exchange_strong(&state, &none, BUSY))
 		return;
 	if (hk_os_sandboxed()) {
-		atomic_store(&state, OFF);
-	} else if (hk_os_process_id() != process) {
-		atomic_store(&state, NONE);
+		over(OFF);
+	} else if (hk_os_process_id() != process || !wanted() || !gone()) {
+		over(NONE);
 	} else {
+		hk_os_watch_forks();
 		atomic_store_explicit(&hk_scavenger_runs, 1, memory_order_relaxed);
-		if (hk_os_thread(scavenge, "hakmem-scav"))
-			return;
-		atomic_store_explicit(&hk_scavenger_runs, 0, memory_order_relaxed);
-		atomic_store(&state, OFF);
+		if (!hk_os_guest(scavenge, "hakmem-scav"))
+			over(OFF);
 	}
 }
 
@@ -119,7 +168,7 @@ static void freed(const void *caller)
 {
 	uint32_t now = atomic_load(&state);
 
-	if (now == BUSY || now == OFF || hk_all_locked || waiting() < WAITING)
+	if (now == BUSY || now == ENDING || now == OFF || hk_all_locked || waiting() < WAITING)
 		return;
 	if (now == NONE)
 		start(caller);
@@ -127,16 +176,50 @@ static void freed(const void *caller)
 		hk_os_wake(&state);
 }
 
+/* False: it has said, or will, that it ends. */
+static bool tell_to_end(void)
+{
+	uint32_t now = atomic_load(&state);
+
+	while (now == BUSY || now == ASLEEP)
+		if (atomic_compare_exchange_weak(&state, &now, ENDING)) {
+			hk_os_wake(&state);
+			return true;
+		}
+	return now == ENDING;
+}
+
+/*
+ * By one or more ending threads at once. It holds no lock that they have, and
+ * waits for none but the heap's. Each wait is short: it may be a fork's child
+ * that wakes up, where there is nothing to wait for.
+ */
+static void await_end(void)
+{
+	enum { SPINS = 1000, SLEEP_MS = 10 };
+	static _Atomic uint32_t never;
+	uint32_t before = atomic_load(&ends);
+	long id;
+	unsigned n;
+
+	if (tell_to_end())
+		for (n = 0; n < END_MS / SLEEP_MS && atomic_load(&state) == ENDING &&
+		     atomic_load(&ends) == before; n++)
+			hk_os_wait(&ends, before, SLEEP_MS);
+	id = atomic_load(&task);
+	for (n = 0; atomic_load(&task) == id && !gone() && n < SPINS + END_MS; n++)
+		if (n >= SPINS)
+			hk_os_wait(&never, 0, 1);
+}
+
+/* Before its libc counts the thread as ended: what a thread that joins it, or the
+ * kernel, finds then is a process without ours. */
 static void thread_ended(void)
 {
-	uint32_t asleep = ASLEEP;
-
-	if (!pthread_equal(pthread_self(), main_thread))
-		return;
-	atomic_store(&main_ended, 1);
-	hk_os_wake(&main_ended);
-	if (atomic_compare_exchange_strong(&state, &asleep, BUSY))
-		hk_os_wake(&state);
+	if (pthread_equal(pthread_self(), main_thread))
+		atomic_store(&main_ended, true);
+	if (!wanted())
+		await_end();
 }
 
 /* The thread is the parent's, and the first moments begin anew: children are
@@ -145,11 +228,10 @@ static void forked(void)
 {
 	process = hk_os_process_id();
 	main_thread = pthread_self();
-	began = hk_os_now();
-	main_ended = 0;
-	if (atomic_load(&state) != OFF)
-		atomic_store(&state, NONE);
-	atomic_store_explicit(&hk_scavenger_runs, 0, memory_order_relaxed);
+	atomic_store(&began, hk_os_now());
+	atomic_store(&main_ended, false);
+	atomic_store(&task, 0);
+	over(atomic_load(&state) == OFF ? OFF : NONE);
 }
 
 /* After the settings are known: hk_constructor. */
@@ -165,6 +247,7 @@ __attribute__((constructor(102))) static void start_scavenger(void)
 	main_thread = pthread_self();
 	hk_os_code_start();
 	hk_os_sandbox_start();
+	hk_os_guest_start();
 	hk_hooks.thread_ended = thread_ended;
 	hk_hooks.forked = forked;
 	hk_hooks.freed = freed;

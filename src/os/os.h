@@ -119,6 +119,10 @@ HK_INLINE bool hk_elapsed(uint64_t now, uint64_t since, uint64_t ms)
 /* A fine one, in nanoseconds; no system call either. */
 uint64_t hk_os_clock(void);
 
+/* Does the kernel still have this thread of the process? pthread_join() returns
+ * before it has gone. Asked of its clock: a sandbox allows that. */
+bool hk_os_thread_exists(long id);
+
 /*
  * line.c. A signal mask, as the kernel has it. All signals are blocked for a moment, those
  * of libc's own too.
@@ -131,13 +135,20 @@ void hk_os_block_signals(struct hk_signals *before);
 void hk_os_restore_signals(const struct hk_signals *before);
 
 /*
- * thread.c. A detached thread with all signals blocked; false: there is none,
- * nor is it worth another try. Waits while the word has this value, or shorter,
- * at most so long where ms is not 0; wakes who waits so.
+ * thread.c. Waits while the word has this value, or shorter, at most so long where
+ * ms is not 0; wakes one thread that waits so, or all.
  */
-bool hk_os_thread(void (*body)(void), const char *name);
 void hk_os_wait(_Atomic uint32_t *word, uint32_t value, unsigned ms);
 void hk_os_wake(_Atomic uint32_t *word);
+void hk_os_wake_all(_Atomic uint32_t *word);
+
+/*
+ * guest.c. Starts a thread with all signals blocked and without rights, once the
+ * last one has gone; false: there is none, nor is it worth another try. start:
+ * notes what it needs to know of the process, from a constructor.
+ */
+bool hk_os_guest(void (*body)(void), const char *name);
+void hk_os_guest_start(void);
 
 /* The lock of libc's list of streams, where libc has one and the program has threads;
  * taken before fork does, released after it, or set free in the child. */

@@ -78,6 +78,19 @@
 #endif
 #endif
 
+/* Can the library have a thread that libc does not know of? i386 has another way to
+ * its thread-local variables, musl's clone() makes none. See os/guest.c. */
+#if defined(__GLIBC__) && !defined(__i386__) && !defined(HK_SANITIZED)
+#define HK_UNKNOWN_THREAD 1
+#else
+#define HK_UNKNOWN_THREAD 0
+#endif
+#if defined(__x86_64__)
+#define HK_THREAD_POINTER() __extension__({ char *tp; __asm__("mov %%fs:0, %0" : "=r"(tp)); tp; })
+#else
+#define HK_THREAD_POINTER() ((char *)__builtin_thread_pointer())
+#endif
+
 /*
  * A relaxed load of what another thread may change meanwhile, and whose old and
  * new value are equally good: left to the compiler, which makes it part of the

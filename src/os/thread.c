@@ -1,13 +1,12 @@
-/* A thread of the library's own, and what it needs to know of the process. */
+/* Waiting and forks, and what a thread of the library needs to know of the process. */
+#include "os/kernel.h"
 #include "os/os.h"
 #include "os/syscall.h"
 
 #include <errno.h>
 #include <limits.h>
 #include <link.h>
-#include <linux/futex.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/auxv.h>
@@ -16,12 +15,17 @@ void hk_os_wait(_Atomic uint32_t *word, uint32_t value, unsigned ms)
 {
 	const long most[2] = { ms / 1000, (long)(ms % 1000) * 1000000 };
 
-	HK_SYS(futex, word, FUTEX_WAIT_PRIVATE, value, ms ? most : NULL, 0);
+	HK_SYS(futex, word, HK_FUTEX_WAIT, value, ms ? most : NULL, 0);
 }
 
 void hk_os_wake(_Atomic uint32_t *word)
 {
-	HK_SYS(futex, word, FUTEX_WAKE_PRIVATE, 1, 0, 0);
+	HK_SYS(futex, word, HK_FUTEX_WAKE, 1, 0, 0);
+}
+
+void hk_os_wake_all(_Atomic uint32_t *word)
+{
+	HK_SYS(futex, word, HK_FUTEX_WAKE, INT_MAX, 0, 0);
 }
 
 /* glibc's, recursive, and taken by its fork in a program with threads. */
@@ -117,46 +121,6 @@ bool hk_os_sandboxed(void)
 	int now = filters();
 
 	return now < 0 || now != filters_at_start;
-}
-
-static const char *thread_name;
-
-static void *run(void *body)
-{
-	pthread_setname_np(pthread_self(), thread_name);
-	((void (*)(void))(uintptr_t)body)();
-	return NULL;
-}
-
-static bool start_thread(void (*body)(void), size_t stack)
-{
-	pthread_attr_t attr;
-	pthread_t id;
-	bool done;
-
-	if (pthread_attr_init(&attr) != 0)
-		return false;
-	done = pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED) == 0 &&
-	       (!stack || pthread_attr_setstacksize(&attr, stack) == 0) &&
-	       pthread_create(&id, &attr, run, (void *)(uintptr_t)body) == 0;
-	pthread_attr_destroy(&attr);
-	return done;
-}
-
-/* The small stack may not hold the thread-local variables of the program. */
-bool hk_os_thread(void (*body)(void), const char *name)
-{
-	int saved = errno;
-	sigset_t all, before;
-	bool done;
-
-	thread_name = name;
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	done = start_thread(body, (size_t)256 * 1024) || start_thread(body, 0);
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-	errno = saved;
-	return done;
 }
 
 /* Where libc, its threads, the dynamic linker and this library lie. */
