@@ -11,15 +11,13 @@
  * mean anything. It calls no function of libc that needs others, or a lock. Where
  * there is no such thread it is one of libc's and keeps the two capabilities.
  */
+#include "os/kernel.h"
 #include "os/lock.h"
 #include "os/os.h"
 #include "os/syscall.h"
 
+#include <elf.h>
 #include <errno.h>
-#include <linux/audit.h>
-#include <linux/capability.h>
-#include <linux/filter.h>
-#include <linux/seccomp.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
@@ -54,27 +52,27 @@ static void be_ordinary(void)
 		HK_SYS(sched_setaffinity, 0, at_start.size, at_start.processors, 0, 0);
 }
 
+/* As seccomp names the architecture; 0: no filter. */
 #if defined(__x86_64__)
-enum { ARCHITECTURE = (int)AUDIT_ARCH_X86_64 };
+enum { MACHINE = EM_X86_64, WIDE = HK_AUDIT_64BIT };
 #elif defined(__i386__)
-enum { ARCHITECTURE = (int)AUDIT_ARCH_I386 };
-#elif defined(__aarch64__) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
-enum { ARCHITECTURE = (int)AUDIT_ARCH_AARCH64 };
-#elif defined(__arm__) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
-enum { ARCHITECTURE = (int)AUDIT_ARCH_ARM };
+enum { MACHINE = EM_386, WIDE = 0 };
+#elif defined(__aarch64__)
+enum { MACHINE = EM_AARCH64, WIDE = HK_AUDIT_64BIT };
+#elif defined(__arm__)
+enum { MACHINE = EM_ARM, WIDE = 0 };
 #elif defined(__riscv) && __riscv_xlen == 64
-enum { ARCHITECTURE = (int)AUDIT_ARCH_RISCV64 };
-#elif defined(__loongarch64) && defined(AUDIT_ARCH_LOONGARCH64)
-enum { ARCHITECTURE = (int)AUDIT_ARCH_LOONGARCH64 };
+enum { MACHINE = EM_RISCV, WIDE = HK_AUDIT_64BIT };
+#elif defined(__loongarch64)
+enum { MACHINE = 258, WIDE = HK_AUDIT_64BIT };
 #elif defined(__s390x__)
-enum { ARCHITECTURE = (int)AUDIT_ARCH_S390X };
-#elif defined(__powerpc64__) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
-enum { ARCHITECTURE = (int)AUDIT_ARCH_PPC64LE };
+enum { MACHINE = EM_S390, WIDE = HK_AUDIT_64BIT };
 #elif defined(__powerpc64__)
-enum { ARCHITECTURE = (int)AUDIT_ARCH_PPC64 };
+enum { MACHINE = EM_PPC64, WIDE = HK_AUDIT_64BIT };
 #else
-enum { ARCHITECTURE = 0 };		/* no filter */
+enum { MACHINE = 0, WIDE = 0 };
 #endif
+enum { ORDER = __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ ? HK_AUDIT_LITTLE : 0 };
 
 /* Its work, its end in libc, and a message before abort(). */
 static const unsigned allowed[] = {
@@ -129,36 +127,36 @@ enum {
 /* Any other call fails as one that the kernel does not have. */
 static void filter_calls(void)
 {
-	struct sock_filter code[LENGTH] = {
-		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, arch)),
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (unsigned)ARCHITECTURE, 1, 0),
-		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS),
-		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-		[OTHER] = BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS),
-		[ALLOW] = BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	struct hk_filter_step step[LENGTH] = {
+		{ HK_FILTER_LOAD, 0, 0, HK_FILTER_ARCHITECTURE },
+		{ HK_FILTER_EQUAL, 1, 0, (uint32_t)(MACHINE | WIDE | ORDER) },
+		{ HK_FILTER_ANSWER, 0, 0, HK_FILTER_ERROR | ENOSYS },
+		{ HK_FILTER_LOAD, 0, 0, HK_FILTER_NUMBER },
+		[OTHER] = { HK_FILTER_ANSWER, 0, 0, HK_FILTER_ERROR | ENOSYS },
+		[ALLOW] = { HK_FILTER_ANSWER, 0, 0, HK_FILTER_ALLOW },
 	};
-	const struct sock_fprog program = { LENGTH, code };
+	const struct hk_filter filter = { LENGTH, step };
 	unsigned i;
 
 	_Static_assert(LENGTH < 256, "jumps are of one byte");
 	for (i = 0; i < ALLOWED; i++)
-		code[FIRST + i] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K,
-			allowed[i], (unsigned char)(ALLOW - (FIRST + i) - 1), 0);
-	HK_SYS(prctl, PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program, 0, 0);
+		step[FIRST + i] = (struct hk_filter_step){
+			HK_FILTER_EQUAL, (uint8_t)(ALLOW - (FIRST + i) - 1), 0, allowed[i] };
+	HK_SYS(prctl, PR_SET_SECCOMP, HK_SECCOMP_MODE_FILTER, &filter, 0, 0);
 }
 
 static void drop_capabilities(void)
 {
-	const uint32_t kept = HK_UNKNOWN_THREAD ? 0 : 1u << CAP_SETUID | 1u << CAP_SETGID;
-	const struct __user_cap_header_struct header = { _LINUX_CAPABILITY_VERSION_3, 0 };
-	struct __user_cap_data_struct set[_LINUX_CAPABILITY_U32S_3] = { { 0, 0, 0 } };
+	const uint32_t kept = HK_UNKNOWN_THREAD ? 0 : 1u << HK_CAP_SETUID | 1u << HK_CAP_SETGID;
+	const struct hk_capability_header self = { HK_CAPABILITIES_3, 0 };
+	struct hk_capabilities set[2] = { { 0, 0, 0 }, { 0, 0, 0 } };
 
-	if (kept && HK_SYS(capget, &header, set, 0, 0, 0) != 0)
+	if (kept && HK_SYS(capget, &self, set, 0, 0, 0) != 0)
 		return;
 	set[0].permitted &= kept;
 	set[0].effective &= kept;
 	set[0].inheritable = set[1].permitted = set[1].effective = set[1].inheritable = 0;
-	HK_SYS(capset, &header, set, 0, 0, 0);
+	HK_SYS(capset, &self, set, 0, 0, 0);
 }
 
 /* Valgrind, which hides the vDSO, and sanitizers make calls of their own in it. */
@@ -177,7 +175,7 @@ static void become_guest(const char *name)
 	be_ordinary();
 	HK_SYS(prctl, PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
 	drop_capabilities();
-	if (ARCHITECTURE && !watched())
+	if (MACHINE != 0 && !watched())
 		filter_calls();
 }
 

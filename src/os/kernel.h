@@ -1,0 +1,45 @@
+/*
+ * What the kernel's headers say, for a C library that comes without them
+ * (musl-gcc): futexes, seccomp filters and capabilities.
+ */
+#ifndef HK_OS_KERNEL_H
+#define HK_OS_KERNEL_H
+
+#include <stdint.h>
+
+/* linux/futex.h */
+enum { HK_FUTEX_WAIT = 0 | 128, HK_FUTEX_WAKE = 1 | 128 };	/* private ones */
+
+/* linux/filter.h, linux/seccomp.h */
+struct hk_filter_step {
+	uint16_t code;
+	uint8_t yes, no;	/* steps to skip */
+	uint32_t value;
+};
+struct hk_filter {
+	unsigned short length;
+	const struct hk_filter_step *step;
+};
+enum {
+	HK_FILTER_LOAD = 0x20,		/* a word at this offset */
+	HK_FILTER_EQUAL = 0x15,
+	HK_FILTER_ANSWER = 0x06,
+	HK_FILTER_NUMBER = 0, HK_FILTER_ARCHITECTURE = 4,	/* offsets */
+	HK_FILTER_ERROR = 0x00050000, HK_FILTER_ALLOW = 0x7fff0000,
+	HK_SECCOMP_MODE_FILTER = 2,
+};
+
+/* linux/audit.h: the machine of ELF, and bits for its width and order of bytes. */
+enum { HK_AUDIT_64BIT = 1 << 31, HK_AUDIT_LITTLE = 1 << 30 };
+
+/* linux/capability.h */
+enum { HK_CAP_SETGID = 6, HK_CAP_SETUID = 7, HK_CAPABILITIES_3 = 0x20080522 };
+struct hk_capability_header {
+	uint32_t version;
+	int thread;
+};
+struct hk_capabilities {
+	uint32_t effective, permitted, inheritable;
+};
+
+#endif
