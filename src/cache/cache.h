@@ -257,6 +257,11 @@ void hk_leave(struct hk_cache *cache);
 /* Is this thread inside the heap, interrupted by a signal handler? */
 bool hk_inside(void);
 
+/* From one to the other this thread is inside the heap: its hot paths find nothing,
+ * and it cannot enter. Whoever takes a lock is inside before it does. */
+struct hk_before hk_find_nothing(void);
+void hk_find_again(struct hk_before before);
+
 /* Reads the settings, if nothing did so yet. */
 void hk_start(void);
 

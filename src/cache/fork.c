@@ -11,7 +11,7 @@
  * goes on once the handler returns, and until then the fallback allocator serves. The
  * other locks are taken if they become free soon; where another thread holds one that
  * all need, it is lost in the child, whose heap is closed: the fallback allocator
- * serves it for good. Two such threads do not wait for each other: a lock is parked as
+ * serves it for good; and until the handler returns, threads that it starts. Two such threads do not wait for each other: a lock is parked as
  * long as its holder is in such a handler.
  */
 #include "cache/threads.h"
@@ -96,16 +96,20 @@ static struct hk_before before;
 /* As inside, so that a signal handler finds nothing in the lists. */
 void hk_lock_everything(void)
 {
+	struct hk_before now = hk_find_nothing();
+
 	lock_all(true);
 	hk_all_locked++;
-	before = hk_find_nothing();
+	before = now;
 }
 
 void hk_unlock_everything(void)
 {
-	hk_find_again(before);
+	struct hk_before then = before;
+
 	hk_all_locked--;
 	unlock_all();
+	hk_find_again(then);
 }
 
 /* Handlers registered before ours run inside: see hk_all_locked. A cache made
@@ -153,7 +157,7 @@ static void fork_parent(void)
 static void close_if_held(struct hk_lock *lock)
 {
 	if (lock->holder && !hk_lock_mine(lock))
-		atomic_store(&hk_heap_closed, true);
+		atomic_store(&hk_heap_closed, HK_CLOSED_FOR_GOOD);
 }
 
 /*
@@ -170,6 +174,10 @@ static void lose_threads(void)
 	close_if_held(hk_pool_lock_itself());
 	close_if_held(hk_large_lock());
 	close_if_held(hk_meta_lock());
+	if (mine)
+		close_if_held(&mine->lock);
+	if (atomic_load(&hk_heap_closed))
+		return;
 	for (cache = hk_live_caches; cache; cache = next) {
 		next = cache->next_live;
 		if (cache == mine || cache->lost)
@@ -193,6 +201,8 @@ static void fork_child(void)
 	lose_threads();
 	if (!hk_inside())
 		hk_all_locked--;
+	else if (!atomic_load(&hk_heap_closed))
+		atomic_store(&hk_heap_closed, hk_self());
 	atomic_store(&hk_forking, 0);
 	unlock_all();
 	hk_os_restore_signals(&signals);

@@ -24,6 +24,16 @@ bool hk_release_superslab(uint64_t now, bool all, size_t *bytes)
 	return released != 0;
 }
 
+/* As inside, for it may need the lock of the ranges. */
+size_t hk_unmap_ranges(struct hk_large *ranges)
+{
+	struct hk_before before = hk_find_nothing();
+	size_t bytes = hk_large_unmap(ranges);
+
+	hk_find_again(before);
+	return bytes;
+}
+
 size_t hk_release_ranges(uint64_t now, bool all)
 {
 	struct hk_cache *cache = hk_enter();
@@ -33,7 +43,7 @@ size_t hk_release_ranges(uint64_t now, bool all)
 		return 0;
 	ranges = all ? hk_large_trim() : hk_large_due(now);
 	hk_leave(cache);
-	return hk_large_unmap(ranges);
+	return hk_unmap_ranges(ranges);
 }
 
 size_t hk_release_sparse(struct hk_cache *cache, uint64_t now, unsigned most)

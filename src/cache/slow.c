@@ -98,8 +98,9 @@ void *hk_large_malloc(size_t size, size_t align, bool *zero, const void *caller)
 }
 
 /* run: slots of a new SuperSlab, or NULL. False: the heap cannot be entered. *p is
- * NULL where the pool must grow. */
-static bool refill(unsigned class, const struct hk_run *run, bool *zero, void **p)
+ * NULL where the pool must grow, by that descriptor. */
+static bool refill(unsigned class, const struct hk_run *run, bool *zero, void **p,
+		   struct hk_superslab **descriptor)
 {
 	struct hk_cache *cache = hk_enter();
 	struct hk_bin *bin;
@@ -115,6 +116,7 @@ static bool refill(unsigned class, const struct hk_run *run, bool *zero, void **
 	/* The shared cache has lists too, under its lock. */
 	bin = &cache->bin[class];
 	*p = bin->head ? hk_bin_pop(bin, bin->head) : hk_refill(cache, class, zero);
+	*descriptor = *p ? NULL : hk_meta_superslab();
 	leave(cache, class);
 	if (*p && zero && *zero)
 		memset(*p, 0, sizeof(struct hk_block));
@@ -127,15 +129,22 @@ static bool refill(unsigned class, const struct hk_run *run, bool *zero, void **
  */
 static void *refill_and_take(unsigned class, size_t size, bool *zero, const void *caller)
 {
+	struct hk_superslab *descriptor = NULL;
 	struct hk_run run;
 	void *p;
-	bool entered = refill(class, NULL, zero, &p);
+	bool entered = refill(class, NULL, zero, &p, &descriptor);
 
-	if (entered && !p && hk_pool_grow(&run, hk_class_slots(class), class))
-		entered = refill(class, &run, zero, &p);
+	if (entered && !p && !descriptor && hk_meta_fill())
+		entered = refill(class, NULL, zero, &p, &descriptor);
+	if (entered && !p && hk_pool_grow(&run, hk_class_slots(class), class, descriptor))
+		entered = refill(class, &run, zero, &p, &descriptor);
 	if (entered && !p) {
+		if (descriptor)
+			hk_meta_spare(descriptor);
 		hk_reclaim();
-		entered = refill(class, NULL, zero, &p);
+		entered = refill(class, NULL, zero, &p, &descriptor);
+		if (descriptor)
+			hk_meta_spare(descriptor);
 	}
 	return given(p ? p : fall_back(size, HK_GRAIN, zero), size, caller);
 }
@@ -306,7 +315,7 @@ void hk_free_slow(void *p, enum hk_call call, const void *caller)
 	}
 	leave(cache, class);
 	if (range)
-		hk_large_unmap(range);
+		hk_unmap_ranges(range);
 	if (hk_unlikely(atomic_load_explicit(&postponed, memory_order_relaxed) != NULL))
 		free_postponed();
 	freed(caller);

@@ -61,14 +61,17 @@ static void start_process(void)
  */
 static void start_once(void)
 {
+	struct hk_before before;
 	bool first;
 
 	hk_os_start();
+	before = hk_find_nothing();
 	hk_lock(&hk_registry_lock);
 	first = !atomic_load_explicit(&registry.started, memory_order_relaxed);
 	if (first)
 		start_process();
 	hk_unlock(&hk_registry_lock);
+	hk_find_again(before);
 	if (!first)
 		return;
 	hk_ring_start();
@@ -98,16 +101,54 @@ static void late_settings(void)
 	hk_ring_start();
 }
 
+static bool prewarm(void)
+{
+	struct hk_cache *cache = hk_meta_fill() ? hk_enter() : NULL;
+	struct hk_superslab *s;
+
+	if (!cache)
+		return false;
+	s = hk_meta_superslab();
+	hk_leave(cache);
+	return hk_pool_prewarm(s);
+}
+
 __attribute__((constructor(101))) static void hk_constructor(void)
 {
 	struct hk_cache *cache = hk_enter();
+	unsigned i;
 
 	if (cache)
 		hk_leave(cache);
 	if (!registry.had_environment)
 		late_settings();
 	atomic_store_explicit(&hk_purge_delay, hk_settings.mem_learn_delay, memory_order_relaxed);
-	hk_pool_prewarm(hk_settings.superslab_prewarm);
+	for (i = 0; i < hk_settings.superslab_prewarm && prewarm(); i++)
+		;
+}
+
+bool hk_inside(void)
+{
+	return hk_tls == &hk_busy_cache;
+}
+
+struct hk_before hk_find_nothing(void)
+{
+	struct hk_before before = { hk_tls, hk_tls_cxx };
+
+	hk_tls = hk_tls_cxx = &hk_busy_cache;
+	return before;
+}
+
+void hk_find_again(struct hk_before before)
+{
+	uintptr_t self = hk_self();
+
+	hk_tls = before.tls;
+	hk_tls_cxx = before.cxx;
+	if (hk_unlikely(atomic_load_explicit(&hk_heap_closed, memory_order_relaxed) == self) &&
+	    !hk_inside())
+		atomic_compare_exchange_strong(&hk_heap_closed, &self, 0);
 }
 
 static struct hk_cache *spare_cache(void)
@@ -136,61 +177,67 @@ static void enlist(struct hk_cache *cache, bool fresh)
 	atomic_store_explicit(&cache->mailbox, NULL, memory_order_relaxed);
 }
 
-/* NULL: no memory, or a fork takes long. */
-static struct hk_cache *attach(void)
+static struct hk_cache *new_cache(void)
 {
-	struct hk_cache *cache;
+	struct hk_cache *cache = spare_cache();
+	bool fresh = !cache;
 
-	if (!hk_lock_or_leave(&hk_registry_lock))
-		return NULL;
-	cache = spare_cache();
-	if (cache)
-		enlist(cache, false);
-	hk_unlock(&hk_registry_lock);
-	if (cache)
-		return cache;
-	cache = hk_meta_fill() ? hk_meta_alloc(sizeof *cache) : NULL;
+	if (fresh)
+		cache = hk_meta_alloc(sizeof *cache);
 	if (!cache)
 		return NULL;
-	init_cache(cache);
-	if (!hk_lock_or_leave(&hk_registry_lock))
-		return NULL;
-	enlist(cache, true);
-	hk_unlock(&hk_registry_lock);
+	if (fresh)
+		init_cache(cache);
+	enlist(cache, fresh);
 	return cache;
 }
 
-struct hk_before hk_find_nothing(void)
+/* NULL: no memory, or a fork takes long. */
+static struct hk_cache *attach(void)
 {
-	struct hk_before before = { hk_tls, hk_tls_cxx };
+	struct hk_cache *cache = NULL;
+	struct hk_before before;
 
-	hk_tls = hk_tls_cxx = &hk_busy_cache;
-	return before;
-}
-
-void hk_find_again(struct hk_before before)
-{
-	hk_tls = before.tls;
-	hk_tls_cxx = before.cxx;
+	hk_meta_fill();
+	before = hk_find_nothing();
+	if (hk_lock_or_leave(&hk_registry_lock)) {
+		cache = new_cache();
+		hk_unlock(&hk_registry_lock);
+	}
+	hk_find_again(before);
+	return cache;
 }
 
 static bool enter(struct hk_cache *cache)
 {
-	if (!hk_lock_or_leave(&cache->lock))
-		return false;
-	cache->before = hk_find_nothing();
-	return true;
+	struct hk_before before = hk_find_nothing();
+
+	if (hk_lock_or_leave(&cache->lock)) {
+		cache->before = before;
+		return true;
+	}
+	hk_find_again(before);
+	return false;
 }
 
 bool hk_enter_cache(struct hk_cache *cache)
 {
-	if (cache == &hk_orphan && !hk_lock_or_leave(&hk_orphan_lock))
-		return false;
-	if (enter(cache))
-		return true;
-	if (cache == &hk_orphan)
+	struct hk_before before;
+	bool entered;
+
+	if (cache != &hk_orphan)
+		return enter(cache);
+	before = hk_find_nothing();
+	entered = hk_lock_or_leave(&hk_orphan_lock);
+	if (entered && !enter(cache)) {
 		hk_unlock(&hk_orphan_lock);
-	return false;
+		entered = false;
+	}
+	if (entered)
+		cache->before = before;
+	else
+		hk_find_again(before);
+	return entered;
 }
 
 static struct hk_cache *enter_without_cache(void)
@@ -219,12 +266,6 @@ struct hk_cache *hk_own_cache(void)
 	return hk_os_key_get();
 }
 
-bool hk_inside(void)
-{
-	return hk_tls == &hk_busy_cache || (!hk_all_locked && (hk_lock_mine(&hk_tls->lock) ||
-		hk_lock_mine(&hk_registry_lock) || hk_lock_mine(&hk_orphan_lock)));
-}
-
 struct hk_cache *hk_enter(void)
 {
 	struct hk_cache *cache = hk_tls;
@@ -240,10 +281,12 @@ struct hk_cache *hk_enter(void)
 
 void hk_leave(struct hk_cache *cache)
 {
-	hk_find_again(cache->before);
+	struct hk_before before = cache->before;
+
 	hk_unlock(&cache->lock);
 	if (cache == &hk_orphan)
 		hk_unlock(&hk_orphan_lock);
+	hk_find_again(before);
 }
 
 /* From the innermost: a cache that is visited, the shared one, this thread's. */
@@ -318,6 +361,8 @@ void hk_unlist_live(struct hk_cache *cache)
 
 void hk_retire(struct hk_cache *cache)
 {
+	struct hk_before before = hk_find_nothing();
+
 	hk_lock(&hk_registry_lock);
 	hk_unlist_live(cache);
 	atomic_fetch_sub_explicit(&hk_threads, 1, memory_order_relaxed);
@@ -329,6 +374,7 @@ void hk_retire(struct hk_cache *cache)
 	cache->next_spare = registry.spare;
 	registry.spare = cache;
 	hk_unlock(&hk_registry_lock);
+	hk_find_again(before);
 }
 
 /* Lock held: nothing of it is left, and the thread has no cache any more. */
@@ -344,12 +390,12 @@ static void empty(struct hk_cache *cache)
 static void detach(struct hk_cache *cache)
 {
 	hk_event(HK_EVENT_EXIT, 0, cache, 0);
-	hk_lock(&cache->lock);
 	hk_find_nothing();
+	hk_lock(&cache->lock);
 	empty(cache);
-	hk_tls = hk_tls_cxx = &hk_dead_cache;
 	hk_unlock(&cache->lock);
 	hk_retire(cache);
+	hk_find_again((struct hk_before){ &hk_dead_cache, &hk_dead_cache });
 	if (hk_pool_freed())
 		hk_release(false);
 }

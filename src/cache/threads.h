@@ -31,10 +31,6 @@ void hk_abandon_slabs(struct hk_cache *cache);
 /* No lock held: the cache has no thread any more. */
 void hk_retire(struct hk_cache *cache);
 
-/* The hot paths of this thread find nothing, from one to the other. */
-struct hk_before hk_find_nothing(void);
-void hk_find_again(struct hk_before before);
-
 /* The cache of this thread, inside or not; NULL: none. */
 struct hk_cache *hk_own_cache(void);
 
@@ -55,6 +51,8 @@ void hk_fork_unseen(void);
  * False: there is none, the kernel refused, or this thread cannot enter now. */
 bool hk_release_superslab(uint64_t now, bool all, size_t *bytes);
 size_t hk_release_ranges(uint64_t now, bool all);
+struct hk_large;
+size_t hk_unmap_ranges(struct hk_large *ranges);
 size_t hk_release_sparse(struct hk_cache *cache, uint64_t now, unsigned most);
 
 /* visit.c: adopts what the parent's threads left to this child of a fork. */

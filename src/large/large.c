@@ -238,6 +238,7 @@ void hk_large_begin(struct hk_large_request *r)
 
 	r->block = NULL;
 	r->range = NULL;
+	r->superslab = NULL;
 	r->zero = false;
 	r->mid = mid;
 	if (mid)

@@ -44,6 +44,7 @@ struct hk_large_request {
 	bool zero;
 	bool mid;
 	struct hk_large *range;
+	struct hk_superslab *superslab;
 };
 void hk_large_begin(struct hk_large_request *r);
 /* False: out of memory; cache/slow.c tries again. */

@@ -1,6 +1,7 @@
 /* Mid: runs of slots inside SuperSlabs. */
 #include "large/internal.h"
 #include "os/os.h"
+#include "pool/meta.h"
 #include "pool/pool.h"
 #include "slab/pagemap.h"
 
@@ -48,12 +49,14 @@ void hk_mid_begin(struct hk_large_request *r)
 
 	if (hk_pool_claim(&run, slots_for(r->size), align, HK_HINT_MID, true))
 		start(r, &run);
+	else
+		r->superslab = hk_meta_superslab();
 }
 
 bool hk_mid_finish(struct hk_large_request *r)
 {
 	struct hk_run run;
-	bool grown = hk_pool_grow(&run, slots_for(r->size), HK_HINT_MID);
+	bool grown = hk_pool_grow(&run, slots_for(r->size), HK_HINT_MID, r->superslab);
 
 	if (grown)
 		start(r, &run);

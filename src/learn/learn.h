@@ -42,6 +42,8 @@ bool hk_learn_decision(unsigned index, struct hk_decision *decision);
 /* pages.c: a look at some SuperSlabs, with no lock held; and the
  * threshold, in millionths, that is in force by now. */
 void hk_mem_look(void);
+/* In the child of a fork. */
+void hk_mem_forked(void);
 unsigned hk_mem_threshold(void);
 
 /* scavenger.c: 1 while its thread exists, and how often it had a look. */

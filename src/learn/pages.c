@@ -231,14 +231,24 @@ static void look_around(uint64_t now)
 	mem.rest_until = began + (hk_os_clock() - began - (mem.spent - promotions)) * LOOK_SHARE;
 }
 
+/* The thread that looked may be the parent's alone. */
+void hk_mem_forked(void)
+{
+	if (!hk_inside())
+		atomic_store_explicit(&mem.busy, false, memory_order_relaxed);
+}
+
 void hk_mem_look(void)
 {
+	struct hk_before before;
 	uint64_t now;
 
 	if (atomic_exchange_explicit(&mem.busy, true, memory_order_acquire))
 		return;
+	before = hk_find_nothing();
 	now = hk_os_now();
 	look_around(now);
 	learn_delay(now);
+	hk_find_again(before);
 	atomic_store_explicit(&mem.busy, false, memory_order_release);
 }

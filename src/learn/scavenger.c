@@ -232,6 +232,7 @@ static void thread_ended(void)
  * made to exec, or to enter namespaces, which some only can while alone. */
 static void forked(void)
 {
+	hk_mem_forked();
 	process = hk_os_process_id();
 	main_thread = hk_self();
 	atomic_store(&began, hk_os_now());

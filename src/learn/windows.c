@@ -244,4 +244,5 @@ __attribute__((constructor(101))) static void start_learning(void)
 {
 	hk_window_end = end_window;
 	hk_hooks.look = hk_mem_look;
+	hk_hooks.forked = hk_mem_forked;
 }

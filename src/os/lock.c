@@ -3,8 +3,7 @@
 #include "os/os.h"
 
 HK_TLS uint32_t hk_all_locked;
-_Atomic uintptr_t hk_forking;
-_Atomic bool hk_heap_closed;
+_Atomic uintptr_t hk_forking, hk_heap_closed;
 
 #ifdef HK_DEBUG
 HK_TLS unsigned hk_ranks_held;
@@ -17,10 +16,11 @@ const char *const hk_rank_name[HK_RANK_COUNT] = {
 };
 
 /* SPINS: what a critical section usually takes. PATIENCE_MS: more than a fork
- * does, unless it waits for a lock of libc that this thread holds. FORK_TRIES: times
+ * does, unless it waits for a lock of libc that this thread holds; so many times the
+ * holder may be in a signal handler. FORK_TRIES: times
  * a millisecond that a fork waits for a thread that may have lost its processor, or
  * be in a signal handler. */
-enum { SPINS = 100, PATIENCE_MS = 10, FORK_TRIES = 2000, FORK_TRIES_INSIDE = 10 };
+enum { SPINS = 100, PATIENCE_MS = 10, PATIENCE = 100, FORK_TRIES = 2000, FORK_TRIES_INSIDE = 10 };
 
 _Static_assert(_Alignof(uint32_t) > HK_WAITED, "the address of a thread leaves a bit");
 
@@ -69,13 +69,13 @@ static bool wait(struct hk_lock *lock, bool for_ever)
 		if (!(now & HK_WAITED) && !atomic_compare_exchange_strong_explicit(&lock->holder,
 				&now, now | HK_WAITED, memory_order_relaxed, memory_order_relaxed))
 			continue;
-		if (sleeps && atomic_load(&hk_heap_closed)) {
+		if (for_ever && atomic_load(&hk_heap_closed) == HK_CLOSED_FOR_GOOD) {
 			/* What the fork interrupted ends here, whoever held the lock. */
-			if (for_ever)
-				atomic_store(&lock->holder, hk_self() | HK_WAITED);
-			return for_ever;
+			atomic_store(&lock->holder, hk_self() | HK_WAITED);
+			return true;
 		}
-		if (sleeps && !for_ever && atomic_load(&hk_forking))
+		if (!for_ever && (atomic_load(&hk_heap_closed) || sleeps == PATIENCE ||
+				  (sleeps && atomic_load(&hk_forking))))
 			return false;
 		hk_os_wait(low_half(lock), (uint32_t)(now | HK_WAITED), PATIENCE_MS);
 		sleeps++;

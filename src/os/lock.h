@@ -167,10 +167,13 @@ HK_INLINE void hk_unlock(struct hk_lock *lock)
 void hk_lock_for_fork(struct hk_lock *lock, uint8_t number, bool patient);
 void hk_unlock_for_fork(struct hk_lock *lock, uint8_t number);
 
-/* The thread whose fork holds all locks, 0: none; and whether the heap is closed
- * in this child for good, because the fork found a lock held by a thread that
- * the child lacks. */
-extern _Atomic uintptr_t hk_forking;
-extern _Atomic bool hk_heap_closed;
+/*
+ * The thread whose fork holds all locks, 0: none. And whether the heap is closed in
+ * this child: until this thread, which a signal handler interrupted inside the heap,
+ * goes on there; or for good, because the fork found a lock held by a thread that the
+ * child lacks. 0: it is open.
+ */
+extern _Atomic uintptr_t hk_forking, hk_heap_closed;
+enum { HK_CLOSED_FOR_GOOD = 1 };
 
 #endif

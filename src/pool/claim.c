@@ -114,14 +114,11 @@ void hk_superslab_open(struct hk_superslab *s, void *memory, uint64_t free)
 }
 
 /* The slots of `taken` belong to the caller. */
-static struct hk_superslab *grow(uint64_t taken, bool populate)
+static struct hk_superslab *grow(struct hk_superslab *s, uint64_t taken, bool populate)
 {
-	struct hk_superslab *s = hk_meta_superslab();
 	void *memory;
 	bool huge, always = hk_os_huge_mode() == HK_HUGE_ALWAYS;
 
-	if (!s)
-		return NULL;
 	memory = hk_os_map(HK_SUPERSLAB_SIZE, HK_SUPERSLAB_SIZE);
 	if (!memory || !hk_granule_set_superslab(memory, s)) {
 		if (memory)
@@ -221,11 +218,9 @@ bool hk_pool_claim(struct hk_run *run, unsigned slots, unsigned align, unsigned 
 	return true;
 }
 
-bool hk_pool_grow(struct hk_run *run, unsigned slots, unsigned hint)
+bool hk_pool_grow(struct hk_run *run, unsigned slots, unsigned hint, struct hk_superslab *s)
 {
-	struct hk_superslab *s = grow(hk_slot_mask(0, slots), false);
-
-	if (!s)
+	if (!s || !grow(s, hk_slot_mask(0, slots), false))
 		return false;
 	count(HK_EVENT_GROW, hk_pool_counters.grow, hint, s, 0, slots);
 	took(run, s, hint, 0, slots);
@@ -250,8 +245,7 @@ bool hk_pool_run_extend(struct hk_superslab *home, unsigned end, unsigned slots)
 	return true;
 }
 
-void hk_pool_prewarm(unsigned count)
+bool hk_pool_prewarm(struct hk_superslab *s)
 {
-	while (count-- && grow(0, true))
-		;
+	return s && grow(s, 0, true);
 }

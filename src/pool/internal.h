@@ -3,6 +3,7 @@
 #define HK_POOL_INTERNAL_H
 
 #include "os/lock.h"
+#include "pool/meta.h"
 #include "pool/pool.h"
 
 /* Slots that may wait whatever the size of the heap; beyond it, half. Where
@@ -64,11 +65,6 @@ void hk_queue_remove(struct hk_superslab *s);
 /* It has free slots that nobody entered yet: whoever takes the lock next puts it
  * in its bucket and at the newest end of the purge queue. With or without the lock. */
 void hk_pool_changed(struct hk_superslab *s);
-
-/* Descriptors, from metadata that is never unmapped. The first is called with no
- * lock held, the second, which is lock-free, by anybody. */
-struct hk_superslab *hk_meta_superslab(void);
-void hk_meta_spare(struct hk_superslab *s);
 
 /* release.c. Free slots that hold pages; and whether they are not to wait. */
 unsigned hk_dirty_slots(const struct hk_shared_meta *m);

@@ -89,8 +89,7 @@ void *hk_meta_alloc(size_t size)
 {
 	void *p;
 
-	if (!hk_lock_or_leave(&meta.lock))
-		return NULL;
+	hk_lock(&meta.lock);
 	p = alloc_locked(size);
 	hk_unlock(&meta.lock);
 	return p;
@@ -138,8 +137,7 @@ struct hk_superslab *hk_meta_superslab(void)
 {
 	struct hk_superslab *s;
 
-	if (!hk_meta_fill() || !hk_lock_or_leave(&meta.lock))
-		return NULL;
+	hk_lock(&meta.lock);
 	s = spare();
 	if (!s)
 		s = new_superslab();

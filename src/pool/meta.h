@@ -10,13 +10,22 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* Zeroed, aligned to a cache line; at most 64 KiB. NULL: there is no region
- * with so much left; hk_meta_fill may bring one. */
+struct hk_superslab;
+
+/* Zeroed, aligned to a cache line; at most 64 KiB. Called under a cache lock or the
+ * registry's. NULL: there is no region with so much left; hk_meta_fill may bring
+ * one. */
 void *hk_meta_alloc(size_t size);
 
 /* Maps a region if the last one is nearly used up, with no lock held. False: it
  * was needed and the kernel refused. */
 bool hk_meta_fill(void);
+
+/* A descriptor of a SuperSlab; NULL as above. */
+struct hk_superslab *hk_meta_superslab(void);
+
+/* A descriptor that is not in use; lock-free. */
+void hk_meta_spare(struct hk_superslab *s);
 
 /* Bytes mapped so far (relaxed). */
 extern _Atomic size_t hk_meta_bytes;

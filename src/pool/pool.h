@@ -85,9 +85,9 @@ struct hk_run {
  * False: there is none, or fresh is false and none was used before. */
 bool hk_pool_claim(struct hk_run *run, unsigned slots, unsigned align, unsigned hint, bool fresh);
 
-/* Stage 3, with no lock held: the first slots of a new SuperSlab. False: out of
- * memory. */
-bool hk_pool_grow(struct hk_run *run, unsigned slots, unsigned hint);
+/* Stage 3, with no lock held: the first slots of a new SuperSlab, for which the
+ * caller has a descriptor (pool/meta.h) or NULL. False: out of memory. */
+bool hk_pool_grow(struct hk_run *run, unsigned slots, unsigned hint, struct hk_superslab *s);
 
 /* Makes a run with the slots of the class a slab that the cache owns. */
 struct hk_slab *hk_pool_slab(const struct hk_run *run, unsigned class, struct hk_cache *owner);
@@ -134,8 +134,8 @@ size_t hk_pool_waiting(void);
  * the owner's from then on: a list by next. */
 struct hk_slab *hk_reuse_drain(struct hk_cache *owner);
 
-/* Maps and pre-faults SuperSlabs before they are needed. */
-void hk_pool_prewarm(unsigned count);
+/* Maps and pre-faults a SuperSlab before it is needed, in the same way. */
+bool hk_pool_prewarm(struct hk_superslab *s);
 
 /*
  * pages.c. What can be seen of a SuperSlab from outside, in bytes: blocks of at
