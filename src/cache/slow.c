@@ -123,6 +123,18 @@ static bool refill(unsigned class, const struct hk_run *run, bool *zero, void **
 	return true;
 }
 
+static bool refill_reclaimed(unsigned class, bool *zero, void **p)
+{
+	struct hk_superslab *descriptor = NULL;
+	bool entered;
+
+	hk_reclaim();
+	entered = refill(class, NULL, zero, p, &descriptor);
+	if (descriptor)
+		hk_meta_spare(descriptor);
+	return entered;
+}
+
 /*
  * Where the heap has nothing it grows; else all that idles within reach is
  * released for a second try. What other threads' lists hold is out of reach.
@@ -138,14 +150,8 @@ static void *refill_and_take(unsigned class, size_t size, bool *zero, const void
 		entered = refill(class, NULL, zero, &p, &descriptor);
 	if (entered && !p && hk_pool_grow(&run, hk_class_slots(class), class, descriptor))
 		entered = refill(class, &run, zero, &p, &descriptor);
-	if (entered && !p) {
-		if (descriptor)
-			hk_meta_spare(descriptor);
-		hk_reclaim();
-		entered = refill(class, NULL, zero, &p, &descriptor);
-		if (descriptor)
-			hk_meta_spare(descriptor);
-	}
+	else if (entered && !p)
+		entered = refill_reclaimed(class, zero, &p);
 	return given(p ? p : fall_back(size, HK_GRAIN, zero), size, caller);
 }
 

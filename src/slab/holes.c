@@ -180,6 +180,8 @@ bool hk_slab_purge_begin(struct hk_slab *slab, size_t least, struct hk_slab_purg
 	/* The limit first, so that the marks are gone only when nobody asks. */
 	set_holes(slab, holes | p->fresh);
 	set_free(slab, p->pages, false);
+	/* Nor is it empty meanwhile, where all of that lies behind the blocks. */
+	slab->used++;
 	slab->purging = true;
 	return true;
 }
@@ -196,6 +198,7 @@ size_t hk_slab_purge_end(struct hk_slab_purge *p)
 	size_t bytes = size_of((p->fresh | p->tail) & ~p->failed);
 
 	set_free(slab, p->pages, true);
+	slab->used--;
 	set_holes(slab, atomic_load_explicit(&slab->holes, memory_order_relaxed) &
 			~(p->fresh & p->failed));
 	slab->soiled = slab->soiled && (p->tail & p->failed);

@@ -135,7 +135,8 @@ struct hk_slab {
 	_Atomic bool on_stack;
 	bool soiled;
 	bool purging;			/* between begin and end of a purge: its pages
-					 * are taken, and nothing is carved */
+					 * are taken, one more block counts as used,
+					 * and nothing is carved */
 	_Atomic uint32_t stack_link;
 	uint64_t limit;			/* by hk_slab_valid and hk_slab_set_limit */
 	struct hk_slab *prev, *next;	/* the owner's avail or full list */
