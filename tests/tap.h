@@ -33,6 +33,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -142,12 +143,14 @@ TAP_UNUSED static uint64_t tap_seed(void)
 /*
  * Ends a program that hangs, by SIGALRM: one that for so many seconds used less
  * than a hundredth of a processor, or that used so many seconds of all. A busy
- * machine makes a program slow, which is neither. A child that this process waits
- * for counts with it.
+ * machine makes a program slow, which is neither; the time is looked at in parts,
+ * so that one which stood still for a while is neither, too. A child that this
+ * process waits for counts with it.
  */
+enum { TAP_PARTS = 4 };
 static struct {
-	unsigned seconds;
-	double limit, before;
+	double part, limit, before;
+	int idle;
 	pid_t child;
 } tap_watched;
 
@@ -172,36 +175,47 @@ static double tap_used(void)
 	return used;
 }
 
+static void tap_look_again(void)
+{
+	struct itimerval next;
+
+	memset(&next, 0, sizeof next);
+	next.it_value.tv_sec = (time_t)tap_watched.part;
+	next.it_value.tv_usec = (suseconds_t)((tap_watched.part - (double)next.it_value.tv_sec) * 1e6);
+	setitimer(ITIMER_REAL, &next, NULL);
+}
+
 static void tap_look(int number)
 {
 	double used = tap_used(), now = used - tap_watched.before;
 	int kept = errno;
 
+	/* Less than before: a child ended, and what it used is not known yet. */
+	tap_watched.idle = now >= 0 && now < tap_watched.part / 100 ? tap_watched.idle + 1 : 0;
 	tap_watched.before = used;
-	/* Less than before: a child was taken for one that has ended. */
-	if (used > tap_watched.limit || (now >= 0 && now < tap_watched.seconds / 100.0)) {
+	if (used > tap_watched.limit || tap_watched.idle == TAP_PARTS) {
 		signal(number, SIG_DFL);
 		raise(number);
 	}
-	alarm(tap_watched.seconds);
+	tap_look_again();
 	errno = kept;
 }
 
-/* The limit is what it can use in that time, with HAKMEM_TEST_QUICK 20 times that. */
+/* The second limit is what can be used in that time; HAKMEM_TEST_QUICK raises it. */
 TAP_UNUSED static void tap_watch(unsigned seconds)
 {
 	long processors = sysconf(_SC_NPROCESSORS_ONLN);
 	struct sigaction look;
 
 	memset(&tap_watched, 0, sizeof tap_watched);
-	tap_watched.seconds = seconds;
+	tap_watched.part = (double)seconds / TAP_PARTS;
 	tap_watched.limit = seconds * (processors < 4 ? (double)processors : 4.0) *
 		(getenv("HAKMEM_TEST_QUICK") ? 20 : 1);
 	memset(&look, 0, sizeof look);
 	look.sa_handler = tap_look;
 	look.sa_flags = SA_RESTART;
 	sigaction(SIGALRM, &look, NULL);
-	alarm(seconds);
+	tap_look_again();
 }
 
 /*
