@@ -87,7 +87,7 @@ new_system() {	# suite target option...
 	shift 2
 	make_system "$suite" "$target" --variant=apt \
 		--setup-hook='mkdir -p "$1/srv/source"' \
-		--setup-hook="copy-in '$work/archive' '$work/inside' /srv" \
+		--setup-hook="copy-in '$work/archive' '$work/inside' '$work/orig.tar.gz' /srv" \
 		--setup-hook="copy-in '$work/source/debian' '$work/source/tests' '$work/source/build-aux' \
 			'$work/source/src' '$work/source/include' /srv/source" \
 		"$@"
