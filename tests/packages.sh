@@ -99,8 +99,7 @@ install() { DEBIAN_FRONTEND=noninteractive apt-get -q -y install "$@" >"$work/wh
 # In another release: its own packages, as its build machines make them.
 make_packages() {
 	{ useradd -m builder && mkdir /home/builder/hakmem && cd /home/builder/hakmem &&
-		tar --strip-components=1 -xf /srv/orig.tar.gz && cp -a /srv/source/debian . &&
-		chown -R builder: /home/builder; } 2>"$work/why" || return
+		tar -xf /srv/checkout.tar && chown -R builder: /home/builder; } 2>"$work/why" || return
 	setpriv --reuid=builder --regid=builder --init-groups env HOME=/home/builder PATH=/usr/bin:/bin:/usr/sbin:/sbin LC_ALL=C.UTF-8 \
 		dpkg-buildpackage -us -uc -b -j2 >../log 2>&1 && return
 	grep -E '^(FAIL|ERROR)|error:' ../log >"$work/why" || tail -n 30 ../log >"$work/why"
