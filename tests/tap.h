@@ -208,7 +208,7 @@ TAP_UNUSED static void tap_watch(unsigned seconds)
 	struct sigaction look;
 
 	memset(&tap_watched, 0, sizeof tap_watched);
-	tap_watched.part = (double)seconds / TAP_PARTS;
+	tap_watched.part = seconds / (double)TAP_PARTS;
 	tap_watched.limit = seconds * (processors < 4 ? (double)processors : 4.0) *
 		(getenv("HAKMEM_TEST_QUICK") ? 20 : 1);
 	memset(&look, 0, sizeof look);
