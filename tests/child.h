@@ -73,7 +73,7 @@ static void child_collect(int fd, struct child *c)
 	child_drop_emulator(c);
 }
 
-/* seconds: the child is killed by SIGALRM then, which counts as a hang. */
+/* seconds: of tap_watch, which ends a child that hangs by SIGALRM. */
 static struct child child_run(void (*body)(void *), void *arg, unsigned seconds)
 {
 	struct rlimit none = { 0, 0 };
@@ -95,15 +95,17 @@ static struct child child_run(void (*body)(void *), void *arg, unsigned seconds)
 	if (pid == 0) {
 		dup2(ends[1], STDERR_FILENO);
 		setrlimit(RLIMIT_CORE, &none);
-		alarm(getenv("HAKMEM_TEST_QUICK") ? seconds * 20 : seconds);
+		tap_watch(seconds);
 		body(arg);
 		_exit(0);
 	}
+	tap_watched.child = pid;
 	close(ends[1]);
 	child_collect(ends[0], &c);
 	close(ends[0]);
 	while (waitpid(pid, &c.status, 0) < 0 && errno == EINTR)
 		;
+	tap_watched.child = 0;
 	return c;
 }
 

@@ -81,7 +81,7 @@ for arch in ${*:-$everything}; do
 	[ $status = 0 ] || continue
 	for test in $tests; do
 		say "$arch: $test"
-		make -s check check_PROGRAMS= TESTS="tests/$test" LOG_COMPILER="${emulator:+timeout -k 10 300 $emulator}" >/dev/null 2>&1
+		make -s check check_PROGRAMS= TESTS="tests/$test" LOG_COMPILER="${emulator:+timeout -k 10 1500 $emulator}" >/dev/null 2>&1
 		status=$?
 		[ $status = 0 ] || grep -v '^\(ok\|PASS\)' "tests/$test.log" >"$work/why"
 		count=$(grep -c '^:test-result: PASS' "tests/$test.trs")

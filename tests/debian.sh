@@ -33,6 +33,7 @@ needs() {	# tool...
 make_source() {
 	upstream=$(dpkg-parsechangelog -S Version)
 	upstream=${upstream%-*}
+	tar -cf "$work/checkout.tar" -T "$work/files" || return
 	grep -v '^debian/' "$work/files" | tar -c --no-recursion --owner=0 --group=0 --sort=name \
 		--mtime="@$(dpkg-parsechangelog -S Timestamp)" --transform "s,^,hakmem-$upstream/," -T - |
 		gzip -n >"$work/orig.tar.gz"
@@ -87,7 +88,7 @@ new_system() {	# suite target option...
 	shift 2
 	make_system "$suite" "$target" --variant=apt \
 		--setup-hook='mkdir -p "$1/srv/source"' \
-		--setup-hook="copy-in '$work/archive' '$work/inside' /srv" \
+		--setup-hook="copy-in '$work/archive' '$work/inside' '$work/checkout.tar' /srv" \
 		--setup-hook="copy-in '$work/source/debian' '$work/source/tests' '$work/source/build-aux' \
 			'$work/source/src' '$work/source/include' /srv/source" \
 		"$@"

@@ -266,7 +266,7 @@ int main(void)
 	static int local = RTLD_LOCAL, global = RTLD_GLOBAL, deep = RTLD_LOCAL | RTLD_DEEPBIND;
 	size_t tls = 0;
 
-	alarm(300);
+	tap_watch(300);
 	ok(dlsym(RTLD_DEFAULT, "hak_malloc") == NULL, "the program is not linked with the library");
 	child_ok(beside_libc, &local, 60, "opened late, beside libc's malloc");
 	child_ok(beside_libc, &global, 60, "the same with RTLD_GLOBAL");

@@ -144,7 +144,7 @@ static void nested(int depth)
 		return;
 	pid = fork();
 	if (pid == 0) {
-		alarm(30);
+		tap_watch(30);
 		nested(depth - 1);
 		_exit(faults != 0);
 	}
@@ -157,7 +157,7 @@ enum what { PLAIN, THREADS, NESTED, EXITS };
 
 static void child(enum what what, uint64_t random)
 {
-	alarm(30);
+	tap_watch(30);
 	faults = 0;
 	use_heap(random, 500);
 	free_parents();

@@ -69,7 +69,7 @@ fi
 useradd -m newcomer && echo 'newcomer ALL=(ALL) NOPASSWD: ALL' >/etc/sudoers.d/newcomer &&
 	cp -a /srv/hakmem /home/newcomer && chown -R newcomer: /home/newcomer/hakmem && cd /home/newcomer/hakmem
 check $? "a user with sudo"
-user() { setpriv --reuid=newcomer --regid=newcomer --init-groups env HOME=/home/newcomer LOGNAME=newcomer "$@"; }
+user() { setpriv --reuid=newcomer --regid=newcomer --init-groups env HOME=/home/newcomer LOGNAME=newcomer PATH=/usr/bin:/bin "$@"; }
 user ./bootstrap --setup >"$work/why" 2>&1
 check $? "the set-up of --check"
 user ./bootstrap --setup >"$work/why" 2>&1 && ! grep -q '^installing' "$work/why"

@@ -7,7 +7,7 @@ library=${HAKMEM_TEST_LIBRARY:?run by make check}
 runs() {
 	name=$1
 	shift
-	timeout -k 1 5 env -i PATH="$PATH" LD_PRELOAD="$library" "$@" awk 'BEGIN { print "it runs"; exit 7 }' \
+	timeout -k 1 60 env -i PATH="$PATH" LD_PRELOAD="$library" "$@" awk 'BEGIN { print "it runs"; exit 7 }' \
 		>"$work/out" 2>"$work/why"
 	[ $? = 7 ] && [ "$(cat "$work/out")" = "it runs" ]
 	check $? "$name"
@@ -28,7 +28,7 @@ done
 check $? "no symbolic link is followed to the dump"
 
 # All that is written must reach a reader that is there.
-timeout 10 cat "$work/fifo" >"$work/read" &
+timeout 60 cat "$work/fifo" >"$work/read" &
 sleep 1
 runs "a dump to a reader" "HAKMEM_STATS_DUMP=$work/fifo"
 wait $!

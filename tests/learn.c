@@ -357,7 +357,7 @@ static void test_phases(void)
 
 int main(void)
 {
-	alarm(300);
+	tap_watch(300);
 	test_signs();
 	test_idle();
 	test_budget();

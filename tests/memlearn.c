@@ -9,7 +9,7 @@
 
 #include <hakmem/hakmem.h>
 
-enum { SIZE = 64, BLOCKS = 6 * 1024 * 1024 / SIZE, PATIENCE_S = 20 };
+enum { SIZE = 64, BLOCKS = 6 * 1024 * 1024 / SIZE, PATIENCE_S = 60 };
 static char *block[BLOCKS];
 
 static struct hak_stats now(void)

@@ -11,6 +11,7 @@ build=$PWD
 LC_ALL=C TMPDIR=$work HOME=$work
 export LC_ALL TMPDIR HOME source build library
 n=0
+# Limits below are for what hangs: several times what a busy machine takes.
 
 result() {	# status name
 	n=$((n + 1))
@@ -52,7 +53,7 @@ same() {
 	name=$1
 	shift
 	for run in plain ours; do
-		($run timeout 300 "$@") <"$work/in" >"$work/$run" 2>&1
+		($run timeout 1200 "$@") <"$work/in" >"$work/$run" 2>&1
 		status=$?
 		[ $status = 0 ] && continue
 		log "$work/$run"
@@ -102,7 +103,7 @@ my $n = 0; $n += length $h{$_} for sort keys %h; print "$n\n"'
 # out of memory, which count the calls of python3's own allocator. What fails
 # is tried without the library, to tell whose fault it is.
 python_tests() {	# name
-	if ! python3 -c 'import test.libregrtest' 2>/dev/null; then
+	if ! python3 -c 'import test.test_list' 2>/dev/null; then
 		n=$((n + 1))
 		echo "ok $n - $1 # SKIP python3 is installed without them"
 		return
@@ -112,13 +113,13 @@ python_tests() {	# name
 }
 python_suite() {
 	names=$(grep -v '^#' "$here/python3.tests")
-	(ours env PYTHONMALLOC=malloc timeout 240 /usr/bin/python3 -m test -j2 --timeout 120 \
+	(ours env PYTHONMALLOC=malloc timeout 1200 /usr/bin/python3 -m test -j2 --timeout 600 \
 		$names) >"$work/log" 2>&1 && used && return
 	failed=$(sed -n '/tests\{0,1\} failed:$/,/^$/ s/^    //p' "$work/log")
 	log "$work/log"
 	[ -n "$failed" ] || return 1
 	for name in $failed; do
-		(plain env PYTHONMALLOC=malloc timeout 120 /usr/bin/python3 -m test "$name") \
+		(plain env PYTHONMALLOC=malloc timeout 600 /usr/bin/python3 -m test "$name") \
 			>"$work/log" 2>&1 && return 1
 		echo "# $name fails without the library, too"
 	done
@@ -149,17 +150,24 @@ select count(*), sum(length(b)), min(b), max(b) from t;
 select b, count(*) from t group by substr(b, 1, 3) order by 2 desc, 1 limit 20;
 delete from t where a % 3 = 0; vacuum; pragma integrity_check;'
 with node same "node with worker threads" node "$here/workers.js"
-with "redis-server redis-cli redis-benchmark" same "redis-server under load, with a forked save" sh "$here/redis.sh"
+# Redis 8 takes Lua's memory from mallocx of jemalloc, which it is linked with, and
+# asks our malloc_usable_size about it: no other malloc can be preloaded there.
+redis=$(redis-server --version 2>/dev/null)
+case $redis in
+*v=[1-7].* | '') with "redis-server redis-cli redis-benchmark" \
+	same "redis-server under load, with a forked save" sh "$here/redis.sh" ;;
+*) n=$((n + 1)); echo "ok $n - redis-server # SKIP it needs jemalloc's own functions:${redis#Redis server}" ;;
+esac
 
 # Its figures differ from run to run; it checks what it reads itself.
 stress() {	# name options...
 	name=$1
 	shift
-	(ours timeout 120 stress-ng --verify --timeout 60 "$@") >"$work/log" 2>&1 && used ||
+	(ours timeout 600 stress-ng --verify --timeout 60 "$@") >"$work/log" 2>&1 && used ||
 		{ log "$work/log"; false; }
 	result $? "stress-ng: $name"
 }
 with stress-ng stress "malloc" --malloc 2 --malloc-ops 40000 --malloc-touch
 with stress-ng stress "malloc in threads" --malloc 2 --malloc-ops 40000 --malloc-pthreads 4
-with stress-ng stress "a heap that grows by realloc" --bigheap 1 --bigheap-ops 3000 --bigheap-growth 64K
+with stress-ng stress "a heap that grows by realloc" --bigheap 1 --bigheap-ops 3000 --bigheap-growth 65536
 echo "1..$n"

@@ -501,7 +501,7 @@ int main(int argc, char **argv)
 		return print_capacities();
 	if (argc > 1)
 		return print_values();
-	alarm(300);
+	tap_watch(300);
 	test_defaults();
 	test_table();
 	test_values();

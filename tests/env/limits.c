@@ -178,7 +178,7 @@ static void test_random(void)
 
 int main(void)
 {
-	alarm(300);
+	tap_watch(300);
 	test_dump_path();
 	test_huge();
 	test_random();
