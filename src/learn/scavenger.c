@@ -41,6 +41,7 @@ static _Atomic uint32_t state;
 static _Atomic uint32_t ends;		/* so far: others wait for the next */
 static _Atomic long task;		/* of the last one, 0: known to have gone */
 static _Atomic uint64_t began;		/* ms; before main, or when it ended */
+static _Atomic size_t released_before;	/* bytes, when it last ended */
 static _Atomic long process;
 static _Atomic uintptr_t main_thread;
 static _Atomic bool main_ended;
@@ -115,6 +116,7 @@ static void work(void)
 static void note_runs(bool runs)
 {
 	atomic_store_explicit(&hk_scavenger_runs, runs, memory_order_relaxed);
+	atomic_store_explicit(&released_before, hk_eager_released(), memory_order_relaxed);
 	atomic_store_explicit(&hk_eager, !runs, memory_order_relaxed);
 }
 
@@ -170,11 +172,21 @@ static void start(const void *caller)
 	}
 }
 
+/* As long as the program's frees release memory, little waits. */
+static bool is_worth_it(void)
+{
+	size_t bytes = waiting();
+
+	if (hk_is_eager())
+		bytes += hk_eager_released() - atomic_load_explicit(&released_before, memory_order_relaxed);
+	return bytes >= WAITING;
+}
+
 static void freed(const void *caller)
 {
 	uint32_t now = atomic_load(&state);
 
-	if (now == BUSY || now == ENDING || now == OFF || hk_all_locked || waiting() < WAITING)
+	if (now == BUSY || now == ENDING || now == OFF || hk_all_locked || !is_worth_it())
 		return;
 	if (now == NONE)
 		start(caller);

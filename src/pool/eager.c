@@ -50,7 +50,7 @@ static size_t load(_Atomic size_t *counter)
 
 /* Bytes of pages released so far; and of pages that came into use, in slots, in
  * holes, and in mappings that are no SuperSlabs. */
-static size_t released(void)
+size_t hk_eager_released(void)
 {
 	return load(&hk_os_unmapped) + load(&hk_pool_counters.purged_bytes) + load(&hk_holed_bytes);
 }
@@ -65,7 +65,7 @@ static size_t wanted(void)
 
 void hk_eager_learn(uint64_t now)
 {
-	size_t given = released(), taken = wanted(), again = taken - eager.wanted;
+	size_t given = hk_eager_released(), taken = wanted(), again = taken - eager.wanted;
 	unsigned old = patience();
 
 	if (!hk_elapsed(now, eager.began, PERIOD_MS))

@@ -28,6 +28,9 @@ HK_INLINE bool hk_is_eager(void)
 /* So many eighths of the bytes that may wait. */
 size_t hk_eager_bytes(unsigned eighths);
 
+/* Bytes of pages that the process released so far, in whatever mode. */
+size_t hk_eager_released(void);
+
 /* No memory was wanted again of late: a single free page is worth a purge. */
 bool hk_eager_thorough(void);
 
