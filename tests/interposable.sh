@@ -33,7 +33,7 @@ pure='
 allowed_in() {	# folder/file
 	case $1 in
 	# malloc_info writes to a stream, as it must: no lock is held then.
-	api/info) echo "fprintf __fprintf_chk fwrite fputs fputc putc ferror" ;;
+	api/info) echo "fprintf __fprintf_chk fwrite fputs fputc putc ferror pthread_setcancelstate" ;;
 	# What operator new calls of C++, weak here.
 	api/cxx) echo "_ZSt15get_new_handlerv _ZSt17__throw_bad_allocv _Zn[wa]* _Zd[la]*" ;;
 	api/nothrow) echo "__cxa_begin_catch __cxa_end_catch __gxx_personality_v0 _Zn[wa]* _Zd[la]*" ;;
@@ -45,13 +45,19 @@ allowed_in() {	# folder/file
 	os/huge) ;;
 	os/line) echo "abort" ;;
 	os/lock) ;;
-	# The scavenger's start, a thread's end and fork, all without a lock.
+	# Asked once, at start.
+	os/clock) echo "getauxval __getauxval" ;;
+	# The scavenger's start, without a lock.
+	os/guest)
+		echo "clone getauxval __getauxval pthread_create pthread_attr_* pthread_sigmask sigfillset" ;;
+	# A constructor asks the dynamic linker.
+	os/symbol) echo "dlsym dl_iterate_phdr" ;;
+	# A thread's start and end, and fork, all without a lock.
 	os/thread)
-		echo "pthread_create pthread_attr_* pthread_self pthread_key_create pthread_setspecific"
-		echo "pthread_atfork __register_atfork dl_iterate_phdr getauxval strtol"
+		echo "pthread_key_create pthread_setspecific pthread_getspecific pthread_create"
+		echo "pthread_atfork __register_atfork dl_iterate_phdr getauxval __getauxval strtol __isoc23_strtol"
 		# glibc's own, which fork takes after its handlers
-		echo "_IO_list_lock _IO_list_unlock _IO_list_resetlock" ;;
-	os/fork) echo "pthread_atfork __register_atfork _IO_list_lock _IO_list_unlock _IO_list_resetlock" ;;
+		echo "_IO_list_lock _IO_list_unlock _IO_list_resetlock __libc_single_threaded" ;;
 	esac
 }
 

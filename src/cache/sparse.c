@@ -175,7 +175,8 @@ static bool try_end(struct hk_slab_purge *p, size_t *bytes)
 	done = atomic_load(&p->slab->owner) == owner;
 	if (done) {
 		*bytes = end(p);
-		if (p->slab->listed_full || p->slab->used == 0)
+		/* All of it may have lain behind the last block. */
+		if (!hk_slab_exhausted(p->slab) && (p->slab->listed_full || p->slab->used == 0))
 			hk_slab_moves(owner, p->slab);
 	}
 	hk_leave(owner);

@@ -128,7 +128,8 @@ static void begin_mapping(struct hk_large_request *r)
  * be kept later. */
 static bool map(struct hk_large *b, size_t align)
 {
-	void *p = hk_os_map(b->mapped, align);
+	void *p = b->mapped > HK_LARGE_MAX ? hk_os_map_with_room(b->mapped, align) :
+					     hk_os_map(b->mapped, align);
 
 	b->start = (uintptr_t)p;
 	if (!p)

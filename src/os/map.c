@@ -108,9 +108,43 @@ void *hk_os_map(size_t size, size_t align)
 	return p;
 }
 
+/*
+ * The kernel maps downwards, each mapping just below the last one, so none could
+ * grow. Far below there is room: every call gets the next of some places there that
+ * are ROOM apart, in the upper quarter of the address space.
+ */
+static void *map_with_room(size_t size, size_t align, int access)
+{
+	const unsigned ROOM_SHIFT = 36;		/* 64 GiB */
+	static _Atomic uintptr_t calls;
+	uintptr_t here = (uintptr_t)&hk_os_map >> (ROOM_SHIFT & (sizeof here * 8 - 1));
+	uintptr_t places = sizeof here == 8 ? here / 4 : 0, hint;
+	void *p;
+
+	if (places) {
+		hint = (here - 1 - atomic_fetch_add_explicit(&calls, 1, memory_order_relaxed) % places)
+		       << (ROOM_SHIFT & (sizeof here * 8 - 1));
+		hk_assert_unlocked();
+		p = hk_sys_map_near(hint, size, access);
+		if (!p || !((uintptr_t)p & (align - 1)))
+			return p;
+		unmap(p, size);
+	}
+	return map_aligned(size, align, access);
+}
+
+void *hk_os_map_with_room(size_t size, size_t align)
+{
+	void *p = map_with_room(size, align, PROT_READ | PROT_WRITE);
+
+	if (p)
+		account(0, size);
+	return p;
+}
+
 void *hk_os_reserve(size_t size, size_t align)
 {
-	return map_aligned(size, align, PROT_NONE);
+	return map_with_room(size, align, PROT_NONE);
 }
 
 void hk_os_unreserve(void *addr, size_t size)

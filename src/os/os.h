@@ -51,6 +51,9 @@ char **hk_os_environment(void);
  */
 void *hk_os_map(size_t size, size_t align);
 
+/* The same where hk_os_resize finds room behind it, if the address space has some. */
+void *hk_os_map_with_room(size_t size, size_t align);
+
 /* The same for the fallback allocator, which may be called with locks held: pages
  * of any alignment; and the pages of a range dropped, best effort. */
 void *hk_os_map_anytime(size_t size);

@@ -151,34 +151,39 @@ HK_INLINE long hk_syscall(long number, long a, long b, long c, long d, long e, l
 	return result;
 }
 
-HK_INLINE void *hk_sys_map(size_t size, int access)
+HK_INLINE void *hk_sys_map_near(uintptr_t hint, size_t size, int access)
 {
 	int saved = errno;
-	void *p = mmap(NULL, size, access, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	void *p = mmap((void *)hint, size, access, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
 	errno = saved;
 	return p == MAP_FAILED ? NULL : p;
 }
 #else
-/* A private mapping of zeros, or NULL. */
-HK_INLINE void *hk_sys_map(size_t size, int access)
+/* A private mapping of zeros, or NULL; at this address if it is free there. */
+HK_INLINE void *hk_sys_map_near(uintptr_t hint, size_t size, int access)
 {
 	const long flags = MAP_PRIVATE | MAP_ANONYMOUS;
 	long p;
 #if defined(__i386__) || defined(__s390x__)
 	/* The six arguments as one block of memory. */
-	const unsigned long argument[6] = { 0, size, (unsigned long)access, (unsigned long)flags,
+	const unsigned long argument[6] = { hint, size, (unsigned long)access, (unsigned long)flags,
 					    (unsigned long)-1, 0 };
 
 	p = hk_syscall(SYS_mmap, (long)argument, 0, 0, 0, 0, 0);
 #elif defined(SYS_mmap2)
-	p = hk_syscall(SYS_mmap2, 0, (long)size, access, flags, -1, 0);
+	p = hk_syscall(SYS_mmap2, (long)hint, (long)size, access, flags, -1, 0);
 #else
-	p = hk_syscall(SYS_mmap, 0, (long)size, access, flags, -1, 0);
+	p = hk_syscall(SYS_mmap, (long)hint, (long)size, access, flags, -1, 0);
 #endif
 	return hk_sys_failed(p) ? NULL : (void *)p;
 }
 #endif
+
+HK_INLINE void *hk_sys_map(size_t size, int access)
+{
+	return hk_sys_map_near(0, size, access);
+}
 
 #define HK_SYS(name, a, b, c, d, e) \
 	hk_syscall(SYS_##name, (long)(a), (long)(b), (long)(c), (long)(d), (long)(e), 0)
