@@ -140,15 +140,22 @@ TAP_UNUSED static void child_diag(const struct child *c)
 	}
 }
 
+/* The case: it ended with 0, and said nothing. */
+TAP_UNUSED static bool child_passes(const struct child *c, const char *name)
+{
+	bool good = WIFEXITED(c->status) && WEXITSTATUS(c->status) == 0 && c->length == 0;
+
+	if (!ok(good, "%s", name))
+		child_diag(c);
+	return good;
+}
+
 /* The body must return, and say nothing. */
 TAP_UNUSED static bool child_ok(void (*body)(void *), void *arg, unsigned seconds, const char *name)
 {
 	struct child c = child_run(body, arg, seconds);
-	bool good = WIFEXITED(c.status) && WEXITSTATUS(c.status) == 0 && c.length == 0;
 
-	if (!ok(good, "%s", name))
-		child_diag(&c);
-	return good;
+	return child_passes(&c, name);
 }
 
 static bool line_matches(const char *line, size_t n, const char *pattern, size_t m)

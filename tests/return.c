@@ -1,39 +1,12 @@
 /*
  * Memory goes back to the OS: by malloc_trim at once, else after a while, by
- * as many system calls as there is to release. The calls are counted where
- * they pass, in functions of libc's names.
+ * as many system calls as there is to release.
  */
-#include "child.h"
+#include "calls.h"
 #include "heap.h"
 
 #include <hakmem/hakmem.h>
 #include <pthread.h>
-#include <stdatomic.h>
-#include <sys/syscall.h>
-
-static _Atomic size_t releases, maps;
-#define SEEN __attribute__((visibility("default")))
-
-/* The kernel's own mmap takes its arguments in other ways on some machines. */
-extern void *libc_mmap(void *, size_t, int, int, int, int64_t) __asm__("mmap64");
-
-SEEN int munmap(void *addr, size_t size)
-{
-	atomic_fetch_add(&releases, 1);
-	return (int)syscall(SYS_munmap, addr, size);
-}
-
-SEEN int madvise(void *addr, size_t size, int advice)
-{
-	atomic_fetch_add(&releases, 1);
-	return (int)syscall(SYS_madvise, addr, size, advice);
-}
-
-SEEN void *mmap(void *addr, size_t size, int prot, int flags, int fd, off_t offset)
-{
-	atomic_fetch_add(&maps, 1);
-	return libc_mmap(addr, size, prot, flags, fd, offset);
-}
 
 enum { MOST = 2 << 20 };
 static char *block[MOST];
@@ -134,27 +107,29 @@ static size_t calls_to_release(size_t live)
 	for (i = 0; i < 64 * MB / 5000; i++)
 		memset(more[i] = (char *)malloc(5000), 1, 5000);
 	malloc_trim(0);
-	before = atomic_load(&releases);
+	before = releases_and_advice();
 	for (i = 0; i < 64 * MB / 5000; i++)
 		free(more[i]);
 	malloc_trim(0);
-	return atomic_load(&releases) - before;
+	return releases_and_advice() - before;
 }
 
 static void calls(void *arg)
 {
-	size_t few = calls_to_release(1 * MB), many = calls_to_release(150 * MB), before;
+	size_t few, many, before;
 
 	(void)arg;
+	calls_start();
+	few = calls_to_release(1 * MB);
+	many = calls_to_release(150 * MB);
 	if (few < 2 || few > 200)
 		fail("%zu calls release 64 MiB", few);
 	if (many > few + few / 2 + 8)
 		fail("%zu calls with a small heap, %zu with a large one", few, many);
-	before = atomic_load(&releases);
+	before = releases_and_advice();
 	malloc_trim(0);
-	if (atomic_load(&releases) - before > 4)
-		fail("%zu calls when there is nothing to release",
-		     atomic_load(&releases) - before);
+	if (releases_and_advice() - before > 4)
+		fail("%zu calls when there is nothing to release", releases_and_advice() - before);
 }
 
 /* Another thread frees all of it, lives on and does nothing more. */
@@ -327,28 +302,30 @@ static void reuse(void)
 {
 	size_t before;
 
+	calls_start();
 	free_heap(fill_heap(500 * KB, 20 * MB));
-	before = atomic_load(&maps);
+	before = maps();
 	fill_heap(500 * KB, 20 * MB);
-	if (atomic_load(&maps) != before)
-		fail("%zu new mappings although 10 SuperSlabs were empty",
-		     atomic_load(&maps) - before);
+	if (maps() != before)
+		fail("%zu new mappings although 10 SuperSlabs were empty", maps() - before);
 }
 
 /* A file that is read once, then a buffer that is made again and again. */
 static void once(void)
 {
-	size_t start = resident_at_start(), size = 20 * MB;
+	size_t start, size = 20 * MB;
 
+	calls_start();
+	start = resident_at_start();
 	free(memset(hide(malloc(size)), 1, size));
 	if (resident() > start + 4 * MB)
 		fail("%zu KiB stay of a block that nobody wanted twice", (resident() - start) / KB);
 	free(memset(hide(malloc(size)), 1, size));
 	if (resident() < start + size - 4 * MB)
 		fail("the second one went back too");
-	start = atomic_load(&maps);
+	start = maps();
 	free(hide(malloc(size)));
-	if (atomic_load(&maps) != start)
+	if (maps() != start)
 		fail("the third one was not served from it");
 }
 
@@ -377,30 +354,32 @@ static void larger(void)
 	size_t before, i, j;
 	char *p[5];
 
+	calls_start();
 	free_in_order(fill_heap(700 * KB, 20 * MB));
-	before = atomic_load(&maps);
+	before = maps();
 	for (i = 0; i < 5; i++)
 		memset(p[i] = (char *)malloc(3 * MB / 2), (int)i + 1, 3 * MB / 2);
 	for (i = 0; i < 5; i++)
 		for (j = 0; j < 3 * MB / 2; j += 4096)
 			if (p[i][j] != (char)(i + 1))
 				fail("block %zu lost a byte", i);
-	if (atomic_load(&maps) - before > 1)	/* metadata */
-		fail("%zu new mappings although SuperSlabs were empty",
-		     atomic_load(&maps) - before);
+	if (maps() - before > 1)	/* metadata */
+		fail("%zu new mappings although SuperSlabs were empty", maps() - before);
 }
 
 static void at_once(void)
 {
 	static const size_t sizes[] = { 500 * KB, 5000, 100 };
-	size_t start = resident_at_start(), i, space = address_space(), before;
+	size_t start, i, space, before;
 
+	calls_start();
+	start = resident_at_start();
+	space = address_space();
 	for (i = 0; i < 3; i++) {
-		before = atomic_load(&releases);
+		before = releases();
 		free_in_order(fill_heap(sizes[i], 100 * MB));
-		if (atomic_load(&releases) - before < 45)
-			fail("%zu bytes: %zu calls for 50 SuperSlabs", sizes[i],
-			     atomic_load(&releases) - before);
+		if (releases() - before < 45)
+			fail("%zu bytes: %zu calls for 50 SuperSlabs", sizes[i], releases() - before);
 		if (resident() > start + 8 * MB || address_space() > space + 8 * MB)
 			fail("%zu bytes: %zu KiB stay, %zu of address space", sizes[i],
 			     (resident() - start) / KB, (address_space() - space) / KB);
@@ -446,22 +425,25 @@ static void *free_and_grow(void *count)
 
 	for (i = 0; i < n; i++)
 		free(block[i]);
-	before = atomic_load(&maps) - atomic_load(&releases);
+	before = maps() - releases();
 	fill_heap(600, 64 * MB);
-	*(size_t *)count = atomic_load(&maps) - atomic_load(&releases) - before;
+	*(size_t *)count = maps() - releases() - before;
 	return NULL;
 }
 
 /* 32 SuperSlabs, all of whose blocks wait for a thread that does not call. */
 static void waits_for_sleeper(void *arg)
 {
-	size_t n = fill_heap(1000, 64 * MB);
 	pthread_t t;
+	size_t n;
 
 	(void)arg;
+	calls_start();
+	n = fill_heap(1000, 64 * MB);
 	if (pthread_create(&t, NULL, free_and_grow, &n) || pthread_join(t, NULL))
-		_exit(3);
-	_exit((ptrdiff_t)n > 8);
+		fail("cannot start a thread");
+	if ((ptrdiff_t)n > 8)
+		fail("%zu new mappings", n);
 }
 
 /* Blocks that realloc makes smaller, by less than half: the pages behind go. */
@@ -585,19 +567,19 @@ int main(int argc, char **argv)
 		child_ok(by_waiting, (void *)&sizes[i], 120, name);
 	}
 	shrinking();
-	child_ok(calls, NULL, 120, "calls grow with what is released, not with the heap");
+	child_counted(calls, NULL, 120, "calls grow with what is released, not with the heap");
 	child_ok(freed_elsewhere, NULL, 120, "blocks freed by another thread go back");
 	child_ok(owner_sleeps, NULL, 120, "blocks of a thread that sleeps go back");
-	child_ok(waits_for_sleeper, NULL, 120,
+	child_counted(waits_for_sleeper, NULL, 120,
 		 "what waits for a thread that does not call serves before the heap grows");
-	child_ok(with_reuse, (void *)"larger", 120, "empty SuperSlabs serve blocks of more than 1 MiB");
-	child_ok(with_reuse, (void *)"once", 120, "a block of 20 MiB is kept if it was wanted again, not else");
+	child_counted(with_reuse, (void *)"larger", 120, "empty SuperSlabs serve blocks of more than 1 MiB");
+	child_counted(with_reuse, (void *)"once", 120, "a block of 20 MiB is kept if it was wanted again, not else");
 	child_ok(with_reuse, (void *)"grown", 120, "so is one that grew to this by realloc");
 	child_ok(after_death, NULL, 120, "blocks allocated after a thread's teardown go back");
 	seed = tap_seed();
 	child_ok(trim_meanwhile, &seed, 120, "trimming disturbs no thread");
-	child_ok(with_reuse, (void *)"reuse", 120, "empty SuperSlabs are used again");
-	child_ok(without_reuse, (void *)"at-once", 120, "without reuse they go back at once");
+	child_counted(with_reuse, (void *)"reuse", 120, "empty SuperSlabs are used again");
+	child_counted(without_reuse, (void *)"at-once", 120, "without reuse they go back at once");
 	child_ok(without_reuse, (void *)"taken", 120, "without reuse, what realloc takes from Mid blocks serves others");
 	if (!emulator_fails(LACK_MADVISE, "warmed SuperSlabs are resident before use"))
 		child_ok(prewarm_body, (void *)"8", 120, "warmed SuperSlabs are resident before use");
