@@ -169,3 +169,11 @@ bool hk_fallback_free(void *p)
 	push(p, log2_of(h->size));
 	return true;
 }
+
+void hk_fallback_forked(void)
+{
+	unsigned n;
+
+	for (n = 0; n < SIZES; n++)
+		atomic_store(&stack[n].popping, false);
+}

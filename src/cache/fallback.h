@@ -17,4 +17,7 @@ size_t hk_fallback_size(const void *p);
 /* False: it is not. */
 bool hk_fallback_free(void *p);
 
+/* In the child of a fork, whose thread is not in here. */
+void hk_fallback_forked(void);
+
 #endif

@@ -14,6 +14,7 @@
  * serves it for good; and until the handler returns, threads that it starts. Two such threads do not wait for each other: a lock is parked as
  * long as its holder is in such a handler.
  */
+#include "cache/fallback.h"
 #include "cache/threads.h"
 #include "debug/ring.h"
 #include "large/large.h"
@@ -22,8 +23,9 @@
 _Atomic uint64_t hk_forked_at;
 _Atomic unsigned hk_lost_caches;
 
-/* Forks of this thread that are under way, one in a handler during another. */
-static HK_TLS uint8_t depth;
+/* Forks of this thread that are under way, one in a handler during another; and those
+ * of them that count in hk_all_locked, a bit for each. */
+static HK_TLS uint8_t depth, hold_all;
 
 /* A cache without a thread changes under the registry lock only. */
 static void each_cache_lock(void (*visit)(struct hk_lock *lock, bool arg), bool arg)
@@ -52,9 +54,30 @@ static void each_lock(void (*visit)(struct hk_lock *lock, bool arg), bool arg)
 	visit(hk_meta_lock(), arg);
 }
 
+static bool missed;		/* the last fork did not get a lock */
+
 static void lock_one(struct hk_lock *lock, bool patient)
 {
 	hk_lock_for_fork(lock, depth, patient);
+	missed |= !hk_lock_mine(lock);
+}
+
+/* From one to the other the program's fork handlers use the heap without locks; not
+ * where it may be changing. */
+static void use_unlocked(bool inside)
+{
+	if (inside || missed)
+		return;
+	hk_all_locked++;
+	hold_all |= (uint8_t)(1u << (depth - 1));
+}
+
+static void use_locked(void)
+{
+	uint8_t bit = (uint8_t)(1u << (depth - 1));
+
+	hk_all_locked -= (hold_all & bit) != 0;
+	hold_all &= (uint8_t)~bit;
 }
 
 static void unlock_one(struct hk_lock *lock, bool arg)
@@ -131,9 +154,9 @@ static void fork_prepare(void)
 			hk_leave(cache);
 	}
 	hk_os_block_signals(&signals);
+	missed = false;
 	lock_all(!inside);
-	if (!inside)
-		hk_all_locked++;
+	use_unlocked(inside);
 	atomic_store(&hk_forking, hk_self());
 	hk_os_restore_signals(&signals);
 }
@@ -144,8 +167,7 @@ static void fork_parent(void)
 
 	atomic_store_explicit(&hk_forked_at, hk_os_now(), memory_order_relaxed);
 	hk_os_block_signals(&signals);
-	if (!hk_inside())
-		hk_all_locked--;
+	use_locked();
 	if (depth == 1)
 		atomic_store(&hk_forking, 0);
 	unlock_all();
@@ -199,8 +221,9 @@ static void fork_child(void)
 	hk_huge_forked();
 	hk_os_block_signals(&signals);
 	lose_threads();
+	use_locked();
 	if (!hk_inside())
-		hk_all_locked--;
+		hk_fallback_forked();
 	else if (!atomic_load(&hk_heap_closed))
 		atomic_store(&hk_heap_closed, hk_self());
 	atomic_store(&hk_forking, 0);

@@ -8,20 +8,29 @@
 /* SuperSlabs at a time: a program with long lists comes here seldom. */
 enum { RELEASES = 8 };
 
-bool hk_release_superslab(uint64_t now, bool all, size_t *bytes)
+static bool release_superslab(uint64_t now, bool all, size_t *bytes)
 {
 	struct hk_cache *cache = hk_enter();
 	struct hk_pool_release r;
-	size_t released;
 	bool found;
 
 	if (!cache)
 		return false;
 	found = all ? hk_pool_trim(&r) : hk_pool_due(now, &r);
 	hk_leave(cache);
-	released = found ? hk_pool_release(&r) : 0;
-	*bytes += released;
-	return released != 0;
+	*bytes += found ? hk_pool_release(&r) : 0;
+	return found;
+}
+
+/* One that the kernel refuses to release (mlock) is found again. */
+size_t hk_release_superslabs(uint64_t now, bool all)
+{
+	uint32_t most = hk_pool_directory_end();
+	size_t bytes = 0;
+
+	while (most-- && release_superslab(now, all, &bytes))
+		;
+	return bytes;
 }
 
 /* As inside, for it may need the lock of the ranges. */
@@ -66,7 +75,7 @@ void hk_release(bool tick)
 	size_t bytes = 0;
 	unsigned n;
 
-	for (n = 0; n < RELEASES && hk_pool_is_due(now) && hk_release_superslab(now, false, &bytes); n++)
+	for (n = 0; n < RELEASES && hk_pool_is_due(now) && release_superslab(now, false, &bytes); n++)
 		;
 	if (hk_large_is_due(now))
 		hk_release_ranges(now, false);

@@ -82,7 +82,8 @@ void *hk_large_malloc(size_t size, size_t align, bool *zero, const void *caller)
 	if (size >= HK_IMPOSSIBLE)
 		return given(NULL, size, caller);
 	hk_start();
-	hk_meta_fill();
+	if (!hk_inside())
+		hk_meta_fill();
 	entered = begin_large(&r);
 	if (entered && !r.block && !hk_large_finish(&r)) {
 		hk_reclaim();

@@ -46,10 +46,9 @@ void hk_bin_shorten(struct hk_bin *bin);
 void hk_fork_watch(void);
 void hk_fork_unseen(void);
 
-/* release.c, no lock held. The next SuperSlab, kept ranges, and slabs of a cache with
- * free pages that have waited long enough, or, if all, that have not; bytes add up.
- * False: there is none, the kernel refused, or this thread cannot enter now. */
-bool hk_release_superslab(uint64_t now, bool all, size_t *bytes);
+/* release.c, no lock held. SuperSlabs, kept ranges, and slabs of a cache with free
+ * pages that have waited long enough, or, if all, that have not; the bytes. */
+size_t hk_release_superslabs(uint64_t now, bool all);
 size_t hk_release_ranges(uint64_t now, bool all);
 struct hk_large;
 size_t hk_unmap_ranges(struct hk_large *ranges);

@@ -79,7 +79,6 @@ static void take_abandoned(struct hk_cache *cache)
 size_t hk_reclaim(void)
 {
 	struct hk_cache *cache;
-	size_t bytes = 0;
 
 	hk_adopt_lost();
 	cache = hk_enter();
@@ -90,9 +89,7 @@ size_t hk_reclaim(void)
 	hk_release_empty(cache);
 	take_abandoned(cache);
 	hk_leave(cache);
-	while (hk_release_superslab(0, true, &bytes))
-		;
-	return bytes + hk_release_ranges(0, true);
+	return hk_release_superslabs(0, true) + hk_release_ranges(0, true);
 }
 
 static void empty_cache(struct hk_cache *cache)
@@ -170,8 +167,7 @@ size_t hk_cache_scavenge(bool idle)
 		end_visit(&hk_orphan);
 	}
 	/* Whole SuperSlabs first: fewer calls for more memory. */
-	while (hk_release_superslab(now, false, &bytes))
-		;
+	bytes += hk_release_superslabs(now, false);
 	bytes += hk_release_ranges(now, false);
 	do
 		bytes += age_caches(now, &due);

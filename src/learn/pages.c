@@ -234,8 +234,9 @@ static void look_around(uint64_t now)
 /* The thread that looked may be the parent's alone. */
 void hk_mem_forked(void)
 {
-	if (!hk_inside())
-		atomic_store_explicit(&mem.busy, false, memory_order_relaxed);
+	if (hk_inside() || !atomic_exchange_explicit(&mem.busy, false, memory_order_relaxed))
+		return;
+	hk_pages_unpin_all();
 }
 
 void hk_mem_look(void)

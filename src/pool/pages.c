@@ -78,6 +78,15 @@ static void unpin(struct hk_superslab *s)
 		hk_pool_changed(s);
 }
 
+void hk_pages_unpin_all(void)
+{
+	uint32_t end = hk_pool_directory_end(), i;
+
+	for (i = 0; i < end; i++)
+		if (atomic_load(&hk_pool_superslab(i)->shared_meta->pinned))
+			unpin(hk_pool_superslab(i));
+}
+
 /*
  * The advice comes first and is taken back where it was too late: who purges once
  * the pages are huge breaks them, and after that there must be no such advice.

@@ -150,6 +150,8 @@ struct hk_pages_seen hk_pages_look(const struct hk_superslab *s);
 /* Huge pages for what has small ones; false: it has none any more. *now is false
  * where they come by and by. */
 bool hk_pages_promote(struct hk_superslab *s, bool *now);
+/* In the child of a fork, where nobody does that. */
+void hk_pages_unpin_all(void);
 
 /* Milliseconds that free memory waits for another use. */
 extern _Atomic size_t hk_purge_delay;
