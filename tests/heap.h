@@ -116,6 +116,15 @@ TAP_UNUSED static void small_activity(void)
 		free(p[i]);
 }
 
+/* A profile that learns: free memory is released while the program is idle or, as
+ * long as it has no second thread, as it frees. */
+TAP_UNUSED static bool learning_profile(void)
+{
+	const char *profile = getenv("HAKMEM_PROFILE");
+
+	return profile && strcmp(profile, "default");
+}
+
 #define KB ((size_t)1 << 10)
 #define MB ((size_t)1 << 20)
 #define GB ((size_t)1 << 30)

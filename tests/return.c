@@ -53,8 +53,7 @@ static void free_heap(size_t n)
 /* At once, unless the scavenger has a part of it in hand just then. */
 static void trimmed(size_t start, const char *what)
 {
-	const char *profile = getenv("HAKMEM_PROFILE");
-	int tries = profile && strcmp(profile, "default") ? 100 : 1;
+	int tries = learning_profile() ? 100 : 1;
 
 	malloc_trim(0);
 	while (--tries > 0 && resident() > start + 4 * MB) {
