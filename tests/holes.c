@@ -351,6 +351,45 @@ static void alternate(void *arg)
 		fail("%zu KiB were released, of %zu in use again and again", released / KB, n * SIZE / KB);
 }
 
+/* Slabs in memory that was in use before, which got sparse and then full again: the
+ * page behind their last block is released, and they stay full. */
+static void full_again(void)
+{
+	enum { DIRTY = 32, COUNT = 48, LARGER = 5120 };
+	static char *dirty[DIRTY];
+	size_t i;
+	int turn;
+
+	for (i = 0; i < DIRTY; i++)
+		memset(dirty[i] = (char *)malloc(30000), 1, 30000);
+	for (i = 0; i < DIRTY; i++)
+		free(dirty[i]);
+	for (i = 0; i < COUNT; i++)
+		fill(block[i] = (char *)malloc(LARGER), LARGER, i);
+	for (i = 0; i < COUNT; i++)
+		if (i % 12 >= 6)
+			free(block[i]);
+	for (i = 0; i < COUNT; i++)
+		if (i % 12 >= 6)
+			fill(block[i] = (char *)malloc(LARGER), LARGER, i);
+	for (turn = 0; turn < 150; turn++) {
+		usleep(10000);
+		small_activity();
+	}
+	for (i = 0; i < COUNT; i++)
+		if (!hide(malloc(LARGER)))
+			fail("no memory");
+	for (i = 0; i < COUNT; i++)
+		if (!filled(block[i], LARGER, i))
+			fail("block %zu is damaged", i);
+}
+
+static void full(void *arg)
+{
+	setenv("HAKMEM_PROFILE", "adaptive", 1);
+	child_exec((const char *)arg);
+}
+
 int main(int argc, char **argv)
 {
 	static size_t same = SIZE, more = SIZE + 1;
@@ -359,7 +398,10 @@ int main(int argc, char **argv)
 	tap_start();
 	if (argc > 2) {
 		child_attach(atoi(argv[2]));
-		twice_refaulted(!strcmp(argv[1], "other"));
+		if (!strcmp(argv[1], "full"))
+			full_again();
+		else
+			twice_refaulted(!strcmp(argv[1], "other"));
 		return 0;
 	}
 	seed = tap_seed();
@@ -377,6 +419,7 @@ int main(int argc, char **argv)
 	child_ok(neighbours, NULL, 120, "blocks beside holes can be resized");
 	child_ok(forked, NULL, 120, "parent and child use holes after a fork");
 	child_ok(churn, &seed, 120, "holes made while a program works disturb nothing");
+	child_ok(full, (void *)"full", 120, "a full slab of which the end is released stays full");
 	child_ok(alternate, NULL, 120, "what is wanted again and again stays");
 	return tap_end();
 }
