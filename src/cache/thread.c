@@ -66,7 +66,9 @@ static void start_once(void)
 
 	hk_os_start();
 	before = hk_find_nothing();
-	hk_lock(&hk_registry_lock);
+	/* Nobody can hold it for ever yet. */
+	while (!hk_lock(&hk_registry_lock))
+		;
 	first = !atomic_load_explicit(&registry.started, memory_order_relaxed);
 	if (first)
 		start_process();
@@ -363,7 +365,10 @@ void hk_retire(struct hk_cache *cache)
 {
 	struct hk_before before = hk_find_nothing();
 
-	hk_lock(&hk_registry_lock);
+	if (!hk_lock(&hk_registry_lock)) {
+		hk_find_again(before);
+		return;
+	}
 	hk_unlist_live(cache);
 	atomic_fetch_sub_explicit(&hk_threads, 1, memory_order_relaxed);
 	if (cache->budget_held) {
@@ -391,10 +396,11 @@ static void detach(struct hk_cache *cache)
 {
 	hk_event(HK_EVENT_EXIT, 0, cache, 0);
 	hk_find_nothing();
-	hk_lock(&cache->lock);
-	empty(cache);
-	hk_unlock(&cache->lock);
-	hk_retire(cache);
+	if (hk_lock(&cache->lock)) {
+		empty(cache);
+		hk_unlock(&cache->lock);
+		hk_retire(cache);
+	}
 	hk_find_again((struct hk_before){ &hk_dead_cache, &hk_dead_cache });
 	if (hk_pool_freed())
 		hk_release(false);

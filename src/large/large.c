@@ -66,7 +66,8 @@ static struct hk_large *expired(bool all, unsigned most)
 {
 	struct hk_large *list = NULL, *b;
 
-	hk_lock(&large_lock);
+	if (!hk_lock(&large_lock))
+		return NULL;
 	while (most-- && (b = hk_kept_expire(all)) != NULL) {
 		b->next = list;
 		list = b;
@@ -102,7 +103,8 @@ static void begin_mapping(struct hk_large_request *r)
 
 	if (r->align < HK_SUPERSLAB_SIZE)
 		r->align = HK_SUPERSLAB_SIZE;
-	hk_lock(&large_lock);
+	if (!hk_lock(&large_lock))
+		return;
 	if (r->align == HK_SUPERSLAB_SIZE)
 		b = hk_kept_take(mapped);
 	r->block = b ? (void *)b->start : NULL;
@@ -225,7 +227,8 @@ static bool extend(struct hk_large *b, size_t size)
 
 	if (mapped <= before || mapped > HK_LARGE_MAX)
 		return false;
-	hk_lock(&large_lock);
+	if (!hk_lock(&large_lock))
+		return false;
 	done = hk_kept_extend(b, mapped);
 	hk_unlock(&large_lock);
 	if (done)
@@ -269,7 +272,9 @@ bool hk_large_free(void *p, struct hk_large **unmap)
 	*unmap = NULL;
 	if (hk_mid_free(p))
 		return true;
-	hk_lock(&large_lock);
+	/* It is lost where the lock is. */
+	if (!hk_lock(&large_lock))
+		return true;
 	b = find(p);
 	if (b)
 		*unmap = free_mapping(b);

@@ -53,7 +53,16 @@ static bool spin(struct hk_lock *lock)
  * short: a signal handler may have interrupted the holder between the release
  * and the wake-up.
  */
-static bool wait(struct hk_lock *lock, bool for_ever)
+static bool is_hopeless(enum hk_patience patience, unsigned sleeps)
+{
+	if (patience == HK_A_WHILE)
+		return atomic_load(&hk_heap_closed) || sleeps == PATIENCE ||
+		       (sleeps && atomic_load(&hk_forking));
+	return atomic_load(&hk_heap_closed) == HK_CLOSED_FOR_GOOD ||
+	       (sleeps >= PATIENCE && atomic_load(&hk_forking));
+}
+
+static bool wait(struct hk_lock *lock, enum hk_patience patience)
 {
 	unsigned sleeps = 0;
 
@@ -69,38 +78,22 @@ static bool wait(struct hk_lock *lock, bool for_ever)
 		if (!(now & HK_WAITED) && !atomic_compare_exchange_strong_explicit(&lock->holder,
 				&now, now | HK_WAITED, memory_order_relaxed, memory_order_relaxed))
 			continue;
-		if (for_ever && atomic_load(&hk_heap_closed) == HK_CLOSED_FOR_GOOD) {
-			/* What the fork interrupted ends here, whoever held the lock. */
-			atomic_store(&lock->holder, hk_self() | HK_WAITED);
-			return true;
-		}
-		if (!for_ever && (atomic_load(&hk_heap_closed) || sleeps == PATIENCE ||
-				  (sleeps && atomic_load(&hk_forking))))
+		if (is_hopeless(patience, sleeps))
 			return false;
 		hk_os_wait(low_half(lock), (uint32_t)(now | HK_WAITED), PATIENCE_MS);
 		sleeps++;
 	}
 }
 
-HK_COLD static bool take(struct hk_lock *lock, bool for_ever)
+HK_COLD bool hk_lock_wait(struct hk_lock *lock, enum hk_patience patience)
 {
 	hk_lock_note(lock);
-	if (!wait(lock, for_ever)) {
+	if (!wait(lock, patience)) {
 		hk_unlock_note(lock);
 		return false;
 	}
 	hk_count_contention(&hk_contention.taken[lock->rank], 1);
 	return true;
-}
-
-void hk_lock_wait(struct hk_lock *lock)
-{
-	take(lock, true);
-}
-
-bool hk_lock_wait_a_while(struct hk_lock *lock)
-{
-	return take(lock, false);
 }
 
 void hk_lock_for_fork(struct hk_lock *lock, uint8_t number, bool patient)

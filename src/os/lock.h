@@ -132,20 +132,23 @@ HK_INLINE bool hk_lock_try(struct hk_lock *lock)
 	return true;
 }
 
-/* Waits for it; the second one only until a fork of another thread holds all
- * locks for long, or this is a child that has nobody to free them: false. */
-void hk_lock_wait(struct hk_lock *lock);
-bool hk_lock_wait_a_while(struct hk_lock *lock);
+/*
+ * Waits for it, but not in vain: false where another thread's fork holds all locks
+ * for long, or where this is a child without the thread that would release it, whose
+ * fork interrupted the caller. HK_A_WHILE is for whoever can do without the heap,
+ * HK_LONG for the steps of an operation that has begun.
+ */
+enum hk_patience { HK_A_WHILE, HK_LONG };
+bool hk_lock_wait(struct hk_lock *lock, enum hk_patience patience);
 
-HK_INLINE void hk_lock(struct hk_lock *lock)
+HK_INLINE bool hk_lock(struct hk_lock *lock)
 {
-	if (!hk_all_locked && !hk_lock_try(lock))
-		hk_lock_wait(lock);
+	return hk_all_locked || hk_lock_try(lock) || hk_lock_wait(lock, HK_LONG);
 }
 
 HK_INLINE bool hk_lock_or_leave(struct hk_lock *lock)
 {
-	return hk_all_locked || hk_lock_try(lock) || hk_lock_wait_a_while(lock);
+	return hk_all_locked || hk_lock_try(lock) || hk_lock_wait(lock, HK_A_WHILE);
 }
 
 void hk_lock_wake(struct hk_lock *lock);

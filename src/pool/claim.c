@@ -161,7 +161,8 @@ static struct hk_superslab *claim_slots(struct hk_superslab *hint, unsigned slot
 	if (atomic_load_explicit(&hk_pool.dirty, memory_order_relaxed) >= slots) {
 		if (hint && (*first = claim_used(hint, slots, align)) >= 0)
 			return hint;
-		hk_pool_lock();
+		if (!hk_pool_lock())
+			return NULL;
 		s = claim_used_anywhere(slots, align, first);
 		hk_pool_unlock();
 	}
@@ -169,7 +170,8 @@ static struct hk_superslab *claim_slots(struct hk_superslab *hint, unsigned slot
 		return s;
 	if (hint && (*first = claim(hint, slots, align, HK_ALL_SLOTS)) >= 0)
 		return hint;
-	hk_pool_lock();
+	if (!hk_pool_lock())
+		return NULL;
 	s = claim_fullest(slots, align, first);
 	hk_pool_unlock();
 	return s;

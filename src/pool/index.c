@@ -175,15 +175,9 @@ static void locked(void)
 		enter_changed();
 }
 
-void hk_pool_lock(void)
+bool hk_pool_lock(void)
 {
-	hk_lock(&hk_pool.lock);
-	locked();
-}
-
-bool hk_pool_lock_or_leave(void)
-{
-	if (!hk_lock_or_leave(&hk_pool.lock))
+	if (!hk_lock(&hk_pool.lock))
 		return false;
 	locked();
 	return true;

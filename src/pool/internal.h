@@ -70,10 +70,9 @@ void hk_pool_changed(struct hk_superslab *s);
 unsigned hk_dirty_slots(const struct hk_shared_meta *m);
 bool hk_released_at_once(const struct hk_superslab *s);
 
-void hk_pool_lock(void);
+/* False as hk_lock. */
+bool hk_pool_lock(void);
 void hk_pool_unlock(void);
-/* Where no cache lock is held: false in a fork that takes long. */
-bool hk_pool_lock_or_leave(void);
 
 /* huge.c: is the next SuperSlab to be a huge page; this one is the newest. */
 bool hk_huge_wanted(void);

@@ -89,7 +89,8 @@ void *hk_meta_alloc(size_t size)
 {
 	void *p;
 
-	hk_lock(&meta.lock);
+	if (!hk_lock(&meta.lock))
+		return NULL;
 	p = alloc_locked(size);
 	hk_unlock(&meta.lock);
 	return p;
@@ -137,7 +138,8 @@ struct hk_superslab *hk_meta_superslab(void)
 {
 	struct hk_superslab *s;
 
-	hk_lock(&meta.lock);
+	if (!hk_lock(&meta.lock))
+		return NULL;
 	s = spare();
 	if (!s)
 		s = new_superslab();

@@ -62,7 +62,7 @@ static bool pin(struct hk_superslab *s)
 {
 	bool pinned;
 
-	if (!hk_pool_lock_or_leave())
+	if (!hk_pool_lock())
 		return false;
 	pinned = s->base != 0;
 	atomic_store(&s->shared_meta->pinned, pinned);

@@ -37,7 +37,8 @@ void hk_pool_walk(const struct hk_slab *slab)
 		     "the slots of a slab in use are not free", at);
 	hk_invariant(!(mine & atomic_load_explicit(&m->clean, memory_order_relaxed)),
 		     "the slots of a slab in use are not clean", at);
-	hk_pool_lock();
+	if (!hk_pool_lock())
+		return;
 	walk_bucket(s, at);
 	walk_queue(s, at);
 	hk_pool_unlock();

@@ -112,7 +112,8 @@ void *hk_pool_give(void)
 	struct hk_superslab *s;
 	void *memory = NULL;
 
-	hk_pool_lock();
+	if (!hk_pool_lock())
+		return NULL;
 	s = hk_pool.bucket[HK_SLOTS];
 	if (s && !atomic_load(&s->shared_meta->pinned) && hk_dirty_slots(s->shared_meta) && claim_whole(s)) {
 		memory = (void *)s->base;
@@ -304,9 +305,8 @@ bool hk_pool_due(uint64_t now, struct hk_pool_release *r)
 	struct hk_superslab *s;
 	bool found = false;
 
-	if (!hk_pool_is_due(now))
+	if (!hk_pool_is_due(now) || !hk_pool_lock())
 		return false;
-	hk_pool_lock();
 	/* One that was wanted again since it was queued gives nothing. */
 	while (!found && (s = due_victim(now)) != NULL)
 		found = claim_free(s, r);
@@ -318,7 +318,7 @@ bool hk_pool_shrink(struct hk_superslab *s, struct hk_pool_release *r)
 {
 	bool found;
 
-	if (!hk_pool_lock_or_leave())
+	if (!hk_pool_lock())
 		return false;
 	hk_queue_remove(s);
 	found = s->base && claim_free(s, r);
@@ -331,7 +331,8 @@ bool hk_pool_trim(struct hk_pool_release *r)
 	struct hk_superslab *s;
 	bool found = false;
 
-	hk_pool_lock();
+	if (!hk_pool_lock())
+		return false;
 	while (!found && (s = queue_pop()) != NULL)
 		found = claim_free(s, r);
 	hk_pool_unlock();
