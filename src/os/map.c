@@ -152,13 +152,26 @@ void hk_os_unreserve(void *addr, size_t size)
 	unmap(addr, size);
 }
 
+/*
+ * In pieces, from the end, for the kernel lets no other thread map meanwhile. What
+ * shortens a mapping splits none, so once one piece is gone all of them can go.
+ */
 bool hk_os_unmap(void *addr, size_t size)
 {
-	bool done = unmap(addr, size);
+	const size_t piece = (size_t)64 << 20;
+	size_t left = size, last;
 
-	if (done)
+	do {
+		last = (left - 1) / piece * piece;
+		if (!unmap((char *)addr + last, left - last))
+			break;
+		left = last;
+	} while (left);
+	if (left && left != size)
+		HK_SYS(madvise, addr, left, MADV_DONTNEED, 0, 0);
+	if (left != size)
 		account(size, 0);
-	return done;
+	return left != size;
 }
 
 bool hk_os_purge(void *addr, size_t size)
