@@ -378,7 +378,7 @@ void *hk_large_remap(void *p, size_t size)
 /* Only the first granule of a live block leads to it. */
 bool hk_large_around(const void *p, struct hk_span *span)
 {
-	enum { FARTHEST = 1 << 21 };	/* granules: 4 TiB */
+	enum { FARTHEST = 1 << 15 };	/* granules: 64 GiB */
 	const char *at = p;
 	struct hk_large *b = NULL;
 	uintptr_t i;
