@@ -43,7 +43,7 @@ static struct {
 
 static struct header *header_of(const void *p)
 {
-	return (struct header *)(uintptr_t)p - 1;
+	return (struct header *)((uintptr_t)p - sizeof(struct header));
 }
 
 static unsigned log2_of(size_t size)

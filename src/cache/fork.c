@@ -76,7 +76,8 @@ static void use_locked(void)
 {
 	uint8_t bit = (uint8_t)(1u << (depth - 1));
 
-	hk_all_locked -= (hold_all & bit) != 0;
+	if (hold_all & bit)
+		hk_all_locked--;
 	hold_all &= (uint8_t)~bit;
 }
 

@@ -379,12 +379,11 @@ void *hk_large_remap(void *p, size_t size)
 bool hk_large_around(const void *p, struct hk_span *span)
 {
 	enum { FARTHEST = 1 << 15 };	/* granules: 64 GiB */
-	const char *at = p;
 	struct hk_large *b = NULL;
 	uintptr_t i;
 
 	for (i = 0; i < FARTHEST && (uintptr_t)p >> HK_SUPERSLAB_SHIFT >= i; i++) {
-		struct hk_granule found = hk_granule_find(at - (i << HK_SUPERSLAB_SHIFT));
+		struct hk_granule found = hk_granule_find((void *)((uintptr_t)p - (i << HK_SUPERSLAB_SHIFT)));
 
 		b = found.large;
 		if (b || found.superslab)

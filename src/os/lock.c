@@ -2,11 +2,11 @@
 
 #include "os/os.h"
 
-HK_TLS uint32_t hk_all_locked;
+HK_TLS uint16_t hk_all_locked;
 _Atomic uintptr_t hk_forking, hk_heap_closed;
 
 #ifdef HK_DEBUG
-HK_TLS unsigned hk_ranks_held;
+HK_TLS uint16_t hk_ranks_held;
 #endif
 
 struct hk_contention hk_contention;
@@ -22,7 +22,7 @@ const char *const hk_rank_name[HK_RANK_COUNT] = {
  * be in a signal handler. */
 enum { SPINS = 100, PATIENCE_MS = 10, PATIENCE = 100, FORK_TRIES = 2000, FORK_TRIES_INSIDE = 10 };
 
-_Static_assert(_Alignof(uint32_t) > HK_WAITED, "the address of a thread leaves a bit");
+_Static_assert(_Alignof(uint16_t) > HK_WAITED, "the address of a thread leaves a bit");
 
 /* The kernel compares 32 bits: those with HK_WAITED. */
 static _Atomic uint32_t *low_half(struct hk_lock *lock)

@@ -48,7 +48,7 @@ enum { HK_WAITED = 1 };
 /* How many forks of this thread hold every lock, one in a signal handler during
  * another: the program's fork handlers may use the heap all the same. Its
  * address stands for the thread. */
-extern HK_TLS uint32_t hk_all_locked;
+extern HK_TLS uint16_t hk_all_locked;
 
 HK_INLINE uintptr_t hk_self(void)
 {
@@ -64,19 +64,19 @@ HK_INLINE bool hk_lock_mine(struct hk_lock *lock)
 #ifdef HK_DEBUG
 /* Ranks held by this thread, one bit each; caches may be held several at a
  * time by fork alone, which takes them under the registry lock. */
-extern HK_TLS unsigned hk_ranks_held;
+extern HK_TLS uint16_t hk_ranks_held;
 HK_INLINE void hk_lock_note(const struct hk_lock *lock)
 {
-	unsigned above = hk_ranks_held >> lock->rank;
+	unsigned above = (unsigned)hk_ranks_held >> lock->rank;
 
 	if (lock->rank == HK_RANK_CACHE && (hk_ranks_held & (1u << HK_RANK_REGISTRY | 1u << HK_RANK_ORPHAN)))
 		above &= ~1u;
 	hk_assert(above == 0);
-	hk_ranks_held |= 1u << lock->rank;
+	hk_ranks_held = (uint16_t)(hk_ranks_held | 1u << lock->rank);
 }
 HK_INLINE void hk_unlock_note(const struct hk_lock *lock)
 {
-	hk_ranks_held &= ~(1u << lock->rank);
+	hk_ranks_held = (uint16_t)(hk_ranks_held & ~(1u << lock->rank));
 }
 /* Before what may take long. */
 HK_INLINE void hk_assert_unlocked(void)

@@ -174,12 +174,13 @@ void hk_os_reset_streams(void);
  * A word that a child of fork finds as 0, even if the child runs no fork handlers,
  * once hk_os_watch_forks was called; hk_os_fork_seen makes it 1.
  */
-extern _Atomic uint32_t *hk_os_fork_word;
+extern _Atomic(_Atomic uint32_t *) hk_os_fork_word;
 void hk_os_watch_forks(void);
 void hk_os_fork_seen(void);
 HK_INLINE bool hk_os_fork_unseen(void)
 {
-	return atomic_load_explicit(hk_os_fork_word, memory_order_relaxed) == 0;
+	return atomic_load_explicit(atomic_load_explicit(&hk_os_fork_word, memory_order_acquire),
+				    memory_order_relaxed) == 0;
 }
 
 /* Is this code libc's, the dynamic linker's or this library's? True as well

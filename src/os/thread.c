@@ -87,7 +87,7 @@ void hk_os_reset_streams(void)
 }
 
 static _Atomic uint32_t always = 1;
-_Atomic uint32_t *hk_os_fork_word = &always;
+_Atomic(_Atomic uint32_t *) hk_os_fork_word = &always;
 
 /* Without MADV_WIPEONFORK (Linux 4.14) such forks are not seen. */
 void hk_os_watch_forks(void)
