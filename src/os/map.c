@@ -44,8 +44,9 @@ static void account(size_t old_size, size_t new_size)
 
 	if (new_size < old_size)
 		atomic_fetch_add_explicit(&hk_os_unmapped, -change, memory_order_relaxed);
+	/* In the kernel's order: a range may have been another thread's before. */
 	hk_raise(&hk_os_mapped_peak, change + atomic_fetch_add_explicit(&hk_os_mapped, change,
-									memory_order_relaxed));
+									memory_order_acq_rel));
 }
 
 static bool unmap(void *addr, size_t size)
