@@ -297,7 +297,7 @@ void *hk_refill(struct hk_cache *cache, unsigned class, bool *zero);
 /* NULL with memory left: the pool must grow. A slab of a new run serves then. */
 void hk_add_slab(struct hk_cache *cache, unsigned class, const struct hk_run *run);
 void hk_release_empty(struct hk_cache *cache);
-/* Lists a slab that the cache owns now; lists it anew once it can give no block, or
+/* Lists a slab that the cache owns now; moves it once it can give no block, or
  * has blocks again. */
 void hk_own_slab(struct hk_cache *cache, struct hk_slab *slab);
 void hk_slab_exhausts(struct hk_cache *cache, struct hk_slab *slab);

@@ -133,7 +133,7 @@ HK_INLINE bool hk_lock_try(struct hk_lock *lock)
 }
 
 /*
- * Waits for it, but not in vain: false where another thread's fork holds all locks
+ * Waits for it as long as it can become free: false where another thread's fork holds all locks
  * for long, or where this is a child without the thread that would release it, whose
  * fork interrupted the caller. HK_A_WHILE is for whoever can do without the heap,
  * HK_LONG for the steps of an operation that has begun.

@@ -31,7 +31,7 @@ size_t hk_eager_bytes(unsigned eighths);
 /* Bytes of pages that the process released so far, in whatever mode. */
 size_t hk_eager_released(void);
 
-/* No memory was wanted again of late: a single free page is worth a purge. */
+/* No released memory was wanted again recently: a single free page is worth a purge. */
 bool hk_eager_thorough(void);
 
 /* Learns from the last period; for one thread at a time, the holder of the pool
