@@ -379,7 +379,7 @@ static void mapping_twice(void *arg)
 	free(hide(p));
 }
 
-/* What a freed block holds, copied all over live ones, accuses nobody. */
+/* What a freed block holds makes no other block look free. */
 static void copied_marks(void *arg)
 {
 	static void *block[3000];
@@ -390,6 +390,7 @@ static void copied_marks(void *arg)
 
 	free(hide(p));
 	memcpy(freed, hide(p), sizeof freed);
+	hide(malloc(90));	/* that one */
 	for (i = 0; i < 3000; i++) {
 		block[i] = hide(malloc(90));
 		for (at = 0; at + 16 <= 96; at += 8)
@@ -444,6 +445,7 @@ static void crowds_of_marks(void *arg)
 	(void)arg;
 	free(hide(p));
 	memcpy(freed, hide(p), sizeof freed);
+	hide(malloc(CROWD_SIZE));
 	pthread_barrier_init(&gate, NULL, 2);
 	if (pthread_create(&t, NULL, free_crowds, block) != 0)
 		_exit(3);
@@ -459,9 +461,113 @@ static void crowds_of_marks(void *arg)
 		fail("%zu KiB more than after 100 rounds", (mapped() - before) / KB);
 }
 
+/* Blocks of random sizes, and what the program found or wrote in them. */
+enum { FOUND = 400, FOUND_MOST = 300000 };
+static struct found {
+	char *block;
+	size_t size;
+	char *copy;
+} found[FOUND];
+
+/* Frees half of them from another thread, and the rest. */
+static void *free_found(void *other)
+{
+	int i;
+
+	for (i = other ? 0 : FOUND / 2; i < (other ? FOUND / 2 : FOUND); i++)
+		free(found[i].block);
+	return NULL;
+}
+
+static void leave_found(void)
+{
+	pthread_t t;
+
+	if (pthread_create(&t, NULL, free_found, found) != 0)
+		_exit(3);
+	pthread_join(t, NULL);
+	free_found(NULL);
+}
+
+static void find_blocks(uint64_t *random, int byte)
+{
+	static const size_t most[] = { 64, 64, 500, 3000, 30000, FOUND_MOST };
+	size_t limit = most[random_below(random, sizeof most / sizeof *most)];
+	int i;
+
+	for (i = 0; i < FOUND; i++) {
+		found[i].size = 16 + random_below(random, limit - 15);
+		found[i].block = (char *)hide(malloc(found[i].size));
+		if (byte >= 0)
+			memset(found[i].block, byte, malloc_usable_size(found[i].block));
+	}
+}
+
+/*
+ * New blocks hold zeros or what the program wrote, and nothing of the library's: no
+ * address, and no mark.
+ */
+static void nothing_of_ours(void *arg)
+{
+	uint64_t random = *(uint64_t *)arg, word;
+	int round, i;
+	size_t at;
+
+	for (round = 0; round < 200; round++) {
+		find_blocks(&random, -1);
+		for (i = 0; i < FOUND; i++)
+			for (at = 0; at + 8 <= found[i].size; at += 8) {
+				memcpy(&word, found[i].block + at, 8);
+				if (word && word != 0x5a5a5a5a5a5a5a5a)
+					fail("round %d: %016llx at %zu of %zu bytes\n", round,
+					     (unsigned long long)word, at, found[i].size);
+			}
+		for (i = 0; i < FOUND; i++)
+			memset(found[i].block, 0x5a, malloc_usable_size(found[i].block));
+		leave_found();
+	}
+}
+
+/*
+ * A program may move memory that it did not write: away, and into later blocks at the
+ * same addresses.
+ */
+static void moved_memory(void *arg)
+{
+	static struct found before[FOUND];
+	uint64_t random = *(uint64_t *)arg;
+	int round, i, k;
+
+	for (i = 0; i < FOUND; i++)
+		before[i].copy = (char *)mmap(NULL, FOUND_MOST, PROT_READ | PROT_WRITE,
+					      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	for (round = 0; round < 100; round++) {
+		find_blocks(&random, -1);
+		for (i = 0; i < FOUND; i++) {
+			char *copy = before[i].copy;
+
+			before[i] = found[i];
+			before[i].copy = copy;
+			memcpy(copy, hide(found[i].block), found[i].size);
+		}
+		leave_found();
+		find_blocks(&random, -1);
+		for (i = 0; i < FOUND; i++)
+			for (k = 0; k < FOUND; k++) {
+				size_t at = (size_t)(found[i].block - before[k].block);
+
+				if (found[i].block > before[k].block && at + 16 <= before[k].size)
+					memcpy(found[i].block, before[k].copy + at, 16);
+			}
+		leave_found();
+	}
+}
+
 int main(void)
 {
 	static char data[64];
+	uint64_t seed = tap_seed();
+
 	static const int first = 0, later = 20000;
 	static struct inside tiny = { 90, 8, "96-byte block of C3" },
 		odd = { 90, 1, "96-byte block of C3" },
@@ -533,5 +639,7 @@ int main(void)
 	child_ok(copied_marks, NULL, 60, "copied marks are no double free");
 	child_ok(copied_marks, data, 60, "copied marks are no double free in other threads either");
 	child_ok(crowds_of_marks, NULL, 60, "nor is their memory lost");
+	child_ok(nothing_of_ours, &seed, 120, "a new block holds nothing of the library's");
+	child_ok(moved_memory, &seed, 120, "memory moved away and back is no double free");
 	return tap_end();
 }

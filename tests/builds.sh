@@ -17,7 +17,7 @@ check() {	# name log command...
 	else
 		failures=$((failures + 1))
 		echo "not ok $n - $name"
-		grep -E '^(FAIL|ERROR)|error:|warning:|ERROR: |runtime error' "$log" | head -n 20 | sed 's/^/# /'
+		grep -E -A 3 '^(FAIL|ERROR)|error:|warning:|ERROR: |runtime error' "$log" | head -n 30 | sed 's/^/# /'
 	fi
 }
 

@@ -31,26 +31,12 @@ void *hk_calloc(size_t count, size_t size)
 	return p;
 }
 
-/* As far as this thread can tell. The mark is there, so it may be slow. */
-static bool is_free(const struct hk_slab *slab, const void *p)
-{
-	struct hk_cache *cache = hk_enter();
-	bool found = cache && slab->owner == cache ? hk_bin_has(cache, slab, p) :
-						     hk_slab_bit(slab, hk_slab_index(slab, p));
-
-	if (cache)
-		hk_leave(cache);
-	return found;
-}
-
 /* The slab that the live block p lies in, or NULL: Mid, Large or Huge. */
 static struct hk_slab *live_slab(const void *p, enum hk_call call)
 {
 	struct hk_slab *slab = hk_slab_of(p, call);
-	const struct hk_block *block = p;
 
-	if (slab && (block->mark == HK_FREED ? is_free(slab, p) :
-		     hk_slab_holed(slab) && hk_slab_bit(slab, hk_slab_index(slab, p))))
+	if (slab && hk_is_free(slab, p))
 		hk_already_free(call, p, slab);
 	return slab;
 }

@@ -15,9 +15,10 @@ HK_INLINE void *hk_take(struct hk_cache *const *cache, size_t size,
 	if (hk_likely(size <= HK_TINY_MAX)) {
 		struct hk_bin *bin = hk_bin_for(*cache, size);
 		struct hk_block *block = bin->head;
+		uint64_t mark = hk_mark(block, (*cache)->front.secret);
 
-		if (hk_likely(block != NULL))
-			return hk_bin_pop(bin, block);
+		if (hk_likely(block->mark == mark))
+			return hk_bin_pop(bin, block, mark);
 	}
 	return slow(size, hk_caller());
 }
@@ -31,8 +32,10 @@ HK_INLINE void *hk_malloc(size_t size)
  * cost; all three always on. False also where only a slow path can tell. */
 HK_INLINE bool hk_owned(const struct hk_cache *cache, const struct hk_slab *slab, const struct hk_block *p)
 {
-	return hk_likely(atomic_load_explicit(&slab->owner, memory_order_relaxed) == cache) &&
-	       hk_likely(hk_slab_valid_hot(slab, p)) && hk_likely(p->mark != HK_FREED);
+	uint64_t mark = hk_mark(p, cache->front.secret);
+
+	return hk_likely(HK_FOLDED_LOAD(*(struct hk_cache *const *)&slab->owner) == cache) &&
+	       hk_likely(hk_slab_valid_hot(slab, p)) && hk_likely(p->mark != mark);
 }
 
 /* False: only a slow path can tell. */
@@ -44,7 +47,7 @@ HK_INLINE bool hk_give(const struct hk_cache *cache, void *p)
 	if (!hk_owned(cache, slab, p))
 		return false;
 	bin = atomic_load_explicit(&slab->bin, memory_order_relaxed);
-	if (hk_unlikely(!hk_bin_push(bin, p)))
+	if (hk_unlikely(!hk_bin_push(bin, p, hk_mark(p, cache->front.secret))))
 		hk_free_overflow(bin, hk_caller());
 	return true;
 }

@@ -116,14 +116,14 @@ static HK_NOINLINE bool ask_whose(void)
 {
 	int known = atomic_load(&whose);
 
-	if (known == UNKNOWN && hk_tls_cxx != &hk_dead_cache) {
-		hk_tls_cxx = &hk_dead_cache;
+	if (known == UNKNOWN && hk_tls_cxx != HK_DEAD_CACHE) {
+		hk_tls_cxx = HK_DEAD_CACHE;
 		if (get_new_handler)
 			find_out();
 		known = theirs.new_one || theirs.new_one_aligned || theirs.delete_one ||
 			theirs.delete_one_aligned ? THEIRS : OURS;
 		atomic_store(&whose, known);
-		hk_tls_cxx = &hk_empty_cache;
+		hk_tls_cxx = HK_EMPTY_CACHE;
 	}
 	return known == THEIRS;
 }

@@ -6,7 +6,7 @@
  *	                    \-spill---> chains, back to the SLL or to the slabs
  *	                    \-remote--> batches by owner -> mailbox of the owner
  *
- * The TLS pointer starts at an empty static cache: every list in it is empty
+ * The TLS pointer starts at an empty static cache: every size leads to an empty list
  * and it owns no slab, so malloc and free of a new thread fall into the slow
  * path by the branches that they have anyway.
  *
@@ -84,20 +84,9 @@ enum {
 	HK_BATCHES = 1 << HK_BATCH_BITS,
 	HK_BATCH_BLOCKS = 64,		/* sent when so many are together */
 	HK_BATCH_BYTES = 16 * 1024,	/* or so much */
-	HK_SUSPECTS = 64,
 	HK_CHAINS = 512,
 	HK_DRAIN_MOST = 32,		/* idle chains put back at a time: 1 ms */
 	HK_IDLE_MS = 500,		/* a list unused for so long is flushed */
-};
-
-/* Blocks freed with the mark of a free block; see check.c. Places are entered
- * by any thread (compare-and-swap), each at the index that its address
- * gives, and emptied by the owner; ages are the owner's. More are appended
- * when they are taken, and stay. */
-struct hk_suspects {
-	_Atomic(void *) block[HK_SUSPECTS];
-	unsigned age[HK_SUSPECTS];
-	_Atomic(struct hk_suspects *) more;
 };
 
 /* What the hot paths of the lock's holder looked at before it entered. */
@@ -108,10 +97,20 @@ struct hk_before {
 /* No chain; the mailbox of a cache without a thread. */
 #define HK_MAILBOX_CLOSED ((struct hk_block *)16)
 
-struct hk_cache {
-	struct hk_block *none;		/* always NULL: the list that every
-					 * size of the empty cache leads to */
+/*
+ * What the hot paths look at before they find a list. The static caches, which have no
+ * lists and own no slabs, are nothing else.
+ */
+struct hk_front {
+	struct hk_block *none;		/* HK_LIST_END: the list that every size of a
+					 * static cache leads to */
+	uint64_t secret;		/* hk_secret(), which no static cache needs */
 	uint16_t bin_offset[HK_TINY_MAX / HK_GRAIN + 1];
+	_Atomic bool live;		/* changes under the registry lock (relaxed) */
+} HK_ALIGNED(HK_CACHE_LINE);
+
+struct hk_cache {
+	struct hk_front front;
 	struct hk_bin bin[HK_CLASSES];
 
 	struct hk_lock lock;
@@ -156,14 +155,11 @@ struct hk_cache {
 	/* Registry lock. */
 	struct hk_cache *next_registered, *next_spare;
 	struct hk_cache *next_live, *prev_live;
-	_Atomic bool live;		/* read without it (relaxed) */
 	bool lost;			/* its thread was the parent's; see fork.c */
 
 	/* Chains of freed blocks of this cache's slabs. Pushed to by any
 	 * thread (release), emptied by the owner (acquire). */
 	_Atomic(struct hk_block *) mailbox HK_ALIGNED(HK_CACHE_LINE);
-	struct hk_suspects suspects;
-	_Atomic bool suspected;
 };
 
 /* The limits of a new thread's lists: those of the settings, until learn/
@@ -216,37 +212,53 @@ extern _Atomic uint64_t hk_forked_at;
 extern HK_TLS struct hk_cache *hk_tls HK_HIDDEN;
 /* The same for C++'s operators, or an empty cache: see api/cxx.c. */
 extern HK_TLS struct hk_cache *hk_tls_cxx HK_HIDDEN;
-extern struct hk_cache hk_empty_cache HK_HIDDEN;	/* before the first slow path */
-extern struct hk_cache hk_dead_cache HK_HIDDEN;		/* after thread teardown */
-extern struct hk_cache hk_busy_cache HK_HIDDEN;		/* inside the heap */
+extern struct hk_front hk_empty_front HK_HIDDEN;	/* before the first slow path */
+extern struct hk_front hk_dead_front HK_HIDDEN;		/* after thread teardown */
+extern struct hk_front hk_busy_front HK_HIDDEN;		/* inside the heap */
+#define HK_EMPTY_CACHE ((struct hk_cache *)&hk_empty_front)
+#define HK_DEAD_CACHE ((struct hk_cache *)&hk_dead_front)
+#define HK_BUSY_CACHE ((struct hk_cache *)&hk_busy_front)
+
+/* Is this a thread's own cache, no static one? */
+HK_INLINE bool hk_has_lists(const struct hk_cache *cache)
+{
+	return atomic_load_explicit(&cache->front.live, memory_order_relaxed);
+}
 
 HK_INLINE struct hk_bin *hk_bin_for(struct hk_cache *cache, size_t size)
 {
 	return (void *)((char *)cache +
-			cache->bin_offset[(size + HK_GRAIN - 1) / HK_GRAIN]);
+			cache->front.bin_offset[(size + HK_GRAIN - 1) / HK_GRAIN]);
 }
 
-/* The next call writes to the next block, which may be cold; the time until then
- * is what the program does with this one. */
-HK_INLINE void *hk_bin_pop(struct hk_bin *bin, struct hk_block *block)
+/* The next call looks at the next block, which may be cold; the time until then
+ * is what the program does with this one. mark: the block's own. */
+HK_INLINE void *hk_bin_pop(struct hk_bin *bin, struct hk_block *block, uint64_t mark)
 {
-	struct hk_block *next = block->next;
+	struct hk_block *next;
 
+	/* It was compared with the block's, which the compiler would keep beside it. */
+	__asm__("" : "+r"(mark));
+	next = (struct hk_block *)(block->link ^ (uintptr_t)mark);
 	__builtin_prefetch(next, 1);
 	bin->head = next;
 	bin->room++;
-	block->state = 0;
+	block->mark = 0;
+	block->link = 0;
 	return block;
 }
 
 /* False: the list is over its capacity, flush it. */
-HK_INLINE bool hk_bin_push(struct hk_bin *bin, struct hk_block *block)
+HK_INLINE bool hk_bin_push(struct hk_bin *bin, struct hk_block *block, uint64_t mark)
 {
-	block->state = HK_FREED_IN_CACHE;
-	block->next = bin->head;
+	block->mark = mark;
+	block->link = (uintptr_t)bin->head ^ (uintptr_t)mark;
 	bin->head = block;
 	return --bin->room >= 0;
 }
+
+/* The first block of a list, or NULL; stops the program if that is no free block. */
+void *hk_bin_take(struct hk_bin *bin);
 
 /* thread.c: this thread's cache, made if need be, or the one that threads
  * after their teardown share; locked. NULL: this thread cannot enter now. Leave
@@ -341,10 +353,9 @@ bool hk_unspill(struct hk_cache *cache, struct hk_bin *bin);
 unsigned hk_drain(struct hk_cache *cache, unsigned class, unsigned chains);
 void hk_drain_all(struct hk_cache *cache);
 void hk_drain_some(struct hk_cache *cache);
-/* Is the block free, in its slab, in the list or set aside? For the slab's owner. */
-bool hk_bin_has(struct hk_cache *cache, const struct hk_slab *slab, const void *block);
 
-/* flush.c; lock held. */
+/* flush.c; lock held. Cuts a list behind so many blocks; returns the rest. */
+struct hk_block *hk_list_cut(struct hk_bin *bin, int32_t keep);
 void hk_flush(struct hk_cache *cache, struct hk_bin *bin, int32_t keep);
 /* Puts the blocks of a chain back; returns how many. */
 int32_t hk_put_chain(struct hk_cache *cache, struct hk_bin *bin, struct hk_block *chain);
@@ -365,8 +376,6 @@ void hk_deliver_all(struct hk_cache *cache);
  * the owner does it. */
 void hk_receive(struct hk_cache *cache, struct hk_cache *by, const struct hk_bin *wanted);
 void hk_mailbox_close(struct hk_cache *cache);
-bool hk_mailbox_has(struct hk_cache *cache, struct hk_cache *owner, const void *block);
-bool hk_list_has(const struct hk_block *list, const void *block);
 
 /* check.c */
 enum hk_call { HK_CALL_FREE, HK_CALL_REALLOC, HK_CALL_USABLE, HK_CALL_FREE_SIZED,
@@ -375,12 +384,14 @@ _Noreturn void hk_bad_pointer(enum hk_call call, const void *p);
 /* The slab of which p is a carved block; NULL: p lies in no slab at all. A
  * pointer into a slab that is no start of a block stops the program. */
 struct hk_slab *hk_slab_of(const void *p, enum hk_call call);
-/* The same of a block on a list of free ones: lying in no slab stops it too. */
-struct hk_slab *hk_slab_of_freed(const void *block);
+/* Is the block at p, in this slab, free? */
+bool hk_is_free(const struct hk_slab *slab, const void *p);
+/* The same of a block that a list of free ones led to: neither lying in no slab, nor
+ * without its mark, goes on. */
+struct hk_slab *hk_slab_of_freed(const struct hk_block *block);
 _Noreturn void hk_already_free(enum hk_call call, const void *p, const struct hk_slab *slab);
-bool hk_innocent(struct hk_cache *cache, struct hk_slab *slab, void *block, enum hk_call call);
-void hk_suspects_review(struct hk_cache *cache, bool settle);
-void hk_suspects_forget(struct hk_cache *cache);
+/* A list of free blocks led to p, which is none. */
+_Noreturn void hk_bad_link(const void *p);
 
 /* cache_walk.c; lock held, by the owner: aborts where an invariant of the class's
  * bin does not hold. */

@@ -16,14 +16,13 @@ static void walk_list(const struct hk_cache *cache, const struct hk_bin *bin,
 {
 	const struct hk_block *block = head;
 
-	for (; block; block = block->next, left--) {
+	for (; block != HK_LIST_END; block = hk_next(block), left--) {
 		const struct hk_slab *slab = hk_run_find(block);
 
 		hk_invariant(left > 0, "a list is as long as its count", block);
 		hk_invariant(slab && slab->bin == bin && hk_slab_valid(slab, block) &&
 			     slab->owner == cache, "a list holds blocks of its own slabs", block);
-		hk_invariant(block->mark == HK_FREED && block->where == HK_IN_CACHE,
-			     "a block in a list bears the mark of a free one", block);
+		hk_invariant(hk_marked(block), "a block in a list bears the mark of a free one", block);
 		hk_invariant(!hk_slab_bit(slab, hk_slab_index(slab, block)),
 			     "a block in a list is not free in its slab", block);
 	}
@@ -56,7 +55,8 @@ void hk_cache_walk(const struct hk_cache *cache, unsigned class)
 	const struct hk_chain *newest = &cache->chain[cache->spilled[class].top];
 
 	walk_list(cache, bin, bin->head, bin->capacity - bin->room);
-	walk_list(cache, bin, newest->head, newest->count);
+	if (newest->count)
+		walk_list(cache, bin, newest->head, newest->count);
 	walk_slabs(cache, bin, false);
 	walk_slabs(cache, bin, true);
 }

@@ -1,21 +1,18 @@
 /*
  * Pointers that must not be freed: what they are, said in one line.
  *
- * A block freed with the mark of a free block in it is only a suspect, for a
- * program may have copied those bytes. Proof is to find it: in its slab's
- * bitmap, in the owner's list, on its way in a batch or a mailbox. What is
- * proved neither way must not be linked anywhere, it might be in a list
- * already; it waits in its owner's suspects. There it is convicted when it
- * turns up a second time or has been given out again, and taken as freed
- * when nothing of the kind happened for a while.
+ * A block that bears its own mark is free. For only the library writes marks, into
+ * free blocks; malloc clears that of the block it hands out; memory that held blocks of
+ * another class is cleared of them before it is handed out (slab/slab.c); and a
+ * program that copies one has it at another address, where it is wrong. What a program
+ * makes by itself is right by chance once in 2^63 frees.
+ *
+ * In a page that was released there are no marks: there the slab's bitmap tells.
  */
 #include "cache/cache.h"
 #include "debug/ring.h"
 #include "large/large.h"
-#include "pool/meta.h"
 #include "slab/pagemap.h"
-
-enum { SUSPECT_PATIENCE = 64 };
 
 static void start(struct hk_line *line, enum hk_call call, const void *p)
 {
@@ -153,12 +150,6 @@ _Noreturn void hk_bad_pointer(enum hk_call call, const void *p)
 	stop(&line, p);
 }
 
-/* Lock held; the block of the cache's own slab is on no list of this cache. */
-static bool found_here(struct hk_cache *cache, struct hk_slab *slab, const void *block)
-{
-	return hk_bin_has(cache, slab, block);
-}
-
 struct hk_slab *hk_slab_of(const void *p, enum hk_call call)
 {
 	struct hk_slab *slab = hk_slab_guess(p);
@@ -175,130 +166,40 @@ struct hk_slab *hk_slab_of(const void *p, enum hk_call call)
 	return slab;
 }
 
-struct hk_slab *hk_slab_of_freed(const void *block)
+bool hk_is_free(const struct hk_slab *slab, const void *p)
 {
-	struct hk_slab *slab = hk_slab_of(block, HK_CALL_FREE);
+	return hk_marked(p) || (hk_slab_holed(slab) && hk_slab_bit(slab, hk_slab_index(slab, p)));
+}
 
-	if (!slab)
-		hk_bad_pointer(HK_CALL_FREE, block);
+_Noreturn void hk_bad_link(const void *p)
+{
+	const struct hk_slab *run = hk_run_find(p);
+	struct hk_line line;
+
+	hk_line_start(&line);
+	if (run && run->kind == HK_RUN_SLAB && hk_slab_valid(run, p)) {
+		hk_line_str(&line, "free block ");
+		hk_line_hex(&line, (uintptr_t)p);
+		hk_line_str(&line, " was overwritten or freed twice (");
+		put_kind(&line, run);
+		hk_line_char(&line, ')');
+	} else {
+		hk_line_str(&line, "a free block was overwritten: it leads to ");
+		hk_line_hex(&line, (uintptr_t)p);
+	}
+	stop(&line, p);
+}
+
+struct hk_slab *hk_slab_of_freed(const struct hk_block *block)
+{
+	struct hk_slab *slab = hk_slab_guess(block);
+
+	if (hk_likely((uintptr_t)block - slab->base < slab->slots * HK_SLOT_SIZE &&
+		      hk_slab_valid(slab, block) && hk_marked(block)))
+		return slab;
+	slab = hk_run_find(block);
+	if (!slab || slab->kind != HK_RUN_SLAB || !hk_slab_valid(slab, block) || !hk_marked(block))
+		hk_bad_link(block);
+	hk_slab_remember(slab, block);
 	return slab;
-}
-
-/* NULL: out of memory. */
-static struct hk_suspects *further(struct hk_suspects *s)
-{
-	struct hk_suspects *more = atomic_load(&s->more), *fresh;
-
-	if (more)
-		return more;
-	fresh = hk_meta_alloc(sizeof *fresh);
-	if (!fresh || atomic_compare_exchange_strong(&s->more, &more, fresh))
-		return fresh;
-	return more;
-}
-
-/* False: it is among the suspects already. */
-static bool report(struct hk_cache *owner, void *block)
-{
-	unsigned i = (unsigned)((uintptr_t)block / HK_GRAIN) * HK_FREED >> 16 & (HK_SUSPECTS - 1);
-	struct hk_suspects *s;
-	void *nothing;
-
-	for (s = &owner->suspects; s; s = atomic_load(&s->more))
-		if (atomic_load(&s->block[i]) == block)
-			return false;
-	/* Without memory for one more place the block is lost. */
-	for (s = &owner->suspects; s; s = further(s)) {
-		nothing = NULL;
-		if (atomic_compare_exchange_strong(&s->block[i], &nothing, block)) {
-			atomic_store(&owner->suspected, true);
-			return true;
-		}
-	}
-	return true;
-}
-
-/* True: go on and free it. False: it is being looked after. */
-bool hk_innocent(struct hk_cache *cache, struct hk_slab *slab, void *p, enum hk_call call)
-{
-	struct hk_block *block = p;
-	struct hk_cache *owner = atomic_load(&slab->owner);
-	unsigned i;
-
-	if (block->where != HK_IN_CACHE && block->where != HK_IN_TRANSIT)
-		return true;
-	for (i = 0; i < HK_BATCHES; i++)
-		if (hk_list_has(cache->batch[i].head, p))
-			hk_already_free(call, p, slab);
-	if (hk_slab_bit(slab, hk_slab_index(slab, p)))
-		hk_already_free(call, p, slab);
-	if (owner == cache) {
-		if (block->where == HK_IN_TRANSIT)
-			hk_receive(cache, cache, NULL);
-		if (found_here(cache, slab, p))
-			hk_already_free(call, p, slab);
-		if (block->where != HK_IN_TRANSIT)
-			return true;
-	} else if (!owner) {
-		/* Nobody has a list that it could be in. */
-		return true;
-	} else if (block->where == HK_IN_TRANSIT && hk_mailbox_has(cache, owner, p)) {
-		hk_already_free(call, p, slab);
-	}
-	if (!report(owner, p))
-		hk_already_free(call, p, slab);
-	return false;
-}
-
-static bool settled(struct hk_cache *cache, struct hk_suspects *s, unsigned i, bool settle)
-{
-	struct hk_block *block = atomic_load(&s->block[i]);
-	struct hk_slab *slab = hk_slab_of_freed(block);
-
-	if (atomic_load(&slab->owner) != cache) {
-		hk_remote_free(cache, slab, block);
-		return true;
-	}
-	if (block->mark != HK_FREED || found_here(cache, slab, block)) {
-		/* Convicted once: a SIGABRT handler comes through here too. */
-		atomic_store(&s->block[i], NULL);
-		hk_already_free(HK_CALL_FREE, block, slab);
-	}
-	if (block->where == HK_IN_TRANSIT && !settle && ++s->age[i] < SUSPECT_PATIENCE)
-		return false;
-	hk_put_back(cache, slab, block);
-	return true;
-}
-
-void hk_suspects_review(struct hk_cache *cache, bool settle)
-{
-	struct hk_suspects *s;
-	bool left = false;
-	unsigned i;
-
-	atomic_store(&cache->suspected, false);
-	for (s = &cache->suspects; s; s = atomic_load(&s->more))
-		for (i = 0; i < HK_SUSPECTS; i++) {
-			if (!atomic_load(&s->block[i]))
-				continue;
-			if (settled(cache, s, i, settle)) {
-				s->age[i] = 0;
-				atomic_store(&s->block[i], NULL);
-			} else {
-				left = true;
-			}
-		}
-	if (left)
-		atomic_store(&cache->suspected, true);
-}
-
-/* In the child of a fork, where the owner is gone: the blocks stay taken. */
-void hk_suspects_forget(struct hk_cache *cache)
-{
-	struct hk_suspects *s;
-	unsigned i;
-
-	for (s = &cache->suspects; s; s = atomic_load(&s->more))
-		for (i = 0; i < HK_SUSPECTS; i++)
-			atomic_store(&s->block[i], NULL);
 }

@@ -50,7 +50,7 @@ HK_INLINE struct hk_slab *slab_in(struct hk_bin *bin, const struct hk_block *blo
 			!hk_slab_locate(slab, block, index))) {
 		slab = hk_slab_of_freed(block);
 		if (slab->bin != bin || !hk_slab_locate(slab, block, index))
-			hk_bad_pointer(HK_CALL_FREE, block);
+			hk_bad_link(block);
 	}
 	return slab;
 }
@@ -63,7 +63,7 @@ static unsigned put_all(struct hk_cache *cache, struct hk_bin *bin, struct hk_bl
 	run.slab = slab_in(bin, block, &index);
 	run.word = index / 64;
 	run.bits = 0;
-	for (; block; block = block->next, n++) {
+	for (; block != HK_LIST_END; block = hk_next(block), n++) {
 		uint64_t bit;
 
 		if (!hk_slab_locate(run.slab, block, &index)) {
@@ -80,6 +80,8 @@ static unsigned put_all(struct hk_cache *cache, struct hk_bin *bin, struct hk_bl
 		bit = (uint64_t)1 << (index % 64);
 		if (hk_unlikely(run.bits & bit))
 			hk_already_free(HK_CALL_FREE, block, run.slab);
+		if (hk_unlikely(!hk_marked(block)))
+			hk_bad_link(block);
 		run.bits |= bit;
 	}
 	end_run(cache, &run, n - began);
@@ -88,7 +90,7 @@ static unsigned put_all(struct hk_cache *cache, struct hk_bin *bin, struct hk_bl
 
 int32_t hk_put_chain(struct hk_cache *cache, struct hk_bin *bin, struct hk_block *chain)
 {
-	unsigned class = (unsigned)(bin - cache->bin), n = chain ? put_all(cache, bin, chain) : 0;
+	unsigned class = (unsigned)(bin - cache->bin), n = chain != HK_LIST_END ? put_all(cache, bin, chain) : 0;
 
 	bin->flushes++;
 	cache->window_left -= n;
@@ -97,16 +99,29 @@ int32_t hk_put_chain(struct hk_cache *cache, struct hk_bin *bin, struct hk_block
 	return (int32_t)n;
 }
 
+struct hk_block *hk_list_cut(struct hk_bin *bin, int32_t keep)
+{
+	struct hk_block *last = NULL, *rest = bin->head;
+
+	for (; keep > 0 && rest != HK_LIST_END; keep--) {
+		last = rest;
+		if (hk_unlikely(!hk_marked(last)))
+			hk_bad_link(last);
+		rest = hk_next(last);
+	}
+	if (last)
+		hk_set_next(last, HK_LIST_END);
+	else
+		bin->head = HK_LIST_END;
+	return rest;
+}
+
 /* The hottest `keep` blocks stay, the rest goes to its slabs. */
 void hk_flush(struct hk_cache *cache, struct hk_bin *bin, int32_t keep)
 {
-	struct hk_block *first, **cut = &bin->head;
+	struct hk_block *rest = hk_list_cut(bin, keep);
 
-	while (keep-- > 0 && *cut)
-		cut = &(*cut)->next;
-	first = *cut;
-	*cut = NULL;
-	bin->room += hk_put_chain(cache, bin, first);
+	bin->room += hk_put_chain(cache, bin, rest);
 }
 
 void hk_put_block(struct hk_slab *slab, void *block)

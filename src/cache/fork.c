@@ -40,7 +40,7 @@ static void each_cache_lock(void (*visit)(struct hk_lock *lock, bool arg), bool 
 	}
 	/* The list may be about to change. */
 	for (cache = hk_caches; cache; cache = cache->next_registered)
-		if (cache->live)
+		if (cache->front.live)
 			visit(&cache->lock, arg);
 }
 

@@ -120,7 +120,7 @@ static void sweep(struct hk_cache *cache, uint64_t now, bool owner)
 		if (cache->swept[class] == bin->refills + bin->flushes + spilled->moves) {
 			cache->fresh[class] = 0;
 			drain = hk_drain(cache, class, drain);
-			if (owner && bin->head)
+			if (owner && bin->head != HK_LIST_END)
 				hk_flush(cache, bin, 0);
 			release_empty(bin);
 		}
@@ -192,6 +192,17 @@ void hk_add_slab(struct hk_cache *cache, unsigned class, const struct hk_run *ru
 	touch(cache, slab);
 }
 
+void *hk_bin_take(struct hk_bin *bin)
+{
+	struct hk_block *block = bin->head;
+
+	if (block == HK_LIST_END)
+		return NULL;
+	if (hk_unlikely(!hk_marked(block)))
+		hk_bad_link(block);
+	return hk_bin_pop(bin, block, block->mark);
+}
+
 /*
  * The batch doubles from a small start: a program with few blocks of a class
  * has few of them lying idle.
@@ -206,10 +217,8 @@ void *hk_refill(struct hk_cache *cache, unsigned class, bool *zero)
 
 	if (cache->inbox || atomic_load_explicit(&cache->mailbox, memory_order_relaxed))
 		hk_receive(cache, cache, bin);
-	if (atomic_load_explicit(&cache->suspected, memory_order_relaxed))
-		hk_suspects_review(cache, false);
 	hk_tick(cache);
-	if (!bin->head && !hk_unspill(cache, bin)) {
+	if (bin->head == HK_LIST_END && !hk_unspill(cache, bin)) {
 		slab = available(cache, bin);
 		if (!slab)
 			return NULL;
@@ -229,7 +238,7 @@ void *hk_refill(struct hk_cache *cache, unsigned class, bool *zero)
 		hk_event(HK_EVENT_REFILL, slab->size, chain, (size_t)got);
 		bin->batch = bin->batch * 2 < bin->batch_max ? bin->batch * 2 : bin->batch_max;
 	}
-	return hk_bin_pop(bin, bin->head);
+	return hk_bin_take(bin);
 }
 
 void hk_release_empty(struct hk_cache *cache)

@@ -82,6 +82,6 @@ void hk_release(bool tick)
 	if (!tick)
 		return;
 	hk_meta_fill();
-	if (hk_tls->live)
+	if (hk_has_lists(hk_tls))
 		hk_release_sparse(hk_tls, now, hk_is_eager() ? UINT_MAX : HK_SPARSE_TICK);
 }

@@ -22,20 +22,57 @@ static bool post(struct hk_cache *owner, struct hk_block *head, struct hk_block 
 	do {
 		if (old == HK_MAILBOX_CLOSED)
 			return false;
-		tail->next = old;
+		hk_set_next(tail, old);
 	} while (!hk_swapped(atomic_compare_exchange_weak_explicit(&owner->mailbox, &old, head,
 			memory_order_release, memory_order_relaxed)));
 	return true;
 }
 
-static void put_adopted(struct hk_slab *slab, struct hk_block *block)
+/*
+ * Whoever receives a chain meets a cache miss at each block, which was another
+ * processor's last, and the next one's address only then. So blocks that have room
+ * for it in the same cache line tell which one comes HK_AHEAD later (jump pointers:
+ * Roth & Sohi, ISCA 1999). A hint: nothing but a prefetch is done with it.
+ */
+static struct hk_block **ahead(struct hk_block *block, const struct hk_slab *slab)
+{
+	struct hk_block **place = (struct hk_block **)(block + 1);
+
+	return slab->size >= 2 * sizeof *block && (uintptr_t)place % 64 ? place : NULL;
+}
+
+/* The block has arrived. Whoever gets it next is not to find an address in it. */
+static void follow_hint(struct hk_block *block, const struct hk_slab *slab)
+{
+	struct hk_block **hint = ahead(block, slab);
+
+	if (hint) {
+		__builtin_prefetch(*hint, 1);
+		*hint = NULL;
+	}
+}
+
+/* Puts the blocks of a chain into their slab. */
+static void put_chain(struct hk_cache *cache, struct hk_slab *slab, struct hk_block *block,
+		      bool adopted)
 {
 	struct hk_block *next;
 
 	for (; block; block = next) {
-		next = block->next;
-		hk_put_block(slab, block);
+		if (hk_slab_of_freed(block) != slab)
+			hk_bad_link(block);
+		next = hk_next(block);
+		follow_hint(block, slab);
+		if (adopted)
+			hk_put_block(slab, block);
+		else
+			hk_put_back(cache, slab, block);
 	}
+}
+
+static void put_adopted(struct hk_cache *cache, struct hk_slab *slab, struct hk_block *block)
+{
+	put_chain(cache, slab, block, true);
 	if (slab->used == 0)
 		hk_pool_return(slab);
 	else
@@ -46,18 +83,13 @@ static void put_adopted(struct hk_slab *slab, struct hk_block *block)
 static void deliver(struct hk_cache *cache, struct hk_slab *slab,
 		    struct hk_block *head, struct hk_block *tail)
 {
-	struct hk_block *next;
-
 	for (;;) {
 		struct hk_cache *owner = atomic_load(&slab->owner);
 
 		/* A post that failed has left another chain behind the tail. */
-		tail->next = NULL;
+		hk_set_next(tail, NULL);
 		if (owner == cache) {
-			for (; head; head = next) {
-				next = head->next;
-				hk_put_back(cache, slab, head);
-			}
+			put_chain(cache, slab, head, false);
 			return;
 		}
 		if (owner && post(owner, head, tail))
@@ -65,7 +97,7 @@ static void deliver(struct hk_cache *cache, struct hk_slab *slab,
 		if (!owner && hk_pool_adopt(slab, cache)) {
 			hk_event(HK_EVENT_ADOPT, slab->size, (void *)slab->base,
 				 slab->slots * HK_SLOT_SIZE);
-			put_adopted(slab, head);
+			put_adopted(cache, slab, head);
 			return;
 		}
 		/* Freed before, and the slab is gone: nobody will take it. */
@@ -89,10 +121,22 @@ static void sent(struct hk_cache *cache, struct hk_batch *batch)
 	batch->count = 0;
 }
 
+static void deliver_each(struct hk_cache *cache, struct hk_block *block)
+{
+	struct hk_block *next;
+
+	for (; block; block = next) {
+		struct hk_slab *slab = hk_slab_of_freed(block);
+
+		next = hk_next(block);
+		deliver(cache, slab, block, block);
+	}
+}
+
 /* One by one where the owner is gone, or there was none. */
 static void deliver_batch(struct hk_cache *cache, struct hk_batch *batch)
 {
-	struct hk_block *head = batch->head, *next;
+	struct hk_block *head = batch->head;
 
 	if (!head)
 		return;
@@ -104,11 +148,8 @@ static void deliver_batch(struct hk_cache *cache, struct hk_batch *batch)
 	if (batch->owner != cache && post(batch->owner, head, batch->tail))
 		return;
 	/* A post that failed has left another chain behind the tail. */
-	batch->tail->next = NULL;
-	for (; head; head = next) {
-		next = head->next;
-		deliver(cache, hk_slab_of_freed(head), head, head);
-	}
+	hk_set_next(batch->tail, NULL);
+	deliver_each(cache, head);
 }
 
 /*
@@ -123,7 +164,7 @@ static bool send_batch(struct hk_cache *cache, struct hk_batch *batch)
 		sent(cache, batch);
 		return true;
 	}
-	batch->tail->next = NULL;
+	hk_set_next(batch->tail, NULL);
 	return false;
 }
 
@@ -140,7 +181,7 @@ static struct hk_batch *batch_for(struct hk_cache *cache, const struct hk_cache 
 {
 	uintptr_t key = owner ? (uintptr_t)owner : (uintptr_t)slab;
 
-	return &cache->batch[(uint32_t)(key / 64) * HK_FREED >> (32 - HK_BATCH_BITS)];
+	return &cache->batch[(uint32_t)(key / 64) * 0x9e3779b1u >> (32 - HK_BATCH_BITS)];
 }
 
 static bool fits(const struct hk_batch *batch, const struct hk_cache *owner,
@@ -154,19 +195,6 @@ static bool is_full(const struct hk_batch *batch)
 	return batch->count >= HK_BATCH_BLOCKS || batch->bytes >= HK_BATCH_BYTES;
 }
 
-/*
- * Whoever receives a chain meets a cache miss at each block, which was another
- * processor's last, and the next one's address only then. So blocks that have room
- * for it in the same cache line tell which one comes HK_AHEAD later (jump pointers:
- * Roth & Sohi, ISCA 1999). A hint: nothing but a prefetch is done with it.
- */
-static struct hk_block **ahead(struct hk_block *block, const struct hk_slab *slab)
-{
-	struct hk_block **place = (struct hk_block **)(block + 1);
-
-	return slab->size >= 2 * sizeof *block && (uintptr_t)place % 64 ? place : NULL;
-}
-
 static void append(struct hk_batch *batch, struct hk_cache *owner, struct hk_slab *slab,
 		   struct hk_block *block)
 {
@@ -177,8 +205,7 @@ static void append(struct hk_batch *batch, struct hk_cache *owner, struct hk_sla
 		batch->bytes = 0;
 	}
 	hk_trace(HK_EVENT_REMOTE, block, 0, NULL);
-	block->state = HK_FREED_IN_TRANSIT;
-	block->next = batch->head;
+	hk_set_free(block, batch->head);
 	batch->head = block;
 	if (ahead(block, slab))
 		*ahead(block, slab) = batch->last[batch->count % HK_AHEAD];
@@ -191,12 +218,14 @@ bool hk_remote_append(struct hk_cache *cache, void *p)
 {
 	struct hk_slab *slab = hk_slab_guess(p);
 	struct hk_cache *owner = atomic_load_explicit(&slab->owner, memory_order_relaxed);
-	struct hk_batch *batch = batch_for(cache, owner, slab);
+	struct hk_batch *batch;
 	struct hk_block *block = p;
 
-	/* A batch that was used is one of a thread with a cache of its own. */
-	if (!batch->slab || (uintptr_t)p - slab->base >= slab->slots * HK_SLOT_SIZE ||
-	    !hk_slab_valid_hot(slab, p) || block->mark == HK_FREED || owner == cache || hk_trace_on())
+	if (!hk_has_lists(cache))
+		return false;
+	batch = batch_for(cache, owner, slab);
+	if ((uintptr_t)p - slab->base >= slab->slots * HK_SLOT_SIZE ||
+	    !hk_slab_valid_hot(slab, p) || hk_marked(block) || owner == cache || hk_trace_on())
 		return false;
 	if ((!fits(batch, owner, slab) || is_full(batch)) && !send_batch(cache, batch))
 		return false;
@@ -218,27 +247,15 @@ void hk_remote_free(struct hk_cache *cache, struct hk_slab *slab, void *block)
 		deliver_batch(cache, batch);
 }
 
-bool hk_list_has(const struct hk_block *list, const void *p)
+static void receive_one(struct hk_cache *cache, struct hk_cache *by, struct hk_slab *slab,
+			struct hk_block *block)
 {
-	while (list && list != p)
-		list = list->next;
-	return list != NULL;
-}
-
-static void receive_one(struct hk_cache *cache, struct hk_cache *by, struct hk_block *block)
-{
-	struct hk_slab *slab = hk_slab_of_freed(block);
-
 	if (atomic_load_explicit(&slab->owner, memory_order_relaxed) != cache) {
 		deliver(by, slab, block, block);
 		return;
 	}
-	/* The owner freed it as well, meanwhile. Its lists are for itself to
-	 * walk; when another thread trims, the owner's flush will find it. */
-	if (block->state == HK_FREED_IN_CACHE && cache == by &&
-	    hk_bin_has(cache, slab, block))
-		hk_already_free(HK_CALL_FREE, block, slab);
 	hk_trace(HK_EVENT_HOME, block, 0, NULL);
+	follow_hint(block, slab);
 	hk_put_back(cache, slab, block);
 }
 
@@ -246,20 +263,17 @@ static void receive_one(struct hk_cache *cache, struct hk_cache *by, struct hk_b
  * A sound block into the list while that has room, which spares the way
  * through the slab; only the owner may do that.
  */
-HK_INLINE bool receive_into_list(struct hk_cache *cache, struct hk_block *block)
+HK_INLINE bool receive_into_list(struct hk_cache *cache, struct hk_slab *slab, struct hk_block *block)
 {
-	struct hk_slab *slab = hk_slab_guess(block);
 	struct hk_bin *bin;
 	unsigned index;
 
 	if (atomic_load_explicit(&slab->owner, memory_order_relaxed) != cache ||
-	    !hk_slab_locate(slab, block, &index) || block->state != HK_FREED_IN_TRANSIT ||
-	    hk_slab_bit(slab, index))
+	    !hk_slab_locate(slab, block, &index) || hk_slab_bit(slab, index))
 		return false;
-	if (ahead(block, slab))
-		__builtin_prefetch(*ahead(block, slab), 1);
+	follow_hint(block, slab);
 	bin = &cache->bin[slab->class];
-	return bin->room > 0 && hk_bin_push(bin, block);
+	return bin->room > 0 && hk_bin_push(bin, block, block->mark);
 }
 
 /* Closed by a holder of the lock alone, so it stays what it is. */
@@ -280,37 +294,15 @@ void hk_receive(struct hk_cache *cache, struct hk_cache *by, const struct hk_bin
 
 	while (fetch(cache) && !(wanted && wanted->capacity - wanted->room >= wanted->batch)) {
 		struct hk_block *block = cache->inbox;
+		struct hk_slab *slab = hk_slab_of_freed(block);
 
-		cache->inbox = block->next;
-		if (cache != by || !receive_into_list(cache, block))
-			receive_one(cache, by, block);
+		cache->inbox = hk_next(block);
+		if (cache != by || !receive_into_list(cache, slab, block))
+			receive_one(cache, by, slab, block);
 		cache->remote_received++;
 	}
 	if (cache->remote_received != before)
 		hk_event(HK_EVENT_RECEIVE, 0, first, cache->remote_received - before);
-}
-
-/*
- * Is the block in this mailbox? Taking the chain out makes it ours to read;
- * then it goes back.
- */
-bool hk_mailbox_has(struct hk_cache *cache, struct hk_cache *owner, const void *p)
-{
-	struct hk_block *chain = atomic_load_explicit(&owner->mailbox, memory_order_relaxed);
-	struct hk_block *next;
-	bool found;
-
-	do {
-		if (!chain || chain == HK_MAILBOX_CLOSED)
-			return false;
-	} while (!hk_swapped(atomic_compare_exchange_weak_explicit(&owner->mailbox, &chain, NULL,
-			memory_order_acquire, memory_order_relaxed)));
-	found = hk_list_has(chain, p);
-	for (; chain; chain = next) {
-		next = chain->next;
-		deliver(cache, hk_slab_of_freed(chain), chain, chain);
-	}
-	return found;
 }
 
 /* The thread ends and its slabs have no owner any more; what still came in
@@ -319,10 +311,7 @@ void hk_mailbox_close(struct hk_cache *cache)
 {
 	struct hk_block *block = atomic_exchange_explicit(&cache->mailbox,
 			HK_MAILBOX_CLOSED, memory_order_acq_rel);
-	struct hk_block *next;
 
-	for (; block && block != HK_MAILBOX_CLOSED; block = next) {
-		next = block->next;
-		deliver(cache, hk_slab_of_freed(block), block, block);
-	}
+	if (block != HK_MAILBOX_CLOSED)
+		deliver_each(cache, block);
 }

@@ -116,7 +116,9 @@ static bool refill(unsigned class, const struct hk_run *run, bool *zero, void **
 		hk_add_slab(cache, class, run);
 	/* The shared cache has lists too, under its lock. */
 	bin = &cache->bin[class];
-	*p = bin->head ? hk_bin_pop(bin, bin->head) : hk_refill(cache, class, zero);
+	*p = hk_bin_take(bin);
+	if (!*p)
+		*p = hk_refill(cache, class, zero);
 	*descriptor = *p ? NULL : hk_meta_superslab();
 	leave(cache, class);
 	if (*p && zero && *zero)
@@ -159,14 +161,15 @@ static void *refill_and_take(unsigned class, size_t size, bool *zero, const void
 static void *take(size_t size, bool *zero, const void *caller)
 {
 	unsigned class;
-	struct hk_bin *bin;
+	void *p = NULL;
 
 	if (size > HK_SLAB_MAX)
 		return hk_large_malloc(size, HK_GRAIN, zero, caller);
 	/* Groups above C7: their lists are this thread's own as well. */
 	class = hk_class_of(size);
-	bin = &hk_tls->bin[class];
-	return bin->head ? hk_bin_pop(bin, bin->head) : refill_and_take(class, size, zero, caller);
+	if (hk_has_lists(hk_tls))
+		p = hk_bin_take(&hk_tls->bin[class]);
+	return p ? p : refill_and_take(class, size, zero, caller);
 }
 
 void *hk_malloc_slow(size_t size, const void *caller)
@@ -197,7 +200,7 @@ static void shorten_lists(struct hk_cache *cache)
 	for (class = 0; class < HK_CLASSES; class++) {
 		struct hk_bin *bin = &cache->bin[class];
 
-		if (refilled(bin) || !bin->head)
+		if (refilled(bin) || bin->head == HK_LIST_END)
 			continue;
 		hk_flush(cache, bin, 0);
 		hk_bin_shorten(bin);
@@ -241,21 +244,17 @@ void hk_free_overflow(struct hk_bin *bin, const void *caller)
 
 static void free_block(struct hk_cache *cache, struct hk_slab *slab, void *p, enum hk_call call)
 {
-	struct hk_block *block = p;
-
-	if (hk_slab_holed(slab) && hk_slab_bit(slab, hk_slab_index(slab, p)))
+	if (hk_is_free(slab, p))
 		hk_already_free(call, p, slab);
-	if (block->mark == HK_FREED && !hk_innocent(cache, slab, p, call))
-		return;
 	if (atomic_load_explicit(&slab->owner, memory_order_relaxed) != cache)
 		hk_remote_free(cache, slab, p);
-	else if (!hk_bin_push(slab->bin, block))
+	else if (!hk_bin_push(slab->bin, p, hk_mark(p, hk_secret())))
 		overflow(cache, slab->bin);
 }
 
 /*
  * Blocks freed by threads that could not enter the heap: taken whole by the next
- * one that can. Linked by their first word.
+ * one that can. Linked by their addresses.
  */
 static _Atomic(struct hk_block *) postponed;
 
@@ -264,7 +263,7 @@ static void postpone(void *p)
 	struct hk_block *block = p, *head = atomic_load_explicit(&postponed, memory_order_relaxed);
 
 	do
-		block->next = head;
+		block->link = (uintptr_t)head;
 	while (!atomic_compare_exchange_weak_explicit(&postponed, &head, block,
 			memory_order_release, memory_order_relaxed));
 }
@@ -275,7 +274,7 @@ static void free_postponed(void)
 	struct hk_block *next;
 
 	for (; block; block = next) {
-		next = block->next;
+		next = (struct hk_block *)block->link;
 		hk_free_slow(block, HK_CALL_FREE, NULL);
 	}
 }
@@ -287,7 +286,7 @@ static bool is_block(const void *p, const struct hk_slab *slab)
 }
 
 /* free() of all but a sound block of this thread's own: NULL, blocks of
- * other threads, Mid and above, suspects, and what is no block. */
+ * other threads, Mid and above, and what is no block. */
 void hk_free_slow(void *p, enum hk_call call, const void *caller)
 {
 	struct hk_large *range = NULL;

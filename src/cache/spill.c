@@ -66,7 +66,6 @@ void hk_spill(struct hk_cache *cache, struct hk_bin *bin)
 	struct hk_spilled *spilled = &cache->spilled[class];
 	int32_t keep = hk_list_keep(bin->capacity), count = bin->capacity - bin->room - keep;
 	size_t bytes = (size_t)count * hk_class_size(class);
-	struct hk_block **cut = &bin->head;
 	uint16_t at;
 
 	if (!allowed(class) || !hk_cache_private(cache) || count < LEAST || spilled->debt >= DEBT_MOST ||
@@ -75,10 +74,7 @@ void hk_spill(struct hk_cache *cache, struct hk_bin *bin)
 		return;
 	}
 	spilled->debt += DEBT_CHAIN;
-	while (keep-- > 0)
-		cut = &(*cut)->next;
-	cache->chain[at] = (struct hk_chain){ *cut, count, spilled->top };
-	*cut = NULL;
+	cache->chain[at] = (struct hk_chain){ hk_list_cut(bin, keep), count, spilled->top };
 	bin->room += count;
 	cache->spilled_bytes += bytes;
 	spilled->top = at;
@@ -148,13 +144,4 @@ void hk_drain_some(struct hk_cache *cache)
 		cache->drained = (cache->drained + 1) % HK_CLASSES;
 		hk_drain(cache, cache->drained, 1);
 	}
-}
-
-/* A program that copies marks would have chains walked at every free. Where they
- * are put back the slab's bitmap answers. */
-bool hk_bin_has(struct hk_cache *cache, const struct hk_slab *slab, const void *block)
-{
-	hk_drain(cache, slab->class, HK_CHAINS);
-	return hk_slab_bit(slab, hk_slab_index(slab, block)) ||
-	       hk_list_has(cache->bin[slab->class].head, block);
 }

@@ -8,11 +8,11 @@
 
 #include <errno.h>
 
-struct hk_cache hk_empty_cache;
-struct hk_cache hk_dead_cache;
-struct hk_cache hk_busy_cache;
-HK_TLS struct hk_cache *hk_tls = &hk_empty_cache;
-HK_TLS struct hk_cache *hk_tls_cxx = &hk_empty_cache;
+struct hk_front hk_empty_front = { .none = HK_LIST_END };
+struct hk_front hk_dead_front = { .none = HK_LIST_END };
+struct hk_front hk_busy_front = { .none = HK_LIST_END };
+HK_TLS struct hk_cache *hk_tls = HK_EMPTY_CACHE;
+HK_TLS struct hk_cache *hk_tls_cxx = HK_EMPTY_CACHE;
 _Atomic(struct hk_cache *) hk_caches;
 struct hk_cache *hk_live_caches;
 void (*hk_window_end)(struct hk_cache *cache);
@@ -33,10 +33,13 @@ static void init_cache(struct hk_cache *cache)
 {
 	unsigned i;
 
+	cache->front.secret = hk_secret();
+	for (i = 0; i < HK_CLASSES; i++)
+		cache->bin[i].head = HK_LIST_END;
 	cache->lock = (struct hk_lock)HK_LOCK_INITIALIZER(HK_RANK_CACHE);
 	hk_cache_limit(cache);
 	for (i = 0; i <= HK_TINY_MAX / HK_GRAIN; i++)
-		cache->bin_offset[i] = (uint16_t)((char *)&cache->bin[hk_class_of(i * HK_GRAIN)] -
+		cache->front.bin_offset[i] = (uint16_t)((char *)&cache->bin[hk_class_of(i * HK_GRAIN)] -
 						  (char *)cache);
 }
 
@@ -76,10 +79,11 @@ static void start_once(void)
 	hk_find_again(before);
 	if (!first)
 		return;
+	hk_secret_seal();
 	hk_ring_start();
 	hk_fork_watch();
 	/* And a cache that came meanwhile. */
-	if (hk_os_key_start(thread_exit) && hk_tls->live)
+	if (hk_os_key_start(thread_exit) && hk_has_lists(hk_tls))
 		hk_os_key_set(hk_tls);
 }
 
@@ -131,14 +135,14 @@ __attribute__((constructor(101))) static void hk_constructor(void)
 
 bool hk_inside(void)
 {
-	return hk_tls == &hk_busy_cache;
+	return hk_tls == HK_BUSY_CACHE;
 }
 
 struct hk_before hk_find_nothing(void)
 {
 	struct hk_before before = { hk_tls, hk_tls_cxx };
 
-	hk_tls = hk_tls_cxx = &hk_busy_cache;
+	hk_tls = hk_tls_cxx = HK_BUSY_CACHE;
 	return before;
 }
 
@@ -174,7 +178,7 @@ static void enlist(struct hk_cache *cache, bool fresh)
 	if (cache->next_live)
 		cache->next_live->prev_live = cache;
 	hk_live_caches = cache;
-	atomic_store_explicit(&cache->live, true, memory_order_relaxed);
+	atomic_store_explicit(&cache->front.live, true, memory_order_relaxed);
 	atomic_fetch_add_explicit(&hk_threads, 1, memory_order_relaxed);
 	atomic_store_explicit(&cache->mailbox, NULL, memory_order_relaxed);
 }
@@ -249,7 +253,7 @@ static struct hk_cache *enter_without_cache(void)
 
 	hk_start();
 	/* Not in a fork, which would unlock what it did not lock. */
-	if (hk_tls == &hk_empty_cache && !hk_all_locked)
+	if (hk_tls == HK_EMPTY_CACHE && !hk_all_locked)
 		cache = attach();
 	if (!cache) {
 		errno = saved;
@@ -276,7 +280,7 @@ struct hk_cache *hk_enter(void)
 		hk_fork_unseen();
 	if (hk_unlikely(hk_inside() || atomic_load_explicit(&hk_heap_closed, memory_order_relaxed)))
 		return NULL;
-	if (cache == &hk_empty_cache || cache == &hk_dead_cache)
+	if (cache == HK_EMPTY_CACHE || cache == HK_DEAD_CACHE)
 		return enter_without_cache();
 	return enter(cache) ? cache : NULL;
 }
@@ -335,7 +339,7 @@ void hk_abandon_slabs(struct hk_cache *cache)
 		abandon_list(bin->avail);
 		abandon_list(bin->full);
 		bin->avail = bin->full = NULL;
-		bin->head = NULL;
+		bin->head = HK_LIST_END;
 		bin->room = bin->capacity;
 		hk_bin_restart(bin, class);
 	}
@@ -346,10 +350,9 @@ void hk_flush_all(struct hk_cache *cache)
 	unsigned class;
 
 	hk_deliver_all(cache);
-	hk_suspects_review(cache, true);
 	hk_drain_all(cache);
 	for (class = 0; class < HK_CLASSES; class++)
-		if (cache->bin[class].head)
+		if (cache->bin[class].head != HK_LIST_END)
 			hk_flush(cache, &cache->bin[class], 0);
 }
 
@@ -358,7 +361,7 @@ void hk_unlist_live(struct hk_cache *cache)
 	*(cache->prev_live ? &cache->prev_live->next_live : &hk_live_caches) = cache->next_live;
 	if (cache->next_live)
 		cache->next_live->prev_live = cache->prev_live;
-	atomic_store_explicit(&cache->live, false, memory_order_relaxed);
+	atomic_store_explicit(&cache->front.live, false, memory_order_relaxed);
 }
 
 void hk_retire(struct hk_cache *cache)
@@ -401,7 +404,7 @@ static void detach(struct hk_cache *cache)
 		hk_unlock(&cache->lock);
 		hk_retire(cache);
 	}
-	hk_find_again((struct hk_before){ &hk_dead_cache, &hk_dead_cache });
+	hk_find_again((struct hk_before){ HK_DEAD_CACHE, HK_DEAD_CACHE });
 	if (hk_pool_freed())
 		hk_release(false);
 }
@@ -435,5 +438,5 @@ void hk_thread_apart(void)
 		hk_os_key_set(NULL);
 		detach(cache);
 	}
-	hk_tls = hk_tls_cxx = &hk_dead_cache;
+	hk_tls = hk_tls_cxx = HK_DEAD_CACHE;
 }

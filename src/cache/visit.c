@@ -27,7 +27,7 @@ static void end_visit(struct hk_cache *cache)
 
 static struct hk_cache *next_live(struct hk_cache *cache)
 {
-	while (cache && cache != &hk_orphan && !cache->live)
+	while (cache && cache != &hk_orphan && !cache->front.live)
 		cache = cache->next_registered;
 	return cache;
 }
@@ -56,7 +56,6 @@ void hk_adopt_lost(void)
 			hk_drain_all(cache);
 			hk_abandon_slabs(cache);
 			hk_mailbox_close(cache);
-			hk_suspects_forget(cache);
 		}
 		end_visit(cache);
 		if (lost)

@@ -1,4 +1,5 @@
 #include "os/os.h"
+#include "os/secret.h"
 
 #include "os/line.h"
 #include "os/lock.h"
@@ -23,6 +24,7 @@ void hk_os_start(void)
 	if (size)
 		hk_page_size = size;
 	hk_os_clock_start();
+	hk_secret_start((const void *)getauxval(AT_RANDOM));
 	hk_os_read_limit();
 	hk_os_read_huge_mode();
 }

@@ -29,6 +29,13 @@
 #define HK_TLS __attribute__((tls_model("initial-exec"))) _Thread_local
 #endif
 
+/* The largest page that a kernel of the target may have, as linkers assume too. */
+#if defined(__x86_64__) || defined(__i386__) || defined(__s390x__) || defined(__riscv)
+#define HK_PAGE_MOST 4096
+#else
+#define HK_PAGE_MOST 65536
+#endif
+
 /* Bits of a user-space address that the page map covers. */
 #if UINTPTR_MAX == UINT32_MAX
 #define HK_ADDRESS_BITS 32

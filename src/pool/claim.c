@@ -108,7 +108,8 @@ static void start_pages(struct hk_superslab *s, bool huge)
 
 void hk_superslab_open(struct hk_superslab *s, void *memory, uint64_t free)
 {
-	s->base = (uintptr_t)memory;
+	/* Others may ask of any descriptor whether there is memory behind it. */
+	__atomic_store_n(&s->base, (uintptr_t)memory, __ATOMIC_RELEASE);
 	atomic_store_explicit(&s->shared_meta->free, free, memory_order_release);
 	hk_pool_changed(s);
 }
@@ -185,6 +186,10 @@ static unsigned soil(struct hk_shared_meta *m, uint64_t mine)
 
 	/* Nobody else changes these bits. */
 	if (mine & clean) {
+		uint64_t slots = mine & clean;
+
+		for (; slots; slots &= slots - 1)
+			m->marks[__builtin_ctzll(slots)] = 0;
 		atomic_fetch_and_explicit(&m->clean, ~mine, memory_order_relaxed);
 		atomic_fetch_add_explicit(&hk_pool_touched_slots,
 			(unsigned)__builtin_popcountll(mine & clean), memory_order_relaxed);

@@ -138,7 +138,7 @@ static void enter(struct hk_superslab *s)
 		next = s->shared_meta->next_changed;
 		atomic_exchange_explicit(&s->shared_meta->changed, false, memory_order_acq_rel);
 		/* Or it was released meanwhile. */
-		if (!s->base)
+		if (!hk_superslab_mapped(s))
 			continue;
 		hk_bucket_update(s);
 		if (hk_dirty_slots(s->shared_meta))

@@ -64,7 +64,7 @@ static bool pin(struct hk_superslab *s)
 
 	if (!hk_pool_lock())
 		return false;
-	pinned = s->base != 0;
+	pinned = hk_superslab_mapped(s);
 	atomic_store(&s->shared_meta->pinned, pinned);
 	hk_pool_unlock();
 	return pinned;

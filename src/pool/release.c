@@ -321,7 +321,7 @@ bool hk_pool_shrink(struct hk_superslab *s, struct hk_pool_release *r)
 	if (!hk_pool_lock())
 		return false;
 	hk_queue_remove(s);
-	found = s->base && claim_free(s, r);
+	found = hk_superslab_mapped(s) && claim_free(s, r);
 	hk_pool_unlock();
 	return found;
 }

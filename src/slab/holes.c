@@ -220,7 +220,7 @@ static void mark_free(struct hk_slab *slab, uint64_t pages)
 		end = (unsigned)((before + (page + 1) * hk_page_size + size - 1) / size);
 		for (; i < end && i < slab->carved; i++)
 			if (hk_slab_bit(slab, i))
-				((struct hk_block *)(slab->base + i * size))->state = HK_FREED_IN_CACHE;
+				hk_set_free((struct hk_block *)(slab->base + i * size), HK_LIST_END);
 	}
 }
 
@@ -228,7 +228,7 @@ void hk_slab_heal(struct hk_slab *slab, const struct hk_block *chain)
 {
 	uint64_t holes = atomic_load_explicit(&slab->holes, memory_order_relaxed), in_use = 0;
 
-	for (; chain; chain = chain->next) {
+	for (; chain != HK_LIST_END; chain = hk_next(chain)) {
 		size_t at = (uintptr_t)chain - slab->base;
 
 		in_use |= touched(slab, at, at + slab->size);

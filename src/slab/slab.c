@@ -1,5 +1,9 @@
 #include "slab/slab.h"
 
+#include <string.h>
+
+const struct hk_block hk_list_end;
+
 enum { CARVE_BYTES = 4096 };
 
 /*
@@ -18,6 +22,51 @@ static uint64_t magic_for(uint64_t size, uint64_t unit)
 	for (bits = 3; bits < 64; bits *= 2)
 		magic *= 2 - odd * magic;
 	return magic;
+}
+
+/*
+ * Marks stay in memory that was a slab. In one of another class they would lie in the
+ * midst of blocks: a program that reads memory which it did not write would see them, and
+ * if it copied them away and back, after the slab had changed its class again, a block in
+ * use would look free. So they are cleared before such blocks are handed out. The code
+ * of a slot says of which class its marks are, and which slot of the slab it was: a slab
+ * of that class finds them at the start of its own blocks, where malloc clears them.
+ */
+enum { MIXED = UINT16_MAX };
+
+static uint16_t marks_of(unsigned class, unsigned slot)
+{
+	return (uint16_t)(class * 8 + slot + 1);
+}
+
+static bool find_stale(const struct hk_superslab *home, unsigned first, unsigned slots, unsigned class)
+{
+	unsigned i;
+
+	for (i = 0; i < slots; i++)
+		if (home->shared_meta->marks[first + i] &&
+		    home->shared_meta->marks[first + i] != marks_of(class, i))
+			return true;
+	return false;
+}
+
+static void set_marks(struct hk_slab *slab)
+{
+	unsigned first = (unsigned)(slab - slab->home->slab), i;
+
+	for (i = 0; i < slab->slots; i++)
+		slab->home->shared_meta->marks[first + i] = slab->stale ? MIXED : marks_of(slab->class, i);
+}
+
+void hk_slots_unmark(struct hk_superslab *home, unsigned first, unsigned slots)
+{
+	uint16_t *marks = home->shared_meta->marks;
+
+	for (; slots; first++, slots--) {
+		if (marks[first])
+			memset((void *)(home->base + first * HK_SLOT_SIZE), 0, HK_SLOT_SIZE);
+		marks[first] = 0;
+	}
 }
 
 void hk_slab_start(struct hk_superslab *home, unsigned slot, unsigned class)
@@ -40,9 +89,24 @@ void hk_slab_start(struct hk_superslab *home, unsigned slot, unsigned class)
 	slab->used = slab->looked_at = 0;
 	slab->words = 0;
 	slab->home = home;
+	slab->stale = find_stale(home, slot, slots, class);
+	set_marks(slab);
 	for (i = 0; i < hk_slab_live_words(slab); i++)
 		HK_FOLDED_STORE(slab->free[i], 0);
 	atomic_store_explicit(&slab->kind, HK_RUN_SLAB, memory_order_release);
+}
+
+/* To the end of the slab, once all is carved. */
+static void clear_stale(struct hk_slab *slab, unsigned end)
+{
+	size_t from = slab->carved * (size_t)slab->size;
+	size_t to = end < slab->blocks ? end * (size_t)slab->size : slab->slots * HK_SLOT_SIZE;
+
+	memset((void *)(slab->base + from), 0, to - from);
+	if (end < slab->blocks)
+		return;
+	slab->stale = false;
+	set_marks(slab);
 }
 
 /*
@@ -61,6 +125,8 @@ static bool carve(struct hk_slab *slab)
 	end = i + more < slab->blocks ? i + more : slab->blocks;
 	if (i == end)
 		return false;
+	if (slab->stale)
+		clear_stale(slab, end);
 	for (; i < end; i = (i / 64 + 1) * 64) {
 		unsigned last = end - i / 64 * 64;
 		uint64_t bits = UINT64_MAX << (i % 64) &
@@ -74,10 +140,19 @@ static bool carve(struct hk_slab *slab)
 	return true;
 }
 
+/* The chain goes on with this block. */
+static void chain_on(struct hk_block **head, struct hk_block *last, struct hk_block *block)
+{
+	if (last)
+		hk_set_next(last, block);
+	else
+		*head = block;
+}
+
 unsigned hk_slab_take(struct hk_slab *slab, unsigned want, struct hk_block **head)
 {
 	uintptr_t base = slab->base, size = slab->size;
-	struct hk_block **chain = head;
+	struct hk_block *last = NULL;
 	unsigned got = 0;
 
 	while (got < want && (slab->words || (got == 0 && carve(slab)))) {
@@ -90,19 +165,19 @@ unsigned hk_slab_take(struct hk_slab *slab, unsigned want, struct hk_block **hea
 				(void *)(first + (unsigned)__builtin_ctzll(bits) * size);
 
 			bits &= bits - 1;
-			block->state = HK_FREED_IN_CACHE;
-			*head = block;
-			head = &block->next;
+			block->mark = hk_mark(block, hk_secret());
+			chain_on(head, last, block);
+			last = block;
 			got++;
 		} while (bits && got < want);
 		HK_FOLDED_STORE(slab->free[word], bits);
 		if (!bits)
 			slab->words &= ~((uint32_t)1 << word);
 	}
-	*head = NULL;
+	chain_on(head, last, HK_LIST_END);
 	slab->looked_at = 0;
 	slab->used = (uint16_t)(slab->used + got);
 	if (hk_unlikely(hk_slab_holed(slab)))
-		hk_slab_heal(slab, *chain);
+		hk_slab_heal(slab, *head);
 	return got;
 }

@@ -18,6 +18,7 @@
 #define HK_SLAB_SLAB_H
 
 #include "os/platform.h"
+#include "os/secret.h"
 #include "slab/classes.h"
 
 #include <stdatomic.h>
@@ -35,41 +36,53 @@ struct hk_bin;
 struct hk_superslab;
 
 /*
- * A free block. Bytes 8..15 of every block on a free list of any kind hold
- * HK_FREED and where it lies; malloc clears them. A block that is freed with
- * the mark in place is looked up before it is believed to be free: the mark
- * alone proves nothing, a program may have copied it.
+ * A free block, in a list or on its way to one: its mark, and the address of the next
+ * one. Both are mixed with the secret of the process and the block's own address, so
+ * that no contents which a peer sends, and none copied from another block, make a block
+ * look free, and what is written over a link leads nowhere. malloc clears both.
+ *
+ * A mark that is right proves that the block is free. See check.c.
  */
 struct hk_block {
-	struct hk_block *next;
+	uint64_t mark;			/* first: an overrun reaches it before the link */
+	uintptr_t link;
 #if UINTPTR_MAX == UINT32_MAX
 	uint32_t unused;
 #endif
-	union {
-		struct {
-			uint32_t mark;
-			uint32_t where;
-		};
-		uint64_t state;		/* both, in one store */
-	};
 };
 _Static_assert(sizeof(struct hk_block) == 16, "fits the smallest block");
 
-/*
- * The mark and the place of transit are drawn by lot: neither constants nor
- * pointers of any program. With all bits set for the other place the two fit
- * one store of a sign-extended constant.
- */
-#define HK_FREED 0xc3b59d17u		/* as a mark */
-#define HK_IN_CACHE UINT32_MAX		/* as where: in a TLS SLL or a slab's bitmap */
-#define HK_IN_TRANSIT 0x914fc2abu	/* as where: freed by another thread */
-#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
-#define HK_STATE(where) ((uint64_t)(where) << 32 | HK_FREED)
-#else
-#define HK_STATE(where) ((uint64_t)HK_FREED << 32 | (where))
-#endif
-#define HK_FREED_IN_CACHE HK_STATE(HK_IN_CACHE)
-#define HK_FREED_IN_TRANSIT HK_STATE(HK_IN_TRANSIT)
+/* The end of every list. Its mark is never right, so that what looks for a free block
+ * needs no other test. */
+extern const struct hk_block hk_list_end HK_HIDDEN;
+#define HK_LIST_END ((struct hk_block *)&hk_list_end)
+
+HK_INLINE uint64_t hk_mark(const struct hk_block *block, uint64_t secret)
+{
+	return (uintptr_t)block ^ secret;
+}
+
+HK_INLINE bool hk_marked(const struct hk_block *block)
+{
+	return block->mark == hk_mark(block, hk_secret());
+}
+
+HK_INLINE struct hk_block *hk_next(const struct hk_block *block)
+{
+	return (struct hk_block *)(block->link ^ (uintptr_t)hk_mark(block, hk_secret()));
+}
+
+/* Another next one of a free block. */
+HK_INLINE void hk_set_next(struct hk_block *block, const struct hk_block *next)
+{
+	block->link = (uintptr_t)next ^ (uintptr_t)hk_mark(block, hk_secret());
+}
+
+HK_INLINE void hk_set_free(struct hk_block *block, const struct hk_block *next)
+{
+	block->mark = hk_mark(block, hk_secret());
+	hk_set_next(block, next);
+}
 
 enum hk_run_kind { HK_RUN_NONE, HK_RUN_SLAB, HK_RUN_MID };
 
@@ -94,6 +107,8 @@ enum hk_run_kind { HK_RUN_NONE, HK_RUN_SLAB, HK_RUN_MID };
  *	hot_limit = limit, or 0 while there are holes: without marks only the
  *		bitmap can tell a double free, so every free is a slow path
  *	soiled: what lies behind the carved blocks may hold pages
+ *	stale: marks of another class may lie behind the carved blocks, and are
+ *		cleared as blocks are carved
  *	zero: all that lies behind the carved blocks reads as zero. Not so once
  *		soiled pages went back: the rest of the page that the last block
  *		ends in stayed
@@ -134,6 +149,7 @@ struct hk_slab {
 					 * 0: not yet, or blocks were taken since */
 	_Atomic bool on_stack;
 	bool soiled;
+	bool stale;
 	bool purging;			/* between begin and end of a purge: its pages
 					 * are taken, one more block counts as used,
 					 * and nothing is carved */
@@ -155,6 +171,8 @@ enum hk_pages { HK_PAGES_SMALL, HK_PAGES_HUGE, HK_PAGES_BROKEN };
  *		(acquire), given back by fetch-or (release)
  *	clean	bit set => the slot reads as zero (fresh or purged); changed
  *		by whoever has the slot claimed, relaxed
+ *	marks	what marks lie in the slot: 0 for none, see slab.c; of whoever
+ *		has the slot claimed
  *	pages	enum hk_pages, relaxed: to HUGE by MEM learning, to BROKEN by
  *		whoever gives part of it back, to SMALL by whoever gave all
  *		back that is free. Once huge, what is free and clean has memory
@@ -171,6 +189,7 @@ enum hk_pages { HK_PAGES_SMALL, HK_PAGES_HUGE, HK_PAGES_BROKEN };
 struct hk_shared_meta {
 	_Atomic uint64_t free;
 	_Atomic uint64_t clean;
+	uint16_t marks[HK_SLOTS];
 	struct hk_superslab *next_changed;
 	_Atomic bool changed, changed_again;
 	struct hk_superslab *prev, *next;		/* in its bucket */
@@ -193,6 +212,11 @@ struct hk_superslab {
 	struct hk_shared_meta shared;
 	struct hk_slab slab[HK_SLOTS];
 };
+
+HK_INLINE bool hk_superslab_mapped(const struct hk_superslab *s)
+{
+	return __atomic_load_n(&s->base, __ATOMIC_ACQUIRE) != 0;
+}
 
 HK_INLINE enum hk_pages hk_superslab_pages(const struct hk_superslab *s)
 {
@@ -270,10 +294,13 @@ HK_INLINE void hk_slab_unlist(struct hk_slab *slab)
 /* Makes the run that starts at this slot a slab of the class, unowned. */
 void hk_slab_start(struct hk_superslab *home, unsigned slot, unsigned class);
 
+/* Clears slots that may hold marks of free blocks, for a use other than slabs. */
+void hk_slots_unmark(struct hk_superslab *home, unsigned first, unsigned slots);
+
 /*
  * Moves up to want blocks into a chain in address order, marks and links
  * them; carves a page only if there is no other block. Returns how many;
- * *head is the chain, ending in NULL.
+ * *head is the chain.
  */
 unsigned hk_slab_take(struct hk_slab *slab, unsigned want, struct hk_block **head);
 

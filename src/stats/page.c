@@ -63,7 +63,7 @@ HK_API const struct hk_stats_page hakmem_stats_page = {
 	.caches = &hk_caches,
 	.cache = {
 		.size = sizeof(struct hk_cache), .next = IN_CACHE(next_registered),
-		.live = IN_CACHE(live), .sent = IN_CACHE(remote_sent),
+		.live = IN_CACHE(front.live), .sent = IN_CACHE(remote_sent),
 		.received = IN_CACHE(remote_received), .filled = IN_CACHE(filled),
 		.flushed = IN_CACHE(flushed), .bin = IN_CACHE(bin),
 		.bin_size = sizeof(struct hk_bin), .room = IN_BIN(room),

@@ -33,7 +33,7 @@ static void add_cache(struct hk_snapshot *s, const struct hk_cache *cache)
 		c->filled += cache->filled[class];
 		c->flushed += cache->flushed[class];
 	}
-	s->all.threads += cache->live && !cache->lost;
+	s->all.threads += cache->front.live && !cache->lost;
 	s->all.remote_sent += __atomic_load_n(&cache->remote_sent, __ATOMIC_RELAXED);
 	s->all.remote_received += cache->remote_received;
 }

@@ -1,0 +1,52 @@
+#include "os/secret.h"
+
+#include "os/os.h"
+#include "os/syscall.h"
+
+#include <string.h>
+#include <sys/mman.h>
+
+union hk_secret_page hk_secret_page;
+
+/* The finalizer of SplitMix64 (Steele, Lea, Flood, OOPSLA 2014): each bit of the result
+ * depends on each bit of x. */
+static uint64_t mix(uint64_t x)
+{
+	x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9;
+	x = (x ^ x >> 27) * 0x94d049bb133111eb;
+	return x ^ x >> 31;
+}
+
+/*
+ * The kernel gives each process 16 random bytes. libc takes the guards of stack and
+ * pointers from them: mixed, they are not found by one who knows our number, nor it by one
+ * who knows one of the guards.
+ */
+static uint64_t draw(const void *given)
+{
+	uint64_t word[2] = { 0, 0 };
+	long got;
+
+	if (given) {
+		memcpy(word, given, sizeof word);
+	} else {
+		got = HK_SYS(getrandom, word, sizeof word, 0, 0, 0);
+		word[0] += got == sizeof word ? 0 : hk_os_clock() ^ (uintptr_t)&got;
+	}
+	return mix(mix(word[0] + 0x9e3779b97f4a7c15) ^ word[1]);
+}
+
+void hk_secret_start(const void *random)
+{
+	uint64_t none = 0;
+
+	if (!hk_secret())
+		atomic_compare_exchange_strong(&hk_secret_page.number, &none, draw(random) | 1);
+}
+
+/* Best effort: a sandbox may refuse it. */
+void hk_secret_seal(void)
+{
+	if (hk_page_size <= HK_PAGE_MOST)
+		HK_SYS(mprotect, &hk_secret_page, HK_PAGE_MOST, PROT_READ, 0, 0);
+}
