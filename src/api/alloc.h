@@ -15,8 +15,10 @@ HK_INLINE void *hk_take(struct hk_cache *const *cache, size_t size,
 	if (hk_likely(size <= HK_TINY_MAX)) {
 		struct hk_bin *bin = hk_bin_for(*cache, size);
 		struct hk_block *block = bin->head;
-		uint64_t mark = hk_mark(block, (*cache)->front.secret);
+		uint64_t mark;
 
+		HK_IN_RESULT(block);
+		mark = hk_mark(block, (*cache)->front.secret);
 		if (hk_likely(block->mark == mark))
 			return hk_bin_pop(bin, block, mark);
 	}

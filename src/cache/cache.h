@@ -235,11 +235,8 @@ HK_INLINE struct hk_bin *hk_bin_for(struct hk_cache *cache, size_t size)
  * is what the program does with this one. mark: the block's own. */
 HK_INLINE void *hk_bin_pop(struct hk_bin *bin, struct hk_block *block, uint64_t mark)
 {
-	struct hk_block *next;
+	struct hk_block *next = (struct hk_block *)(block->link ^ (uintptr_t)mark);
 
-	/* It was compared with the block's, which the compiler would keep beside it. */
-	__asm__("" : "+r"(mark));
-	next = (struct hk_block *)(block->link ^ (uintptr_t)mark);
 	__builtin_prefetch(next, 1);
 	bin->head = next;
 	bin->room++;

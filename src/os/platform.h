@@ -80,6 +80,13 @@
 #else
 #define HK_PAUSE() __asm__ volatile("" ::: "memory")
 #endif
+/* What is about to be returned, where the caller finds it: the compiler would move it
+ * there at the end. */
+#if defined(__x86_64__)
+#define HK_IN_RESULT(x) __asm__("" : "+a"(x))
+#else
+#define HK_IN_RESULT(x) ((void)0)
+#endif
 #define hk_likely(x) __builtin_expect(!!(x), 1)
 #define hk_unlikely(x) __builtin_expect(!!(x), 0)
 
