@@ -57,6 +57,12 @@ in_order() {
 beside() {
 	name=$1 wrapper=$2
 	shift 2
+	for object in $wrapper; do
+		[ -e "$object" ] && continue
+		echo "no $object" >"$work/why"
+		check 1 "beside $name"
+		return
+	done
 	for what in busy ls python3 git; do
 		rm -f "$work/$what.wants"
 		case $what in busy) ;; *) command -v "$what" >/dev/null || continue ;; esac

@@ -67,8 +67,11 @@ static void start_once(void)
 	struct hk_before before;
 	bool first;
 
-	hk_os_start();
+	/* What it asks libc for may be another library's, which uses the heap. */
+	if (hk_inside())
+		return;
 	before = hk_find_nothing();
+	hk_os_start();
 	/* Nobody can hold it for ever yet. */
 	while (!hk_lock(&hk_registry_lock))
 		;

@@ -29,6 +29,7 @@
 static struct {
 	unsigned long processors[1024 / sizeof(long)];
 	long size, nice;
+	bool watched;		/* a tool makes calls of its own in each thread */
 } at_start;
 
 /* The kernel answers 20 less the nice value. */
@@ -36,6 +37,12 @@ void hk_os_guest_start(void)
 {
 	long turned = HK_SYS(getpriority, PRIO_PROCESS, 0, 0, 0, 0);
 
+	/* Valgrind hides the vDSO. Not asked in the thread: getauxval() may be another
+	 * library's, and use the heap. */
+	at_start.watched = !getauxval(AT_SYSINFO_EHDR);
+#ifdef HK_SANITIZED
+	at_start.watched = true;
+#endif
 	at_start.nice = turned > 0 && turned < 20 ? 20 - turned : 0;
 	at_start.size = HK_SYS(sched_getaffinity, 0, sizeof at_start.processors,
 			       at_start.processors, 0, 0);
@@ -159,23 +166,13 @@ static void drop_capabilities(void)
 	HK_SYS(capset, &self, set, 0, 0, 0);
 }
 
-/* Valgrind, which hides the vDSO, and sanitizers make calls of their own in it. */
-static bool watched(void)
-{
-#ifdef HK_SANITIZED
-	return true;
-#else
-	return !getauxval(AT_SYSINFO_EHDR);
-#endif
-}
-
 static void become_guest(const char *name)
 {
 	HK_SYS(prctl, PR_SET_NAME, name, 0, 0, 0);
 	be_ordinary();
 	HK_SYS(prctl, PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
 	drop_capabilities();
-	if (MACHINE != 0 && !watched())
+	if (MACHINE != 0 && !at_start.watched)
 		filter_calls();
 }
 
