@@ -21,9 +21,11 @@ struct search {
 	bool other;			/* a page of another version: the reply says it */
 };
 
+/* Of any version. Its magic alone stands in this command, too. */
 static bool is_page(const struct hk_stats_page *p)
 {
-	return !memcmp(p->magic, HK_STATS_PAGE_MAGIC, sizeof p->magic);
+	return !memcmp(p->magic, HK_STATS_PAGE_MAGIC, sizeof p->magic) && p->version && p->version < 1000 &&
+	       (p->word == 4 || p->word == 8);
 }
 
 static bool copy_page(struct search *s, size_t address)

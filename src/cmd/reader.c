@@ -37,7 +37,7 @@ static const double most = 0.9, enough = 0.6;	/* seconds of a child */
 struct reading {
 	pid_t pid, child;
 	int in;
-	double began;
+	double until;
 	size_t have;
 	char *reply;
 };
@@ -146,8 +146,8 @@ static void find_held(void)
 		closedir(proc);
 }
 
-/* Of each user's processes so many may take all of their time; then no more of
- * them are read in this run, or a thousand would take a thousand seconds. */
+/* So many processes of a user may take all of their time. The others of his get
+ * an eighth of it, or a thousand would stall the rest for minutes. */
 enum { MOST_LATE = 4 };
 static uid_t *late;
 static unsigned lates;
@@ -168,14 +168,14 @@ static void note_late(pid_t pid)
 	late[lates++] = user_of(pid);
 }
 
-static bool has_patience(pid_t pid)
+static double patience(pid_t pid)
 {
 	uid_t user = user_of(pid);
 	unsigned i, count = 0;
 
 	for (i = 0; i < lates; i++)
 		count += late[i] == user;
-	return count < MOST_LATE;
+	return count < MOST_LATE ? most : most / 8;
 }
 
 static void set_limit(int which, rlim_t value)
@@ -228,16 +228,14 @@ static void child(const struct reader *r, pid_t pid, int out)
 /* False: the reader has its answer already, that there is none. */
 static bool begin(struct reading *now, const struct reader *r, pid_t pid)
 {
-	const char *fault = is_held(pid) ? "an earlier reader of it cannot be ended" :
-		has_patience(pid) ? NULL : "other processes of its user took too long";
 	int ends[2];
 
-	if (fault) {
-		r->done(pid, NULL, fault, r->argument);
+	if (is_held(pid)) {
+		r->done(pid, NULL, "an earlier reader of it cannot be ended", r->argument);
 		return false;
 	}
 	fflush(stdout);
-	*now = (struct reading){ .pid = pid, .child = -1, .began = seconds_now() };
+	*now = (struct reading){ .pid = pid, .child = -1, .until = seconds_now() + patience(pid) };
 	if (pipe2(ends, O_CLOEXEC) == 0) {
 		now->child = fork();
 		if (now->child == 0)
@@ -272,8 +270,8 @@ static bool proceed(struct reading *now, const struct reader *r)
 		now->have += (size_t)got;
 	if (got == 0 || now->have > r->size)
 		fault = now->have == r->size ? NULL : "the reader of it crashed";
-	else if (seconds_now() - now->began > most)
-		fault = "reading it takes longer than a second";
+	else if (seconds_now() > now->until)
+		fault = "reading it takes too long";
 	else
 		return false;
 	r->done(now->pid, fault ? NULL : now->reply, fault, r->argument);
@@ -292,7 +290,7 @@ static bool wait_for_some(const struct reading *now, unsigned count, const struc
 
 	for (i = 0; i < count; i++) {
 		in[i] = (struct pollfd){ .fd = now[i].in, .events = POLLIN };
-		one = now[i].began + most - seconds_now();
+		one = now[i].until - seconds_now();
 		left = one < left ? one : left;
 	}
 	for (i = 0; r->stop && i < MOST_WATCHED; i++)
@@ -320,6 +318,7 @@ bool reader_run(const struct reader *r, const pid_t *pid, unsigned count)
 		for (i = running; i-- > 0; )
 			if (proceed(&now[i], r))
 				now[i] = now[--running];
+		reap();
 	}
 	return true;
 }
