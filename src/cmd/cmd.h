@@ -1,7 +1,8 @@
 /*
  * The command. It is an ordinary program: on libc's malloc, with stdio, ended
- * by its exit status. Of the library it has the table of settings (config/)
- * and the layout of the statistics page (stats/page.h), compiled in.
+ * by its exit status. Of the library it has the table of settings (config/),
+ * the layout of the statistics page (stats/page.h), and the way in which files are
+ * written (os/file.h), compiled in.
  */
 #ifndef HK_CMD_CMD_H
 #define HK_CMD_CMD_H
@@ -58,6 +59,10 @@ int print_json(json_t *value);		/* and frees it; 0 */
 char *text(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void *grow(void *list, size_t bytes);
 int finish(int status);			/* FOUND if standard output failed */
+
+/* output.c: a file that takes the place of the old one when it is whole; false:
+ * said why. */
+bool output_replace(const char *path, const char *data, size_t size);
 
 /* settings.c: the table, as the library would read it. */
 struct source {
