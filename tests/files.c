@@ -3,6 +3,8 @@
  * left beside them, whatever is in their place and whatever limit they meet. The
  * program starts itself again with HAKMEM_STATS_DUMP set to a file of a new folder.
  */
+/* A folder is read on a large disk by programs of 32 bits too. */
+#define _FILE_OFFSET_BITS 64
 #include "emulated.h"
 
 #include <hakmem/hakmem.h>
@@ -146,6 +148,13 @@ static bool pends(int number)
 	return sigismember(&set, number);
 }
 
+static void dump_limited(void)
+{
+	limit_size(0);
+	dump();
+	limit_size(RLIM_INFINITY);
+}
+
 static void limited(void)
 {
 	static const rlim_t sizes[] = { 0, 1, 300, 600 };
@@ -170,12 +179,10 @@ static void limited(void)
 	sigemptyset(&set);
 	sigaddset(&set, SIGXFSZ);
 	sigprocmask(SIG_BLOCK, &set, NULL);
-	limit_size(0);
-	dump();
+	dump_limited();
 	ok(!pends(SIGXFSZ), "nor is one left to a program that blocks it");
 	raise(SIGXFSZ);
-	dump();
-	limit_size(RLIM_INFINITY);
+	dump_limited();
 	ok(pends(SIGXFSZ), "one that the program had waiting waits still");
 	sigprocmask(SIG_UNBLOCK, &set, NULL);
 	ok(handled == 1, "and comes once");
