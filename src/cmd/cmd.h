@@ -55,7 +55,12 @@ int fail(int status, const char *format, ...) __attribute__((format(printf, 2, 3
 void warn(const char *format, ...) __attribute__((format(printf, 1, 2)));
 enum ink { PLAIN, BOLD, GOOD, BAD, DIM };
 const char *ink(enum ink which);	/* for standard output; "" in a file */
-int print_json(json_t *value);		/* and frees it; 0 */
+/* What somebody else wrote, on one line of ASCII, cut after so many bytes of it;
+ * the caller's to free. Letters of other scripts are escaped too: what a terminal
+ * makes of a byte above 127 is not known here. */
+char *printable(const char *from, size_t most);
+json_t *json_text(const char *from);	/* NULL as null, bad UTF-8 escaped */
+int print_json(json_t *value);		/* all of it, and frees it; 0 or says why not */
 char *text(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void *grow(void *list, size_t bytes);
 int finish(int status);			/* FOUND if standard output failed */
@@ -96,10 +101,12 @@ char *program_find(const char *name);	/* as execvp would, or NULL */
 /* check.c: why nothing can be preloaded into a program; NULL: it can. */
 char *check_obstacle(const char *program);
 
-/* elf.c: a file of this machine's kind, mapped; nothing in it is trusted. */
+/* elf.c: a file of this machine's kind; nothing in it is trusted. */
 struct elf;
 enum elf_kind { ELF_NATIVE, ELF_OTHER, ELF_NONE };
 struct elf *elf_open(const char *path);		/* NULL and errno */
+struct elf *elf_read(int fd);			/* the same, and its fd from now on */
+unsigned elf_mode(const struct elf *elf);	/* as st_mode */
 void elf_close(struct elf *elf);
 enum elf_kind elf_kind(const struct elf *elf);
 const char *elf_interpreter(const struct elf *elf);	/* NULL: static */
@@ -110,6 +117,8 @@ size_t elf_lowest(const struct elf *elf);	/* address of its first page */
 /* proc.c: what the kernel tells of a process. */
 struct mapping {
 	size_t start, end, offset;
+	dev_t device;
+	unsigned long long inode;
 	char path[4096];
 };
 /* Calls each for every file mapping until it returns true; that, or false. */
@@ -119,8 +128,13 @@ bool process_secure(pid_t pid);
 const char *process_advice(void);	/* when one may not be looked at */
 /* A variable of the environment that it was started with, or NULL. */
 char *process_variable(pid_t pid, const char *name);
-/* A path of the process as we reach it, in its container too. */
-char *process_path(pid_t pid, const char *path);
+/* The file of a mapping, in its container too, to be read; -1: it is no regular
+ * file or is not there any more. Nothing that stands in its place is opened. */
+int mapping_file(pid_t pid, const struct mapping *m);
+/* The same of what an O_PATH descriptor found; which is closed. */
+int regular_file(int found);
+void path_there(char *path);		/* without " (deleted)" */
 char *file_line(const char *path);	/* the first line, or NULL */
+double seconds_now(void);
 
 #endif
