@@ -69,6 +69,22 @@ int finish(int status);			/* FOUND if standard output failed */
  * said why. */
 bool output_replace(const char *path, const char *data, size_t size);
 
+/* envfile.c: a file of settings, line by line. */
+struct envfile {
+	char *data, *next;
+	size_t left;
+	unsigned number;		/* of the line */
+	bool ended;			/* the line, by a line feed */
+};
+bool envfile_open(struct envfile *file, const char *path);	/* false: said why */
+/* The same of text in memory, with a byte of room behind it, which it changes. */
+void envfile_use(struct envfile *file, char *data, size_t size);
+void envfile_close(struct envfile *file);
+/* The next line, without its line feed, ends in NUL as well; NULL: there is none. */
+char *envfile_line(struct envfile *file, size_t *length);
+/* Why a line that is not empty nor a comment is not used; NULL: it is. */
+const char *envfile_refuses(const char *line);
+
 /* settings.c: the table, as the library would read it. */
 struct source {
 	char **entry;			/* NAME=value; the first of a name counts */
@@ -76,8 +92,12 @@ struct source {
 	unsigned count;
 };
 void source_add(struct source *s, const char *entry, const char *origin);
-/* A profile by its name, or a file of settings: false and a message if neither. */
+/* Those of a file; what is left out of it is said. False: said why. */
+bool source_add_file(struct source *s, const char *path);
+/* A profile by its name, else a file of settings: false and a message if neither. */
 bool source_add_named(struct source *s, const char *name);
+/* What the options say, the strongest first; false: said why. */
+bool source_add_options(struct source *s, const struct args *a);
 /* Loads; what the library would say goes to the callback, without newline. */
 void source_load(const struct source *s, void (*said)(const char *line));
 void say_problem(const char *line);

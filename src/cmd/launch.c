@@ -149,16 +149,7 @@ bool launch_environment(const struct args *a)
 	struct source s = { 0 };
 	unsigned i;
 
-	if (a->profile && profile_find(a->profile) < 0)
-		return false;
-	for (i = 0; a->file && a->file[i]; i++)
-		if (!source_add_named(&s, a->file[i]))
-			return false;
-	if (a->profile)
-		source_add_named(&s, a->profile);
-	for (i = 0; a->set && a->set[i]; i++)
-		source_add(&s, a->set[i], "option");
-	if (!source_good(&s) || !library_find(a->library, library, sizeof library))
+	if (!source_add_options(&s, a) || !source_good(&s) || !library_find(a->library, library, sizeof library))
 		return false;
 	/* A later one wins, as a later EnvironmentFile does. */
 	for (i = 0; i < s.count; i++)

@@ -31,7 +31,8 @@ const struct command command_run = {
 	"[-p PROFILE] [-s NAME=VALUE] [-f FILE] [--] PROGRAM [ARGUMENT ...]",
 	"run a program on HAKMEM",
 	"Becomes the program, with the library preloaded. Settings that the environment\n"
-	"already has stay in force and win over those of the profile.\n"
+	"already has stay in force and win over those of the profile. Of a file the\n"
+	"settings of HAKMEM are used, and nothing else.\n"
 	"Exit status: the program's; 125 bad options, 126 it cannot be run, 127 there is\n"
 	"no such program.",
 };
