@@ -110,13 +110,16 @@ int setting_find(const char *name, size_t length);
 bool library_find(const char *given, char *path, size_t size);
 /* The environment of a program, changed in this process; false: said why. */
 bool launch_environment(const struct args *a);
-/* The files that a dynamic linker would load with a program, in order; nothing
- * is run. */
-void linker_list(const char *linker, const char *program, void (*each)(const char *path, void *argument),
-		 void *argument);
+/* The files that the dynamic linker would load with this command, those of LD_PRELOAD
+ * first. Of no other program: one can name libraries whose code the linker runs even
+ * as it lists them (DT_AUDIT). */
+void linker_list(void (*each)(const char *path, void *argument), void *argument);
 bool linker_finds(const char *name, char *path, size_t size);
+char *linker_of(const char *path);	/* the one that a program names, or NULL */
 bool settings_good(char *const *set);	/* false: said why */
 char *program_find(const char *name);	/* as execvp would, or NULL */
+/* Why execvp failed, as shells see it: not there unless there is such a file. */
+int program_error(const char *name, int error);
 
 /* check.c: why nothing can be preloaded into a program; NULL: it can. */
 char *check_obstacle(const char *program);

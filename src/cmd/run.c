@@ -22,8 +22,9 @@ static int run(int argc, char **argv)
 	if (why)
 		warn("note: %s will run without HAKMEM: %s", a.argv[0], why);
 	execvp(a.argv[0], a.argv);
-	return fail(errno == ENOENT ? RUN_NOWHERE : RUN_CANNOT, "cannot run %s: %s",
-		    a.argv[0], strerror(errno));
+	status = program_error(a.argv[0], errno);
+	return fail(status == ENOENT ? RUN_NOWHERE : RUN_CANNOT, "cannot run %s: %s",
+		    a.argv[0], strerror(status));
 }
 
 const struct command command_run = {
