@@ -9,33 +9,34 @@
 
 enum { MOST = 1 << 20 };
 
-static ssize_t read_all(int fd, char *to)
+/* Of a file that has no end: so much. A byte of room stays behind it. */
+static ssize_t read_all(int fd, char **to)
 {
-	size_t size = 0;
+	size_t size = 0, room = 1 << 12;
 	ssize_t n;
 
 	do {
-		n = read(fd, to + size, MOST + 1 - size);
+		if (!*to || size + 1 == room)
+			*to = grow(*to, room *= 2);
+		n = read(fd, *to + size, room - 1 - size);
 		size += n > 0 ? (size_t)n : 0;
-	} while (n > 0 || (n < 0 && errno == EINTR));
+	} while ((n > 0 && size <= MOST) || (n < 0 && errno == EINTR));
 	return n < 0 ? n : (ssize_t)size;
 }
 
 bool envfile_open(struct envfile *file, const char *path)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
-	ssize_t size;
+	char *data = NULL;
+	ssize_t size = fd < 0 ? -1 : read_all(fd, &data);
 
-	memset(file, 0, sizeof *file);
-	file->data = grow(NULL, MOST + 1);
-	size = fd < 0 ? -1 : read_all(fd, file->data);
 	if (size < 0)
 		warn("cannot read %s: %s", path, strerror(errno));
 	else if (size > MOST)
 		warn("cannot read %s: longer than %d bytes", path, MOST);
 	if (fd >= 0)
 		close(fd);
-	envfile_use(file, file->data, size < 0 ? 0 : (size_t)size);
+	envfile_use(file, data, size < 0 ? 0 : (size_t)size);
 	if (size >= 0 && size <= MOST)
 		return true;
 	envfile_close(file);

@@ -16,6 +16,8 @@ enum {
 	PIECE = 4096,		/* what a pipe takes as a whole */
 };
 
+_Static_assert(sizeof(struct hk_file_status) == 256, "the kernel fills so much");
+
 static bool about(int fd, struct hk_file_status *status)
 {
 	return HK_SYS(statx, fd, "", AT_EMPTY_PATH, HK_STATX_BASIC, status) == 0;
