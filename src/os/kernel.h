@@ -30,7 +30,8 @@ enum {
 };
 
 /* linux/audit.h: the machine of ELF, and bits for its width and order of bytes. */
-enum { HK_AUDIT_64BIT = 1 << 31, HK_AUDIT_LITTLE = 1 << 30 };
+#define HK_AUDIT_64BIT 0x80000000u
+#define HK_AUDIT_LITTLE 0x40000000u
 
 /* linux/capability.h */
 enum { HK_CAP_SETGID = 6, HK_CAP_SETUID = 7, HK_CAPABILITIES_3 = 0x20080522 };
