@@ -83,10 +83,10 @@ enum { SIZES = sizeof each_size / sizeof *each_size };
 
 static void free_twice(size_t size)
 {
-	void *p = hide(malloc(size));
+	void *p = hide(malloc(size)), *again = hide(p);
 
 	free(p);
-	free(hide(p));
+	free(again);
 }
 
 static void *free_it(void *p)
@@ -131,10 +131,10 @@ static void free_static(size_t unused)
 
 static void realloc_freed(size_t size)
 {
-	void *p = hide(malloc(size));
+	void *p = hide(malloc(size)), *again = hide(p);
 
 	free(p);
-	if (hide(realloc(hide(p), size * 3)))
+	if (hide(realloc(again, size * 3)))
 		_exit(97);
 }
 

@@ -3,6 +3,7 @@
 #include "cmd/heap.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
@@ -184,7 +185,8 @@ static bool process_verdict(pid_t pid, struct verdict *v)
 /* As execvp: a script is run by what its first line names. */
 static char *interpreter_of_script(const char *path)
 {
-	FILE *in = fopen(path, "re");
+	int fd = regular_file(open(path, O_PATH | O_CLOEXEC));
+	FILE *in = fd >= 0 ? fdopen(fd, "r") : NULL;
 	char line[PATH_MAX] = "", *word, *rest = line + 2, *found = NULL;
 
 	if (in && fgets(line, sizeof line, in) && !strncmp(line, "#!", 2)) {
@@ -211,20 +213,27 @@ static void look_at_list(const char *path, void *argument)
 		seen->ours = text("%s", path);
 }
 
+/* The program names its dynamic linker, which is not to be run for it, nor may the
+ * system's look at it. That is asked about this command instead: it finds the same,
+ * as long as it is the one that the program names. */
 static struct verdict ask_linker(const char *path)
 {
-	struct elf *elf = elf_open(path);
-	char *linker = text("%s", elf ? elf_interpreter(elf) : "");
+	char *own = linker_of("/proc/self/exe"), *of_program = linker_of(path);
+	bool same = own && of_program && !strcmp(own, of_program);
+	const char *preload = getenv("LD_PRELOAD");
 	struct seen seen = { 0 };
 
-	if (elf)
-		elf_close(elf);
-	linker_list(linker, path, look_at_list, &seen);
-	if (seen.ours && !seen.other)
+	free(own);
+	linker_list(look_at_list, &seen);
+	if (seen.ours && seen.other)
+		return no("take it out of LD_PRELOAD", text("%s comes before it", seen.other));
+	if (seen.ours && (same || (preload && strstr(preload, seen.ours))))
 		return (struct verdict){ .present = true, .what = seen.ours };
 	if (seen.ours)
-		return no("take it out of LD_PRELOAD", text("%s comes before it", seen.other));
-	return no("see what it says: LD_DEBUG=libs", text("the dynamic linker %s does not load it", linker));
+		return no("name the library by its path: --library " LIBDIR "/" SONAME,
+			  text("the program has a dynamic linker of its own, %s, which may look for it elsewhere",
+			       of_program));
+	return no("see what it says: LD_DEBUG=libs", text("the dynamic linker does not load it"));
 }
 
 /* The file that the kernel would run in the end, in *path, and what stands
@@ -262,7 +271,7 @@ static struct verdict check_program(const struct args *a, const char *name)
 	struct verdict v = obstacle_of(name, &path);
 
 	if (path && !a->json && strcmp(base_of(path), base_of(name)) != 0)
-		printf("%s is a script, run by %s\n", name, path);
+		printf("%s is a script, run by %s\n", name, printable(path, PATH_MAX));
 	if (v.what)
 		return v;
 	return ask_linker(path);
@@ -292,7 +301,7 @@ static int check(int argc, char **argv)
 				    v.present ? "file" : "reason", json_text(v.what), "advice", json_text(v.advice)));
 	} else {
 		printf("%s%s%s: %s\n", ink(v.present ? GOOD : BAD), v.present ? "yes" : "no", ink(PLAIN),
-		       program ? v.what : printable(v.what, sizeof ((struct answer *)0)->what));
+		       printable(v.what, sizeof ((struct answer *)0)->what));
 		if (v.advice)
 			printf("next: %s\n", v.advice);
 		else if (v.present && !program)

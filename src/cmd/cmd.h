@@ -1,7 +1,8 @@
 /*
  * The command. It is an ordinary program: on libc's malloc, with stdio, ended
- * by its exit status. Of the library it has the table of settings (config/)
- * and the layout of the statistics page (stats/page.h), compiled in.
+ * by its exit status. Of the library it has the table of settings (config/),
+ * the layout of the statistics page (stats/page.h), and the way in which files are
+ * written (os/file.h), compiled in.
  */
 #ifndef HK_CMD_CMD_H
 #define HK_CMD_CMD_H
@@ -64,6 +65,26 @@ char *text(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void *grow(void *list, size_t bytes);
 int finish(int status);			/* FOUND if standard output failed */
 
+/* output.c: a file that takes the place of the old one when it is whole; false:
+ * said why. */
+bool output_replace(const char *path, const char *data, size_t size);
+
+/* envfile.c: a file of settings, line by line. */
+struct envfile {
+	char *data, *next;
+	size_t left;
+	unsigned number;		/* of the line */
+	bool ended;			/* the line, by a line feed */
+};
+bool envfile_open(struct envfile *file, const char *path);	/* false: said why */
+/* The same of text in memory, with a byte of room behind it, which it changes. */
+void envfile_use(struct envfile *file, char *data, size_t size);
+void envfile_close(struct envfile *file);
+/* The next line, without its line feed, ends in NUL as well; NULL: there is none. */
+char *envfile_line(struct envfile *file, size_t *length);
+/* Why a line that is not empty nor a comment is not used; NULL: it is. */
+const char *envfile_refuses(const char *line);
+
 /* settings.c: the table, as the library would read it. */
 struct source {
 	char **entry;			/* NAME=value; the first of a name counts */
@@ -71,8 +92,12 @@ struct source {
 	unsigned count;
 };
 void source_add(struct source *s, const char *entry, const char *origin);
-/* A profile by its name, or a file of settings: false and a message if neither. */
+/* Those of a file; what is left out of it is said. False: said why. */
+bool source_add_file(struct source *s, const char *path);
+/* A profile by its name, else a file of settings: false and a message if neither. */
 bool source_add_named(struct source *s, const char *name);
+/* What the options say, the strongest first; false: said why. */
+bool source_add_options(struct source *s, const struct args *a);
 /* Loads; what the library would say goes to the callback, without newline. */
 void source_load(const struct source *s, void (*said)(const char *line));
 void say_problem(const char *line);
@@ -85,13 +110,16 @@ int setting_find(const char *name, size_t length);
 bool library_find(const char *given, char *path, size_t size);
 /* The environment of a program, changed in this process; false: said why. */
 bool launch_environment(const struct args *a);
-/* The files that a dynamic linker would load with a program, in order; nothing
- * is run. */
-void linker_list(const char *linker, const char *program, void (*each)(const char *path, void *argument),
-		 void *argument);
+/* The files that the dynamic linker would load with this command, those of LD_PRELOAD
+ * first. Of no other program: one can name libraries whose code the linker runs even
+ * as it lists them (DT_AUDIT). */
+void linker_list(void (*each)(const char *path, void *argument), void *argument);
 bool linker_finds(const char *name, char *path, size_t size);
+char *linker_of(const char *path);	/* the one that a program names, or NULL */
 bool settings_good(char *const *set);	/* false: said why */
 char *program_find(const char *name);	/* as execvp would, or NULL */
+/* Why execvp failed, as shells see it: not there unless there is such a file. */
+int program_error(const char *name, int error);
 
 /* check.c: why nothing can be preloaded into a program; NULL: it can. */
 char *check_obstacle(const char *program);

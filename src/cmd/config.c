@@ -75,17 +75,9 @@ static void say_escaped(const char *line)
 /* The first of a name counts, so the strongest comes first. */
 static bool gather(struct source *s, const struct args *a)
 {
-	unsigned n = 0;
 	char **entry;
 
-	for (entry = a->set; entry && *entry; entry++)
-		source_add(s, *entry, "option");
-	while (a->file && a->file[n])
-		n++;
-	while (n)
-		if (!source_add_named(s, a->file[--n]))
-			return false;
-	if (a->profile && (profile_find(a->profile) < 0 || !source_add_named(s, a->profile)))
+	if (!source_add_options(s, a))
 		return false;
 	if (a->argc)
 		return add_process(s, a->argv[0]);

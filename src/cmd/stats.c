@@ -141,20 +141,17 @@ static void put_metrics(FILE *out, const struct heap *heap, unsigned count)
 /* A collector must never see half a file. */
 static int to_file(const char *path, const struct heap *heap, unsigned count)
 {
-	char *next = text("%s.%d", path, (int)getpid());
-	FILE *out = fopen(next, "we");
-	bool good = out;
+	char *all = NULL;
+	size_t size = 0;
+	FILE *out = open_memstream(&all, &size);
+	bool good;
 
-	if (out) {
-		put_metrics(out, heap, count);
-		good = !ferror(out);
-		good = !fclose(out) && good && !rename(next, path);
-	}
-	if (good)
-		return 0;
-	warn("cannot write %s: %s", path, strerror(errno));
-	unlink(next);
-	return FOUND;
+	if (!out)
+		return fail(FOUND, "out of memory");
+	put_metrics(out, heap, count);
+	good = fclose(out) == 0 && output_replace(path, all, size);
+	free(all);
+	return good ? 0 : FOUND;
 }
 
 /* A line for each that was not read; whether there was one. */
