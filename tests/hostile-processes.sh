@@ -80,7 +80,16 @@ hostile() {
 	{ kill -9 $pid && wait $pid; } 2>/dev/null
 }
 
-# until COMMAND: tries for a while.
+# says NAME TEXT COMMAND...: TEXT in what it writes, which is printable.
+says() {
+	name=$1 part=$2
+	shift 2
+	timeout 60 "$@" >"$work/why" 2>&1 </dev/null
+	grep -q -F -e "$part" "$work/why" && need python3 && plain_text "$work/why"
+	check $? "$name"
+}
+
+# until_so COMMAND: tries for a while.
 until_so() {
 	tries=0
 	until "$@" || [ $((tries += 1)) = 60 ]; do
@@ -115,6 +124,17 @@ hostile fuse 1 "" ": "
 for mode in tables sparse cut fifo link device; do
 	hostile file-$mode 1 "is not on HAKMEM"
 done
+
+odd=$(printf '/nowhere/\033]0;owned\007\nlibhakmem.so\377')
+start env LD_PRELOAD="$odd" HAKMEM_STATS_DUMP="$odd" HAKMEM_PROFILE="$odd" sh -c 'echo ready; read -r x <"$0"' "$work/never"
+says "a hostile LD_PRELOAD" 'LD_PRELOAD is /nowhere/\x1b]0;owned\x07\x0alibhakmem.so\xff, but' "$hakmem" check $pid
+says "hostile settings" 'HAKMEM_STATS_DUMP: bad value "/nowhere/?]0;owned??libhakmem.so?"' "$hakmem" config $pid
+for words in check config; do
+	timeout 60 "$hakmem" $words --json $pid >"$work/json" 2>"$work/why" </dev/null
+	need python3 && python3 -m json.tool "$work/json" >/dev/null 2>>"$work/why"
+	check $? "$words writes them as JSON"
+done
+stop
 
 # A reader in a call to a FUSE server ignores even SIGKILL.
 rm -rf "$work/place"

@@ -3,7 +3,6 @@
 #include "config/settings.h"
 
 #include <errno.h>
-#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -64,14 +63,6 @@ static bool add_process(struct source *s, const char *given)
 	return process_id(given, &pid) && reader_run(&r, &pid, 1) && s->count > before;
 }
 
-static void say_escaped(const char *line)
-{
-	char *escaped = printable(line, 512);
-
-	say_problem(escaped);
-	free(escaped);
-}
-
 /* The first of a name counts, so the strongest comes first. */
 static bool gather(struct source *s, const struct args *a)
 {
@@ -100,18 +91,18 @@ static int config(int argc, char **argv)
 		return fail(USAGE, "config takes at most one process id");
 	if (!gather(&s, &a))
 		return USAGE;
-	source_load(&s, a.argc ? say_escaped : say_problem);
+	source_load(&s, say_problem);
 	for (id = 0; id < HK_SET_COUNT; id++) {
 		const struct hk_setting *setting = &hk_setting_table[id];
 		const char *origin = setting_origin(&s, id);
 		bool changed = strcmp(origin, "default") != 0;
 
 		if (a.json)
-			json_array_append_new(list, json_pack("{ss so ss ss}", "name", setting->name,
-				"value", json_text(setting_now(id)), "source", origin, "accepted", setting->accepted));
+			json_array_append_new(list, json_pack("{ss ss ss ss}", "name", setting->name,
+				"value", setting_now(id), "source", origin, "accepted", setting->accepted));
 		else
 			printf("%s%-32s %-14s %s%s\n", ink(changed ? BOLD : PLAIN), setting->name,
-			       a.argc ? printable(setting_now(id), PATH_MAX) : setting_now(id), origin, ink(PLAIN));
+			       setting_now(id), origin, ink(PLAIN));
 	}
 	return a.json ? print_json(json_pack("{si so}", "schema", 1, "settings", list)) : 0;
 }

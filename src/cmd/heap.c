@@ -27,7 +27,7 @@ struct reading {
 
 static void get(struct reading *r, const void *address, size_t offset, void *to, size_t size)
 {
-	struct iovec here = { to, size }, there = { (char *)(uintptr_t)address + offset, size };
+	struct iovec here = { to, size }, there = { (void *)((uintptr_t)address + offset), size };
 
 	if (!r->fault && reader_late(1))
 		r->fault = "its lists are too long to be read in a second";
@@ -117,7 +117,7 @@ static uint64_t member(const char *of, size_t size, size_t offset, size_t bytes)
 	uint32_t four;
 	uint64_t eight;
 
-	if (offset + bytes > size)
+	if (bytes > size || offset > size - bytes)
 		return 0;
 	of += offset;
 	switch (bytes) {
@@ -147,7 +147,7 @@ static void add_cache(struct reading *r, const char *cache)
 		size_t bin = p->cache.bin + class * p->cache.bin_size, word = class * sizeof(size_t);
 		int32_t capacity = (int32_t)member(cache, p->cache.size, bin + p->cache.capacity, 4);
 		/* The hot path changes it and nothing else: not noted. */
-		int32_t cached = capacity - (int32_t)member(cache, p->cache.size, bin + p->cache.room, 4);
+		int64_t cached = (int64_t)capacity - (int32_t)member(cache, p->cache.size, bin + p->cache.room, 4);
 
 		uint32_t spilled = (uint32_t)member(cache, p->cache.size, p->cache.spilled +
 						    class * p->cache.spilled_size, 4);
