@@ -30,7 +30,7 @@
 #include <unistd.h>
 
 enum { AT_ONCE = 4 };
-static const double most = 0.9, enough = 0.6;	/* seconds of a child */
+static const double most = 0.95, enough = 0.75;	/* seconds of a child */
 #define NAME "hakmem:"
 #define MOST_MEMORY ((rlim_t)256 << 20)
 
