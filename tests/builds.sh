@@ -74,6 +74,10 @@ check "valgrind" valgrind memory_checked
 check "cppcheck" cppcheck cppcheck --quiet --error-exitcode=9 --inline-suppr --std=c11 \
 	--enable=warning,performance,portability -D_GNU_SOURCE -DHK_CACHE_LINE=64 -DHK_TLS_IE=1 \
 	-I "$source/src" -I "$source/include" "$source/src"
+for target in "$source"/tests/fuzz/*.c; do
+	target=$(basename "$target" .c)
+	check "fuzzing $target for some seconds" "fuzz-$target" env FUZZ_SECONDS=5 "$source/tests/fuzz.sh" "$target"
+done
 check "make distcheck" distcheck make -s distcheck TESTS="tests/sizes tests/env-files.sh tests/env-man.sh"
 
 echo "1..$n"

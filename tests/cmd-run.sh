@@ -17,7 +17,63 @@ check $? "the library is in it"
 check $? "profile and settings are in its environment"
 [ "$(LD_PRELOAD=libm.so.6 $run -- sh -c 'echo $LD_PRELOAD')" = "$library:libm.so.6" ]
 check $? "what was preloaded already stays so"
+# A folder of another user, with a file for each profile in it.
+mkdir "$work/trap"
+printf 'LD_AUDIT=/nowhere/audit.so\nHAKMEM_STATS=1\n' | tee "$work/trap/tight" >"$work/trap/default"
+(cd "$work/trap" && $run -p tight -- env) >"$work/out" 2>"$work/why" && grep -q '^HAKMEM_PROFILE=tight$' "$work/out" &&
+	! grep -q -e LD_AUDIT -e HAKMEM_STATS "$work/out"
+check $? "-p is a profile, whatever file has its name"
+(cd "$work/trap" && "$hakmem" config -p default && "$hakmem" show tight && "$hakmem" diff default default) >"$work/out" 2>"$work/why" &&
+	! grep -q '^HAKMEM_STATS *=* *1' "$work/out" && [ ! -s "$work/why" ]
+check $? "config, show and diff likewise"
+gives "-f is a file" 125 "cannot read tight" $run -f tight -- true
+(cd "$work/trap" && $run -f tight -- env) >"$work/out" 2>"$work/why" && grep -q '^HAKMEM_STATS=1$' "$work/out" &&
+	! grep -q LD_AUDIT "$work/out" && grep -q 'tight:1: LD_AUDIT is left out: no setting of HAKMEM$' "$work/why" &&
+	[ "$(grep -c . "$work/why")" = 1 ]
+check $? "of a file the settings are taken, and what is left out is said"
+# of LINE: the environment that the program gets with such a file; words in $work/why.
+of() {
+	printf '%b\n' "$1" >"$work/of.env"
+	$run -f "$work/of.env" -- env 2>"$work/why"
+}
+of 'LD_PRELOAD=libhakmem.so.1\nHAKMEM_STATS=1' | grep -q "^LD_PRELOAD=$library$" && [ ! -s "$work/why" ]
+check $? "our own LD_PRELOAD goes without a word"
+of 'LD_PRELOAD=libhakmem.so.1:/tmp/libx.so' | grep -q "^LD_PRELOAD=$library$" && grep -q "of.env:1: LD_PRELOAD is left out" "$work/why"
+check $? "another is left out"
+[ -z "$(of 'PATH=/nowhere\nHAKMEM_TEST_ROOT=/tmp\nhakmem_stats=1\nnonsense' | grep -e =/nowhere -e HAKMEM_TEST_ROOT -e hakmem_)" ] &&
+	[ "$(grep -c 'of.env:[1-4]: .*left out' "$work/why")" = 4 ]
+check $? "all that is no setting is"
+of "$(printf 'X\033[31m=1\nA_\303\274=1')" >/dev/null; ! grep -q "$(printf '\033')" "$work/why" && grep -q 'X.x1b.31m is left out' "$work/why"
+check $? "what is said of it is plain text"
+yes 'A=1' | head -n 10000 >"$work/long.env"
+gives "and not ten thousand times" 0 "and 9992 more" $run -f "$work/long.env" -- true
+[ "$(wc -l <"$work/out")" = 9 ]
+check $? "indeed"
+gives "a file without an end" 125 "cannot read /dev/zero: longer than" $run -f /dev/zero -- true
+printf 'HAKMEM_STATS=1\n' >"$work/a.env"
+printf 'HAKMEM_STATS=0\nHAKMEM_PROFILE=tight\n' >"$work/b.env"
+[ "$($run -p default -f "$work/a.env" -f "$work/b.env" -s debug_level=1 -s debug_level=2 -- env | grep ^HAKMEM_ | grep -v TEST | sort | tr '\n' ' ')" = \
+	"HAKMEM_DEBUG_LEVEL=2 HAKMEM_PROFILE=default HAKMEM_STATS=0 " ]
+check $? "a later file wins over an earlier one, and options over files"
+printf 'HAKMEM_STATS=9\nHAKMEM_STATS=0\n' >"$work/a.env"
+gives "a bad value that another one covers" 0 "" $run -f "$work/a.env" -- true
+printf 'HAKMEM_STATS=0\nHAKMEM_STATS=9\n' >"$work/a.env"
+gives "and one that covers another" 125 'HAKMEM_STATS: bad value "9"' $run -f "$work/a.env" -- true
+
 gives "no such program" 127 "cannot run nonsense-program" $run -- nonsense-program
+mkdir -p "$work/dirs/nonsense-program" "$work/files" && : >"$work/files/nonsense-file"
+gives "a folder of that name is none" 127 "cannot run nonsense-program: No such file" env PATH="$work/dirs:$PATH" $run -- nonsense-program
+gives "a file of that name that is no program" 126 "cannot run nonsense-file: Permission denied" \
+	env PATH="$work/files:$PATH" $run -- nonsense-file
+# Root may search all.
+mkdir -m 0 "$work/closed" && chmod 755 "$work"
+[ "$(id -u)" = 0 ] && as="setpriv --reuid=65534 --regid=65534 --clear-groups" || as=
+if $as test -x "$hakmem" -a -r "$library" 2>/dev/null; then
+	gives "a folder that may not be searched" 127 "cannot run nonsense-program: No such file" \
+		$as env PATH="$work/closed:$PATH" $run -- nonsense-program
+else
+	skip "a folder that may not be searched" "may not run the command as another user"
+fi
 gives "a program that cannot be run" 126 "cannot run /etc" $run -- /etc
 gives "no program" 125 "run needs a program" $run
 gives "a bad value starts nothing" 125 'HAKMEM_DEBUG_LEVEL: bad value "9"' $run -s debug_level=9 -- touch "$work/there"
@@ -49,6 +105,41 @@ gives "check -- program: yes" 0 "yes: $library" "$hakmem" check --library "$libr
 gives "it is not run for that" 0 "yes: " "$hakmem" check --library "$library" -- touch "$work/there"
 [ ! -e "$work/there" ]
 check $? "indeed"
+# What the file names is not run, nor what runs for a file that is only looked at.
+printf '#!/bin/sh\n: >"$0.ran"\n' >"$work/l" && chmod 755 "$work/l"
+need python3 && python3 - "$work/l" "$(command -v sort)" "$work/own" <<'END' 2>"$work/why"
+import re, sys
+linker, program, to = (s.encode() for s in sys.argv[1:])
+data = open(program, "rb").read()
+old = re.search(rb"/lib[\w/.-]*/ld[\w.-]*\0", data).group()
+if len(linker) >= len(old):
+    sys.exit(f"{linker} is longer than {old}")
+open(to, "wb").write(data.replace(old, linker.ljust(len(old), b"\0"), 1))
+END
+made=$?
+chmod 755 "$work/own" 2>/dev/null
+if [ $made = 0 ]; then
+	gives "a dynamic linker that the program brings" 0 "yes: $library" "$hakmem" check --library "$library" -- "$work/own"
+	[ ! -e "$work/l.ran" ]
+	check $? "is not run"
+else
+	check $made "a dynamic linker that the program brings"
+fi
+cat >"$work/audit.c" <<'END'
+#include <fcntl.h>
+unsigned la_version(unsigned version)
+{
+	open(RAN, O_CREAT | O_WRONLY, 0600);
+	return version;
+}
+END
+echo 'int main(void) { return 0; }' >"$work/main.c"
+need cc && cc -shared -fPIC -DRAN="\"$work/audit.ran\"" -o "$work/audit.so" "$work/audit.c" 2>"$work/why" &&
+	cc -o "$work/audited" "$work/main.c" -Wl,--audit="$work/audit.so" 2>>"$work/why" &&
+	"$hakmem" check --library "$library" -- "$work/audited" >>"$work/why" 2>&1 && [ ! -e "$work/audit.ran" ]
+check $? "nor what it has the system's load"
+mkfifo "$work/pipe" && chmod 755 "$work/pipe"
+gives "a FIFO is not waited for" 1 "" timeout 20 "$hakmem" check --library "$library" -- "$work/pipe"
 printf '#!/usr/bin/env sh\n' >"$work/script" && chmod 755 "$work/script"
 gives "a script: what runs it counts" 0 "is a script, run by" "$hakmem" check --library "$library" -- "$work/script"
 cp /bin/true "$work/setuid" && chmod 4755 "$work/setuid"

@@ -85,7 +85,7 @@ is "an option over all, in short" "2 option" \
 start env HAKMEM_DEBUG_LEVEL=1 sh -c 'echo ready; read -r x <"$0"' "$work/never"
 is "config PID: the environment of a process" "1 environment" "$(origin HAKMEM_DEBUG_LEVEL $pid)"
 stop
-gives "config of a process that is none" 2 "cannot read /proc/999999999" "$hakmem" config 999999999
+gives "config of a process that is none" 2 "there is no process 999999999" "$hakmem" config 999999999
 "$hakmem" config | grep -q "$(printf '\033')"
 [ $? = 1 ]
 check $? "no colour in a pipe"

@@ -56,7 +56,17 @@ gives "top in a pipe: one picture" 0 "$pid" "$hakmem" top
 "$hakmem" stats --prometheus --output "$work/all.prom" && grep -q "^hakmem_mapped{pid=\"$pid\"" "$work/all.prom" &&
 	[ "$(ls "$work" | grep -c '^all.prom')" = 1 ]
 check $? "a Prometheus textfile of all processes, and no other file beside it"
-gives "a textfile that cannot be written" 1 "cannot write /nowhere/x.prom" \
+[ "$(stat -c %a "$work/all.prom")" = 600 ] && chmod 644 "$work/all.prom" &&
+	"$hakmem" stats --prometheus --output "$work/all.prom" && [ "$(stat -c %a "$work/all.prom")" = 644 ]
+check $? "for its owner alone, or as the old one was"
+cp "$work/all.prom" "$work/kept"
+(ulimit -f 1; exec "$hakmem" stats --prometheus --output "$work/all.prom" $pid 2>"$work/why")
+[ $? = 1 ] && grep -q "all.prom: over the limit" "$work/why" && cmp "$work/all.prom" "$work/kept" &&
+	[ "$(ls -A "$work" | grep -c -e all.prom -e '^[.]hakmem')" = 1 ]
+check $? "a limit leaves the old one, and nothing beside it"
+"$hakmem" stats --prometheus --output /dev/stdout $pid | grep -q '^hakmem_mapped{'
+check $? "/dev/stdout"
+gives "a textfile that cannot be written" 1 "cannot write /nowhere/x.prom: there is no such directory" \
 	"$hakmem" stats --prometheus --output /nowhere/x.prom $pid
 stop
 start env HAKMEM_STATS=1 ./tests/cmd/heap "$work"

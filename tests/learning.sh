@@ -47,7 +47,7 @@ $phases save 2>"$work/err"
 check $? "no file, nothing saved"
 HAKMEM_LEARN_SAVE="$work/none/x.env" $phases save 2>"$work/err"
 status=$?
-line="hakmem: cannot write what was learned, of HAKMEM_LEARN_SAVE, to $work/none/x.env"
+line="hakmem: cannot write what was learned, of HAKMEM_LEARN_SAVE, to $work/none/x.env: there is no such directory"
 printf '%s\n%s\n' "$line" "$line" | diff - "$work/err" >"$work/why" && [ $status = 4 ]
 check $? "no such directory: a line each time"
 

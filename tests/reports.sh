@@ -101,12 +101,64 @@ check $? "a dump on demand"
 
 HAKMEM_STATS_DUMP="$work/none/x.json" $stats dump 2>"$work/err"
 status=$?
-line="hakmem: cannot write the statistics of HAKMEM_STATS_DUMP to $work/none/x.json"
+line="hakmem: cannot write the statistics of HAKMEM_STATS_DUMP to $work/none/x.json: there is no such directory"
 printf '%s\n%s\n' "$line" "$line" | diff - "$work/err" >"$work/why" && [ $status = 4 ]
 check $? "no such directory: -1 on demand, a line each time, and the program goes on"
 HAKMEM_STATS_DUMP=/dev/full $stats dump 2>"$work/err"
-[ $? = 4 ] && grep -q 'HAKMEM_STATS_DUMP to /dev/full$' "$work/err"
+[ $? = 4 ] && grep -q 'HAKMEM_STATS_DUMP to /dev/full: no space left$' "$work/err"
 check $? "a full device"
+
+# full COMMAND...: where $work/full/old is an old file, on a disk that is full.
+full() {
+	mkdir -p "$work/full"
+	unshare -rm sh -c 'mount -t tmpfs -o size=8k none "$work/full" && cd "$work/full" && echo old >old &&
+		{ cat /dev/zero >filler 2>/dev/null; true; } && cd "$OLDPWD" && "$@"
+		status=$?; [ "$(cat "$work/full/old")" = old ] && [ "$(ls -A "$work/full" | tr "\n" " ")" = "filler old " ] &&
+		exit $status' sh "$@" 2>"$work/why"
+}
+export work
+if unshare -rm mount -t tmpfs none "$work" 2>/dev/null; then
+	HAKMEM_STATS_DUMP=$work/full/old full $stats dump
+	[ $? = 4 ] && grep -q "to $work/full/old: no space left$" "$work/why"
+	check $? "a full disk leaves the old report, and nothing beside it"
+	HAKMEM_LEARN_SAVE=$work/full/old full ./tests/phases save
+	[ $? = 4 ] && grep -q "HAKMEM_LEARN_SAVE, to $work/full/old: no space left$" "$work/why"
+	check $? "and what was learned before"
+	: >"$work/alone.json" && : >"$work/new"
+	unshare -rm sh -c 'mount --bind "$1/new" "$1/alone.json" && HAKMEM_STATS_DUMP=$1/alone.json "$2" dump' \
+		sh "$work" "$stats" 2>"$work/err"
+	[ $? = 4 ] && grep -q "the directory does not let a new file take its place$" "$work/err"
+	check $? "a file that is a mount point is not replaced, and why is said"
+else
+	skip "a full disk" "may not mount one"
+fi
+(ulimit -f 0; HAKMEM_STATS_DUMP=$work/limited HAKMEM_LEARN_SAVE=$work/limited LD_PRELOAD=$library sort </dev/null 2>/dev/null) &&
+	[ ! -e "$work/limited" ]
+check $? "a limit of the size of files does not end the program"
+
+# Programs of coreutils close theirs before they end.
+HAKMEM_STATS_DUMP=/dev/fd/2 $stats fork 2>&1 | grep -q '^ mapped [0-9]'
+check $? "/dev/fd/2 is what the program has open there"
+cat >"$work/by_socket.py" <<'END'
+import os, socket, subprocess, sys
+ours, theirs = socket.socketpair()
+env = dict(os.environ, HAKMEM_STATS_DUMP="/dev/stderr")
+if subprocess.run([sys.argv[1], "fork"], env=env, stderr=theirs).returncode != 0:
+    sys.exit("its status")
+theirs.close()
+text = ours.makefile().read()
+if "\n mapped " not in text:
+    sys.exit(f"not the report: {text}")
+END
+need python3 && python3 "$work/by_socket.py" "$stats" 2>"$work/why"
+check $? "/dev/stderr as a socket"
+echo before >"$work/log"
+HAKMEM_STATS_DUMP=/dev/stdout $stats fork >>"$work/log" 2>"$work/why" &&
+	HAKMEM_STATS_DUMP=/dev/stderr $stats fork 2>>"$work/log" &&
+	grep -q '^before' "$work/log" && [ "$(grep -c '^ mapped [0-9]' "$work/log")" = 4 ]
+check $? "and as a log, which is added to"
+dump HAKMEM_STATS_DUMP=/dev/null -- sort /dev/null && [ ! -s "$work/why" ] && [ -c /dev/null ]
+check $? "/dev/null"
 
 need python3 && LD_PRELOAD=$library python3 -c '
 import ctypes

@@ -3,6 +3,7 @@
 #include "cmd/heap.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,7 +29,6 @@ static struct verdict obstacle(const char *path)
 	struct elf *elf = elf_open(path);
 	struct verdict v = { 0 };
 	const char *interpreter;
-	struct stat s;
 	size_t unused;
 
 	if (!elf)
@@ -45,11 +45,11 @@ static struct verdict obstacle(const char *path)
 		v = no(link_it, text("the program is statically linked: nothing can be preloaded"));
 	else if (strstr(interpreter, "musl"))
 		v = no("build the library with musl for it", text("the program runs on musl (%s), "
-		       "the library on glibc", interpreter));
+		       "the library on glibc", printable(interpreter, 256)));
 	else if (elf_symbol(elf, "malloc", &unused))
 		v = no("build the program without its own malloc",
 		       text("the program has a malloc of its own inside, which comes before any preloaded one"));
-	else if (stat(path, &s) == 0 && s.st_mode & (S_ISUID | S_ISGID))
+	else if (elf_mode(elf) & (S_ISUID | S_ISGID))
 		v = no(link_it, text("the program is set-user-ID or set-group-ID: the dynamic linker ignores "
 				     "LD_PRELOAD there"));
 	elf_close(elf);
@@ -109,8 +109,8 @@ static struct verdict check_process(pid_t pid)
 {
 	char *link = text("/proc/%d/exe", (int)pid), *preload, exe[PATH_MAX];
 	struct seen seen = { 0 };
-	struct heap heap;
-	char *why;
+	struct heap_reply unused;
+	struct hk_stats_page page;
 	ssize_t length = readlink(link, exe, sizeof exe - 1);
 	struct verdict v;
 
@@ -128,10 +128,8 @@ static struct verdict check_process(pid_t pid)
 	if (seen.ours)
 		return (struct verdict){ .present = true, .what = seen.ours };
 	/* Linked in, and perhaps stripped: its statistics page tells. */
-	why = heap_find(&heap, pid);
-	if (!why)
+	if (heap_find(pid, &page, &unused))
 		return (struct verdict){ .present = true, .what = text("%s (linked in)", exe) };
-	free(why);
 	v = obstacle(link);
 	if (v.what)
 		return v;
@@ -143,13 +141,52 @@ static struct verdict check_process(pid_t pid)
 			  text("%s was started without libhakmem in LD_PRELOAD%s%s", exe,
 			       seen.other ? "; its malloc is that of " : "", seen.other ? seen.other : ""));
 	return no("install it there (apt install libhakmem1), in the image if it is a container, and restart",
-		  text("LD_PRELOAD is %s, but the dynamic linker of the process did not find that", preload));
+		  text("LD_PRELOAD is %.500s, but the dynamic linker of the process did not find that", preload));
+}
+
+struct answer {
+	uint8_t there, present;
+	char what[2 * PATH_MAX], advice[256];
+};
+
+static void ask_process(pid_t pid, void *reply)
+{
+	struct verdict v = check_process(pid);
+	struct answer *a = reply;
+
+	a->there = true;
+	a->present = v.present;
+	snprintf(a->what, sizeof a->what, "%s", v.what);
+	snprintf(a->advice, sizeof a->advice, "%s", v.advice ? v.advice : "");
+}
+
+static void answered(pid_t pid, const void *reply, const char *fault, void *argument)
+{
+	struct answer *a = argument;
+
+	if (reply)
+		memcpy(a, reply, sizeof *a);
+	else
+		fail(USAGE, "cannot tell: process %d: %s", (int)pid, fault);
+	a->what[sizeof a->what - 1] = a->advice[sizeof a->advice - 1] = 0;
+}
+
+/* False: said why not. What is in the verdict was written by the process. */
+static bool process_verdict(pid_t pid, struct verdict *v)
+{
+	static struct answer a;
+	const struct reader r = { .size = sizeof a, .read = ask_process, .done = answered, .argument = &a };
+
+	reader_run(&r, &pid, 1);
+	*v = (struct verdict){ .present = a.present == 1, .what = a.what, .advice = *a.advice ? a.advice : NULL };
+	return a.there;
 }
 
 /* As execvp: a script is run by what its first line names. */
 static char *interpreter_of_script(const char *path)
 {
-	FILE *in = fopen(path, "re");
+	int fd = regular_file(open(path, O_PATH | O_CLOEXEC));
+	FILE *in = fd >= 0 ? fdopen(fd, "r") : NULL;
 	char line[PATH_MAX] = "", *word, *rest = line + 2, *found = NULL;
 
 	if (in && fgets(line, sizeof line, in) && !strncmp(line, "#!", 2)) {
@@ -176,20 +213,27 @@ static void look_at_list(const char *path, void *argument)
 		seen->ours = text("%s", path);
 }
 
+/* The program names its dynamic linker, which is not to be run for it, nor may the
+ * system's look at it. That is asked about this command instead: it finds the same,
+ * as long as it is the one that the program names. */
 static struct verdict ask_linker(const char *path)
 {
-	struct elf *elf = elf_open(path);
-	char *linker = text("%s", elf ? elf_interpreter(elf) : "");
+	char *own = linker_of("/proc/self/exe"), *of_program = linker_of(path);
+	bool same = own && of_program && !strcmp(own, of_program);
+	const char *preload = getenv("LD_PRELOAD");
 	struct seen seen = { 0 };
 
-	if (elf)
-		elf_close(elf);
-	linker_list(linker, path, look_at_list, &seen);
-	if (seen.ours && !seen.other)
+	free(own);
+	linker_list(look_at_list, &seen);
+	if (seen.ours && seen.other)
+		return no("take it out of LD_PRELOAD", text("%s comes before it", seen.other));
+	if (seen.ours && (same || (preload && strstr(preload, seen.ours))))
 		return (struct verdict){ .present = true, .what = seen.ours };
 	if (seen.ours)
-		return no("take it out of LD_PRELOAD", text("%s comes before it", seen.other));
-	return no("see what it says: LD_DEBUG=libs", text("the dynamic linker %s does not load it", linker));
+		return no("name the library by its path: --library " LIBDIR "/" SONAME,
+			  text("the program has a dynamic linker of its own, %s, which may look for it elsewhere",
+			       of_program));
+	return no("see what it says: LD_DEBUG=libs", text("the dynamic linker does not load it"));
 }
 
 /* The file that the kernel would run in the end, in *path, and what stands
@@ -227,7 +271,7 @@ static struct verdict check_program(const struct args *a, const char *name)
 	struct verdict v = obstacle_of(name, &path);
 
 	if (path && !a->json && strcmp(base_of(path), base_of(name)) != 0)
-		printf("%s is a script, run by %s\n", name, path);
+		printf("%s is a script, run by %s\n", name, printable(path, PATH_MAX));
 	if (v.what)
 		return v;
 	return ask_linker(path);
@@ -248,18 +292,22 @@ static int check(int argc, char **argv)
 		return fail(USAGE, "check takes a process id, or -- and a program");
 	if (program ? !launch_environment(&a) : !process_id(a.argv[0], &pid))
 		return USAGE;
-	v = program ? check_program(&a, a.argv[0]) : check_process(pid);
+	if (program)
+		v = check_program(&a, a.argv[0]);
+	else if (!process_verdict(pid, &v))
+		return USAGE;
 	if (a.json) {
-		print_json(json_pack("{si sb s:s ss?}", "schema", 1, "present", v.present,
-				     v.present ? "file" : "reason", v.what, "advice", v.advice));
+		status = print_json(json_pack("{si sb so so}", "schema", 1, "present", v.present,
+				    v.present ? "file" : "reason", json_text(v.what), "advice", json_text(v.advice)));
 	} else {
-		printf("%s%s%s: %s\n", ink(v.present ? GOOD : BAD), v.present ? "yes" : "no", ink(PLAIN), v.what);
+		printf("%s%s%s: %s\n", ink(v.present ? GOOD : BAD), v.present ? "yes" : "no", ink(PLAIN),
+		       printable(v.what, sizeof ((struct answer *)0)->what));
 		if (v.advice)
 			printf("next: %s\n", v.advice);
 		else if (v.present && !program)
 			printf("next: hakmem stats %d\n", (int)pid);
 	}
-	return v.present ? 0 : FOUND;
+	return v.present ? status : FOUND;
 }
 
 const struct command command_check = {

@@ -1,5 +1,5 @@
 /* hakmem config: each effective value and where it came from. */
-#include "cmd/cmd.h"
+#include "cmd/reader.h"
 #include "config/settings.h"
 
 #include <errno.h>
@@ -8,39 +8,67 @@
 
 extern char **environ;
 
-/* The environment that a process was started with. */
-static bool add_process(struct source *s, const char *pid)
-{
-	char *path = text("/proc/%s/environ", pid), *entry = NULL;
-	FILE *in = pid[strspn(pid, "0123456789")] ? NULL : fopen(path, "re");
-	size_t room = 0;
+/* Our part of the environment that a process was started with: entries, each
+ * with its zero, and a zero. */
+struct started_with {
+	uint8_t whole;
+	int error;
+	char entries[1 << 16];
+};
 
-	if (!in) {
-		warn("cannot read %s: %s", path, strerror(pid[strspn(pid, "0123456789")] ? EINVAL : errno));
-		return false;
+static void read_environment(pid_t pid, void *reply)
+{
+	struct started_with *to = reply;
+	char *path = text("/proc/%d/environ", (int)pid), *entry = NULL;
+	FILE *in = fopen(path, "re");
+	size_t room = 0, used = 0, length;
+
+	while (in && getdelim(&entry, &room, 0, in) > 0) {
+		length = strlen(entry) + 1;
+		if (strncmp(entry, "HAKMEM_", 7) != 0)
+			continue;
+		if (length >= sizeof to->entries - used) {
+			errno = E2BIG;
+			break;
+		}
+		memcpy(to->entries + used, entry, length);
+		used += length;
 	}
-	while (getdelim(&entry, &room, 0, in) > 0)
-		source_add(s, entry, "environment");
-	free(entry);
-	free(path);
-	fclose(in);
-	return true;
+	to->whole = in && feof(in);
+	to->error = errno;
+}
+
+static void add_environment(pid_t pid, const void *reply, const char *fault, void *argument)
+{
+	const struct started_with *from = reply;
+	const char *entry;
+
+	if (!from || !from->whole) {
+		warn("cannot read /proc/%d/environ: %s", (int)pid, fault ? fault : strerror(from->error));
+		return;
+	}
+	for (entry = from->entries; *entry && memchr(entry, 0, (size_t)((const char *)(from + 1) - entry));
+	     entry += strlen(entry) + 1)
+		source_add(argument, entry, "environment");
+	source_add(argument, "", "");
+}
+
+static bool add_process(struct source *s, const char *given)
+{
+	const struct reader r = { .size = sizeof(struct started_with), .read = read_environment,
+		.done = add_environment, .argument = s };
+	unsigned before = s->count;
+	pid_t pid;
+
+	return process_id(given, &pid) && reader_run(&r, &pid, 1) && s->count > before;
 }
 
 /* The first of a name counts, so the strongest comes first. */
 static bool gather(struct source *s, const struct args *a)
 {
-	unsigned n = 0;
 	char **entry;
 
-	for (entry = a->set; entry && *entry; entry++)
-		source_add(s, *entry, "option");
-	while (a->file && a->file[n])
-		n++;
-	while (n)
-		if (!source_add_named(s, a->file[--n]))
-			return false;
-	if (a->profile && (profile_find(a->profile) < 0 || !source_add_named(s, a->profile)))
+	if (!source_add_options(s, a))
 		return false;
 	if (a->argc)
 		return add_process(s, a->argv[0]);

@@ -1,19 +1,41 @@
+/*
+ * What the command asks of an ELF file: its kind, its interpreter, one symbol.
+ *
+ * A reader of our own and not libelf: three tables are all that is wanted,
+ * libelf maps the file, which whoever owns it may cut short meanwhile, and
+ * bounds neither counts nor memory. Here everything is copied by pread into
+ * buffers of known sizes, and no count of the file is followed beyond these.
+ */
 #include "cmd/cmd.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <link.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+enum {
+	MOST_SEGMENTS = 128,
+	MOST_SECTIONS = 4096,
+	MOST_TABLE = 64 << 20,		/* bytes of symbols, and of their names */
+	MOST_NAMES = 1024,		/* strings that end in the wanted one */
+	PIECE = 2048 * sizeof(ElfW(Sym)),
+};
+
+struct symbols {
+	size_t offset, size, names, names_size;
+};
+
 struct elf {
-	const char *data;
-	size_t size;
-	const ElfW(Ehdr) *head;		/* NULL: of another kind */
-	bool other;
+	int fd;
+	enum elf_kind kind;
+	mode_t mode;
+	size_t lowest;
+	char *interpreter;
+	struct symbols symbols[2];
 };
 
 #if UINTPTR_MAX == UINT32_MAX
@@ -27,22 +49,22 @@ struct elf {
 #define NATIVE_DATA ELFDATA2MSB
 #endif
 
-/* Everything is read through here. */
-static const void *at(const struct elf *elf, size_t offset, size_t bytes)
+/* As many of these bytes as there are. */
+static size_t copy(int fd, void *to, size_t size, size_t offset)
 {
-	return offset <= elf->size && bytes <= elf->size - offset && offset % sizeof(size_t) == 0 ?
-		elf->data + offset : NULL;
+	ssize_t got = offset <= INT64_MAX ? pread(fd, to, size, (off_t)offset) : -1;
+
+	return got > 0 ? (size_t)got : 0;
 }
 
-static const char *string_at(const struct elf *elf, const ElfW(Shdr) *strings, size_t offset)
+static void *copy_table(int fd, size_t offset, size_t count, size_t size)
 {
-	const char *start;
+	void *table = grow(NULL, count * size + 1);
 
-	if (!strings || offset >= strings->sh_size || strings->sh_offset > elf->size ||
-	    strings->sh_size > elf->size - strings->sh_offset)
-		return "";
-	start = elf->data + strings->sh_offset + offset;
-	return memchr(start, 0, strings->sh_size - offset) ? start : "";
+	if (copy(fd, table, count * size, offset) == count * size)
+		return table;
+	free(table);
+	return NULL;
 }
 
 /* A header of our own kind of file, by the machine that the header of this
@@ -54,7 +76,7 @@ static bool native(const ElfW(Ehdr) *head)
 
 	if (!own.e_machine) {
 		fd = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
-		if (fd < 0 || read(fd, &own, sizeof own) != (ssize_t)sizeof own)
+		if (fd < 0 || copy(fd, &own, sizeof own, 0) != sizeof own)
 			own = *head;
 		if (fd >= 0)
 			close(fd);
@@ -63,106 +85,161 @@ static bool native(const ElfW(Ehdr) *head)
 	       head->e_machine == own.e_machine;
 }
 
-struct elf *elf_open(const char *path)
+static void read_segments(struct elf *elf, const ElfW(Ehdr) *head)
 {
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-	struct elf *elf;
-	struct stat s;
-	void *data;
+	size_t count = head->e_phnum < MOST_SEGMENTS ? head->e_phnum : MOST_SEGMENTS, i;
+	size_t page = (size_t)sysconf(_SC_PAGESIZE);
+	ElfW(Phdr) *p = head->e_phentsize == sizeof *p ? copy_table(elf->fd, head->e_phoff, count, sizeof *p) : NULL;
+	char path[PATH_MAX];
 
-	if (fd < 0)
-		return NULL;
-	if (fstat(fd, &s) < 0 || !S_ISREG(s.st_mode) || !s.st_size) {
-		close(fd);
-		errno = ENOEXEC;
+	for (i = 0; p && i < count; i++) {
+		if (p[i].p_type == PT_LOAD && p[i].p_vaddr < elf->lowest)
+			elf->lowest = p[i].p_vaddr;
+		if (p[i].p_type == PT_INTERP && !elf->interpreter &&
+		    memchr(path, 0, copy(elf->fd, path, sizeof path, p[i].p_offset)))
+			elf->interpreter = text("%s", path);
+	}
+	elf->lowest &= -page;
+	free(p);
+}
+
+/* The first of each kind: a file has one at most. */
+static void read_sections(struct elf *elf, const ElfW(Ehdr) *head)
+{
+	static const unsigned kinds[] = { SHT_DYNSYM, SHT_SYMTAB };
+	size_t count = head->e_shnum < MOST_SECTIONS ? head->e_shnum : MOST_SECTIONS, i, kind;
+	ElfW(Shdr) *s = head->e_shentsize == sizeof *s ? copy_table(elf->fd, head->e_shoff, count, sizeof *s) : NULL;
+
+	for (kind = 0; s && kind < 2; kind++) {
+		for (i = 0; i < count && s[i].sh_type != kinds[kind]; i++)
+			;
+		if (i == count || s[i].sh_link >= count)
+			continue;
+		elf->symbols[kind] = (struct symbols){ s[i].sh_offset, s[i].sh_size,
+			s[s[i].sh_link].sh_offset, s[s[i].sh_link].sh_size };
+	}
+	free(s);
+}
+
+struct elf *elf_read(int fd)
+{
+	struct elf *elf = grow(NULL, sizeof *elf);
+	ElfW(Ehdr) head;
+	struct stat s;
+	size_t got;
+
+	if (fd < 0 || fstat(fd, &s) < 0) {
+		free(elf);
 		return NULL;
 	}
-	data = mmap(NULL, (size_t)s.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
-	close(fd);
-	if (data == MAP_FAILED)
-		return NULL;
-	elf = grow(NULL, sizeof *elf);
-	*elf = (struct elf){ .data = data, .size = (size_t)s.st_size };
-	if (elf->size >= EI_NIDENT && !memcmp(data, ELFMAG, SELFMAG)) {
-		elf->other = true;
-		if (elf->size >= sizeof *elf->head && native(data))
-			elf->head = data;
+	*elf = (struct elf){ .fd = fd, .kind = ELF_NONE, .mode = s.st_mode, .lowest = SIZE_MAX };
+	got = copy(fd, &head, sizeof head, 0);
+	if (got < EI_NIDENT || memcmp(&head, ELFMAG, SELFMAG) != 0)
+		return elf;
+	elf->kind = ELF_OTHER;
+	if (got == sizeof head && native(&head)) {
+		elf->kind = ELF_NATIVE;
+		read_segments(elf, &head);
+		read_sections(elf, &head);
 	}
 	return elf;
 }
 
+struct elf *elf_open(const char *path)
+{
+	return elf_read(regular_file(open(path, O_PATH | O_CLOEXEC)));
+}
+
 void elf_close(struct elf *elf)
 {
-	munmap((void *)elf->data, elf->size);
+	close(elf->fd);
+	free(elf->interpreter);
 	free(elf);
 }
 
 enum elf_kind elf_kind(const struct elf *elf)
 {
-	return elf->head ? ELF_NATIVE : elf->other ? ELF_OTHER : ELF_NONE;
+	return elf->kind;
 }
 
-static const ElfW(Phdr) *segment(const struct elf *elf, size_t i)
+unsigned elf_mode(const struct elf *elf)
 {
-	return !elf->head || i >= elf->head->e_phnum ? NULL :
-		at(elf, elf->head->e_phoff + i * sizeof(ElfW(Phdr)), sizeof(ElfW(Phdr)));
-}
-
-static const ElfW(Shdr) *section(const struct elf *elf, size_t i)
-{
-	return !elf->head || i >= elf->head->e_shnum ? NULL :
-		at(elf, elf->head->e_shoff + i * sizeof(ElfW(Shdr)), sizeof(ElfW(Shdr)));
+	return elf->mode;
 }
 
 const char *elf_interpreter(const struct elf *elf)
 {
-	const ElfW(Phdr) *p;
-	size_t i;
-
-	for (i = 0; (p = segment(elf, i)); i++) {
-		if (p->p_type == PT_INTERP && p->p_offset < elf->size &&
-		    memchr(elf->data + p->p_offset, 0, elf->size - p->p_offset))
-			return elf->data + p->p_offset;
-	}
-	return NULL;
+	return elf->interpreter;
 }
 
 size_t elf_lowest(const struct elf *elf)
 {
-	size_t i, lowest = SIZE_MAX, page = (size_t)sysconf(_SC_PAGESIZE);
-	const ElfW(Phdr) *p;
-
-	for (i = 0; (p = segment(elf, i)); i++)
-		if (p->p_type == PT_LOAD && p->p_vaddr < lowest)
-			lowest = p->p_vaddr;
-	return lowest & -page;
+	return elf->lowest;
 }
 
-static bool in_table(const struct elf *elf, const ElfW(Shdr) *table, const char *name, size_t *address)
+/* Where a symbol's name may begin: the linker lets a name share the end of a
+ * longer one. Ascending; the number of them. */
+static unsigned find_names(const struct elf *elf, const struct symbols *t, const char *name,
+			   uint32_t found[MOST_NAMES])
 {
-	const ElfW(Shdr) *strings = section(elf, table->sh_link);
-	size_t i, count = table->sh_size / sizeof(ElfW(Sym));
-	const ElfW(Sym) *symbols = at(elf, table->sh_offset, count * sizeof *symbols);
+	size_t length = strlen(name) + 1, kept = 0, done = 0, got;
+	char piece[PIECE], *at;
+	unsigned count = 0;
 
-	for (i = 0; symbols && i < count; i++) {
-		if (symbols[i].st_shndx == SHN_UNDEF ||
-		    strcmp(string_at(elf, strings, symbols[i].st_name), name) != 0)
-			continue;
-		*address = symbols[i].st_value;
-		return true;
+	while (done < t->names_size) {
+		size_t left = t->names_size - done, room = sizeof piece - kept;
+
+		got = copy(elf->fd, piece + kept, left < room ? left : room, t->names + done);
+		if (!got)
+			break;
+		for (at = piece; (at = memmem(at, (size_t)(piece + kept + got - at), name, length)); at++) {
+			if (count == MOST_NAMES)
+				return count;
+			found[count++] = (uint32_t)(done - kept + (size_t)(at - piece));
+		}
+		done += got;
+		got += kept;
+		kept = got < length - 1 ? got : length - 1;
+		memmove(piece, piece + got - kept, kept);
+	}
+	return count;
+}
+
+static int by_offset(const void *a, const void *b)
+{
+	uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+
+	return (x > y) - (x < y);
+}
+
+static bool in_table(const struct elf *elf, const struct symbols *t, const char *name, size_t *address)
+{
+	uint32_t names[MOST_NAMES];
+	char piece[PIECE];
+	size_t done, got, i;
+	unsigned count = t->size <= MOST_TABLE && t->names_size <= MOST_TABLE ? find_names(elf, t, name, names) : 0;
+
+	for (done = 0; count && done < t->size; done += got) {
+		size_t left = t->size - done;
+		ElfW(Sym) symbol;
+
+		got = copy(elf->fd, piece, left < sizeof piece ? left : sizeof piece, t->offset + done);
+		got -= got % sizeof symbol;
+		if (!got)
+			break;
+		for (i = 0; i < got; i += sizeof symbol) {
+			memcpy(&symbol, piece + i, sizeof symbol);
+			if (symbol.st_shndx == SHN_UNDEF ||
+			    !bsearch(&symbol.st_name, names, count, sizeof *names, by_offset))
+				continue;
+			*address = symbol.st_value;
+			return true;
+		}
 	}
 	return false;
 }
 
 bool elf_symbol(const struct elf *elf, const char *name, size_t *address)
 {
-	static const unsigned kinds[] = { SHT_DYNSYM, SHT_SYMTAB };
-	const ElfW(Shdr) *s;
-	size_t i, kind;
-
-	for (kind = 0; kind < 2; kind++)
-		for (i = 0; (s = section(elf, i)); i++)
-			if (s->sh_type == kinds[kind] && in_table(elf, s, name, address))
-				return true;
-	return false;
+	return in_table(elf, &elf->symbols[0], name, address) || in_table(elf, &elf->symbols[1], name, address);
 }

@@ -1,33 +1,38 @@
 /* Where the statistics page lies in a process. */
 #include "cmd/heap.h"
 
-#include <ctype.h>
-#include <dirent.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
+enum { MOST_SCANNED = 256 << 20 };
+
 struct search {
-	struct heap *heap;
+	pid_t pid;
+	struct hk_stats_page *page;
 	const char *exe;
 	bool everywhere;		/* not only in likely files */
 	char last[4096];		/* the file seen last: its first mapping counts */
 	int error;
-	char *other;			/* a page of another version: its words */
+	size_t scanned;
+	struct heap_reply *reply;
+	bool other;			/* a page of another version: the reply says it */
 };
 
+/* Of any version. Its magic alone stands in this command, too. */
 static bool is_page(const struct hk_stats_page *p)
 {
-	return !memcmp(p->magic, HK_STATS_PAGE_MAGIC, sizeof p->magic);
+	return !memcmp(p->magic, HK_STATS_PAGE_MAGIC, sizeof p->magic) && p->version && p->version < 1000 &&
+	       (p->word == 4 || p->word == 8);
 }
 
 static bool copy_page(struct search *s, size_t address)
 {
-	struct hk_stats_page *page = &s->heap->page;
+	struct hk_stats_page *page = s->page;
 	struct iovec to = { page, sizeof *page }, from = { (void *)address, sizeof *page };
-	ssize_t got = process_vm_readv(s->heap->pid, &to, 1, &from, 1, 0);
+	ssize_t got = process_vm_readv(s->pid, &to, 1, &from, 1, 0);
 
 	if (got < 0 && errno != EFAULT)
 		s->error = errno;
@@ -36,10 +41,10 @@ static bool copy_page(struct search *s, size_t address)
 	if (page->word == sizeof(size_t) && page->version == HK_STATS_PAGE_VERSION &&
 	    page->size == sizeof *page && page->classes == HK_CLASSES && got == sizeof *page)
 		return true;
-	free(s->other);
-	s->other = text("its library is version %.16s with a statistics page of version %u; this command (%s) "
-			"reads version %d: use the command that came with that library",
-			page->library, page->version, PACKAGE_VERSION, HK_STATS_PAGE_VERSION);
+	s->other = true;
+	snprintf(s->reply->why, sizeof s->reply->why, "its library is version %.16s with a statistics page of version "
+		 "%u; this command (%s) reads version %d: use the command that came with that library",
+		 page->library, page->version, PACKAGE_VERSION, HK_STATS_PAGE_VERSION);
 	return false;
 }
 
@@ -50,15 +55,12 @@ static bool likely(const struct search *s, const char *path)
 	return !strncmp(slash + 1, "libhakmem.so", 12) || !strcmp(path, s->exe);
 }
 
-/* In its file, also in another mount namespace. */
 static bool by_symbol(struct search *s, const struct mapping *m)
 {
-	char *path = process_path(s->heap->pid, m->path);
-	struct elf *elf = elf_open(path);
+	struct elf *elf = elf_read(mapping_file(s->pid, m));
 	size_t address;
 	bool found = false;
 
-	free(path);
 	if (!elf)
 		return false;
 	if (elf_kind(elf) == ELF_NATIVE && elf_symbol(elf, "hakmem_stats_page", &address))
@@ -87,97 +89,53 @@ static bool by_magic(const struct mapping *m, void *argument)
 
 	if (!likely(s, m->path))
 		return false;
-	for (start = m->start; start < m->end; start += PIECE) {
+	for (start = m->start; start < m->end && s->scanned < MOST_SCANNED; start += PIECE, s->scanned += PIECE) {
 		size_t size = m->end - start < PIECE ? m->end - start : PIECE;
 		struct iovec to = { piece, size }, from = { (void *)start, size };
-		ssize_t got = process_vm_readv(s->heap->pid, &to, 1, &from, 1, 0);
+		ssize_t got = process_vm_readv(s->pid, &to, 1, &from, 1, 0);
 
 		if (got < 0 && errno != EFAULT)
 			s->error = errno;
-		for (i = 0; got > 0 && i + sizeof s->heap->page.magic <= (size_t)got; i += sizeof(size_t))
-			if (!memcmp(piece + i, HK_STATS_PAGE_MAGIC, sizeof s->heap->page.magic) &&
+		for (i = 0; got > 0 && i + sizeof s->page->magic <= (size_t)got; i += sizeof(size_t))
+			if (!memcmp(piece + i, HK_STATS_PAGE_MAGIC, sizeof s->page->magic) &&
 			    copy_page(s, start + i))
 				return true;
 	}
 	return false;
 }
 
-static char *command_of(pid_t pid)
+static void say_why_not(const struct search *s, bool looked)
 {
-	char *path = text("/proc/%d/comm", (int)pid), *line = file_line(path), *c;
+	struct heap_reply *r = s->reply;
+	int pid = (int)s->pid;
 
-	free(path);
-	for (c = line; c && *c; c++)
-		if (!isprint((unsigned char)*c) || *c == '"' || *c == '\\')
-			*c = '?';
-	return line ? line : text("?");
-}
-
-static char *why_not(const struct search *s, pid_t pid, bool looked)
-{
+	r->state = s->other ? HEAP_FAULT : HEAP_NONE;
 	if (s->other)
-		return s->other;
+		return;
 	if (s->error == EPERM || !looked)
-		return text("process %d may not be looked at: %s", (int)pid, process_advice());
-	if (s->error == ESRCH)
-		return text("process %d has ended", (int)pid);
-	return text("process %d is not on HAKMEM; why not: hakmem check %d", (int)pid, (int)pid);
+		snprintf(r->why, sizeof r->why, "process %d may not be looked at: %s", pid, process_advice());
+	else if (s->error == ESRCH)
+		snprintf(r->why, sizeof r->why, "process %d has ended", pid);
+	else
+		snprintf(r->why, sizeof r->why, "process %d is not on HAKMEM; why not: hakmem check %d", pid, pid);
 }
 
-char *heap_find(struct heap *heap, pid_t pid)
+bool heap_find(pid_t pid, struct hk_stats_page *page, struct heap_reply *reply)
 {
-	char *link = text("/proc/%d/exe", (int)pid), exe[4096], *deleted, *why;
-	struct search s = { .heap = heap, .exe = exe };
+	char *link = text("/proc/%d/exe", (int)pid), exe[4096];
+	struct search s = { .pid = pid, .page = page, .exe = exe, .reply = reply };
 	ssize_t length = readlink(link, exe, sizeof exe - 1);
 
 	free(link);
 	exe[length > 0 ? length : 0] = 0;
-	deleted = strstr(exe, " (deleted)");
-	if (deleted)
-		*deleted = 0;
-	*heap = (struct heap){ .pid = pid };
-	if (maps_walk(pid, first_mapping, &s) || maps_walk(pid, by_magic, &s)) {
-		free(s.other);
-		heap->command = command_of(pid);
-		return NULL;
-	}
+	path_there(exe);
+	if (maps_walk(pid, first_mapping, &s) || maps_walk(pid, by_magic, &s))
+		return true;
 	/* An archive may have been linked into any library. */
 	*s.last = 0;
 	s.everywhere = true;
-	if (!s.other && !s.error && maps_walk(pid, first_mapping, &s)) {
-		heap->command = command_of(pid);
-		return NULL;
-	}
-	why = why_not(&s, pid, length > 0);
-	if (why != s.other)
-		free(s.other);
-	return why;
-}
-
-void heap_forget(struct heap *heap)
-{
-	free(heap->command);
-	heap->command = NULL;
-}
-
-struct heap *heap_find_all(unsigned *count)
-{
-	DIR *proc = opendir("/proc");
-	struct heap *list = NULL;
-	struct dirent *entry;
-
-	*count = 0;
-	while (proc && (entry = readdir(proc))) {
-		char *why;
-
-		if (!isdigit((unsigned char)*entry->d_name))
-			continue;
-		list = grow(list, (*count + 1) * sizeof *list);
-		why = heap_find(&list[*count], (pid_t)atoi(entry->d_name));
-		free(why);
-		*count += !why;
-	}
-	if (proc)
-		closedir(proc);
-	return list;
+	if (!s.other && !s.error && maps_walk(pid, first_mapping, &s))
+		return true;
+	say_why_not(&s, length > 0);
+	return false;
 }

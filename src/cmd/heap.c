@@ -14,35 +14,36 @@ _Static_assert(HK_FIGURES == 36 && HK_CLASS_FIGURES == 17,
 enum {
 	TRIES = 10,
 	MOST_BYTES = 1 << 20,		/* of a structure there */
-	MOST_ITEMS = 1 << 24,		/* of a list there */
-	MOST_SLABS = 1024,		/* in one call: UIO_MAXIOV */
+	MOST_SLABS = 256,		/* of a SuperSlab there */
 };
 
-struct reader {
+struct reading {
 	const struct hk_stats_page *page;
 	pid_t pid;
-	bool failed;
+	const char *fault;		/* nothing more is read */
 	uint64_t seen;			/* a hash of what slow paths change */
-	struct hk_snapshot *s;
+	struct heap_reply *s;
 };
 
-static void get(struct reader *r, const void *address, size_t offset, void *to, size_t size)
+static void get(struct reading *r, const void *address, size_t offset, void *to, size_t size)
 {
-	struct iovec here = { to, size }, there = { (char *)(uintptr_t)address + offset, size };
+	struct iovec here = { to, size }, there = { (void *)((uintptr_t)address + offset), size };
 
-	if (!r->failed && process_vm_readv(r->pid, &here, 1, &there, 1, 0) != (ssize_t)size)
-		r->failed = true;
-	if (r->failed)
+	if (!r->fault && reader_late(1))
+		r->fault = "its lists are too long to be read in a second";
+	if (!r->fault && process_vm_readv(r->pid, &here, 1, &there, 1, 0) != (ssize_t)size)
+		r->fault = errno == ESRCH ? "it has ended" : "its statistics page leads to memory that is not there";
+	if (r->fault)
 		memset(to, 0, size);
 }
 
-static void note(struct reader *r, uint64_t value)
+static void note(struct reading *r, uint64_t value)
 {
 	r->seen = (r->seen ^ value) * 0x9e3779b97f4a7c15u;
 	r->seen ^= r->seen >> 29;
 }
 
-static size_t get_size(struct reader *r, const void *address)
+static size_t get_size(struct reading *r, const void *address)
 {
 	size_t value;
 
@@ -60,7 +61,7 @@ static const size_t class_offset[] = {
 #include "stats/figures.def"
 };
 
-static void read_totals(struct reader *r)
+static void read_totals(struct reading *r)
 {
 	unsigned i;
 
@@ -71,7 +72,7 @@ static void read_totals(struct reader *r)
 	get(r, r->page->history, 0, &r->s->history, 1);
 }
 
-static void read_by_class(struct reader *r)
+static void read_by_class(struct reading *r)
 {
 	size_t value[HK_CLASSES + 1], *sum;
 	unsigned i, class;
@@ -95,7 +96,7 @@ static void read_by_class(struct reader *r)
 	}
 }
 
-static void read_limits(struct reader *r)
+static void read_limits(struct reading *r)
 {
 	int32_t limits[HK_CLASSES][2];
 	unsigned class;
@@ -116,7 +117,7 @@ static uint64_t member(const char *of, size_t size, size_t offset, size_t bytes)
 	uint32_t four;
 	uint64_t eight;
 
-	if (offset + bytes > size)
+	if (bytes > size || offset > size - bytes)
 		return 0;
 	of += offset;
 	switch (bytes) {
@@ -128,7 +129,7 @@ static uint64_t member(const char *of, size_t size, size_t offset, size_t bytes)
 	return eight;
 }
 
-static size_t counted(struct reader *r, const char *cache, size_t offset)
+static size_t counted(struct reading *r, const char *cache, size_t offset)
 {
 	size_t value = (size_t)member(cache, r->page->cache.size, offset, sizeof value);
 
@@ -136,7 +137,7 @@ static size_t counted(struct reader *r, const char *cache, size_t offset)
 	return value;
 }
 
-static void add_cache(struct reader *r, const char *cache)
+static void add_cache(struct reading *r, const char *cache)
 {
 	const struct hk_stats_page *p = r->page;
 	size_t class;
@@ -146,7 +147,7 @@ static void add_cache(struct reader *r, const char *cache)
 		size_t bin = p->cache.bin + class * p->cache.bin_size, word = class * sizeof(size_t);
 		int32_t capacity = (int32_t)member(cache, p->cache.size, bin + p->cache.capacity, 4);
 		/* The hot path changes it and nothing else: not noted. */
-		int32_t cached = capacity - (int32_t)member(cache, p->cache.size, bin + p->cache.room, 4);
+		int64_t cached = (int64_t)capacity - (int32_t)member(cache, p->cache.size, bin + p->cache.room, 4);
 
 		uint32_t spilled = (uint32_t)member(cache, p->cache.size, p->cache.spilled +
 						    class * p->cache.spilled_size, 4);
@@ -164,44 +165,41 @@ static void add_cache(struct reader *r, const char *cache)
 	r->s->all.remote_received += counted(r, cache, p->cache.received);
 }
 
-static void read_caches(struct reader *r)
+/* A list that leads back into itself is found by comparing with an earlier one,
+ * which is moved up each time the way from it has doubled. */
+static void read_caches(struct reading *r)
 {
-	size_t size = r->page->cache.size, at = get_size(r, r->page->caches), left = MOST_ITEMS;
+	size_t size = r->page->cache.size, at = get_size(r, r->page->caches), earlier = 0, way = 0, limit = 1;
 	char *cache = grow(NULL, size);
 
-	for (; at && left-- && !r->failed; at = (size_t)member(cache, size, r->page->cache.next, sizeof at)) {
+	for (; at && !r->fault; at = (size_t)member(cache, size, r->page->cache.next, sizeof at)) {
+		if (at == earlier)
+			r->fault = "its list of caches leads back into itself";
+		if (++way == limit) {
+			earlier = at;
+			limit *= 2;
+		}
 		get(r, (void *)at, 0, cache, size);
 		add_cache(r, cache);
 	}
 	free(cache);
 }
 
-/* Of each slab no more than the members that count, all in one call. */
-static void add_superslab(struct reader *r, size_t superslab)
+static void add_superslab(struct reading *r, size_t superslab, char *slabs, size_t size)
 {
 	const struct hk_stats_page *p = r->page;
-	enum { KIND, CLASS, USED, BLOCKS, SIZE = 6 };
-	static char found[MOST_SLABS][SIZE];
-	struct iovec here = { found, p->superslab.slabs * (size_t)SIZE };
-	static struct iovec there[4 * MOST_SLABS];
-	unsigned i, n = 0;
+	size_t i, at;
 
-	for (i = 0; i < p->superslab.slabs; i++) {
-		size_t slab = superslab + p->superslab.slab + (size_t)i * p->superslab.slab_size;
+	get(r, (void *)superslab, p->superslab.slab, slabs, size);
+	for (i = 0; i < p->superslab.slabs && !r->fault; i++) {
+		uint64_t class, used, blocks;
 
-		there[n++] = (struct iovec){ (void *)(slab + p->superslab.kind), 1 };
-		there[n++] = (struct iovec){ (void *)(slab + p->superslab.class), 1 };
-		there[n++] = (struct iovec){ (void *)(slab + p->superslab.used), 2 };
-		there[n++] = (struct iovec){ (void *)(slab + p->superslab.blocks), 2 };
-	}
-	if (process_vm_readv(r->pid, &here, 1, there, n, 0) != (ssize_t)here.iov_len)
-		r->failed = true;
-	for (i = 0; i < p->superslab.slabs && !r->failed; i++) {
-		uint64_t class = member(found[i], SIZE, CLASS, 1), used = member(found[i], SIZE, USED, 2);
-		uint64_t blocks = member(found[i], SIZE, 4, 2);
-
-		if (member(found[i], SIZE, KIND, 1) != p->superslab.is_slab || class >= HK_CLASSES)
+		at = i * p->superslab.slab_size;
+		class = member(slabs, size, at + p->superslab.class, 1);
+		if (member(slabs, size, at + p->superslab.kind, 1) != p->superslab.is_slab || class >= HK_CLASSES)
 			continue;
+		used = member(slabs, size, at + p->superslab.used, 2);
+		blocks = member(slabs, size, at + p->superslab.blocks, 2);
 		note(r, class << 32 | used << 16 | blocks);
 		r->s->class[class].used += used;
 		r->s->class[class].free_blocks += blocks - used;
@@ -209,23 +207,25 @@ static void add_superslab(struct reader *r, size_t superslab)
 	}
 }
 
-static void read_superslabs(struct reader *r)
+static void read_superslabs(struct reading *r)
 {
 	const struct hk_stats_page *p = r->page;
-	size_t *chunk = grow(NULL, p->chunk * sizeof *chunk), at;
+	size_t *chunk = grow(NULL, p->chunk * sizeof *chunk), at, size = (size_t)p->superslab.slabs * p->superslab.slab_size;
+	char *slabs = grow(NULL, size);
 	uint32_t end, i;
 
 	get(r, p->directory_end, 0, &end, sizeof end);
 	note(r, end);
-	for (i = 0; i < end && i < MOST_ITEMS && !r->failed; i++) {
+	for (i = 0; i < end && !r->fault; i++) {
 		if (i % p->chunk == 0) {
 			get(r, p->directory, i / p->chunk * sizeof at, &at, sizeof at);
 			get(r, (void *)at, 0, chunk, p->chunk * sizeof *chunk);
 		}
 		at = chunk[i % p->chunk];
 		if (get_size(r, (void *)(at + p->superslab.base)))
-			add_superslab(r, at);
+			add_superslab(r, at, slabs, size);
 	}
+	free(slabs);
 	free(chunk);
 }
 
@@ -233,45 +233,68 @@ static void read_superslabs(struct reader *r)
 static bool sensible(const struct hk_stats_page *p)
 {
 	return p->cache.size && p->cache.size <= MOST_BYTES && p->chunk && p->chunk <= MOST_BYTES &&
-	       p->superslab.slabs && p->superslab.slabs <= MOST_SLABS / 4;
+	       p->superslab.slabs && p->superslab.slabs <= MOST_SLABS &&
+	       p->superslab.slab_size && p->superslab.slab_size <= MOST_BYTES / MOST_SLABS;
 }
 
-static bool read_once(const struct heap *heap, struct hk_snapshot *s, uint64_t *seen)
+static const char *read_once(pid_t pid, const struct hk_stats_page *page, struct heap_reply *s, uint64_t *seen)
 {
-	struct reader r = { .page = &heap->page, .pid = heap->pid, .s = s };
+	struct reading r = { .page = page, .pid = pid, .s = s };
 
-	memset(s, 0, sizeof *s);
-	s->pid = heap->pid;
-	s->version = heap->page.library;
+	memset(&s->all, 0, sizeof s->all);
+	memset(s->class, 0, sizeof s->class);
 	read_totals(&r);
 	read_limits(&r);
 	read_by_class(&r);
 	read_caches(&r);
 	read_superslabs(&r);
 	*seen = r.seen;
-	return !r.failed;
+	return r.fault;
 }
 
-bool heap_read(const struct heap *heap, struct hk_snapshot *s, bool *exact)
+/* Until two passes agree, or it is late: the last that was whole counts. */
+void heap_read(pid_t pid, const struct hk_stats_page *page, struct heap_reply *s)
 {
 	static const struct timespec while_it_works = { .tv_nsec = 2000000 };
+	const char *fault = sensible(page) ? NULL : "the sizes in its statistics page make no sense";
 	uint64_t before = 0, now = 0;
+	struct heap_reply last;
 	unsigned try;
 
-	if (!sensible(&heap->page))
-		return false;
-	*exact = false;
-	for (try = 0; try < TRIES && !*exact; try++) {
+	memcpy(s->version, page->library, sizeof page->library);
+	for (try = 0; try < TRIES && !s->exact && !fault && !(try && reader_late(1)); try++) {
 		if (try > 1)
 			nanosleep(&while_it_works, NULL);
-		if (!read_once(heap, s, &now))
-			return false;
-		*exact = try && now == before;
+		last = *s;
+		fault = read_once(pid, page, s, &now);
+		s->exact = try && now == before;
 		before = now;
 	}
-	hk_snapshot_add_up(s);
+	if (fault && try > 1 && reader_late(1)) {
+		*s = last;
+		fault = NULL;
+	}
+	s->state = fault ? HEAP_FAULT : HEAP_READ;
+	snprintf(s->why, sizeof s->why, "%s", fault ? fault : "");
+}
+
+void heap_accept(struct heap *heap, const struct heap_reply *reply)
+{
+	struct hak_stats *all = &heap->s.all;
+	char why[sizeof reply->why];
+
+	heap->state = reply->state < HEAP_STATES ? reply->state : HEAP_FAULT;
+	heap->exact = reply->exact == 1;
+	memcpy(heap->version, reply->version, sizeof heap->version);
+	heap->version[sizeof heap->version - 1] = 0;
+	memcpy(why, reply->why, sizeof why);
+	why[sizeof why - 1] = 0;
+	heap->why = heap->state == HEAP_READ ? NULL : printable(why, sizeof why);
+	heap->s = (struct hk_snapshot){ .pid = heap->pid, .version = heap->version, .history = reply->history != 0,
+					.all = reply->all };
+	memcpy(heap->s.class, reply->class, sizeof reply->class);
+	hk_snapshot_add_up(&heap->s);
 	/* What moved between two places was seen in both of them. */
-	if (s->all.free_bytes > s->all.mapped)
-		s->all.free_bytes = 0;
-	return true;
+	if (all->free_bytes > all->mapped)
+		all->free_bytes = 0;
 }

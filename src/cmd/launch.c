@@ -5,30 +5,44 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-void linker_list(const char *linker, const char *program, void (*each)(const char *path, void *argument),
-		 void *argument)
+char *linker_of(const char *path)
 {
-	char line[PATH_MAX + 64];
+	struct elf *elf = elf_open(path);
+	const char *linker = elf ? elf_interpreter(elf) : NULL;
+	char *copy = linker ? text("%s", linker) : NULL;
+
+	if (elf)
+		elf_close(elf);
+	return copy;
+}
+
+static void start_linker(const char *linker, const char *program, int out)
+{
+	int quiet = open("/dev/null", O_WRONLY);
+
+	dup2(out, STDOUT_FILENO);
+	dup2(quiet, STDERR_FILENO);
+	execl(linker, linker, "--list", program, (char *)NULL);
+	_exit(RUN_CANNOT);
+}
+
+void linker_list(void (*each)(const char *path, void *argument), void *argument)
+{
+	char line[PATH_MAX + 64], own[PATH_MAX] = "", *linker = linker_of("/proc/self/exe");
 	int ends[2], status;
 	pid_t child;
 	FILE *in;
 
-	if (pipe(ends) < 0)
+	if (!linker || readlink("/proc/self/exe", own, sizeof own - 1) <= 0 || pipe2(ends, O_CLOEXEC) < 0)
 		return;
 	fflush(NULL);
 	child = fork();
-	if (child == 0) {
-		int quiet = open("/dev/null", O_WRONLY);
-
-		dup2(ends[1], STDOUT_FILENO);
-		dup2(quiet, STDERR_FILENO);
-		close(ends[0]);
-		execl(linker, linker, "--list", program, (char *)NULL);
-		_exit(RUN_CANNOT);
-	}
+	if (child == 0)
+		start_linker(linker, own, ends[1]);
 	close(ends[1]);
 	in = fdopen(ends[0], "r");
 	while (in && fgets(line, sizeof line, in)) {
@@ -42,6 +56,7 @@ void linker_list(const char *linker, const char *program, void (*each)(const cha
 	if (in)
 		fclose(in);
 	waitpid(child, &status, 0);
+	free(linker);
 }
 
 struct wanted {
@@ -59,27 +74,21 @@ static void compare_name(const char *path, void *argument)
 }
 
 /* Where the dynamic linker looks depends on caches and paths that only it
- * knows, so it is asked what it would preload into this program. */
+ * knows, so it is asked what it would preload. */
 bool linker_finds(const char *name, char *path, size_t size)
 {
 	struct wanted w = { name, path, size };
 	const char *old = getenv("LD_PRELOAD");
-	char own[PATH_MAX] = "", *kept = old ? text("%s", old) : NULL;
-	struct elf *elf = elf_open("/proc/self/exe");
-	const char *linker = elf ? elf_interpreter(elf) : NULL;
+	char *kept = old ? text("%s", old) : NULL;
 
 	*path = 0;
-	if (linker && readlink("/proc/self/exe", own, sizeof own - 1) > 0) {
-		setenv("LD_PRELOAD", name, 1);
-		linker_list(linker, own, compare_name, &w);
-		if (kept)
-			setenv("LD_PRELOAD", kept, 1);
-		else
-			unsetenv("LD_PRELOAD");
-	}
+	setenv("LD_PRELOAD", name, 1);
+	linker_list(compare_name, &w);
+	if (kept)
+		setenv("LD_PRELOAD", kept, 1);
+	else
+		unsetenv("LD_PRELOAD");
 	free(kept);
-	if (elf)
-		elf_close(elf);
 	return *path;
 }
 
@@ -149,35 +158,31 @@ bool launch_environment(const struct args *a)
 	struct source s = { 0 };
 	unsigned i;
 
-	if (a->profile && profile_find(a->profile) < 0)
+	if (!source_add_options(&s, a) || !source_good(&s) || !library_find(a->library, library, sizeof library))
 		return false;
-	for (i = 0; a->file && a->file[i]; i++)
-		if (!source_add_named(&s, a->file[i]))
-			return false;
-	if (a->profile)
-		source_add_named(&s, a->profile);
-	for (i = 0; a->set && a->set[i]; i++)
-		source_add(&s, a->set[i], "option");
-	if (!source_good(&s) || !library_find(a->library, library, sizeof library))
-		return false;
-	/* A later one wins, as a later EnvironmentFile does. */
-	for (i = 0; i < s.count; i++)
-		if (strncmp(s.entry[i], "LD_PRELOAD=", 11) != 0)
+	for (i = s.count; i--;)
+		if (setting_find(s.entry[i], strcspn(s.entry[i], "=")) >= 0)
 			putenv(s.entry[i]);
 	return preload(library);
 }
 
-char *program_find(const char *name)
+/* A folder of that name is none, as for execvp. */
+static bool is_file(const char *path, int mode)
+{
+	struct stat s;
+
+	return stat(path, &s) == 0 && !S_ISDIR(s.st_mode) && access(path, mode) == 0;
+}
+
+static char *search(const char *name, int mode)
 {
 	const char *path = getenv("PATH");
 	char *copy, *next, *dir, *full;
 
-	if (strchr(name, '/'))
-		return access(name, F_OK) == 0 ? text("%s", name) : NULL;
 	next = copy = text("%s", path ? path : "/usr/local/bin:/usr/bin:/bin");
 	while ((dir = strsep(&next, ":"))) {
 		full = text("%s/%s", *dir ? dir : ".", name);
-		if (access(full, X_OK) == 0) {
+		if (is_file(full, mode)) {
 			free(copy);
 			return full;
 		}
@@ -185,4 +190,23 @@ char *program_find(const char *name)
 	}
 	free(copy);
 	return NULL;
+}
+
+char *program_find(const char *name)
+{
+	if (strchr(name, '/'))
+		return access(name, F_OK) == 0 ? text("%s", name) : NULL;
+	return search(name, X_OK);
+}
+
+int program_error(const char *name, int error)
+{
+	char *there;
+
+	/* It may have been a folder of the path that said so. */
+	if (error != EACCES || strchr(name, '/'))
+		return error;
+	there = search(name, F_OK);
+	free(there);
+	return there ? error : ENOENT;
 }

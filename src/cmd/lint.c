@@ -4,7 +4,6 @@
 #include "config/settings.h"
 
 #include <ctype.h>
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -94,35 +93,28 @@ static void check_meaning(const char *line)
 
 static int lint_file(const char *path)
 {
-	FILE *in = fopen(path, "re");
-	char *line = NULL, **seen = NULL;
+	struct envfile file;
+	char *line, **seen = NULL;
 	unsigned count = 0;
-	size_t room = 0;
-	ssize_t length;
-	bool ended = true;
+	size_t length;
 
-	if (!in)
-		return fail(USAGE, "cannot read %s: %s", path, strerror(errno));
+	if (!envfile_open(&file, path))
+		return USAGE;
 	now.path = path;
-	for (now.line = 1; (length = getline(&line, &room, in)) > 0; now.line++) {
-		ended = line[length - 1] == '\n';
-		if (ended)
-			line[--length] = 0;
-		if (!check_syntax(line, (size_t)length))
+	while ((line = envfile_line(&file, &length))) {
+		now.line = file.number;
+		if (!check_syntax(line, length))
 			continue;
 		check_meaning(line);
 		check_repeated(seen, count, line);
 		seen = grow(seen, (count + 1) * sizeof *seen);
-		seen[count++] = text("%s", line);
+		seen[count++] = line;
 	}
-	if (!ended) {
-		now.line--;
+	if (!file.ended)
 		finding("no line feed at the end of the file: some readers lose the line");
-	}
-	length = ferror(in);
-	fclose(in);
-	free(line);
-	return length ? fail(USAGE, "cannot read %s", path) : 0;
+	free(seen);
+	envfile_close(&file);
+	return 0;
 }
 
 static int lint(int argc, char **argv)

@@ -14,14 +14,6 @@
 
 enum { SERVER_START = 10, SERVER_END = 10 };	/* seconds */
 
-static double seconds_now(void)
-{
-	struct timespec t;
-
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
-}
-
 static double resident(pid_t pid)
 {
 	static long page;

@@ -2,10 +2,23 @@
 
 #include <elf.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <link.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/sysmacros.h>
+#include <time.h>
 #include <unistd.h>
+
+double seconds_now(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_MONOTONIC, &t);
+	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
 
 bool process_id(const char *given, pid_t *pid)
 {
@@ -26,11 +39,37 @@ bool process_id(const char *given, pid_t *pid)
 	return there;
 }
 
+/* The kernel writes the name of a file that is gone with this behind it. */
+void path_there(char *path)
+{
+	static const char gone[] = " (deleted)";
+	size_t length = strlen(path);
+
+	if (length >= sizeof gone && !strcmp(path + length - (sizeof gone - 1), gone))
+		path[length - (sizeof gone - 1)] = 0;
+}
+
+/* And it writes a newline as \012. */
+static void decode(char *path)
+{
+	char *from = path, *to = path;
+
+	while (*from) {
+		bool newline = !strncmp(from, "\\012", 4);
+
+		*to++ = newline ? '\n' : *from;
+		from += newline ? 4 : 1;
+	}
+	*to = 0;
+	path_there(path);
+}
+
 bool maps_walk(pid_t pid, bool (*each)(const struct mapping *m, void *argument), void *argument)
 {
 	char *path = text("/proc/%d/maps", (int)pid), *line = NULL;
 	FILE *in = fopen(path, "re");
 	static struct mapping m;
+	unsigned major, minor;
 	bool found = false;
 	size_t room = 0;
 
@@ -38,18 +77,69 @@ bool maps_walk(pid_t pid, bool (*each)(const struct mapping *m, void *argument),
 	if (!in)
 		return false;
 	while (!found && getline(&line, &room, in) > 0) {
-		char *deleted;
-
-		if (sscanf(line, "%zx-%zx %*s %zx %*s %*s %4095[^\n]", &m.start, &m.end, &m.offset, m.path) != 4)
+		if (sscanf(line, "%zx-%zx %*s %zx %x:%x %llu %4095[^\n]", &m.start, &m.end, &m.offset, &major, &minor,
+			   &m.inode, m.path) != 7 || *m.path != '/')
 			continue;
-		deleted = strstr(m.path, " (deleted)");
-		if (deleted)
-			*deleted = 0;
-		found = *m.path == '/' && each(&m, argument);
+		m.device = makedev(major, minor);
+		decode(m.path);
+		found = each(&m, argument);
 	}
 	free(line);
 	fclose(in);
 	return found;
+}
+
+int regular_file(int found)
+{
+	char path[32];
+	struct stat s;
+	int fd = -1;
+
+	if (found < 0)
+		return -1;
+	snprintf(path, sizeof path, "/proc/self/fd/%d", found);
+	if (fstat(found, &s) < 0 || !S_ISREG(s.st_mode))
+		errno = ENOEXEC;
+	else	/* at once also where somebody holds a lease */
+		fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	close(found);
+	return fd;
+}
+
+/* openat2(2), which libc does not have. */
+#ifndef SYS_openat2
+#define SYS_openat2 437
+#endif
+enum { NO_MAGICLINKS = 2, NO_SYMLINKS = 4, IN_ROOT = 16 };
+
+/* By its path, which the process may have given to something else. */
+static int file_at_path(pid_t pid, const struct mapping *m)
+{
+	struct { uint64_t flags, mode, resolve; } how = { O_PATH | O_CLOEXEC, 0, IN_ROOT | NO_SYMLINKS | NO_MAGICLINKS };
+	char *path = text("/proc/%d/root", (int)pid);
+	int root = open(path, O_PATH | O_CLOEXEC | O_DIRECTORY), fd = -1;
+	struct stat s;
+
+	free(path);
+	if (root < 0)
+		return -1;
+	fd = (int)syscall(SYS_openat2, root, m->path, &how, sizeof how);
+	close(root);
+	if (fd >= 0 && (fstat(fd, &s) < 0 || s.st_dev != m->device || s.st_ino != m->inode)) {
+		close(fd);
+		fd = -1;
+	}
+	return fd;
+}
+
+/* The kernel has the file itself, but shows it to root alone. */
+int mapping_file(pid_t pid, const struct mapping *m)
+{
+	char *path = text("/proc/%d/map_files/%zx-%zx", (int)pid, m->start, m->end);
+	int fd = open(path, O_PATH | O_CLOEXEC);
+
+	free(path);
+	return regular_file(fd >= 0 ? fd : file_at_path(pid, m));
 }
 
 bool process_secure(pid_t pid)
@@ -89,11 +179,6 @@ char *process_variable(pid_t pid, const char *name)
 	if (in)
 		fclose(in);
 	return value;
-}
-
-char *process_path(pid_t pid, const char *path)
-{
-	return text("/proc/%d/root%s", (int)pid, path);
 }
 
 /* Tests show it other machines than this one. */

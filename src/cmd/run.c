@@ -22,8 +22,9 @@ static int run(int argc, char **argv)
 	if (why)
 		warn("note: %s will run without HAKMEM: %s", a.argv[0], why);
 	execvp(a.argv[0], a.argv);
-	return fail(errno == ENOENT ? RUN_NOWHERE : RUN_CANNOT, "cannot run %s: %s",
-		    a.argv[0], strerror(errno));
+	status = program_error(a.argv[0], errno);
+	return fail(status == ENOENT ? RUN_NOWHERE : RUN_CANNOT, "cannot run %s: %s",
+		    a.argv[0], strerror(status));
 }
 
 const struct command command_run = {
@@ -31,7 +32,8 @@ const struct command command_run = {
 	"[-p PROFILE] [-s NAME=VALUE] [-f FILE] [--] PROGRAM [ARGUMENT ...]",
 	"run a program on HAKMEM",
 	"Becomes the program, with the library preloaded. Settings that the environment\n"
-	"already has stay in force and win over those of the profile.\n"
+	"already has stay in force and win over those of the profile. Of a file the\n"
+	"settings of HAKMEM are used, and nothing else.\n"
 	"Exit status: the program's; 125 bad options, 126 it cannot be run, 127 there is\n"
 	"no such program.",
 };

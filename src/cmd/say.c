@@ -45,11 +45,51 @@ const char *ink(enum ink which)
 	return colour ? codes[which] : "";
 }
 
+char *printable(const char *from, size_t most)
+{
+	static const char digits[] = "0123456789abcdef";
+	char *out = grow(NULL, most + 8), *to = out;
+
+	for (; *from && to < out + most; from++) {
+		unsigned char c = (unsigned char)*from;
+
+		if (c >= ' ' && c <= '~') {
+			if (c == '\\')
+				*to++ = '\\';
+			*to++ = (char)c;
+			continue;
+		}
+		*to++ = '\\';
+		*to++ = 'x';
+		*to++ = digits[c >> 4];
+		*to++ = digits[c & 15];
+	}
+	strcpy(to, *from ? "..." : "");
+	return out;
+}
+
+json_t *json_text(const char *from)
+{
+	json_t *value = from ? json_string(from) : json_null();
+	char *escaped;
+
+	if (value)
+		return value;
+	escaped = printable(from, strlen(from) * 4);
+	value = json_string(escaped);
+	free(escaped);
+	return value;
+}
+
 int print_json(json_t *value)
 {
-	json_dumpf(value, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(9));
-	putchar('\n');
+	char *whole = value ? json_dumps(value, JSON_INDENT(2) | JSON_REAL_PRECISION(9) | JSON_ENSURE_ASCII) : NULL;
+
 	json_decref(value);
+	if (!whole)
+		return fail(FOUND, "cannot write this as JSON");
+	puts(whole);
+	free(whole);
 	return 0;
 }
 

@@ -11,6 +11,8 @@
 
 #include <string.h>
 
+enum { LEFT_OUT_SHOWN = 8 };
+
 static void (*listener)(const char *line);
 
 void hk_line_write(struct hk_line *line);
@@ -74,44 +76,100 @@ int setting_find(const char *name, size_t length)
 	return -1;
 }
 
-static bool add_file(struct source *s, const char *path)
+/* Some are enough to see what kind of file it is. */
+static void say_left_out(const char *path, unsigned number, const char *line, const char *why, unsigned before)
 {
-	FILE *in = fopen(path, "re");
-	unsigned number = 0;
-	char *line = NULL, *origin;
-	size_t room = 0;
-	ssize_t length;
+	char *name;
 
-	if (!in) {
-		warn("cannot read %s: %s", path, strerror(errno));
+	if (before >= LEFT_OUT_SHOWN)
+		return;
+	name = text("%.*s", (int)strcspn(line, "="), line);
+	line = printable(name, 48);
+	warn("%s:%u: %s is left out: %s", path, number, line, why);
+	free((char *)line);
+	free(name);
+}
+
+bool source_add_file(struct source *s, const char *path)
+{
+	unsigned left_out = 0;
+	struct envfile file;
+	size_t length;
+	char *line;
+
+	if (!envfile_open(&file, path))
 		return false;
-	}
-	while ((length = getline(&line, &room, in)) > 0) {
-		number++;
-		if (line[length - 1] == '\n')
-			line[length - 1] = 0;
-		if (*line == '#' || !strchr(line, '='))
+	while ((line = envfile_line(&file, &length))) {
+		const char *why = envfile_refuses(line);
+		char *origin;
+
+		if (!*line || *line == '#')
 			continue;
-		origin = text("%s:%u", path, number);
+		if (why) {
+			say_left_out(path, file.number, line, why, left_out++);
+			continue;
+		}
+		origin = text("%s:%u", path, file.number);
 		source_add(s, line, origin);
 		free(origin);
 	}
-	free(line);
-	fclose(in);
+	if (left_out > LEFT_OUT_SHOWN)
+		warn("%s: and %u more lines", path, left_out - LEFT_OUT_SHOWN);
+	envfile_close(&file);
 	return true;
+}
+
+static void add_profile(struct source *s, const char *name)
+{
+	char *entry = text("HAKMEM_PROFILE=%s", name);
+
+	source_add(s, entry, "option");
+	free(entry);
 }
 
 bool source_add_named(struct source *s, const char *name)
 {
-	char *entry;
+	unsigned i;
 
+	for (i = 0; i < HK_PROFILE_COUNT; i++)
+		if (!strcmp(hk_profile_table[i].name, name)) {
+			add_profile(s, name);
+			return true;
+		}
 	if (strpbrk(name, "/.") || access(name, R_OK) == 0)
-		return add_file(s, name);
-	if (profile_find(name) < 0)
+		return source_add_file(s, name);
+	return profile_find(name) >= 0;
+}
+
+static void reverse(char **list, unsigned count)
+{
+	unsigned i;
+
+	for (i = 0; i < count / 2; i++) {
+		char *kept = list[i];
+
+		list[i] = list[count - 1 - i];
+		list[count - 1 - i] = kept;
+	}
+}
+
+/* From the weakest to the strongest, as a later EnvironmentFile wins over an earlier
+ * one; then the other way round. */
+bool source_add_options(struct source *s, const struct args *a)
+{
+	unsigned i;
+
+	for (i = 0; a->file && a->file[i]; i++)
+		if (!source_add_file(s, a->file[i]))
+			return false;
+	if (a->profile && profile_find(a->profile) < 0)
 		return false;
-	entry = text("HAKMEM_PROFILE=%s", name);
-	source_add(s, entry, "option");
-	free(entry);
+	if (a->profile)
+		add_profile(s, a->profile);
+	for (i = 0; a->set && a->set[i]; i++)
+		source_add(s, a->set[i], "option");
+	reverse(s->entry, s->count);
+	reverse(s->origin, s->count);
 	return true;
 }
 

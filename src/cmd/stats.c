@@ -6,31 +6,57 @@
 #include <string.h>
 #include <unistd.h>
 
-struct buffer {
-	char *data;
-	size_t size;
+struct metric {
+	const char *name, *type, *help;
+	size_t offset;
+};
+static const struct metric metrics[] = {
+#define FIGURE(field, kind, meaning) { #field, #kind, meaning, offsetof(struct hak_stats, field) },
+#include "stats/figures.def"
+};
+static const struct metric class_metrics[] = {
+#define CLASS_FIGURE(field, kind, meaning) { #field, #kind, meaning, offsetof(struct hak_class_stats, field) },
+#include "stats/figures.def"
 };
 
-static void collect(void *argument, const char *piece, size_t length)
+static size_t value_of(const struct metric *m, const void *of)
 {
-	struct buffer *b = argument;
-
-	b->data = grow(b->data, b->size + length + 1);
-	memcpy(b->data + b->size, piece, length);
-	b->size += length;
-	b->data[b->size] = 0;
+	return *(const size_t *)((const char *)of + m->offset);
 }
 
-/* The library's own report, and what only a reader from outside has to say. */
-static int as_json(const struct hk_snapshot *s, bool exact)
+static void put_values(json_t *to, const struct metric *list, unsigned count, const void *of)
 {
-	struct buffer b = { 0 };
-	json_t *report;
+	unsigned i;
 
-	hk_snapshot_write(s, true, collect, &b);
-	report = json_loads(b.data, 0, NULL);
-	free(b.data);
-	json_object_set_new(report, "exact", json_boolean(exact));
+	for (i = 0; i < count; i++) {
+		size_t value = value_of(&list[i], of);
+
+		json_object_set_new(to, list[i].name, json_integer(value < INT64_MAX ? (json_int_t)value : INT64_MAX));
+	}
+}
+
+/* As the library's own report, and what only a reader from outside has to say. */
+static int as_json(const struct heap *heap)
+{
+	enum { HISTORY = 3 };		/* the last ones; see figures.def */
+	json_t *classes = json_array();
+	json_t *report = json_pack("{si so si}", "schema", 1, "version", json_text(heap->version), "pid", (int)heap->pid);
+	unsigned i;
+
+	put_values(report, metrics, HK_FIGURES, &heap->s.all);
+	for (i = 0; i < HK_CLASSES; i++) {
+		const struct hak_class_stats *c = &heap->s.class[i];
+		json_t *one;
+
+		if (!c->slabs && !c->refills)
+			continue;
+		one = json_pack("{si}", "group", (int)c->group);
+		put_values(one, class_metrics, HK_CLASS_FIGURES - (heap->s.history ? 0 : HISTORY), c);
+		json_array_append_new(classes, one);
+	}
+	json_object_set_new(report, "classes", classes);
+	json_object_set_new(report, "decisions", json_array());
+	json_object_set_new(report, "exact", json_boolean(heap->exact));
 	return print_json(report);
 }
 
@@ -39,14 +65,17 @@ static double mib(size_t bytes)
 	return (double)bytes / (1 << 20);
 }
 
-static int as_text(const struct heap *heap, const struct hk_snapshot *s, bool exact)
+static int as_text(const struct heap *heap)
 {
+	const struct hk_snapshot *s = &heap->s;
 	const struct hak_stats *a = &s->all;
+	char *version = printable(heap->version, 4 * sizeof heap->version);
 	unsigned i;
 
 	printf("%s%s (%ld)%s on HAKMEM %s, %zu threads\n", ink(BOLD), heap->command, s->pid, ink(PLAIN),
-	       s->version, a->threads);
-	if (!exact)
+	       version, a->threads);
+	free(version);
+	if (!heap->exact)
 		printf("%sbusy: figures moved while they were read, and may miss a few blocks%s\n", ink(DIM), ink(PLAIN));
 	printf("\n%12.1f MiB mapped, at most %.1f MiB\n", mib(a->mapped), mib(a->mapped_peak));
 	printf("%12.1f MiB in use: %.1f MiB in %zu blocks to 32 KiB, %.1f MiB in %zu to 1 MiB, %.1f MiB in %zu larger\n",
@@ -70,21 +99,14 @@ static int as_text(const struct heap *heap, const struct hk_snapshot *s, bool ex
 	return 0;
 }
 
-struct metric {
-	const char *name, *type, *help;
-	size_t offset;
-};
-static const struct metric metrics[] = {
-#define FIGURE(field, kind, meaning) { #field, #kind, meaning, offsetof(struct hak_stats, field) },
-#include "stats/figures.def"
-};
-static const struct metric class_metrics[] = {
-#define CLASS_FIGURE(field, kind, meaning) { #field, #kind, meaning, offsetof(struct hak_class_stats, field) },
-#include "stats/figures.def"
-};
+/* A value between the quotes of a label. */
+static void put_label(FILE *out, const char *value)
+{
+	for (; *value; value++)
+		fprintf(out, strchr("\"\\", *value) ? "\\%c" : "%c", *value);
+}
 
-static void put_metric(FILE *out, const struct metric *m, bool of_class, const struct heap *heap,
-		       const struct hk_snapshot *s, unsigned count)
+static void put_metric(FILE *out, const struct metric *m, bool of_class, const struct heap *heap, unsigned count)
 {
 	const char *middle = of_class ? "class_" : "", *end = *m->type == 'c' ? "_total" : "";
 	unsigned i, class;
@@ -93,89 +115,101 @@ static void put_metric(FILE *out, const struct metric *m, bool of_class, const s
 		middle, m->name, end, m->type);
 	for (i = 0; i < count; i++)
 		for (class = 0; class < (of_class ? HK_CLASSES : 1); class++) {
-			const struct hak_class_stats *c = &s[i].class[class];
-			const void *from = of_class ? (const void *)c : &s[i].all;
+			const struct hak_class_stats *c = &heap[i].s.class[class];
 
-			if (of_class && !c->slabs && !c->refills)
+			if (heap[i].state != HEAP_READ || (of_class && !c->slabs && !c->refills))
 				continue;
-			fprintf(out, "hakmem_%s%s%s{pid=\"%ld\",command=\"%s\"", middle, m->name, end,
-				s[i].pid, heap[i].command);
+			fprintf(out, "hakmem_%s%s%s{pid=\"%d\",command=\"", middle, m->name, end, (int)heap[i].pid);
+			put_label(out, heap[i].command);
 			if (of_class)
-				fprintf(out, ",size=\"%zu\"", c->size);
-			fprintf(out, "} %zu\n", *(const size_t *)((const char *)from + m->offset));
+				fprintf(out, "\",size=\"%zu", c->size);
+			fprintf(out, "\"} %zu\n", value_of(m, of_class ? (const void *)c : &heap[i].s.all));
 		}
 }
 
-static void put_metrics(FILE *out, const struct heap *heap, const struct hk_snapshot *s, unsigned count)
+static void put_metrics(FILE *out, const struct heap *heap, unsigned count)
 {
 	unsigned i;
 
 	for (i = 0; i < HK_FIGURES; i++)
-		put_metric(out, &metrics[i], false, heap, s, count);
+		put_metric(out, &metrics[i], false, heap, count);
 	/* The size is a label. */
 	for (i = HK_CLASS_FIGURE_used; i < HK_CLASS_FIGURES; i++)
-		put_metric(out, &class_metrics[i], true, heap, s, count);
+		put_metric(out, &class_metrics[i], true, heap, count);
 }
 
 /* A collector must never see half a file. */
-static int to_file(const char *path, const struct heap *heap, const struct hk_snapshot *s, unsigned count)
+static int to_file(const char *path, const struct heap *heap, unsigned count)
 {
-	char *next = text("%s.%d", path, (int)getpid());
-	FILE *out = fopen(next, "we");
-	bool good = out;
+	char *all = NULL;
+	size_t size = 0;
+	FILE *out = open_memstream(&all, &size);
+	bool good;
 
-	if (out) {
-		put_metrics(out, heap, s, count);
-		good = !ferror(out);
-		good = !fclose(out) && good && !rename(next, path);
-	}
-	if (good)
-		return 0;
-	warn("cannot write %s: %s", path, strerror(errno));
-	unlink(next);
-	return FOUND;
+	if (!out)
+		return fail(FOUND, "out of memory");
+	put_metrics(out, heap, count);
+	good = fclose(out) == 0 && output_replace(path, all, size);
+	free(all);
+	return good ? 0 : FOUND;
 }
 
+/* A line for each that was not read; whether there was one. */
+static bool say_faults(const struct heap *heap, unsigned count)
+{
+	bool found = false;
+	unsigned i;
+
+	for (i = 0; i < count; i++) {
+		char *fault = heap_fault(&heap[i]);
+
+		if (heap[i].state != HEAP_READ)
+			warn("%s", heap[i].state == HEAP_FAULT ? fault : heap[i].why);
+		found |= heap[i].state != HEAP_READ;
+		free(fault);
+	}
+	return found;
+}
+
+static struct heap *read_given(const struct args *a, unsigned *count)
+{
+	pid_t *pid = grow(NULL, ((unsigned)a->argc + 1) * sizeof *pid);
+	struct heap *heap = NULL;
+	unsigned i;
+
+	*count = (unsigned)a->argc;
+	for (i = 0; i < *count && process_id(a->argv[i], &pid[i]); i++)
+		;
+	if (i == *count)
+		heap = heaps_read(pid, *count, NULL);
+	free(pid);
+	return heap;
+}
+
+/* One that nobody asked for by its id does not make the whole fail. */
 static int for_prometheus(const struct args *a)
 {
-	struct heap *heap = NULL;
-	struct hk_snapshot *s;
-	unsigned count = 0, good = 0, i;
-	bool exact;
+	unsigned count;
+	struct heap *heap = a->argc ? read_given(a, &count) : heaps_read_all(&count, NULL);
+	int status = 0, missing;
 
-	if (!a->argc)
-		heap = heap_find_all(&count);
-	for (i = 0; i < (unsigned)a->argc; i++) {
-		char *why;
-		pid_t pid;
-
-		if (!process_id(a->argv[i], &pid))
-			return USAGE;
-		heap = grow(heap, (count + 1) * sizeof *heap);
-		why = heap_find(&heap[count], pid);
-		if (why)
-			return fail(FOUND, "%s", why);
-		count++;
-	}
-	s = grow(NULL, (count + 1) * sizeof *s);
-	for (i = 0; i < count; i++)
-		if (heap_read(&heap[i], &s[good], &exact))
-			heap[good++] = heap[i];
+	if (!heap)
+		return USAGE;
+	missing = say_faults(heap, count) && a->argc ? FOUND : 0;
 	if (a->output)
-		return to_file(a->output, heap, s, good);
-	put_metrics(stdout, heap, s, good);
-	return 0;
+		status = to_file(a->output, heap, count);
+	else
+		put_metrics(stdout, heap, count);
+	heaps_free(heap, count);
+	return status ? status : missing;
 }
 
 static int stats(int argc, char **argv)
 {
-	struct hk_snapshot s;
-	struct heap heap;
+	struct heap *heap;
 	struct args a;
+	unsigned count;
 	int status;
-	bool exact;
-	char *why;
-	pid_t pid;
 
 	if (!args_read(&a, &command_stats, argc, argv, &status))
 		return status;
@@ -185,14 +219,12 @@ static int stats(int argc, char **argv)
 		return for_prometheus(&a);
 	if (a.argc != 1)
 		return fail(USAGE, "stats takes one process id; hakmem top shows those there are");
-	if (!process_id(a.argv[0], &pid))
+	heap = read_given(&a, &count);
+	if (!heap)
 		return USAGE;
-	why = heap_find(&heap, pid);
-	if (why)
-		return fail(FOUND, "%s", why);
-	if (!heap_read(&heap, &s, &exact))
-		return fail(FOUND, "cannot read the heap of process %d: it has ended, or its memory is damaged", (int)pid);
-	return a.json ? as_json(&s, exact) : as_text(&heap, &s, exact);
+	status = say_faults(heap, count) ? FOUND : a.json ? as_json(heap) : as_text(heap);
+	heaps_free(heap, count);
+	return status;
 }
 
 const struct command command_stats = {

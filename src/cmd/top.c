@@ -2,47 +2,68 @@
 #include "cmd/heap.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <termios.h>
-#include <time.h>
 #include <unistd.h>
 
 struct row {
-	pid_t pid;
-	char *command;
+	struct heap *heap;
 	size_t rss;
-	bool exact;
-	struct hak_stats s;
 	size_t slow;			/* refills and flushes so far */
 	double rate;			/* of these per second; < 0: not known yet */
 };
 
 struct table {
+	struct heap *heap;
 	struct row *row;
-	unsigned count;
+	unsigned count, good;
 	double when;
 };
 
-static volatile sig_atomic_t ended, resized;
+static volatile sig_atomic_t ended, resized, refresh;
+
+/* What may end the wait for a process or for the next picture: keys, unless
+ * there are none, and signals, each of which writes a byte. */
+static struct {
+	int keys, signals[2];
+} from = { .keys = -1 };
 
 static void on_signal(int number)
 {
+	int kept = errno;
+
 	if (number == SIGWINCH)
 		resized = 1;
 	else
 		ended = 1;
+	if (write(from.signals[1], "", 1) < 0)
+		errno = kept;
 }
 
-static double seconds_now(void)
+static bool readable(int fd)
 {
-	struct timespec t;
+	struct pollfd in = { .fd = fd, .events = POLLIN };
 
-	clock_gettime(CLOCK_MONOTONIC, &t);
-	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+	return poll(&in, 1, 0) > 0;
+}
+
+static bool asked_to_end(void)
+{
+	char key;
+
+	while (readable(from.signals[0]) && read(from.signals[0], &key, 1) == 1)
+		;
+	while (!ended && from.keys >= 0 && readable(from.keys)) {
+		if (read(from.keys, &key, 1) != 1 || key == 'q' || key == 'Q')
+			ended = 1;
+		refresh |= key == ' ';
+	}
+	return ended;
 }
 
 static size_t resident(pid_t pid)
@@ -57,11 +78,14 @@ static size_t resident(pid_t pid)
 	return pages * (size_t)sysconf(_SC_PAGESIZE);
 }
 
+/* The largest first, what could not be read at the end. */
 static int by_mapped(const void *a, const void *b)
 {
-	size_t x = ((const struct row *)a)->s.mapped, y = ((const struct row *)b)->s.mapped;
+	const struct heap *x = ((const struct row *)a)->heap, *y = ((const struct row *)b)->heap;
 
-	return x < y ? 1 : x > y ? -1 : 0;
+	if (x->state != y->state)
+		return x->state == HEAP_READ ? -1 : 1;
+	return x->s.all.mapped < y->s.all.mapped ? 1 : x->s.all.mapped > y->s.all.mapped ? -1 : 0;
 }
 
 static double rate_since(const struct table *before, const struct row *now, double when)
@@ -69,45 +93,39 @@ static double rate_since(const struct table *before, const struct row *now, doub
 	unsigned i;
 
 	for (i = 0; i < before->count; i++)
-		if (before->row[i].pid == now->pid && now->slow >= before->row[i].slow)
+		if (before->row[i].heap->pid == now->heap->pid && now->slow >= before->row[i].slow)
 			return (double)(now->slow - before->row[i].slow) / (when - before->when);
 	return -1;
 }
 
+/* Without heaps if it was ended meanwhile. */
 static struct table take(const struct table *before)
 {
-	struct table t = { .when = seconds_now() };
-	struct hk_snapshot s;
-	unsigned found, i, class;
-	struct heap *heap = heap_find_all(&found);
+	const struct reader watch = { .stop = asked_to_end, .watched = { from.keys, from.signals[0] } };
+	struct table t = { 0 };
+	unsigned i, class;
 
-	t.row = grow(NULL, (found + 1) * sizeof *t.row);
-	for (i = 0; i < found; i++) {
-		struct row *row = &t.row[t.count];
+	t.heap = heaps_read_all(&t.count, &watch);
+	t.when = seconds_now();
+	t.row = grow(NULL, (t.count + 1) * sizeof *t.row);
+	for (i = 0; t.heap && i < t.count; i++) {
+		struct row *row = &t.row[i];
 
-		if (!heap_read(&heap[i], &s, &row->exact)) {
-			heap_forget(&heap[i]);
-			continue;
-		}
-		row->pid = heap[i].pid;
-		row->command = heap[i].command;
-		row->rss = resident(row->pid);
-		row->s = s.all;
-		row->slow = 0;
+		*row = (struct row){ .heap = &t.heap[i], .rss = resident(t.heap[i].pid) };
 		for (class = 0; class < HK_CLASSES; class++)
-			row->slow += s.class[class].refills + s.class[class].flushes;
+			row->slow += row->heap->s.class[class].refills + row->heap->s.class[class].flushes;
 		row->rate = rate_since(before, row, t.when);
-		t.count++;
+		t.good += row->heap->state == HEAP_READ;
 	}
-	free(heap);
-	qsort(t.row, t.count, sizeof *t.row, by_mapped);
+	if (t.heap)
+		qsort(t.row, t.count, sizeof *t.row, by_mapped);
 	return t;
 }
 
 static void forget(struct table *t)
 {
-	while (t->count)
-		free(t->row[--t->count].command);
+	if (t->heap)
+		heaps_free(t->heap, t->count);
 	free(t->row);
 }
 
@@ -122,6 +140,22 @@ static void put(unsigned columns, bool whole, const char *line)
 	printf("%.*s%s\n", columns ? (int)columns : (int)strlen(line), line, whole ? "\033[K" : "");
 }
 
+static void put_row(const struct row *r, char *line, size_t size)
+{
+	const struct heap *heap = r->heap;
+	const struct hak_stats *a = &heap->s.all;
+	char rate[24] = "-";
+
+	if (r->rate >= 0)
+		snprintf(rate, sizeof rate, "%.0f", r->rate);
+	if (heap->state == HEAP_READ)
+		snprintf(line, size, "%7d %8.1f %8.1f %8.1f %8.1f %8.1f %7zu %8s %s", (int)heap->pid, mib(r->rss),
+			 mib(a->mapped), mib(a->in_use), mib(a->cached), mib(a->free_bytes), a->threads, rate,
+			 heap->command);
+	else
+		snprintf(line, size, "%7d %8.1f %s: %s", (int)heap->pid, mib(r->rss), heap->command, heap->why);
+}
+
 static void draw(const struct table *t, bool screen)
 {
 	struct winsize size = { 0 };
@@ -134,7 +168,7 @@ static void draw(const struct table *t, bool screen)
 	}
 	if (screen)
 		printf("\033[H");
-	snprintf(line, sizeof line, "hakmem top: %u process%s on HAKMEM%s", t->count, t->count == 1 ? "" : "es",
+	snprintf(line, sizeof line, "hakmem top: %u process%s on HAKMEM%s", t->good, t->good == 1 ? "" : "es",
 		 screen ? "; q ends, space refreshes" : "");
 	put(columns, screen, line);
 	printf("%s", ink(BOLD));
@@ -143,14 +177,7 @@ static void draw(const struct table *t, bool screen)
 	put(columns, screen, line);
 	printf("%s", ink(PLAIN));
 	for (i = 0; i < t->count && i + 3 < lines; i++) {
-		const struct row *r = &t->row[i];
-		char rate[24] = "-";
-
-		if (r->rate >= 0)
-			snprintf(rate, sizeof rate, "%.0f", r->rate);
-		snprintf(line, sizeof line, "%7d %8.1f %8.1f %8.1f %8.1f %8.1f %7zu %8s %s", (int)r->pid, mib(r->rss),
-			 mib(r->s.mapped), mib(r->s.in_use), mib(r->s.cached), mib(r->s.free_bytes), r->s.threads,
-			 rate, r->command);
+		put_row(&t->row[i], line, sizeof line);
 		put(columns, screen, line);
 	}
 	if (!t->count)
@@ -161,25 +188,19 @@ static void draw(const struct table *t, bool screen)
 }
 
 /* True: the next picture. */
-static bool wait_for(double delay, bool keys)
+static bool wait_for(double delay)
 {
-	struct pollfd in = { .fd = keys ? STDIN_FILENO : -1, .events = POLLIN };
+	struct pollfd in[] = { { .fd = from.keys, .events = POLLIN }, { .fd = from.signals[0], .events = POLLIN } };
 	double until = seconds_now() + delay, left;
-	char key;
 
-	while (!ended && !resized && (left = until - seconds_now()) > 0) {
-		if (poll(&in, 1, (int)(left * 1000) + 1) <= 0)
-			continue;
-		if (read(STDIN_FILENO, &key, 1) != 1 || key == 'q' || key == 'Q')
-			return false;
-		if (key == ' ')
-			break;
-	}
-	resized = 0;
+	while (!asked_to_end() && !resized && !refresh && (left = until - seconds_now()) > 0)
+		poll(in, 2, (int)(left * 1000) + 1);
+	resized = refresh = 0;
 	return !ended;
 }
 
-static void loop(const struct args *a, bool screen, bool keys)
+/* The number of pictures. */
+static unsigned loop(const struct args *a, bool screen)
 {
 	double delay = a->delay > 0 ? a->delay : 2;
 	struct table before = { 0 }, now;
@@ -187,17 +208,22 @@ static void loop(const struct args *a, bool screen, bool keys)
 
 	do {
 		now = take(&before);
-		draw(&now, screen);
 		forget(&before);
 		before = now;
-	} while (++frame != a->frames && !ferror(stdout) && wait_for(delay, keys));
+		if (!now.heap)
+			break;
+		draw(&now, screen);
+	} while (++frame != a->frames && !ferror(stdout) && wait_for(delay));
 	forget(&before);
+	return frame;
 }
 
 static void catch(void)
 {
 	struct sigaction act = { .sa_handler = on_signal };
 
+	if (pipe2(from.signals, O_CLOEXEC | O_NONBLOCK) < 0)
+		exit(fail(FOUND, "cannot make a pipe: %s", strerror(errno)));
 	sigaction(SIGINT, &act, NULL);
 	sigaction(SIGTERM, &act, NULL);
 	sigaction(SIGHUP, &act, NULL);
@@ -208,7 +234,7 @@ static int top(int argc, char **argv)
 {
 	struct termios before, raw;
 	struct args a;
-	bool screen = isatty(STDOUT_FILENO), keys;
+	bool screen = isatty(STDOUT_FILENO);
 	int status;
 
 	if (!args_read(&a, &command_top, argc, argv, &status))
@@ -218,9 +244,9 @@ static int top(int argc, char **argv)
 	/* Into a file or a pipe one picture is what is wanted. */
 	if (!screen && !a.frames)
 		a.frames = 1;
-	keys = screen && tcgetattr(STDIN_FILENO, &before) == 0;
+	from.keys = screen && tcgetattr(STDIN_FILENO, &before) == 0 ? STDIN_FILENO : -1;
 	catch();
-	if (keys) {
+	if (from.keys >= 0) {
 		raw = before;
 		raw.c_lflag &= ~(tcflag_t)(ICANON | ECHO);
 		tcsetattr(STDIN_FILENO, TCSANOW, &raw);
@@ -228,13 +254,13 @@ static int top(int argc, char **argv)
 	/* The other screen, so that the user's own is there again at the end. */
 	if (screen)
 		printf("\033[?1049h\033[?25l\033[2J");
-	loop(&a, screen, keys);
+	status = loop(&a, screen) || screen ? 0 : FOUND;
 	if (screen)
 		printf("\033[?25h\033[?1049l");
 	fflush(stdout);
-	if (keys)
+	if (from.keys >= 0)
 		tcsetattr(STDIN_FILENO, TCSANOW, &before);
-	return 0;
+	return status;
 }
 
 const struct command command_top = {

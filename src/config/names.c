@@ -44,7 +44,7 @@ void hk_problem_value(struct hk_found *found, enum hk_setting_id id,
 	hk_line_write(&line);
 }
 
-void hk_problem_file(const char *what, const char *path)
+void hk_problem_file(const char *what, const char *path, const char *why)
 {
 	struct hk_line line;
 
@@ -53,6 +53,8 @@ void hk_problem_file(const char *what, const char *path)
 	hk_line_str(&line, what);
 	hk_line_str(&line, " to ");
 	hk_line_str(&line, path);
+	hk_line_str(&line, ": ");
+	hk_line_str(&line, why);
 	hk_line_write(&line);
 }
 

@@ -86,7 +86,7 @@ void hk_settings_load(char *const *environment, bool secure);
  */
 size_t hk_settings_path(const char *pattern, char *out, size_t size);
 /* Says that a file of a setting could not be written; what: "the ... of HAKMEM_...". */
-void hk_problem_file(const char *what, const char *path);
+void hk_problem_file(const char *what, const char *path, const char *why);
 bool hk_settings_dump_json(void);	/* the pattern ends in .json */
 
 /* Is it in force with HAKMEM_LEARN_ADVANCED=1 alone? */

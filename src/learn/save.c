@@ -6,6 +6,7 @@
 #include "learn/learn.h"
 
 #include "cache/cache.h"
+#include "os/file.h"
 #include "os/os.h"
 #include "pool/pool.h"
 
@@ -85,17 +86,17 @@ static void put_value(struct hk_line *line, enum hk_setting_id id)
 		hk_setting_value(id, line);
 }
 
-static bool put_setting(int fd, enum hk_setting_id id)
+static void put_setting(struct hk_file *file, enum hk_setting_id id)
 {
 	struct hk_line line = { .length = 0 };
 
 	if (hk_setting_table[id].kind == HK_PATH)
-		return true;
+		return;
 	hk_line_str(&line, hk_setting_table[id].name);
 	hk_line_char(&line, '=');
 	put_value(&line, id);
 	hk_line_char(&line, '\n');
-	return hk_os_write(fd, line.text, line.length);
+	hk_file_put(file, line.text, line.length);
 }
 
 int hk_learn_save(void)
@@ -103,23 +104,21 @@ int hk_learn_save(void)
 	static const char head[] = "# Learned by HAKMEM " PACKAGE_VERSION ", format 1: see hakmem.env(5).\n"
 				   "LD_PRELOAD=libhakmem.so.1\n";
 	char path[HK_PATH_MAX];
-	bool good;
+	struct hk_file file;
 	unsigned id;
-	int fd;
 
 	/* Reads the settings first, if nothing did so yet. */
 	hk_start();
 	if (!hk_settings_path(hk_settings.learn_save, path, sizeof path))
 		return -1;
-	fd = hk_os_create(path);
-	good = fd >= 0 && hk_os_write(fd, head, sizeof head - 1);
-	for (id = 0; good && id < HK_SET_COUNT; id++)
-		good = put_setting(fd, id);
-	if (fd >= 0)
-		hk_os_close(fd);
-	if (!good)
-		hk_problem_file("what was learned, of HAKMEM_LEARN_SAVE,", path);
-	return good ? 0 : -1;
+	hk_file_begin(&file, path);
+	hk_file_put(&file, head, sizeof head - 1);
+	for (id = 0; id < HK_SET_COUNT; id++)
+		put_setting(&file, id);
+	if (hk_file_end(&file))
+		return 0;
+	hk_problem_file("what was learned, of HAKMEM_LEARN_SAVE,", path, hk_file_why(&file));
+	return -1;
 }
 
 __attribute__((destructor(101))) static void save_at_exit(void)

@@ -1,6 +1,6 @@
 /*
  * What the kernel's headers say, for a C library that comes without them
- * (musl-gcc): futexes, seccomp filters and capabilities.
+ * (musl-gcc): futexes, seccomp filters, capabilities and the status of files.
  */
 #ifndef HK_OS_KERNEL_H
 #define HK_OS_KERNEL_H
@@ -42,5 +42,19 @@ struct hk_capability_header {
 struct hk_capabilities {
 	uint32_t effective, permitted, inheritable;
 };
+
+/* linux/stat.h: struct statx, the one status of a file that is alike on all
+ * architectures; Linux 4.11. */
+struct hk_file_status {
+	uint32_t mask, block;
+	uint64_t attributes;
+	uint32_t links, user, group;
+	uint16_t mode, spare;
+	uint64_t inode, size, rest[26];
+};
+enum { HK_STATX_BASIC = 0x7ff };
+
+/* linux/random.h */
+enum { HK_RANDOM_NONBLOCK = 1 };
 
 #endif

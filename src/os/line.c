@@ -68,11 +68,32 @@ void hk_os_restore_signals(const struct hk_signals *before)
 	HK_SYS(rt_sigprocmask, SIG_SETMASK, before, NULL, HK_SIGNALS_SIZE, 0);
 }
 
-/* Standard error may be full, and nobody may ever read it. */
-static long write_soon(const struct hk_line *line)
+void hk_os_quiet(struct hk_quiet *quiet)
 {
-	enum { PATIENCE_SECONDS = 1 };
-	struct pollfd out = { .fd = STDERR_FILENO, .events = POLLOUT };
+	memset(&quiet->pending, 0, sizeof quiet->pending);
+	hk_os_block_signals(&quiet->before);
+	HK_SYS(rt_sigpending, &quiet->pending, HK_SIGNALS_SIZE, 0, 0, 0);
+}
+
+void hk_os_loud(const struct hk_quiet *quiet, long result)
+{
+	static const long now[2];
+	const int number = result == -EPIPE ? SIGPIPE : result == -EFBIG ? SIGXFSZ : 0;
+	struct hk_signals ours = { { 0 } };
+
+	if (number)
+		ours.mask[0] = 1ul << (number - 1);
+	if (number && !(quiet->pending.mask[0] & ours.mask[0]))
+		HK_SYS(rt_sigtimedwait, &ours, NULL, now, HK_SIGNALS_SIZE, 0);
+	hk_os_restore_signals(&quiet->before);
+}
+
+/* It may be full, and nobody may ever read it. */
+long hk_os_write_soon(int fd, const void *data, size_t size)
+{
+	enum { PATIENCE_SECONDS = 1, TRIES = 1000 };
+	struct pollfd out = { .fd = fd, .events = POLLOUT };
+	unsigned tries = 0;
 	long done;
 
 	do {
@@ -80,27 +101,18 @@ static long write_soon(const struct hk_line *line)
 
 		if (HK_SYS(ppoll, &out, 1, patience, NULL, 0) == 0)
 			return 0;
-		done = HK_SYS(write, STDERR_FILENO, line->text, line->length + 1, 0, 0);
-	} while (done == -EINTR);
+		done = HK_SYS(write, fd, data, size, 0, 0);
+	} while ((done == -EINTR || done == -EAGAIN) && ++tries < TRIES);
 	return done;
 }
 
-/* With signals blocked, so that a pipe without a reader does not end the
- * program by SIGPIPE. */
 void hk_line_write(struct hk_line *line)
 {
-	static const long now[2];
-	struct hk_signals before, pending, broken = { { 0 } };
-	const unsigned long bit = 1ul << (SIGPIPE - 1);
+	struct hk_quiet quiet;
 
 	line->text[line->length] = '\n';
-	hk_os_block_signals(&before);
-	broken.mask[0] = bit;
-	pending = broken;
-	HK_SYS(rt_sigpending, &pending, HK_SIGNALS_SIZE, 0, 0, 0);
-	if (write_soon(line) == -EPIPE && !(pending.mask[0] & bit))
-		HK_SYS(rt_sigtimedwait, &broken, NULL, now, HK_SIGNALS_SIZE, 0);
-	hk_os_restore_signals(&before);
+	hk_os_quiet(&quiet);
+	hk_os_loud(&quiet, hk_os_write_soon(STDERR_FILENO, line->text, line->length + 1));
 }
 
 _Noreturn void hk_line_abort(struct hk_line *line)

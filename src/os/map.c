@@ -265,25 +265,12 @@ bool hk_os_write(int fd, const void *data, size_t size)
 		n = HK_SYS(write, fd, p, size, 0, 0);
 		if (n == -EINTR)
 			continue;
-		if (n < 0)
+		if (n <= 0)
 			return false;
 		p += n;
 		size -= (size_t)n;
 	}
 	return true;
-}
-
-int hk_os_create(const char *path)
-{
-	int flags = O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK;
-	long fd = HK_SYS(openat, AT_FDCWD, path, flags, 0644, 0);
-
-	return fd < 0 ? -1 : (int)fd;
-}
-
-void hk_os_close(int fd)
-{
-	HK_SYS(close, fd, 0, 0, 0, 0);
 }
 
 _Noreturn void hk_assert_failed(const char *what, const char *file, int line)

@@ -140,6 +140,20 @@ void hk_os_block_signals(struct hk_signals *before);
 void hk_os_restore_signals(const struct hk_signals *before);
 
 /*
+ * For writes, which raise SIGPIPE or SIGXFSZ in the thread: blocks all signals;
+ * takes the one away that this result of a write came with, unless one of the
+ * program's own was pending, and restores them.
+ */
+struct hk_quiet {
+	struct hk_signals before, pending;
+};
+void hk_os_quiet(struct hk_quiet *quiet);
+void hk_os_loud(const struct hk_quiet *quiet, long result);
+
+/* One write(2), for which it waits a second at most: its result, or 0. */
+long hk_os_write_soon(int fd, const void *data, size_t size);
+
+/*
  * thread.c. Waits while the word has this value, or shorter, at most so long where
  * ms is not 0; wakes one thread that waits so, or all.
  */
@@ -210,10 +224,5 @@ const char *hk_os_object(const void *code, uintptr_t *offset);
 
 /* Writes a whole buffer, best effort; false on an error. */
 bool hk_os_write(int fd, const void *data, size_t size);
-
-/* Creates or truncates a file for writing; -1 on an error. Never waits, as a
- * FIFO without a reader would. */
-int hk_os_create(const char *path);
-void hk_os_close(int fd);
 
 #endif

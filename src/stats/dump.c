@@ -3,23 +3,16 @@
 
 #include "cache/cache.h"
 #include "config/settings.h"
+#include "os/file.h"
 #include "os/line.h"
 #include "os/lock.h"
-#include "os/os.h"
-
-struct file {
-	int fd;
-	bool good;
-};
 
 static void to_file(void *argument, const char *text, size_t length)
 {
-	struct file *file = argument;
-
-	file->good = file->good && hk_os_write(file->fd, text, length);
+	hk_file_put(argument, text, length);
 }
 
-static void write_contention(struct file *file)
+static void write_contention(struct hk_file *file)
 {
 	struct hk_contention *c = &hk_contention;
 	struct hk_line line;
@@ -47,23 +40,20 @@ int hk_snapshot_dump(void)
 {
 	char path[HK_PATH_MAX];
 	struct hk_snapshot s;
-	struct file file;
+	struct hk_file file;
 
 	/* Reads the settings first, if nothing did so yet. */
 	hk_snapshot_take(&s);
 	if (!hk_settings_path(hk_settings.stats_dump, path, sizeof path))
 		return -1;
-	file.fd = hk_os_create(path);
-	file.good = file.fd >= 0;
-	if (file.good) {
-		hk_snapshot_write(&s, hk_settings_dump_json(), to_file, &file);
-		if (HK_COUNTS_CONTENTION && !hk_settings_dump_json())
-			write_contention(&file);
-		hk_os_close(file.fd);
-	}
-	if (!file.good)
-		hk_problem_file("the statistics of HAKMEM_STATS_DUMP", path);
-	return file.good ? 0 : -1;
+	hk_file_begin(&file, path);
+	hk_snapshot_write(&s, hk_settings_dump_json(), to_file, &file);
+	if (HK_COUNTS_CONTENTION && !hk_settings_dump_json())
+		write_contention(&file);
+	if (hk_file_end(&file))
+		return 0;
+	hk_problem_file("the statistics of HAKMEM_STATS_DUMP", path, hk_file_why(&file));
+	return -1;
 }
 
 __attribute__((destructor(101))) static void dump_at_exit(void)

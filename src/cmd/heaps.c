@@ -1,0 +1,134 @@
+/* The heaps of several processes: each is found and read in a child. */
+#include "cmd/heap.h"
+
+#include <ctype.h>
+#include <dirent.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+struct list {
+	struct heap *heap;
+	unsigned count;
+	bool all;		/* those on HAKMEM alone */
+};
+
+static void read_one(pid_t pid, void *reply)
+{
+	struct hk_stats_page page;
+
+	if (heap_find(pid, &page, reply))
+		heap_read(pid, &page, reply);
+}
+
+static char *command_of(pid_t pid)
+{
+	char *path = text("/proc/%d/comm", (int)pid), *line = file_line(path), *command = printable(line ? line : "?", 64);
+
+	free(path);
+	free(line);
+	return command;
+}
+
+static void add(pid_t pid, const void *reply, const char *fault, void *argument)
+{
+	struct list *list = argument;
+	struct heap *heap;
+
+	if (reply && list->all && ((const struct heap_reply *)reply)->state == HEAP_NONE)
+		return;
+	list->heap = grow(list->heap, (list->count + 1) * sizeof *heap);
+	heap = &list->heap[list->count++];
+	*heap = (struct heap){ .pid = pid, .command = command_of(pid) };
+	if (reply) {
+		heap_accept(heap, reply);
+	} else {
+		heap->state = HEAP_FAULT;
+		heap->why = text("%s", fault);
+	}
+}
+
+static int by_id(const void *a, const void *b)
+{
+	pid_t x = ((const struct heap *)a)->pid, y = ((const struct heap *)b)->pid;
+
+	return (x > y) - (x < y);
+}
+
+static bool read_list(struct list *list, const pid_t *pid, unsigned count, const struct reader *watch)
+{
+	struct reader r = watch ? *watch : (struct reader){ 0 };
+	unsigned i;
+
+	r.size = sizeof(struct heap_reply);
+	r.read = read_one;
+	r.done = add;
+	r.argument = list;
+	list->heap = grow(NULL, sizeof *list->heap);
+	if (!reader_run(&r, pid, count)) {
+		heaps_free(list->heap, list->count);
+		return false;
+	}
+	qsort(list->heap, list->count, sizeof *list->heap, by_id);
+	for (i = 0; i < list->count; i++)
+		list->heap[i].s.version = list->heap[i].version;
+	return true;
+}
+
+struct heap *heaps_read(const pid_t *pid, unsigned count, const struct reader *watch)
+{
+	struct list list = { 0 };
+
+	return read_list(&list, pid, count, watch) ? list.heap : NULL;
+}
+
+/* Threads of the kernel have no program, and where we may not see which it is
+ * we may see nothing else. */
+static bool has_program(const char *pid)
+{
+	char *link = text("/proc/%s/exe", pid), unused;
+	ssize_t length = readlink(link, &unused, 1);
+
+	free(link);
+	return length > 0;
+}
+
+struct heap *heaps_read_all(unsigned *count, const struct reader *watch)
+{
+	struct list list = { .all = true };
+	DIR *proc = opendir("/proc");
+	struct dirent *entry;
+	pid_t *pid = NULL;
+	bool whole;
+
+	*count = 0;
+	while (proc && (entry = readdir(proc))) {
+		if (!isdigit((unsigned char)*entry->d_name) || !has_program(entry->d_name))
+			continue;
+		pid = grow(pid, (*count + 1) * sizeof *pid);
+		pid[(*count)++] = (pid_t)atoi(entry->d_name);
+	}
+	if (proc)
+		closedir(proc);
+	whole = read_list(&list, pid, *count, watch);
+	free(pid);
+	*count = list.count;
+	return whole ? list.heap : NULL;
+}
+
+void heaps_free(struct heap *list, unsigned count)
+{
+	unsigned i;
+
+	for (i = 0; i < count; i++) {
+		free(list[i].command);
+		free(list[i].why);
+	}
+	free(list);
+}
+
+char *heap_fault(const struct heap *heap)
+{
+	return text("process %d (%s): %s", (int)heap->pid, heap->command, heap->why);
+}

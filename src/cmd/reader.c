@@ -1,0 +1,324 @@
+/*
+ * Reading other processes, each in a child of its own. What it does to one
+ * process may crash, or never return: memory there may be a page that its owner
+ * never delivers, and a path may lead to a file system of his. So the child has
+ * limits, answers in one record of a known size, and is ended after a second.
+ *
+ * Nobody waits for a child: one that the kernel does not let go of, as it may be
+ * in a call to a FUSE server, stays behind, and its process is not read again
+ * while it does, nor by the next command: such children tell by their name whom
+ * they read. They hold no file of the caller's, for cron and pipes wait until
+ * the last one is closed.
+ */
+#include "cmd/reader.h"
+
+#include <ctype.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { AT_ONCE = 4 };
+static const double most = 0.95, enough = 0.75;	/* seconds of a child */
+#define NAME "hakmem:"
+#define MOST_MEMORY ((rlim_t)256 << 20)
+
+struct reading {
+	pid_t pid, child;
+	int in;
+	double until;
+	size_t have;
+	char *reply;
+};
+
+static double child_began;
+
+bool reader_late(double share)
+{
+	return child_began && seconds_now() - child_began > share * enough;
+}
+
+#if defined __SANITIZE_ADDRESS__ || defined __SANITIZE_THREAD__
+#define SANITIZED 1		/* needs address space without end */
+#elif defined __has_feature
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) || __has_feature(memory_sanitizer)
+#define SANITIZED 1
+#endif
+#endif
+#ifndef SYS_close_range
+#define SYS_close_range 436
+#endif
+
+/* Children that are about to end. */
+static pid_t *ending;
+static unsigned endings;
+
+static void leave(pid_t child)
+{
+	ending = grow(ending, (endings + 1) * sizeof *ending);
+	ending[endings++] = child;
+}
+
+static void reap(void)
+{
+	unsigned i;
+
+	for (i = endings; i-- > 0; )
+		if (waitpid(ending[i], NULL, WNOHANG))
+			ending[i] = ending[--endings];
+}
+
+/* Processes of which a reader could not be ended, of this command or another. */
+static pid_t *held;
+static unsigned holds;
+
+static bool is_held(pid_t pid)
+{
+	unsigned i;
+
+	for (i = 0; i < holds && held[i] != pid; i++)
+		;
+	return i < holds;
+}
+
+static char *program_of(const char *id)
+{
+	char *link = text("/proc/%s/exe", id), path[PATH_MAX];
+	ssize_t length = readlink(link, path, sizeof path);
+
+	free(link);
+	return length > 0 ? text("%.*s", (int)length, path) : NULL;
+}
+
+/* Whom the process with this id has been reading for longer than a reader may;
+ * 0: it is no reader. Anybody can have that name, but not as this user in this
+ * program. */
+static pid_t reads_too_long(const char *id)
+{
+	char *directory = text("/proc/%s", id), *path = text("%s/stat", directory), *line = file_line(path);
+	char *program = NULL, *own = NULL;
+	unsigned long long started;
+	struct timespec now;
+	struct stat s;
+	int pid;
+
+	clock_gettime(CLOCK_BOOTTIME, &now);
+	if (!line || sscanf(line, "%*d (" NAME "%d) %*c %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s "
+			    "%*s %*s %llu", &pid, &started) != 2 ||
+	    stat(directory, &s) < 0 || s.st_uid != geteuid() ||
+	    (double)now.tv_sec - (double)started / (double)sysconf(_SC_CLK_TCK) < 2 * most + 1 ||
+	    !(program = program_of(id)) || !(own = program_of("self")) || strcmp(program, own) != 0)
+		pid = 0;
+	free(directory);
+	free(path);
+	free(line);
+	free(program);
+	free(own);
+	return pid;
+}
+
+static void find_held(void)
+{
+	DIR *proc = opendir("/proc");
+	struct dirent *entry;
+	pid_t pid;
+
+	holds = 0;
+	while (proc && (entry = readdir(proc))) {
+		pid = isdigit((unsigned char)*entry->d_name) ? reads_too_long(entry->d_name) : 0;
+		if (!pid)
+			continue;
+		held = grow(held, (holds + 1) * sizeof *held);
+		held[holds++] = pid;
+	}
+	if (proc)
+		closedir(proc);
+}
+
+/* So many processes of a user may take all of their time. The others of his get
+ * an eighth of it, or a thousand would stall the rest for minutes. */
+enum { MOST_LATE = 4 };
+static uid_t *late;
+static unsigned lates;
+
+static uid_t user_of(pid_t pid)
+{
+	char *path = text("/proc/%d", (int)pid);
+	struct stat s = { 0 };
+
+	stat(path, &s);
+	free(path);
+	return s.st_uid;
+}
+
+static void note_late(pid_t pid)
+{
+	late = grow(late, (lates + 1) * sizeof *late);
+	late[lates++] = user_of(pid);
+}
+
+static double patience(pid_t pid)
+{
+	uid_t user = user_of(pid);
+	unsigned i, count = 0;
+
+	for (i = 0; i < lates; i++)
+		count += late[i] == user;
+	return count < MOST_LATE ? most : most / 8;
+}
+
+static void set_limit(int which, rlim_t value)
+{
+	setrlimit(which, &(struct rlimit){ value, value });
+}
+
+/* out becomes 3, the only file that it keeps. */
+static void be_child(pid_t pid, int out)
+{
+	char name[16];
+	static const int signals[] = { SIGINT, SIGTERM, SIGHUP, SIGWINCH, SIGPIPE };
+	int nothing, fd;
+	unsigned i;
+
+	child_began = seconds_now();
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	snprintf(name, sizeof name, NAME "%d", (int)pid);
+	prctl(PR_SET_NAME, name);
+	for (i = 0; i < sizeof signals / sizeof *signals; i++)
+		signal(signals[i], SIG_DFL);
+	dup2(out, 3);
+	nothing = open("/dev/null", O_RDWR);
+	for (fd = 0; fd < 3; fd++)
+		dup2(nothing, fd);
+	if (syscall(SYS_close_range, 4u, ~0u, 0) < 0)
+		for (fd = 4; fd < 1024; fd++)
+			close(fd);
+	set_limit(RLIMIT_CORE, 0);
+	set_limit(RLIMIT_CPU, 2);
+#ifndef SANITIZED
+	set_limit(RLIMIT_AS, MOST_MEMORY);
+#endif
+}
+
+static void child(const struct reader *r, pid_t pid, int out)
+{
+	char *reply = grow(NULL, r->size);
+	size_t done = 0;
+	ssize_t n;
+
+	be_child(pid, out);
+	memset(reply, 0, r->size);
+	r->read(pid, reply);
+	while (done < r->size && (n = write(3, reply + done, r->size - done)) > 0)
+		done += (size_t)n;
+	_exit(0);
+}
+
+/* False: the reader has its answer already, that there is none. */
+static bool begin(struct reading *now, const struct reader *r, pid_t pid)
+{
+	int ends[2];
+
+	if (is_held(pid)) {
+		r->done(pid, NULL, "an earlier reader of it cannot be ended", r->argument);
+		return false;
+	}
+	fflush(stdout);
+	*now = (struct reading){ .pid = pid, .child = -1, .until = seconds_now() + patience(pid) };
+	if (pipe2(ends, O_CLOEXEC) == 0) {
+		now->child = fork();
+		if (now->child == 0)
+			child(r, pid, ends[1]);
+		close(ends[1]);
+		now->in = ends[0];
+		fcntl(now->in, F_SETFL, O_NONBLOCK);
+	}
+	if (now->child < 0) {
+		r->done(pid, NULL, strerror(errno), r->argument);
+		return false;
+	}
+	now->reply = grow(NULL, r->size + 1);
+	return true;
+}
+
+static void end(struct reading *now)
+{
+	kill(now->child, SIGKILL);
+	leave(now->child);
+	close(now->in);
+	free(now->reply);
+}
+
+/* True: over, and the caller has been told. */
+static bool proceed(struct reading *now, const struct reader *r)
+{
+	ssize_t got = read(now->in, now->reply + now->have, r->size + 1 - now->have);
+	const char *fault = NULL;
+
+	if (got > 0)
+		now->have += (size_t)got;
+	if (got == 0 || now->have > r->size)
+		fault = now->have == r->size ? NULL : "the reader of it crashed";
+	else if (seconds_now() > now->until)
+		fault = "reading it takes too long";
+	else
+		return false;
+	r->done(now->pid, fault ? NULL : now->reply, fault, r->argument);
+	if (got < 0)
+		note_late(now->pid);
+	end(now);
+	return true;
+}
+
+/* False: the caller is to end. */
+static bool wait_for_some(const struct reading *now, unsigned count, const struct reader *r)
+{
+	struct pollfd in[AT_ONCE + MOST_WATCHED];
+	double left = most, one;
+	unsigned i;
+
+	for (i = 0; i < count; i++) {
+		in[i] = (struct pollfd){ .fd = now[i].in, .events = POLLIN };
+		one = now[i].until - seconds_now();
+		left = one < left ? one : left;
+	}
+	for (i = 0; r->stop && i < MOST_WATCHED; i++)
+		in[count + i] = (struct pollfd){ .fd = r->watched[i], .events = POLLIN };
+	poll(in, count + (r->stop ? MOST_WATCHED : 0), left > 0 ? (int)(left * 1000) + 1 : 0);
+	return !r->stop || !r->stop();
+}
+
+bool reader_run(const struct reader *r, const pid_t *pid, unsigned count)
+{
+	struct reading now[AT_ONCE];
+	unsigned running = 0, next = 0, i;
+
+	reap();
+	find_held();
+	lates = 0;
+	while (running || next < count) {
+		while (running < AT_ONCE && next < count)
+			running += begin(&now[running], r, pid[next++]);
+		if (running && !wait_for_some(now, running, r)) {
+			while (running)
+				end(&now[--running]);
+			return false;
+		}
+		for (i = running; i-- > 0; )
+			if (proceed(&now[i], r))
+				now[i] = now[--running];
+		reap();
+	}
+	return true;
+}

@@ -1,0 +1,35 @@
+/*
+ * An ELF file as the command reads it. It is never mapped, so that all that can go
+ * wrong is in these buffers; what is asked of any file gets an answer soon.
+ *
+ * sources: src/cmd/elf.c src/cmd/proc.c src/cmd/say.c
+ * options: -max_len=16384 -timeout=5
+ */
+#include "cmd/cmd.h"
+#include "fuzz.h"
+
+#include <limits.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	int fd = memfd_create("elf", MFD_CLOEXEC);
+	size_t address = 0, again = 1;
+	struct elf *elf;
+	bool found;
+
+	MUST(write(fd, data, size) == (ssize_t)size);
+	elf = elf_read(fd);
+	MUST(elf);
+	MUST(elf_kind(elf) <= ELF_NONE);
+	MUST(!elf_interpreter(elf) || strlen(elf_interpreter(elf)) < PATH_MAX);
+	found = elf_symbol(elf, "hakmem_stats_page", &address);
+	MUST(elf_symbol(elf, "hakmem_stats_page", &again) == found);
+	MUST(!found || (address == again && elf_kind(elf) == ELF_NATIVE && memmem(data, size, "hakmem_stats_page", 18)));
+	found = elf_symbol(elf, "malloc", &address);
+	MUST(!found || memmem(data, size, "malloc", 7));
+	elf_close(elf);
+	return 0;
+}

@@ -1,0 +1,66 @@
+/*
+ * A file of settings as the command reads it, for a program and for lint. Of any file
+ * settings alone are taken, what is said of them is plain text, and if lint finds it
+ * good, so does the library.
+ *
+ * sources: src/cmd/args.c src/cmd/envfile.c src/cmd/output.c src/cmd/say.c src/cmd/settings.c
+ * sources: src/config/names.c src/config/settings.c src/config/values.c src/os/file.c
+ */
+#include "cmd/lint.c"
+#include "fuzz.h"
+
+#include <sys/mman.h>
+#include <unistd.h>
+
+static unsigned said;
+
+static void hear(const char *line)
+{
+	must_be_plain(line);
+	said++;
+}
+
+/* The file of the input. */
+static const char *put(const uint8_t *data, size_t size)
+{
+	static char path[32];
+	static int fd = -1;
+
+	if (fd < 0) {
+		fd = memfd_create("env", MFD_CLOEXEC);
+		snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+	}
+	MUST(ftruncate(fd, 0) == 0 && pwrite(fd, data, size, 0) == (ssize_t)size);
+	return path;
+}
+
+static void take(const char *path)
+{
+	struct source s = { 0 };
+	unsigned i;
+
+	MUST(source_add_file(&s, path));
+	for (i = 0; i < s.count; i++) {
+		MUST(!strncmp(s.entry[i], "HAKMEM_", 7) || !strcmp(s.entry[i], "LD_PRELOAD=" SONAME));
+		MUST(!strchr(s.entry[i], '\n') && strchr(s.entry[i], '='));
+	}
+	said = 0;
+	source_load(&s, hear);
+	while (s.count--) {
+		free(s.entry[s.count]);
+		free(s.origin[s.count]);
+	}
+	free(s.entry);
+	free(s.origin);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	const char *path = put(data, size);
+
+	take(path);
+	now.found = 0;
+	MUST(lint_file(path) == 0);
+	MUST(now.found || !said);
+	return 0;
+}

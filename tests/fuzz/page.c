@@ -1,0 +1,98 @@
+/*
+ * The memory of another process as the command reads it: the input is all of that
+ * memory, and lies at address 0 and again at each multiple of its size below 4 GiB.
+ * Then the same bytes are the answer of a reader that a process has taken over.
+ *
+ * Unless its first byte has the highest bit, the memory begins with the head of a
+ * page of this version, so that the inputs of the corpus live longer than one.
+ *
+ * sources: src/cmd/elf.c src/cmd/heap.c src/cmd/proc.c src/cmd/say.c src/stats/sums.c
+ * options: -max_len=8192 -timeout=5
+ */
+#include "cmd/find.c"
+#include "fuzz.h"
+
+static struct {
+	uint8_t *data;
+	size_t size;
+	unsigned reads;
+} memory;
+
+ssize_t process_vm_readv(pid_t pid, const struct iovec *here, unsigned long here_count,
+			 const struct iovec *there, unsigned long there_count, unsigned long flags)
+{
+	size_t at = (size_t)(uintptr_t)there->iov_base;
+
+	MUST(pid == 1 && here_count == 1 && there_count == 1 && here->iov_len == there->iov_len && !flags);
+	if (at >> 32 || at % memory.size > memory.size - 1 || there->iov_len > memory.size - at % memory.size) {
+		errno = EFAULT;
+		return -1;
+	}
+	memcpy(here->iov_base, memory.data + at % memory.size, here->iov_len);
+	return (ssize_t)here->iov_len;
+}
+
+/* Time is what the number of reads says. */
+bool reader_late(double share)
+{
+	return ++memory.reads > share * 5000;
+}
+
+static void accept_it(const struct heap_reply *reply)
+{
+	struct heap heap = { .pid = 1 };
+	unsigned i;
+
+	heap_accept(&heap, reply);
+	MUST(heap.state < HEAP_STATES && (heap.state == HEAP_READ) == !heap.why);
+	MUST(strlen(heap.version) < sizeof heap.version);
+	MUST(!heap.s.decisions && heap.s.all.free_bytes <= heap.s.all.mapped);
+	for (i = 0; i < HK_CLASSES; i++)
+		MUST(heap.s.class[i].size == hk_class_size(i));
+	if (heap.why)
+		must_be_plain(heap.why);
+	free(heap.why);
+}
+
+static void search_and_read(void)
+{
+	struct heap_reply reply = { 0 };
+	struct hk_stats_page page;
+	struct search s = { .pid = 1, .page = &page, .exe = "", .reply = &reply };
+	struct mapping all = { .end = memory.size, .path = "/libhakmem.so.1" };
+
+	if (by_magic(&all, &s)) {
+		heap_read(1, &page, &reply);
+		MUST(reply.state == HEAP_READ || (reply.state == HEAP_FAULT && *reply.why));
+	} else {
+		say_why_not(&s, true);
+		MUST(reply.state != HEAP_READ && *reply.why);
+	}
+	accept_it(&reply);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct hk_stats_page *page;
+	struct heap_reply reply = { 0 };
+
+	if (!size)
+		return 0;
+	memory.data = grow(NULL, size);
+	memory.size = size;
+	memory.reads = 0;
+	memcpy(memory.data, data, size);
+	page = (void *)memory.data;
+	if (*data < 128 && size >= sizeof *page) {
+		memcpy(page->magic, HK_STATS_PAGE_MAGIC, sizeof page->magic);
+		page->version = HK_STATS_PAGE_VERSION;
+		page->word = sizeof(size_t);
+		page->size = sizeof *page;
+		page->classes = HK_CLASSES;
+	}
+	search_and_read();
+	free(memory.data);
+	memcpy(&reply, data, size < sizeof reply ? size : sizeof reply);
+	accept_it(&reply);
+	return 0;
+}
