@@ -4,8 +4,7 @@
  * the like name, is written to as it comes, with a second's patience for a reader
  * that is slow.
  *
- * A symbolic link is followed if it is root's or the user's own, and not in a
- * folder that all may write.
+ * A symbolic link in its place is not followed, nor replaced.
  *
  * From begin to end the thread takes no signal, and SIGXFSZ or SIGPIPE of ours is
  * taken away. No lock is held: any of this may take long.
