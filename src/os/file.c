@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -67,16 +68,18 @@ static int descriptor_named(const char *path)
 }
 
 /* Opens the folder in which the last name of the path is. */
-static long enter(struct hk_file *file)
+static long enter(struct hk_file *file, char *path)
 {
-	char *slash = strrchr(file->path, '/');
-	const char *name = !slash ? "." : slash == file->path ? "/" : file->path;
+	char *slash = strrchr(path, '/');
+	const char *name = !slash ? "." : slash == path ? "/" : path;
 	long folder;
 
-	file->last = slash ? slash + 1 : file->path;
-	if (slash && slash != file->path)
+	file->last = slash ? slash + 1 : path;
+	if (slash && slash != path)
 		*slash = 0;
 	folder = open_at(AT_FDCWD, name, O_PATH | O_DIRECTORY);
+	if (slash)
+		*slash = '/';
 	file->folder = folder < 0 ? -1 : (int)folder;
 	return folder;
 }
@@ -95,14 +98,14 @@ static bool all_may_write(int folder)
 }
 
 /* Opens what is there, for writing; that may not be done to it. */
-static long find(struct hk_file *file)
+static long find(struct hk_file *file, char *path)
 {
-	int fd = descriptor_named(file->path);
+	int fd = descriptor_named(path);
 	long folder;
 
 	if (fd >= 0)
 		return HK_SYS(fcntl, fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1, 0, 0);
-	folder = enter(file);
+	folder = enter(file, path);
 	if (folder < 0)
 		return folder;
 	return open_at(file->folder, file->last, O_WRONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
@@ -176,19 +179,15 @@ static void fail(struct hk_file *file, long result)
 		file->error = (int)-result;
 }
 
-void hk_file_begin(struct hk_file *file, const char *path)
+void hk_file_begin(struct hk_file *file, char *path)
 {
-	size_t length = strnlen(path, sizeof file->path);
-	long fd = -ENAMETOOLONG;
+	long fd;
 
 	file->fd = file->folder = -1;
 	file->direct = file->beside_failed = false;
 	file->error = 0;
 	hk_os_quiet(&file->quiet);
-	if (length < sizeof file->path) {
-		memcpy(file->path, path, length + 1);
-		fd = find(file);
-	}
+	fd = find(file, path);
 	if (fd >= 0)
 		fd = begin_over(file, (int)fd);
 	else if (fd == -ENOENT && file->folder >= 0)
