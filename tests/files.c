@@ -234,26 +234,16 @@ static void special(void)
 	rmdir(path);
 }
 
-/* Through a link of another name, by which HAKMEM_STATS_DUMP is given. */
 static void linked(void)
 {
 	clear();
-	put_old(other, 0640);
+	put_old(other, 0600);
 	symlink(other, path);
-	ok(dump() == 0 && is_report(other) && mode_of(other) == (S_IFREG | 0640), "a link of one's own is followed");
+	ok(dump() == -1 && is_old(other), "a link is not followed");
 	ok(S_ISLNK(mode_of(path)) && entries() == 2, "and stays a link");
 	clear();
 	symlink("other", path);
-	ok(dump() == 0 && is_report(other), "a relative one to a file that is not there yet");
-	clear();
-	symlink("report.json", path);
-	ok(dump() == -1, "one that leads to itself");
-	clear();
-	put_old(other, 0600);
-	symlink(other, path);
-	chmod(folder, 01777);
-	ok(dump() == -1 && is_old(other), "in a folder that all may write no link is followed");
-	chmod(folder, 0700);
+	ok(dump() == -1 && entries() == 1, "nor one that leads nowhere");
 	clear();
 }
 
@@ -265,19 +255,13 @@ static void foreign(void)
 	int reader;
 
 	if (geteuid() != 0) {
-		skip("another user's link is not followed", "not root");
 		skip("another user's FIFO in a folder that all may write gets nothing", "not root");
 		return;
 	}
-	put_old(other, 0600);
-	symlink(other, path);
-	if (lchown(path, NOBODY, NOBODY) != 0)
-		bail("cannot change an owner: errno %d", errno);
-	ok(dump() == -1 && is_old(other), "another user's link is not followed");
-	clear();
 	chmod(folder, 01777);
 	mkfifo(path, 0666);
-	chown(path, NOBODY, NOBODY);
+	if (chown(path, NOBODY, NOBODY) != 0)
+		bail("cannot change an owner: errno %d", errno);
 	reader = open(path, O_RDONLY | O_NONBLOCK);
 	ok(dump() == -1 && read(reader, text, sizeof text) <= 0,
 	   "another user's FIFO in a folder that all may write gets nothing");

@@ -2,14 +2,19 @@
 #include "cmd/cmd.h"
 #include "os/file.h"
 
+#include <stdlib.h>
+
 bool output_replace(const char *path, const char *data, size_t size)
 {
+	char *copy = text("%s", path);
 	struct hk_file file;
+	bool good;
 
-	hk_file_begin(&file, path);
+	hk_file_begin(&file, copy);
 	hk_file_put(&file, data, size);
-	if (hk_file_end(&file))
-		return true;
-	warn("cannot write %s: %s", path, hk_file_why(&file));
-	return false;
+	good = hk_file_end(&file);
+	if (!good)
+		warn("cannot write %s: %s", path, hk_file_why(&file));
+	free(copy);
+	return good;
 }

@@ -6,12 +6,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 enum {
-	LINKS = 8,		/* followed, one after the other */
 	TRIES = 16,		/* names of the new file */
 	PIECE = 4096,		/* what a pipe takes as a whole */
 };
@@ -67,19 +67,19 @@ static int descriptor_named(const char *path)
 	return -1;
 }
 
-/* Opens the folder in which the last name of the path is. A relative path starts at
- * the one that was open. */
-static long enter(struct hk_file *file)
+/* Opens the folder in which the last name of the path is. */
+static long enter(struct hk_file *file, char *path)
 {
-	char *slash = strrchr(file->path, '/');
-	const char *name = !slash ? "." : slash == file->path ? "/" : file->path;
+	char *slash = strrchr(path, '/');
+	const char *name = !slash ? "." : slash == path ? "/" : path;
 	long folder;
 
-	file->last = slash ? slash + 1 : file->path;
-	if (slash && slash != file->path)
+	file->last = slash ? slash + 1 : path;
+	if (slash && slash != path)
 		*slash = 0;
-	folder = open_at(file->folder < 0 ? AT_FDCWD : file->folder, name, O_PATH | O_DIRECTORY);
-	close_one(file->folder);
+	folder = open_at(AT_FDCWD, name, O_PATH | O_DIRECTORY);
+	if (slash)
+		*slash = '/';
 	file->folder = folder < 0 ? -1 : (int)folder;
 	return folder;
 }
@@ -97,44 +97,18 @@ static bool all_may_write(int folder)
 	return !about(folder, &status) || status.mode & S_IWOTH;
 }
 
-/* Replaces the path by what the link says, which cannot be exchanged meanwhile. */
-static long follow(struct hk_file *file)
+/* Opens what is there, for writing; that may not be done to it. */
+static long find(struct hk_file *file, char *path)
 {
-	struct hk_file_status status;
-	long link = open_at(file->folder, file->last, O_PATH | O_NOFOLLOW), length;
+	int fd = descriptor_named(path);
+	long folder;
 
-	if (link < 0)
-		return link;
-	length = -ELOOP;
-	if (about((int)link, &status) && is_ours(&status) && !all_may_write(file->folder))
-		length = HK_SYS(readlinkat, link, "", file->path, sizeof file->path, 0);
-	close_one(link);
-	if (length == (long)sizeof file->path)
-		return -ENAMETOOLONG;
-	if (length >= 0)
-		file->path[length] = 0;
-	return length;
-}
-
-/* Opens what is there, behind links, for writing; that may not be done to it. */
-static long find(struct hk_file *file)
-{
-	const int flags = O_WRONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY;
-	long result = -ELOOP;
-	int i, fd;
-
-	for (i = 0; i < LINKS && result == -ELOOP; i++) {
-		fd = descriptor_named(file->path);
-		if (fd >= 0)
-			return HK_SYS(fcntl, fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1, 0, 0);
-		result = enter(file);
-		if (result < 0)
-			return result;
-		result = open_at(file->folder, file->last, flags);
-		if (result == -ELOOP && follow(file) < 0)
-			return -ELOOP;
-	}
-	return result;
+	if (fd >= 0)
+		return HK_SYS(fcntl, fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1, 0, 0);
+	folder = enter(file, path);
+	if (folder < 0)
+		return folder;
+	return open_at(file->folder, file->last, O_WRONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
 }
 
 /* In hexadecimal, what nobody can know before. */
@@ -205,19 +179,15 @@ static void fail(struct hk_file *file, long result)
 		file->error = (int)-result;
 }
 
-void hk_file_begin(struct hk_file *file, const char *path)
+void hk_file_begin(struct hk_file *file, char *path)
 {
-	size_t length = strnlen(path, sizeof file->path);
-	long fd = -ENAMETOOLONG;
+	long fd;
 
 	file->fd = file->folder = -1;
 	file->direct = file->beside_failed = false;
 	file->error = 0;
 	hk_os_quiet(&file->quiet);
-	if (length < sizeof file->path) {
-		memcpy(file->path, path, length + 1);
-		fd = find(file);
-	}
+	fd = find(file, path);
 	if (fd >= 0)
 		fd = begin_over(file, (int)fd);
 	else if (fd == -ENOENT && file->folder >= 0)
@@ -289,7 +259,7 @@ const char *hk_file_why(const struct hk_file *file)
 		{ EFBIG, "over the limit of the size of a file" },
 		{ EMFILE, "too many open files" },
 		{ ENFILE, "too many open files" },
-		{ ELOOP, "a symbolic link that is not followed" },
+		{ ELOOP, "a symbolic link is not followed" },
 		{ ENAMETOOLONG, "the path is too long" },
 		{ ENXIO, "nobody reads it" },
 		{ EPIPE, "nobody reads it" },

@@ -4,8 +4,7 @@
  * the like name, is written to as it comes, with a second's patience for a reader
  * that is slow.
  *
- * A symbolic link is followed if it is root's or the user's own, and not in a
- * folder that all may write.
+ * A symbolic link in its place is not followed, nor replaced.
  *
  * From begin to end the thread takes no signal, and SIGXFSZ or SIGPIPE of ours is
  * taken away. No lock is held: any of this may take long.
@@ -15,8 +14,6 @@
 
 #include "os/os.h"
 
-#include <limits.h>
-
 struct hk_file {
 	int fd, folder;			/* or -1 */
 	bool direct;			/* as it comes */
@@ -24,11 +21,11 @@ struct hk_file {
 	bool beside_failed;		/* it was about the new file */
 	struct hk_quiet quiet;
 	char beside[32];
-	char *last;			/* the name in the folder; within path */
-	char path[PATH_MAX];
+	const char *last;		/* the name in the folder: the end of the path */
 };
 
-void hk_file_begin(struct hk_file *file, const char *path);
+/* The path stays the caller's, who leaves it alone until the end. */
+void hk_file_begin(struct hk_file *file, char *path);
 /* What follows a failure is dropped. */
 void hk_file_put(struct hk_file *file, const char *text, size_t length);
 /* True: it is there as a whole. Else nothing has changed. */
