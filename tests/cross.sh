@@ -55,7 +55,7 @@ row() {	# arch
 }
 
 tests='abuse alignment calloc churn early fork hostile model realloc settings sizes teardown threads
-	debug dlopen fork_static limits mappings return stats surface cxx_ops operators replaced replaced_static learn
+	debug dlopen fork_static limits mappings metadata return stats surface cxx_ops operators replaced replaced_static learn
 	phases teardown_cxx env/limits'
 programs=
 for test in $tests; do programs="$programs tests/$test"; done

@@ -65,7 +65,8 @@ TAP_UNUSED static void exec_self(const char *name, const char *first, const char
 /*
  * The emulator's /proc/self/maps has the program's mappings alone, its other
  * files of /proc all of its own, which grow with every thread that ever was.
- * Which pages are there is counted in those of the machine below.
+ * Which pages are there is counted in those of the machine below; what nobody may
+ * read is not the program's.
  */
 TAP_UNUSED static size_t emulated_memory(bool resident)
 {
@@ -84,6 +85,8 @@ TAP_UNUSED static size_t emulated_memory(bool resident)
 	for (line = text; *line; line += strcspn(line, "\n") + 1) {
 		uintptr_t from = strtoul(line, &line, 16), to = strtoul(line + 1, &line, 16);
 
+		if (line[1] == '-')
+			continue;
 		for (; from < to; from += size) {
 			size = to - from < PIECE ? to - from : (size_t)PIECE;
 			if (!resident)

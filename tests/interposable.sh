@@ -47,7 +47,7 @@ allowed_in() {	# folder/file
 	os/line) echo "abort" ;;
 	os/lock) ;;
 	# Asked once, at start.
-	os/clock) echo "getauxval __getauxval" ;;
+	os/apart | os/clock) echo "getauxval __getauxval" ;;
 	# The scavenger's start, without a lock.
 	os/guest)
 		echo "clone getauxval __getauxval pthread_create pthread_attr_* pthread_sigmask sigfillset" ;;

@@ -248,7 +248,8 @@ static void late_threads(void *arg)
 		fail("no room after all was freed");
 }
 
-/* What strict overcommit would refuse: nothing big is mapped in advance. */
+/* Nothing big is mapped in advance: neither what strict overcommit would refuse nor
+ * address space, which a limit may be on. */
 static size_t reserved(void)
 {
 	static char text[65536];

@@ -116,7 +116,7 @@ static void against_the_kernel(void)
 	enum { N = 4000 };
 	static void *p[N];
 	struct hak_stats a = now(), b;
-	size_t before = address_space(), i, step;
+	size_t before = writable_space(), i, step;
 	bool good = true;
 
 	for (step = 0; step < 4; step++) {
@@ -124,16 +124,16 @@ static void against_the_kernel(void)
 			p[i] = hide(malloc(i % 40 == 39 ? 100 * KB : i * 7));
 		p[0] = hide(realloc(p[0], 70 * MB * (step + 1)));
 		b = now();
-		good &= address_space() - before == b.mapped - a.mapped && adds_up(&b) && classes_add_up();
+		good &= writable_space() - before == b.mapped - a.mapped && adds_up(&b) && classes_add_up();
 		for (i = 0; i < N; i++)
 			free(p[i]);
 		malloc_trim(0);
 		b = now();
-		good &= address_space() - before == b.mapped - a.mapped && adds_up(&b) && classes_add_up();
+		good &= writable_space() - before == b.mapped - a.mapped && adds_up(&b) && classes_add_up();
 	}
 	ok(good, "mapped bytes follow the size of the process, and all sums hold");
 	if (!good)
-		diag("process %zu, mapped %zu", address_space() - before, b.mapped - a.mapped);
+		diag("process %zu, mapped %zu", writable_space() - before, b.mapped - a.mapped);
 }
 
 static void stages(void)

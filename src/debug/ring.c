@@ -190,7 +190,7 @@ void hk_ring_start(void)
 
 	if (!hk_ring_on() || GET(ring.entry))
 		return;
-	entry = hk_os_map((RING * sizeof *entry + hk_page_size - 1) & -hk_page_size, hk_page_size);
+	entry = hk_os_map_apart(RING * sizeof *entry);
 	if (!entry)
 		return;
 	atomic_store_explicit(&ring.entry, entry, memory_order_release);

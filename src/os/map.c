@@ -25,6 +25,7 @@ void hk_os_start(void)
 		hk_page_size = size;
 	hk_os_clock_start();
 	hk_secret_start((const void *)getauxval(AT_RANDOM));
+	hk_os_apart_start();
 	hk_os_read_limit();
 	hk_os_read_huge_mode();
 }
@@ -49,6 +50,11 @@ static void account(size_t old_size, size_t new_size)
 	/* In the kernel's order: a range may have been another thread's before. */
 	hk_raise(&hk_os_mapped_peak, change + atomic_fetch_add_explicit(&hk_os_mapped, change,
 									memory_order_acq_rel));
+}
+
+void hk_os_count_mapped(size_t size)
+{
+	account(0, size);
 }
 
 static bool unmap(void *addr, size_t size)

@@ -54,7 +54,13 @@ void *hk_os_map(size_t size, size_t align);
 /* The same where hk_os_resize finds room behind it, if the address space has some. */
 void *hk_os_map_with_room(size_t size, size_t align);
 
-/* The same for the fallback allocator, which may be called with locks held: pages
+/* apart.c. Memory for metadata, between guards and apart from what the calls above
+ * map; any size, aligned to a page, never given back. */
+void *hk_os_map_apart(size_t size);
+void hk_os_apart_start(void);
+void hk_os_count_mapped(size_t size);
+
+/* The same as hk_os_map for the fallback allocator, which may be called with locks held: pages
  * of any alignment; and the pages of a range dropped, best effort. */
 void *hk_os_map_anytime(size_t size);
 void hk_os_purge_anytime(void *addr, size_t size);

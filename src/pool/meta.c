@@ -44,7 +44,7 @@ bool hk_meta_fill(void)
 
 	if (head || left() >= LOW)
 		return true;
-	fresh = hk_os_map(REGION, hk_page_size < REGION ? hk_page_size : REGION);
+	fresh = hk_os_map_apart(REGION);
 	if (!fresh)
 		return false;
 	atomic_fetch_add_explicit(&hk_meta_bytes, REGION, memory_order_relaxed);

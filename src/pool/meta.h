@@ -1,7 +1,8 @@
 /*
  * Memory for metadata: mapped in small regions, handed out once, never
- * unmapped. It stays apart from user memory so that an overrun there does
- * not reach it, and readable for ever so that free() may look at it.
+ * unmapped. It stays apart from user memory, between guards (os/apart.c), so
+ * that an overrun there does not reach it, and readable for ever so that free()
+ * may look at it.
  */
 #ifndef HK_POOL_META_H
 #define HK_POOL_META_H

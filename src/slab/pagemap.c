@@ -18,7 +18,7 @@ struct leaf {
 	_Atomic uintptr_t entry[LEAF_LENGTH];
 };
 
-static _Atomic(struct leaf *) root[ROOT_LENGTH];
+static _Atomic(struct leaf *) root[ROOT_LENGTH], spare;
 _Atomic size_t hk_pagemap_bytes;
 
 struct hk_slot_table hk_slot_table;
@@ -40,21 +40,28 @@ static uintptr_t get(const void *p)
 					   memory_order_acquire) : 0;
 }
 
-/* Of two threads that make the same leaf, one wins. */
+static struct leaf *new_leaf(void)
+{
+	struct leaf *leaf = atomic_exchange_explicit(&spare, NULL, memory_order_relaxed);
+
+	if (!leaf)
+		leaf = hk_os_map_apart(sizeof *leaf);
+	return leaf;
+}
+
+/* Of two threads that make the same leaf, one wins; the other one's is for the next. */
 static struct leaf *make_leaf(uintptr_t granule)
 {
-	const size_t size = (sizeof(struct leaf) + hk_page_size - 1) & -hk_page_size;
 	uintptr_t i = granule >> LEAF_BITS;
-	struct leaf *leaf, *other = NULL;
+	struct leaf *leaf = i < ROOT_LENGTH ? new_leaf() : NULL, *other = NULL;
 
-	leaf = i < ROOT_LENGTH ? hk_os_map(size, hk_page_size) : NULL;
 	if (!leaf)
 		return NULL;
 	if (!atomic_compare_exchange_strong(&root[i], &other, leaf)) {
-		hk_os_unmap(leaf, size);
+		atomic_store_explicit(&spare, leaf, memory_order_relaxed);
 		return other;
 	}
-	atomic_fetch_add_explicit(&hk_pagemap_bytes, size, memory_order_relaxed);
+	atomic_fetch_add_explicit(&hk_pagemap_bytes, sizeof *leaf, memory_order_relaxed);
 	return leaf;
 }
 

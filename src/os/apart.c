@@ -1,0 +1,186 @@
+/*
+ * Memory for metadata, apart from that of the program. Address space is reserved
+ * without access, and gets access from its lower end upwards as it is needed, but
+ * for a guard at each end. So what is in use stays one mapping with guards around
+ * it, and no overflow comes in from outside. With 64 bits it lies where no
+ * address of a block tells: the place is drawn at random, from what the kernel
+ * gave the process at exec.
+ *
+ * Within: what pool/meta.c hands out (descriptors of SuperSlabs, slabs and Large
+ * blocks, the caches of threads, the directory, learners), the leaves of the page
+ * map, the ring of events. Without: the tables of fixed size (the slot table, the
+ * root of the page map, the shared cache and the pool), which are variables of
+ * the library between those of others; and what the fallback allocator cuts its
+ * blocks from, whose headers stand between them.
+ *
+ * No lock: a range is claimed by one compare-and-swap. Reserved address space costs
+ * neither memory nor what strict overcommit counts; RLIMIT_AS counts it, so it grows
+ * with the heap.
+ */
+#include "os/lock.h"
+#include "os/os.h"
+#include "os/syscall.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/auxv.h>
+
+/* Of the first reservation; each further one makes it four times as much. */
+#define FIRST ((size_t)(sizeof(void *) == 4 ? 1 : 4) << 20)
+
+enum { GUARD = 64 * 1024, RANGES = 64 };
+
+/* size grows where the kernel has room behind it. The last guard of its bytes are
+ * never given access. */
+static struct range {
+	uintptr_t start;
+	_Atomic size_t size, used;
+} range[RANGES];
+
+static _Atomic(struct range *) current;		/* acquire */
+static _Atomic unsigned started;
+static _Atomic size_t reserved;
+
+static size_t guard(void)
+{
+	return hk_page_size > GUARD ? hk_page_size : GUARD;
+}
+
+/* top: of the address space, about, for the stack is there; 0 is not known. */
+static uint64_t seed, top;
+
+/* What the kernel gave the process is for libc's own secrets too: mixed. */
+void hk_os_apart_start(void)
+{
+	const void *random = (const void *)getauxval(AT_RANDOM);
+	uint64_t word[2] = { 0, 0 };
+
+	if (random)
+		memcpy(word, random, sizeof word);
+	top = (uintptr_t)random;
+	seed = ((word[0] ^ word[1] >> 29) * 0x9e3779b97f4a7c15u + word[1]) >> 16;
+}
+
+/*
+ * Between a quarter and five eighths of the address space: programs, libraries, the
+ * program break and what runtimes map at addresses of their choice lie elsewhere.
+ * 0: anywhere.
+ */
+static uintptr_t random_place(unsigned n)
+{
+	uint64_t part = ((seed + n) ^ seed >> 21) * 0xd6e8feb86659fd93u >> 33;
+
+	if (sizeof(void *) < 8)
+		return 0;
+	return (uintptr_t)(top / 4 + (top >> 32) * part / 4 * 3) & -((uintptr_t)2 << 20);
+}
+
+static void unmap(void *p, size_t size)
+{
+	HK_SYS(munmap, p, size, 0, 0, 0);
+}
+
+/* The same range, longer. True as well if another thread made it so. */
+static bool extend(struct range *r, size_t more)
+{
+	size_t size = atomic_load_explicit(&r->size, memory_order_relaxed);
+	void *end = (void *)(r->start + size), *p = hk_sys_map_near((uintptr_t)end, more, PROT_NONE);
+
+	/* Only who has this mapping changes the size from this one. */
+	if (p == end) {
+		atomic_store_explicit(&r->size, size + more, memory_order_release);
+		atomic_fetch_add_explicit(&reserved, more, memory_order_relaxed);
+	} else if (p) {
+		unmap(p, more);
+	}
+	return p == end || atomic_load_explicit(&r->size, memory_order_relaxed) != size;
+}
+
+/* False: there are too many. */
+static bool begin(struct range *before, void *start, size_t size)
+{
+	unsigned n = atomic_fetch_add_explicit(&started, 1, memory_order_relaxed), end = n + 1;
+
+	if (n < RANGES) {
+		range[n].start = (uintptr_t)start;
+		atomic_store_explicit(&range[n].size, size, memory_order_relaxed);
+		atomic_store_explicit(&range[n].used, guard(), memory_order_relaxed);
+		if (atomic_compare_exchange_strong(&current, &before, &range[n])) {
+			atomic_fetch_add_explicit(&reserved, size, memory_order_relaxed);
+			return true;
+		}
+	}
+	/* Another thread was first. */
+	unmap(start, size);
+	atomic_compare_exchange_strong(&started, &end, n);
+	return n < RANGES;
+}
+
+/* More room behind r, which may be NULL, or elsewhere; as much as can be had. */
+static bool reserve(struct range *r, size_t least)
+{
+	size_t all = atomic_load_explicit(&reserved, memory_order_relaxed), size = 3 * all;
+	void *p;
+
+	if (size < FIRST)
+		size = FIRST;
+	least += 2 * guard();
+	for (;;) {
+		if (size < least)
+			size = least;
+		if (r && extend(r, size))
+			return true;
+		p = hk_sys_map_near(random_place(started), size, PROT_NONE);
+		if (p)
+			return begin(r, p, size);
+		if (size == least)
+			return false;
+		size = size / 8 & -hk_page_size;
+	}
+}
+
+static void *claim(struct range *r, size_t size)
+{
+	size_t at = atomic_load_explicit(&r->used, memory_order_relaxed);
+
+	do {
+		if (at + size + guard() > atomic_load_explicit(&r->size, memory_order_acquire))
+			return NULL;
+	} while (!hk_swapped(atomic_compare_exchange_weak_explicit(&r->used, &at, at + size,
+			memory_order_relaxed, memory_order_relaxed)));
+	return (void *)(r->start + at);
+}
+
+/* If nobody claimed what is behind it. */
+static void unclaim(struct range *r, const void *p, size_t size)
+{
+	size_t at = (uintptr_t)p - r->start, end = at + size;
+
+	atomic_compare_exchange_strong_explicit(&r->used, &end, at, memory_order_relaxed,
+						memory_order_relaxed);
+}
+
+void *hk_os_map_apart(size_t size)
+{
+	struct range *r;
+	void *p = NULL;
+	long error;
+
+	hk_assert_unlocked();
+	size = (size + hk_page_size - 1) & -hk_page_size;
+	do {
+		r = atomic_load_explicit(&current, memory_order_acquire);
+		if (r)
+			p = claim(r, size);
+	} while (!p && reserve(r, size));
+	if (!p)
+		return NULL;
+	error = HK_SYS(mprotect, p, size, PROT_READ | PROT_WRITE, 0, 0);
+	if (!error) {
+		hk_os_count_mapped(size);
+		return p;
+	}
+	unclaim(r, p, size);
+	/* A sandbox that knows no mprotect is better served without guards. */
+	return error == -ENOMEM ? NULL : hk_os_map(size, hk_page_size);
+}
