@@ -160,11 +160,14 @@ static void huge_stays(void *arg)
  * would count it. */
 static void huge_grows(void *arg)
 {
-	char *p = (char *)malloc(40 * MB), *q;
+	char *p = (char *)malloc(40 * MB), *q, *end;
 
 	(void)arg;
 	fill(p, 40 * MB, 3);
-	mmap(p + malloc_usable_size(p), 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	/* A guard may be there. */
+	end = p + malloc_usable_size(p);
+	mmap(end, 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	mmap(end + sysconf(_SC_PAGESIZE), 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	limit(RLIMIT_DATA, 30 * MB);
 	q = (char *)realloc(p, 60 * MB);
 	if (!q)

@@ -3,6 +3,7 @@
 #define HK_LARGE_INTERNAL_H
 
 #include "large/large.h"
+#include "os/os.h"
 #include "pool/pool.h"
 
 enum hk_large_state { HK_LARGE_GONE, HK_LARGE_LIVE, HK_LARGE_KEPT };
@@ -23,6 +24,10 @@ struct hk_large {
 	bool grew;			/* by realloc; then it is a vector */
 	bool shrank, regrew;		/* by realloc too, the second after the first */
 	bool huge;			/* advised to be huge pages; then never kept */
+	bool guarded;			/* the last page is a guard, not the program's; of
+					 * a kept one pits says it */
+	uint64_t pits;			/* bit n set <=> the last page of granule n is one,
+					 * and must not be when it is used */
 	struct hk_large *prev, *next, *older, *newer;
 };
 
@@ -51,6 +56,32 @@ struct hk_large *hk_kept_expire(bool all);
 /* hk_kept_expire(false) finds nothing before this time, ms, unless ranges are
  * freed; changed under the lock, read without (relaxed). */
 extern _Atomic uint64_t hk_kept_calm_until;
+
+/*
+ * guard.c, of a range that is the caller's, with no lock held. Fits: as many bytes
+ * as wanted can be used, and a guard follows if a page is left and it is time for
+ * one. False: there are guards that the kernel does not remove. Lift: it has no guard
+ * any more.
+ */
+bool hk_guard_fits(const struct hk_large *b);
+bool hk_guard_fit(struct hk_large *b);
+bool hk_guard_lift(struct hk_large *b);
+void hk_guard_fresh(struct hk_large *b);
+
+/* The guard of its end is one of the pits, or the other way round. */
+void hk_guard_to_pits(struct hk_large *b);
+void hk_guard_from_pits(struct hk_large *b);
+
+/* What lies just behind it joins it, or what lies from there on is cut off. Pits are
+ * known of the first 128 MiB; false: there are some beyond. */
+bool hk_guard_can_join(const struct hk_large *b, const struct hk_large *behind);
+void hk_guard_join(struct hk_large *b, const struct hk_large *behind);
+void hk_guard_cut(struct hk_large *b, size_t at, struct hk_large *behind);
+
+HK_INLINE size_t hk_large_usable(const struct hk_large *b)
+{
+	return b->mapped - (b->guarded ? hk_page_size : 0);
+}
 
 void hk_mid_begin(struct hk_large_request *r);
 bool hk_mid_finish(struct hk_large_request *r);

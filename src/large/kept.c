@@ -140,12 +140,10 @@ static struct hk_large *take_part(struct hk_large *b, size_t mapped)
 	take_out(b);
 	rest = b->mapped > mapped ? hk_large_node() : NULL;
 	if (rest) {
-		rest->start = b->start + mapped;
-		rest->mapped = b->mapped - mapped;
 		rest->huge = rest->grew = false;
-		b->mapped = mapped;
+		hk_guard_cut(b, mapped, rest);
 		if (!enter(rest, behind)) {
-			b->mapped += rest->mapped;
+			hk_guard_join(b, rest);
 			hk_large_node_free(rest);
 		}
 	}
@@ -184,13 +182,16 @@ bool hk_kept_add(struct hk_large *b)
 {
 	struct hk_large *before = kept_at(b->start - 1), *after = kept_at(b->start + b->mapped);
 
-	if (before) {
-		b->start = take_out(before)->start;
-		b->mapped += before->mapped;
+	hk_guard_to_pits(b);
+	if (before && hk_guard_can_join(before, b)) {
+		hk_guard_join(take_out(before), b);
+		b->start = before->start;
+		b->mapped = before->mapped;
+		b->pits = before->pits;
 		hk_large_node_free(before);
 	}
-	if (after) {
-		b->mapped += take_out(after)->mapped;
+	if (after && hk_guard_can_join(b, after)) {
+		hk_guard_join(b, take_out(after));
 		hk_large_node_free(after);
 	}
 	atomic_store_explicit(&hk_kept_calm_until, 0, memory_order_relaxed);
@@ -204,6 +205,7 @@ struct hk_large *hk_kept_take(size_t mapped)
 
 	if (mapped <= HK_LARGE_MAX && fit) {
 		b = take_part(kept.bucket[__builtin_ctzll(fit)], mapped);
+		hk_guard_from_pits(b);
 		note_least();
 	}
 	note_wanted(mapped);
@@ -218,7 +220,9 @@ bool hk_kept_extend(struct hk_large *b, size_t mapped)
 	if (!after || after->mapped < mapped - b->mapped)
 		return false;
 	after = take_part(after, mapped - b->mapped);
-	b->mapped += after->mapped;
+	hk_guard_to_pits(b);
+	hk_guard_join(b, after);
+	hk_guard_from_pits(b);
 	hk_large_node_free(after);
 	note_least();
 	return true;

@@ -18,6 +18,7 @@ struct hk_lock *hk_large_lock(void)
 	return &large_lock;
 }
 
+/* With their guards. */
 static void count(size_t blocks, size_t bytes)
 {
 	struct hk_large_counters *c = &hk_large_counters;
@@ -41,6 +42,8 @@ static size_t unmap(struct hk_large *b)
 		return bytes;
 	}
 	hk_os_purge((void *)b->start, b->mapped);
+	if (!hk_guard_lift(b))
+		return 0;
 	b->mapped &= -HK_SUPERSLAB_SIZE;
 	if (!b->mapped || !hk_lock_or_leave(&large_lock))
 		return 0;
@@ -83,8 +86,9 @@ static size_t round_up(size_t size, size_t unit)
 
 static size_t mapping_size(size_t size)
 {
-	return round_up(size, size > HK_LARGE_MAX || hk_page_size > HK_SUPERSLAB_SIZE ?
-			hk_page_size : HK_SUPERSLAB_SIZE);
+	if (size > HK_LARGE_MAX)
+		return round_up(size, hk_page_size) + (hk_os_has_guards() ? hk_page_size : 0);
+	return round_up(size, hk_page_size > HK_SUPERSLAB_SIZE ? hk_page_size : HK_SUPERSLAB_SIZE);
 }
 
 static void start(struct hk_large *b)
@@ -95,7 +99,14 @@ static void start(struct hk_large *b)
 	count(1, b->mapped);
 }
 
-/* A kept range, or that of an empty SuperSlab, or only a descriptor. */
+static void reuse(struct hk_large *b)
+{
+	start(b);
+	hk_event(HK_EVENT_LARGE_REUSE, 0, (void *)b->start, b->mapped);
+}
+
+/* A kept range, or that of an empty SuperSlab, or only a descriptor; a range too
+ * whose guards must be changed first. */
 static void begin_mapping(struct hk_large_request *r)
 {
 	size_t mapped = mapping_size(r->size);
@@ -108,21 +119,23 @@ static void begin_mapping(struct hk_large_request *r)
 	if (r->align == HK_SUPERSLAB_SIZE)
 		b = hk_kept_take(mapped);
 	r->block = b ? (void *)b->start : NULL;
-	if (!b)
-		b = hk_large_node();
+	if (!b && (b = hk_large_node()) != NULL) {
+		b->mapped = mapped;
+		b->guarded = false;
+		b->pits = 0;
+	}
 	hk_unlock(&large_lock);
 	if (!b)
 		return;
-	b->mapped = mapped;
 	b->wanted = r->size;
 	if (!r->block && mapped == HK_SUPERSLAB_SIZE && r->align == HK_SUPERSLAB_SIZE)
 		r->block = hk_pool_give();
-	if (r->block) {
-		b->start = (uintptr_t)r->block;
-		start(b);
-		hk_event(HK_EVENT_LARGE_REUSE, 0, r->block, mapped);
+	b->start = (uintptr_t)r->block;
+	if (r->block && hk_guard_fits(b)) {
+		reuse(b);
 	} else {
 		r->range = b;
+		r->block = NULL;
 	}
 }
 
@@ -140,9 +153,22 @@ static bool map(struct hk_large *b, size_t align)
 		hk_os_unmap(p, b->mapped);
 		return false;
 	}
+	hk_guard_fresh(b);
 	start(b);
 	hk_event(HK_EVENT_LARGE_MAP, 0, p, b->mapped);
 	return true;
+}
+
+/* A range that was in use before; it is gone where its guards cannot be changed. */
+static bool refit(struct hk_large *b)
+{
+	if (hk_guard_fit(b)) {
+		reuse(b);
+		return true;
+	}
+	if (hk_os_unmap((void *)b->start, b->mapped))
+		hk_large_node_free(b);
+	return false;
 }
 
 static struct hk_large *free_mapping(struct hk_large *b)
@@ -253,16 +279,22 @@ void hk_large_begin(struct hk_large_request *r)
 
 bool hk_large_finish(struct hk_large_request *r)
 {
+	bool done;
+
 	if (r->mid)
 		return hk_mid_finish(r);
 	if (!r->range)
 		return false;
-	r->zero = map(r->range, r->align);
-	if (r->zero)
+	if (r->range->start) {
+		done = refit(r->range);
+	} else {
+		done = r->zero = map(r->range, r->align);
+		if (!done)
+			hk_large_node_free(r->range);
+	}
+	if (done)
 		r->block = (void *)r->range->start;
-	else
-		hk_large_node_free(r->range);
-	return r->zero;
+	return done;
 }
 
 bool hk_large_free(void *p, struct hk_large **unmap)
@@ -290,7 +322,7 @@ size_t hk_large_size(const void *p)
 	if (size)
 		return size;
 	b = find(p);
-	return b ? b->mapped : 0;
+	return b ? hk_large_usable(b) : 0;
 }
 
 static void want(struct hk_large *b, size_t size)
@@ -314,6 +346,13 @@ bool hk_large_resize(void *p, size_t size)
 		return false;
 	want(b, size);
 	return true;
+}
+
+void *hk_large_resized(void *p)
+{
+	struct hk_large *b = find(p);
+
+	return !b || hk_guard_fit(b) ? p : NULL;
 }
 
 /* Releases what a resized block has mapped and does not want: whole granules are
@@ -352,11 +391,15 @@ static void *remap(struct hk_large *b, size_t size)
 
 	if (mapped == before)
 		return p;
+	if (!hk_guard_lift(b))
+		return NULL;
 	error = hk_os_resize(p, before, mapped);
 	if (error) {
 		to = error == ENOMEM && mapped > before ? move_mapping(b, mapped) : NULL;
-		if (!to)
+		if (!to) {
+			hk_guard_fit(b);
 			return NULL;
+		}
 	}
 	resized(b, to, mapped, before);
 	expect_more(b, size, before);
@@ -370,9 +413,10 @@ void *hk_large_remap(void *p, size_t size)
 	if (!b || size <= HK_MID_MAX / 2 || size >= HK_IMPOSSIBLE)
 		return NULL;
 	p = remap(b, size);
-	if (p)
-		drop_unwanted(b, size);
-	return p;
+	if (!p)
+		return NULL;
+	drop_unwanted(b, size);
+	return hk_guard_fit(b) ? p : NULL;
 }
 
 /* Only the first granule of a live block leads to it. */

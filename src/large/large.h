@@ -59,6 +59,9 @@ size_t hk_large_size(const void *p);
 
 /* Grows or shrinks where it is, with the cache lock held; false: it cannot. */
 bool hk_large_resize(void *p, size_t size);
+/* What follows once the lock is released: the block, or NULL where the kernel does not
+ * let it have the size. */
+void *hk_large_resized(void *p);
 /* Grows or shrinks the mapping without copying, with no lock held; the new address
  * or NULL. Pages that are no longer wanted are released, if there are enough. */
 void *hk_large_remap(void *p, size_t size);

@@ -98,6 +98,15 @@ bool hk_os_collapse(void *addr, size_t size);
  * what was given back would come again with them. */
 bool hk_os_small(void *addr, size_t size);
 
+/*
+ * guard.c. Pages whose access ends the program, inside a mapping, which stays one; and
+ * pages as any other again, of a range that may have such. False: unchanged. has: the
+ * kernel is not known to have none.
+ */
+bool hk_os_has_guards(void);
+bool hk_os_guard(void *addr, size_t size);
+bool hk_os_unguard(void *addr, size_t size);
+
 /* A file as a string, as much as fits; empty where there is none. */
 void hk_os_read_text(const char *path, char *text, size_t size);
 

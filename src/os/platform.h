@@ -66,6 +66,8 @@
 #define HK_MADV_POPULATE_WRITE 23	/* these on all architectures; Linux 5.14 */
 #define HK_MADV_WIPEONFORK 18	/* 4.14 */
 #define HK_MADV_COLLAPSE 25	/* 6.1 */
+#define HK_MADV_GUARD_INSTALL 102	/* 6.13 */
+#define HK_MADV_GUARD_REMOVE 103
 
 #define HK_API __attribute__((visibility("default")))
 #define HK_HIDDEN __attribute__((visibility("hidden")))
