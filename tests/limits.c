@@ -248,8 +248,8 @@ static void late_threads(void *arg)
 		fail("no room after all was freed");
 }
 
-/* Nothing big is mapped in advance: neither what strict overcommit would refuse nor
- * address space, which a limit may be on. */
+/* What strict overcommit would refuse: nothing big is mapped in advance, but for
+ * address space without access. */
 static size_t reserved(void)
 {
 	static char text[65536];
@@ -265,7 +265,7 @@ static size_t reserved(void)
 		size_t from = strtoul(line, &line, 16), to = strtoul(line + 1, &line, 16);
 
 		/* Anonymous: inode 0 and no name. */
-		if (line[strcspn(line, "/[\n")] == '\n')
+		if (line[1] != '-' && line[strcspn(line, "/[\n")] == '\n')
 			sum += to - from;
 	}
 	return sum;
