@@ -107,7 +107,7 @@ static void resized(void *arg)
 		p = (char *)hide(realloc(hide(p), to[i]));
 		if (!p || !filled(p, (size < to[i] ? size : to[i]) / 8 * 8, 1))
 			fail("realloc to %zu bytes", to[i]);
-		check(p, to[i], to[i] % (2 * MB));
+		check(p, to[i], to[i] > 32 * MB || -to[i] % (2 * MB) >= page);
 		fill(p, size = to[i], 1);
 	}
 	free(p);
