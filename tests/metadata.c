@@ -223,7 +223,7 @@ static pthread_barrier_t gate;
 static void *user(void *arg)
 {
 	(void)arg;
-	while (hk_tls == &hk_empty_cache)
+	while (hk_tls == HK_EMPTY_CACHE)
 		free(hide(malloc(100)));
 	pthread_barrier_wait(&gate);
 	pthread_barrier_wait(&gate);
