@@ -436,7 +436,8 @@ bool hk_large_around(const void *p, struct hk_span *span)
 	if (!b || b->state != HK_LARGE_LIVE || (uintptr_t)p - b->start >= b->mapped)
 		return false;
 	span->start = b->start;
-	span->size = b->mapped;
+	/* A Large block is one of whole granules, with its guard. */
+	span->size = b->mapped > HK_LARGE_MAX ? hk_large_usable(b) : b->mapped;
 	span->kind = b->mapped > HK_LARGE_MAX ? "Huge" : "Large";
 	return true;
 }
