@@ -6,21 +6,6 @@
 #include <pthread.h>
 #include <setjmp.h>
 
-static void *free_in_thread(void *p)
-{
-	free(p);
-	return NULL;
-}
-
-static void in_thread(void *p)
-{
-	pthread_t t;
-
-	if (pthread_create(&t, NULL, free_in_thread, p) != 0)
-		_exit(3);
-	pthread_join(t, NULL);
-}
-
 static void expect_free(void *p, const char *call, const char *kind)
 {
 	expect("hakmem: %s(): %p is already free (%s)", call, p, kind);
@@ -109,7 +94,7 @@ static void thread_then_owner(void *arg)
 
 	(void)arg;
 	expect_free(p, "free", "96-byte block of C3");
-	in_thread(p);
+	free_elsewhere(p);
 	free(hide(p));
 	drain_lists(90);
 }
@@ -121,7 +106,7 @@ static void owner_then_thread(void *arg)
 	(void)arg;
 	expect_free(p, "free", "96-byte block of C3");
 	free(hide(p));
-	in_thread(hide(p));
+	free_elsewhere(hide(p));
 	drain_lists(90);
 }
 
@@ -178,8 +163,8 @@ static void two_threads(void *arg)
 
 	(void)arg;
 	expect_free(p, "free", "96-byte block of C3");
-	in_thread(p);
-	in_thread(hide(p));
+	free_elsewhere(p);
+	free_elsewhere(hide(p));
 	drain_lists(90);
 }
 
@@ -399,7 +384,7 @@ static void copied_marks(void *arg)
 	}
 	for (i = 0; i < 3000; i++) {
 		if (threads && i % 100 == 0)
-			in_thread(block[i]);
+			free_elsewhere(block[i]);
 		else
 			free(block[i]);
 	}

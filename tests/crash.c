@@ -89,28 +89,14 @@ static void free_twice(size_t size)
 	free(again);
 }
 
-static void *free_it(void *p)
-{
-	free(p);
-	return NULL;
-}
-
-static void in_thread(void *p)
-{
-	pthread_t id;
-
-	start_thread(&id, free_it, p);
-	pthread_join(id, NULL);
-}
-
 /* By another thread, and seen by this one at the latest when it takes the block back. */
 static void free_twice_elsewhere(size_t size)
 {
 	void *p = hide(malloc(size));
 	int i;
 
-	in_thread(p);
-	in_thread(hide(p));
+	free_elsewhere(p);
+	free_elsewhere(hide(p));
 	for (i = 0; i < 10000; i++)
 		p = hide(malloc(size > 100000 ? 100 : size));
 	raise(SIGABRT);		/* where none of it was seen */

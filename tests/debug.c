@@ -31,12 +31,6 @@ static void double_free(void)
 	free(hide(p));
 }
 
-static void *free_it(void *p)
-{
-	free(p);
-	return NULL;
-}
-
 static void *allocate(void *size)
 {
 	return hide(malloc((size_t)size));

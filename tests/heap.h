@@ -5,6 +5,7 @@
 #include "emulated.h"
 
 #include "os/glibc.h"
+#include <pthread.h>
 
 /* splitmix64: small, and any seed will do. */
 TAP_UNUSED static uint64_t random_next(uint64_t *state)
@@ -134,5 +135,20 @@ TAP_UNUSED static bool learning_profile(void)
 #define KB ((size_t)1 << 10)
 #define MB ((size_t)1 << 20)
 #define GB ((size_t)1 << 30)
+
+static void *free_it(void *p)
+{
+	free(p);
+	return NULL;
+}
+
+TAP_UNUSED static void free_elsewhere(void *p)
+{
+	pthread_t t;
+
+	if (pthread_create(&t, NULL, free_it, p) != 0)
+		_exit(3);
+	pthread_join(t, NULL);
+}
 
 #endif

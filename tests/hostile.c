@@ -1,23 +1,9 @@
 /* A program that is stopped: whatever it set up around that must not hang it. */
 #include "child.h"
+#include "heap.h"
 
 #include "os/glibc.h"
 #include <pthread.h>
-
-static void *free_it(void *p)
-{
-	free(p);
-	return NULL;
-}
-
-static void in_thread(void *p)
-{
-	pthread_t t;
-
-	if (pthread_create(&t, NULL, free_it, p) != 0)
-		_exit(3);
-	pthread_join(t, NULL);
-}
 
 /* As crash reporters do: allocate here and in a thread, fork, look around. */
 static void report(int number)
@@ -31,7 +17,7 @@ static void report(int number)
 	free(more);
 	for (i = 0; i < 3000; i++)
 		hide(malloc((size_t)i));
-	in_thread(hide(malloc(90)));
+	free_elsewhere(hide(malloc(90)));
 	malloc_trim(0);
 	if (fork() == 0) {
 		free(hide(malloc(90)));
@@ -66,7 +52,7 @@ static void thread_and_owner(void)
 	void *p = hide(malloc(90));
 	int i;
 
-	in_thread(p);
+	free_elsewhere(p);
 	free(hide(p));
 	for (i = 0; i < 2000; i++)
 		hide(malloc(90));

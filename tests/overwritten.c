@@ -7,21 +7,6 @@
 
 enum { MANY = 20000 };
 
-static void *free_it(void *p)
-{
-	free(p);
-	return NULL;
-}
-
-static void in_thread(void *p)
-{
-	pthread_t t;
-
-	if (pthread_create(&t, NULL, free_it, p) != 0)
-		_exit(3);
-	pthread_join(t, NULL);
-}
-
 static void expect_overwritten(const void *p, const char *kind)
 {
 	expect("hakmem: free block %p was overwritten or freed twice (%s)", p, kind);
@@ -82,7 +67,7 @@ static void received(void *arg)
 	char *p = (char *)hide(malloc(w->size));
 
 	expect_overwritten(p, w->kind);
-	in_thread(p);
+	free_elsewhere(p);
 	write_over(p, w->at, w->bytes);
 	use_many(w->size);
 }
