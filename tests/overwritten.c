@@ -12,9 +12,13 @@ static void expect_overwritten(const void *p, const char *kind)
 	expect("hakmem: free block %p was overwritten or freed twice (%s)", p, kind);
 }
 
+/* Other values than are there, which a constant might be. */
 static void write_over(char *p, size_t at, size_t bytes)
 {
-	memset((char *)hide(p) + at, 0x41, bytes);
+	unsigned char *to = (unsigned char *)hide(p) + at;
+
+	while (bytes--)
+		*to++ ^= 0xa5;
 }
 
 /* So many that each list and slab of the size is used. */
