@@ -1,0 +1,24 @@
+#!/bin/sh
+# The attacks of attacks.cc: how many of them the library stops, by profile. The
+# table is printed, for SECURITY.md quotes it.
+. "${HAKMEM_TEST_SOURCE:?run by make check}/tests/tap.sh"
+
+attack() {	# profile
+	LD_PRELOAD=$HAKMEM_TEST_LIBRARY HAKMEM_PROFILE=$1 ./tests/attacks >"$work/$1" 2>"$work/why"
+	check $? "all attacks under $1 are made"
+	sed 's/^/# /' "$work/$1"
+}
+
+# What the library stops by design is more than a number: all of these kinds.
+least() {	# profile kind count
+	found=$(sed -n "s/^sum	$2	\([0-9]*\)	.*/\1/p" "$work/$1")
+	grep "NOT STOPPED	$2" "$work/$1" >"$work/why"
+	[ "${found:-0}" -ge "$3" ]
+	check $? "$1: at least $3 stopped, $2"
+}
+
+attack default
+least default "double free" 15
+least default "invalid free" 17
+least default "invalid realloc" 5
+finish
