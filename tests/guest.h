@@ -172,10 +172,10 @@ static bool guest_wanted(const char *variable, const char *name)
 
 static void guest_under_all(struct guest *guest)
 {
-	static const char *const profile[] = { "default", "balanced", "adaptive", "tight" };
+	static const char *const profile[] = { "default", "balanced", "adaptive", "tight", "hardened" };
 	unsigned i;
 
-	for (i = 0; i < (guest->profiles ? 4 : 1); i++)
+	for (i = 0; i < (guest->profiles ? sizeof profile / sizeof *profile : 1); i++)
 		if (guest_wanted("HAKMEM_TEST_PROFILE", profile[i]))
 			guest_under(guest, profile[i]);
 }

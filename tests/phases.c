@@ -304,7 +304,7 @@ static int under(const char *program, const char *profile)
 
 int main(int argc, char **argv)
 {
-	static const char *const profiles[] = { "default", "balanced", "adaptive", "tight" };
+	static const char *const profiles[] = { "default", "balanced", "adaptive", "tight", "hardened" };
 	char seed[32];
 	unsigned i;
 

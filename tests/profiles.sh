@@ -4,7 +4,7 @@
 . "${HAKMEM_TEST_SOURCE:?run by make check}/tests/env/tap.sh"
 export HAKMEM_TEST_QUICK=1
 
-for profile in balanced adaptive tight; do
+for profile in balanced adaptive tight hardened; do
 	for suite in fork limits model return teardown threads; do
 		HAKMEM_PROFILE=$profile ./tests/$suite >"$work/log" 2>&1
 		status=$?

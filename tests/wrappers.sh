@@ -40,7 +40,7 @@ in_order() {
 	shift 2
 	for what in busy ls python3 git; do
 		[ -s "$work/$what.wants" ] || continue
-		for profile in default balanced adaptive tight; do
+		for profile in default balanced adaptive tight hardened; do
 			case $what.$profile in ls.[at]* | python3.[at]* | git.[at]*) continue ;; esac
 			same "$what" LD_PRELOAD="$preload" HAKMEM_PROFILE="$profile" "$@" && continue
 			echo "$what under $profile: status $?" >>"$work/why"

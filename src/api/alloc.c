@@ -25,7 +25,7 @@ void *hk_calloc(size_t count, size_t size)
 		errno = ENOMEM;
 		return NULL;
 	}
-	p = total <= HK_TINY_MAX ? hk_malloc(total) : hk_calloc_slow(total, &zero, hk_caller());
+	p = total <= HK_TINY_MAX ? hk_malloc(total) : hk_harden_calloc(total, &zero, hk_caller());
 	if (p && !zero)
 		memset(p, 0, total);
 	return p;
@@ -49,6 +49,8 @@ static HK_NOINLINE size_t usable_size_slow(const void *p, enum hk_call call)
 
 	if (!p)
 		return 0;
+	if (hk_hardened())
+		return hk_harden_usable(p, call);
 	slab = live_slab(p, call);
 	if (slab)
 		return slab->size;
@@ -80,6 +82,8 @@ static HK_NOINLINE void *resize(void *p, size_t size)
 	bool zero = false;
 	void *to;
 
+	if (hk_hardened())
+		return hk_harden_realloc(p, size, hk_caller());
 	if (!p)
 		return hk_malloc(size);
 	if (size == 0) {
@@ -142,6 +146,8 @@ void *hk_memalign(size_t align, size_t size)
 		errno = EINVAL;
 		return NULL;
 	}
+	if (hk_hardened() && align <= (size_t)1 << 30)
+		return hk_harden_allocate(size, align, HK_FORM_MALLOC, hk_caller());
 	if (size <= HK_SLAB_MAX && align <= HK_SLAB_MAX)
 		return hk_malloc(size > align ? (size + align - 1) & -align : align);
 	if (align > (size_t)1 << 30 || size > PTRDIFF_MAX) {

@@ -3,6 +3,7 @@
 #define HK_API_ALLOC_H
 
 #include "cache/cache.h"
+#include "harden/harden.h"
 #include "slab/pagemap.h"
 
 #include <errno.h>
@@ -27,7 +28,7 @@ HK_INLINE void *hk_take(struct hk_cache *const *cache, size_t size,
 
 HK_INLINE void *hk_malloc(size_t size)
 {
-	return hk_take(&hk_tls, size, hk_malloc_slow);
+	return hk_take(&hk_tls, size, hk_harden_malloc);
 }
 
 /* Is p a live block of this thread's, whose cache it is? The checks in this order of
@@ -57,7 +58,7 @@ HK_INLINE bool hk_give(const struct hk_cache *cache, void *p)
 HK_INLINE void hk_free(void *p, enum hk_call call)
 {
 	if (!hk_give(hk_tls, p))
-		hk_free_slow(p, call, hk_caller());
+		hk_harden_free(p, call, hk_caller());
 }
 
 void *hk_calloc(size_t count, size_t size);

@@ -4,8 +4,8 @@
  * a handler to call or an exception to catch. Compiled with -fexceptions.
  *
  * A program may replace any of them, and the standard lets it replace the plain
- * pair alone: a form that it left must reach the one that it replaced. So, as in
- * libstdc++, four forms use the heap and all others call a simpler one by name:
+ * pair alone: a form that it left must reach the one that it replaced. As in
+ * libstdc++ each form stands for a simpler one:
  *
  *	new[]			new
  *	nothrow new		new, whose exceptions it catches
@@ -18,9 +18,10 @@
  * own come first.
  *
  * Where this library is preloaded it precedes the program's others, of which one
- * may replace operators too. Then ours pass the calls on: hk_tls_cxx stays at an
- * empty cache, so that each call falls into its slow path, as in a new thread,
- * and the fast one has no test for it.
+ * may replace operators too. Then ours pass the calls on, as to the program's own:
+ * hk_tls_cxx stays at an empty cache, so that each call falls into its slow path, as
+ * in a new thread, and the fast one has no test for it. Where nothing is replaced,
+ * a form need not call the simpler one, and HAKMEM_HARDEN learns which it was.
  */
 #include "api/alloc.h"
 #include "os/line.h"
@@ -51,15 +52,24 @@ static _Noreturn void no_memory(size_t size)
 	hk_line_abort(&line);
 }
 
-static void *allocate(size_t size, size_t align)
+/* The program's, or one of the static forms below: which forms allocate and release
+ * what is then not for us to say. */
+static bool are_replaced(void);
+
+static void *allocate(size_t size, size_t align, enum hk_form form)
 {
+	if (align & (align - 1))
+		return NULL;
+	if (hk_hardened())
+		return hk_harden_allocate(size, align, are_replaced() ? HK_FORM_MALLOC : form,
+					  hk_caller());
 	return align > HK_GRAIN ? hk_memalign(align, size) : hk_malloc(size);
 }
 
 /* The handler may free memory, throw, or not return; NULL: there is none, or no
  * memory could help. */
-void *hk_new_retry(size_t size, size_t align) HK_HIDDEN;
-HK_NOINLINE void *hk_new_retry(size_t size, size_t align)
+void *hk_new_retry(size_t size, size_t align, unsigned form) HK_HIDDEN;
+HK_NOINLINE void *hk_new_retry(size_t size, size_t align, unsigned form)
 {
 	handler h;
 	void *p;
@@ -68,7 +78,7 @@ HK_NOINLINE void *hk_new_retry(size_t size, size_t align)
 		return NULL;
 	while (get_new_handler && (h = get_new_handler()) != NULL) {
 		h();
-		p = allocate(size, align);
+		p = allocate(size, align, (enum hk_form)form);
 		if (p)
 			return p;
 	}
@@ -76,17 +86,46 @@ HK_NOINLINE void *hk_new_retry(size_t size, size_t align)
 }
 
 /* nothrow.cc: NULL instead of an exception. */
-void *hk_new_nothrow(size_t size, size_t align);
+void *hk_new_nothrow(size_t size, size_t align, unsigned form);
 void *hk_new_quietly(size_t size, void *(*take)(size_t));
 void *hk_new_quietly_aligned(size_t size, size_t align, void *(*take)(size_t, size_t));
 
-static HK_NOINLINE void *must(size_t size, size_t align)
+static HK_NOINLINE void *must(size_t size, size_t align, enum hk_form form)
 {
-	void *p = hk_new_retry(size, align);
+	void *p = hk_new_retry(size, align, form);
 
 	if (!p)
 		no_memory(size);
 	return p;
+}
+
+#define OPERATOR(type, name, symbol, args)				\
+	HK_API HK_NO_PLT type name args __asm__(symbol) __attribute__((weak))
+/* With a name that the program cannot take. */
+#define OPERATOR_OWN(type, name, symbol, args)				\
+	static type own_##name args;					\
+	OPERATOR(type, name, symbol, args) __attribute__((alias("own_" #name)))
+#define OPERATOR_BODY(type, name, args) static type own_##name args
+#define TAG const void *nothrow __attribute__((unused))
+#define ALIGN size_t align __attribute__((unused))
+
+/* Those that others stand for. */
+OPERATOR_OWN(void *, new_one, "_Znw" SIZE, (size_t size));
+OPERATOR_OWN(void *, new_many, "_Zna" SIZE, (size_t size));
+OPERATOR_OWN(void *, new_one_aligned, "_Znw" SIZE "St11align_val_t", (size_t size, size_t align));
+OPERATOR_OWN(void *, new_many_aligned, "_Zna" SIZE "St11align_val_t", (size_t size, size_t align));
+OPERATOR_OWN(void, delete_one, "_ZdlPv", (void *p));
+OPERATOR_OWN(void, delete_many, "_ZdaPv", (void *p));
+OPERATOR_OWN(void, delete_one_aligned, "_ZdlPvSt11align_val_t", (void *p, ALIGN));
+OPERATOR_OWN(void, delete_many_aligned, "_ZdaPvSt11align_val_t", (void *p, ALIGN));
+
+/* By the program itself, or a library that precedes this one. */
+static bool are_replaced_by_name(void)
+{
+	return new_one != own_new_one || new_many != own_new_many ||
+	       new_one_aligned != own_new_one_aligned || new_many_aligned != own_new_many_aligned ||
+	       delete_one != own_delete_one || delete_many != own_delete_many ||
+	       delete_one_aligned != own_delete_one_aligned || delete_many_aligned != own_delete_many_aligned;
 }
 
 /* What a library of the program's replaces, NULL elsewhere. Written once, before
@@ -121,7 +160,7 @@ static HK_NOINLINE bool ask_whose(void)
 		if (get_new_handler)
 			find_out();
 		known = theirs.new_one || theirs.new_one_aligned || theirs.delete_one ||
-			theirs.delete_one_aligned ? THEIRS : OURS;
+			theirs.delete_one_aligned || are_replaced_by_name() ? THEIRS : OURS;
 		atomic_store(&whose, known);
 		hk_tls_cxx = HK_EMPTY_CACHE;
 	}
@@ -149,85 +188,130 @@ static void __attribute__((constructor)) before_threads(void)
 	ask_whose();
 }
 
-static HK_NOINLINE void *new_slow(size_t size, const void *caller)
+static bool are_replaced(void)
 {
-	return turn_out_theirs() && theirs.new_one ? theirs.new_one(size) : hk_malloc_slow(size, caller);
+	return are_theirs();
 }
 
-static HK_NOINLINE void *new_slow_nothrow(size_t size, const void *caller)
+HK_INLINE void *heap_new(size_t size, enum hk_form form, const void *caller)
+{
+	return hk_hardened() ? hk_harden_allocate(size, 1, are_replaced() ? HK_FORM_MALLOC : form, caller) :
+			       hk_malloc_slow(size, caller);
+}
+
+static HK_NOINLINE void *new_slow(size_t size, const void *caller)
+{
+	return turn_out_theirs() && theirs.new_one ? theirs.new_one(size) :
+						     heap_new(size, HK_FORM_NEW, caller);
+}
+
+static HK_NOINLINE void *new_many_slow(size_t size, const void *caller)
+{
+	return turn_out_theirs() ? new_one(size) : heap_new(size, HK_FORM_NEW_MANY, caller);
+}
+
+HK_INLINE void *new_nothrow(size_t size, enum hk_form form, const void *caller)
 {
 	void *p;
 
 	if (turn_out_theirs() && theirs.new_one)
 		return hk_new_quietly(size, theirs.new_one);
-	p = hk_malloc_slow(size, caller);
-	return hk_likely(p != NULL) ? p : hk_new_nothrow(size, 1);
+	p = heap_new(size, form, caller);
+	return hk_likely(p != NULL) ? p : hk_new_nothrow(size, 1, form);
 }
 
-static HK_NOINLINE void delete_slow(void *p, const void *caller)
+static HK_NOINLINE void *new_slow_nothrow(size_t size, const void *caller)
 {
-	if (turn_out_theirs() && theirs.delete_one)
+	return new_nothrow(size, HK_FORM_NEW, caller);
+}
+
+static HK_NOINLINE void *new_many_slow_nothrow(size_t size, const void *caller)
+{
+	return new_nothrow(size, HK_FORM_NEW_MANY, caller);
+}
+
+/* Of a delete: what it stands for where something is replaced, and what it tells. */
+enum { MANY = 1, SIZED = 2, ALIGNED = 4 };
+
+/* False: it stands for itself, and that is ours. */
+static bool pass_on(void *p, size_t align, unsigned kind)
+{
+	bool aligned = kind & ALIGNED;
+
+	if (kind & MANY && kind & SIZED)
+		aligned ? delete_many_aligned(p, align) : delete_many(p);
+	else if (kind & (MANY | SIZED))
+		aligned ? delete_one_aligned(p, align) : delete_one(p);
+	else if (aligned && theirs.delete_one_aligned)
+		theirs.delete_one_aligned(p, align);
+	else if (!aligned && theirs.delete_one)
 		theirs.delete_one(p);
 	else
-		hk_free_slow(p, HK_CALL_FREE, caller);
+		return false;
+	return true;
 }
 
-static HK_NOINLINE void delete_slow_aligned(void *p, size_t align, const void *caller)
+static HK_NOINLINE void delete_slow(void *p, size_t size, size_t align, unsigned kind, const void *caller)
 {
-	if (turn_out_theirs() && theirs.delete_one_aligned)
-		theirs.delete_one_aligned(p, align);
+	bool passes = turn_out_theirs();
+
+	if (passes && pass_on(p, align, kind))
+		return;
+	if (hk_hardened())
+		hk_harden_release(p, &(const struct hk_release){
+			.call = HK_CALL_FREE, .any = passes,
+			.form = kind & MANY ? HK_FORM_NEW_MANY : HK_FORM_NEW, .sized = kind & SIZED,
+			.size = size, .aligned = true, .align = align, .caller = caller });
 	else
 		hk_free_slow(p, HK_CALL_FREE, caller);
 }
 
-#define OPERATOR(type, name, symbol, args)				\
-	HK_API HK_NO_PLT type name args __asm__(symbol) __attribute__((weak))
-/* With a name that the program cannot take. */
-#define OPERATOR_OWN(type, name, symbol, args)				\
-	static type own_##name args;					\
-	OPERATOR(type, name, symbol, args) __attribute__((alias("own_" #name)));	\
-	static type own_##name args
-#define TAG const void *nothrow __attribute__((unused))
-#define BYTES size_t size __attribute__((unused))
-#define ALIGN size_t align __attribute__((unused))
-
-OPERATOR_OWN(void *, new_one, "_Znw" SIZE, (size_t size))
+OPERATOR_BODY(void *, new_one, (size_t size))
 {
 	void *p = hk_take(&hk_tls_cxx, size, new_slow);
 
-	return hk_likely(p != NULL) ? p : must(size, 1);
+	return hk_likely(p != NULL) ? p : must(size, 1, HK_FORM_NEW);
 }
 
-OPERATOR_OWN(void *, new_one_aligned, "_Znw" SIZE "St11align_val_t", (size_t size, size_t align))
+OPERATOR_BODY(void *, new_many, (size_t size))
+{
+	void *p = hk_take(&hk_tls_cxx, size, new_many_slow);
+
+	return hk_likely(p != NULL) ? p : must(size, 1, HK_FORM_NEW_MANY);
+}
+
+OPERATOR_BODY(void *, new_one_aligned, (size_t size, size_t align))
 {
 	void *p;
 
 	if (are_theirs() && theirs.new_one_aligned)
 		return theirs.new_one_aligned(size, align);
-	p = allocate(size, align);
-	return hk_likely(p != NULL) ? p : must(size, align);
+	p = allocate(size, align, HK_FORM_NEW);
+	return hk_likely(p != NULL) ? p : must(size, align, HK_FORM_NEW);
 }
 
-OPERATOR_OWN(void *, new_many, "_Zna" SIZE, (size_t size))
+OPERATOR_BODY(void *, new_many_aligned, (size_t size, size_t align))
 {
-	return new_one(size);
-}
+	void *p;
 
-OPERATOR_OWN(void *, new_many_aligned, "_Zna" SIZE "St11align_val_t", (size_t size, size_t align))
-{
-	return new_one_aligned(size, align);
+	if (are_theirs())
+		return new_one_aligned(size, align);
+	p = allocate(size, align, HK_FORM_NEW_MANY);
+	return hk_likely(p != NULL) ? p : must(size, align, HK_FORM_NEW_MANY);
 }
 
 /* Where nothing is replaced, no exception has to be thrown to be caught. */
-OPERATOR_OWN(void *, new_one_nothrow, "_Znw" SIZE "RKSt9nothrow_t", (size_t size, TAG))
+OPERATOR(void *, new_one_nothrow, "_Znw" SIZE "RKSt9nothrow_t", (size_t size, TAG));
+void *new_one_nothrow(size_t size, TAG)
 {
 	if (hk_unlikely(new_one != own_new_one))
 		return hk_new_quietly(size, new_one);
 	return hk_take(&hk_tls_cxx, size, new_slow_nothrow);
 }
 
-OPERATOR_OWN(void *, new_one_aligned_nothrow, "_Znw" SIZE "St11align_val_tRKSt9nothrow_t",
-	     (size_t size, size_t align, TAG))
+OPERATOR(void *, new_one_aligned_nothrow, "_Znw" SIZE "St11align_val_tRKSt9nothrow_t",
+	 (size_t size, size_t align, TAG));
+void *new_one_aligned_nothrow(size_t size, size_t align, TAG)
 {
 	void *p;
 
@@ -235,49 +319,55 @@ OPERATOR_OWN(void *, new_one_aligned_nothrow, "_Znw" SIZE "St11align_val_tRKSt9n
 		return hk_new_quietly_aligned(size, align, new_one_aligned);
 	if (are_theirs() && theirs.new_one_aligned)
 		return hk_new_quietly_aligned(size, align, theirs.new_one_aligned);
-	p = allocate(size, align);
-	return hk_likely(p != NULL) ? p : hk_new_nothrow(size, align);
+	p = allocate(size, align, HK_FORM_NEW);
+	return hk_likely(p != NULL) ? p : hk_new_nothrow(size, align, HK_FORM_NEW);
 }
 
 /* Not the nothrow form for one, which the program may have. */
 OPERATOR(void *, new_many_nothrow, "_Zna" SIZE "RKSt9nothrow_t", (size_t size, TAG));
 void *new_many_nothrow(size_t size, TAG)
 {
-	if (hk_unlikely(new_many != own_new_many))
+	if (hk_unlikely(new_many != own_new_many || new_one != own_new_one))
 		return hk_new_quietly(size, new_many);
-	return own_new_one_nothrow(size, nothrow);
+	return hk_take(&hk_tls_cxx, size, new_many_slow_nothrow);
 }
 
 OPERATOR(void *, new_many_aligned_nothrow, "_Zna" SIZE "St11align_val_tRKSt9nothrow_t",
 	 (size_t size, size_t align, TAG));
 void *new_many_aligned_nothrow(size_t size, size_t align, TAG)
 {
-	if (hk_unlikely(new_many_aligned != own_new_many_aligned))
+	void *p;
+
+	if (hk_unlikely(new_many_aligned != own_new_many_aligned || are_theirs()))
 		return hk_new_quietly_aligned(size, align, new_many_aligned);
-	return own_new_one_aligned_nothrow(size, align, nothrow);
+	p = allocate(size, align, HK_FORM_NEW_MANY);
+	return hk_likely(p != NULL) ? p : hk_new_nothrow(size, align, HK_FORM_NEW_MANY);
 }
 
-#define DELETE(name, suffix, args, how)					\
+#define DELETE(size, align, kind)					\
+	if (!hk_give(hk_tls_cxx, p))					\
+		delete_slow(p, size, align, kind, hk_caller())
+
+OPERATOR_BODY(void, delete_one, (void *p)) { DELETE(0, 1, 0); }
+OPERATOR_BODY(void, delete_many, (void *p)) { DELETE(0, 1, MANY); }
+OPERATOR_BODY(void, delete_one_aligned, (void *p, ALIGN)) { DELETE(0, align, ALIGNED); }
+OPERATOR_BODY(void, delete_many_aligned, (void *p, ALIGN)) { DELETE(0, align, MANY | ALIGNED); }
+
+#define DELETE_AS(name, suffix, args, how)				\
 	OPERATOR(void, name, "_Zd" suffix, args);			\
 	void name args { how; }
 
-DELETE(delete_one, "lPv", (void *p), if (!hk_give(hk_tls_cxx, p)) delete_slow(p, hk_caller()))
-DELETE(delete_one_sized, "lPv" SIZE, (void *p, BYTES), delete_one(p))
-DELETE(delete_one_nothrow, "lPvRKSt9nothrow_t", (void *p, TAG), delete_one(p))
-DELETE(delete_many, "aPv", (void *p), delete_one(p))
-DELETE(delete_many_sized, "aPv" SIZE, (void *p, BYTES), delete_many(p))
-DELETE(delete_many_nothrow, "aPvRKSt9nothrow_t", (void *p, TAG), delete_many(p))
-
-DELETE(delete_one_aligned, "lPvSt11align_val_t", (void *p, ALIGN),
-       if (!hk_give(hk_tls_cxx, p)) delete_slow_aligned(p, align, hk_caller()))
-DELETE(delete_one_sized_aligned, "lPv" SIZE "St11align_val_t", (void *p, BYTES, ALIGN),
-       delete_one_aligned(p, align))
-DELETE(delete_one_aligned_nothrow, "lPvSt11align_val_tRKSt9nothrow_t", (void *p, ALIGN, TAG),
-       delete_one_aligned(p, align))
-DELETE(delete_many_aligned, "aPvSt11align_val_t", (void *p, ALIGN), delete_one_aligned(p, align))
-DELETE(delete_many_sized_aligned, "aPv" SIZE "St11align_val_t", (void *p, BYTES, ALIGN),
-       delete_many_aligned(p, align))
-DELETE(delete_many_aligned_nothrow, "aPvSt11align_val_tRKSt9nothrow_t", (void *p, ALIGN, TAG),
-       delete_many_aligned(p, align))
+DELETE_AS(delete_one_sized, "lPv" SIZE, (void *p, size_t size), DELETE(size, 1, SIZED))
+DELETE_AS(delete_many_sized, "aPv" SIZE, (void *p, size_t size), DELETE(size, 1, MANY | SIZED))
+DELETE_AS(delete_one_sized_aligned, "lPv" SIZE "St11align_val_t", (void *p, size_t size, size_t align),
+	  DELETE(size, align, SIZED | ALIGNED))
+DELETE_AS(delete_many_sized_aligned, "aPv" SIZE "St11align_val_t", (void *p, size_t size, size_t align),
+	  DELETE(size, align, MANY | SIZED | ALIGNED))
+DELETE_AS(delete_one_nothrow, "lPvRKSt9nothrow_t", (void *p, TAG), delete_one(p))
+DELETE_AS(delete_many_nothrow, "aPvRKSt9nothrow_t", (void *p, TAG), delete_many(p))
+DELETE_AS(delete_one_aligned_nothrow, "lPvSt11align_val_tRKSt9nothrow_t", (void *p, ALIGN, TAG),
+	  delete_one_aligned(p, align))
+DELETE_AS(delete_many_aligned_nothrow, "aPvSt11align_val_tRKSt9nothrow_t", (void *p, ALIGN, TAG),
+	  delete_many_aligned(p, align))
 
 #endif

@@ -58,23 +58,34 @@ HK_API void *hak_pvalloc(size_t size)
 
 HK_API size_t hak_malloc_usable_size(const void *p) { return hk_usable_size(p, HK_CALL_USABLE); }
 
-/* The size is the caller's word for what is known better here. */
+/* Size and alignment are the caller's word for what is known better here. */
+static HK_NOINLINE void release(void *p, const struct hk_release *how)
+{
+	if (hk_hardened())
+		hk_harden_release(p, how);
+	else
+		hk_free_slow(p, how->call, how->caller);
+}
+
 HK_API void hak_free_sized(void *p, size_t size)
 {
-	FREE_ARGS_IGNORED(size);
-	hk_free(p, HK_CALL_FREE_SIZED);
+	if (!hk_give(hk_tls, p))
+		release(p, &(const struct hk_release){ .call = HK_CALL_FREE_SIZED, .sized = true, .size = size,
+						       .caller = hk_caller() });
 }
 
 HK_API void hak_free_aligned_sized(void *p, size_t align, size_t size)
 {
-	FREE_ARGS_IGNORED(align);
-	FREE_ARGS_IGNORED(size);
-	hk_free(p, HK_CALL_FREE_ALIGNED_SIZED);
+	if (!hk_give(hk_tls, p))
+		release(p, &(const struct hk_release){ .call = HK_CALL_FREE_ALIGNED_SIZED, .sized = true,
+						       .size = size, .aligned = true, .align = align,
+						       .caller = hk_caller() });
 }
 
 HK_API int hak_malloc_trim(size_t pad)
 {
 	FREE_ARGS_IGNORED(pad);
+	hk_harden_trim();
 	return hk_cache_trim() != 0;
 }
 

@@ -8,8 +8,8 @@
 typedef __SIZE_TYPE__ size_type;
 
 extern "C" {
-void *hk_new_retry(size_type size, size_type align);
-void *hk_new_nothrow(size_type size, size_type align) noexcept;
+void *hk_new_retry(size_type size, size_type align, unsigned form);
+void *hk_new_nothrow(size_type size, size_type align, unsigned form) noexcept;
 void *hk_new_quietly(size_type size, void *(*take)(size_type)) noexcept;
 void *hk_new_quietly_aligned(size_type size, size_type align, void *(*take)(size_type, size_type)) noexcept;
 }
@@ -33,9 +33,9 @@ template <class... A> static inline void *quietly(void *(*take)(A...), A... argu
 	}
 }
 
-void *hk_new_nothrow(size_type size, size_type align) noexcept
+void *hk_new_nothrow(size_type size, size_type align, unsigned form) noexcept
 {
-	return quietly(hk_new_retry, size, align);
+	return quietly(hk_new_retry, size, align, form);
 }
 
 void *hk_new_quietly(size_type size, void *(*take)(size_type)) noexcept

@@ -146,6 +146,7 @@ struct hk_cache {
 	 * learning ends; INT64_MAX where nothing is learned. */
 	int64_t window_left;
 	struct hk_learner *learner;		/* learn/, NULL until a window ended */
+	struct hk_queue *queue;			/* harden/, the thread's; NULL: none */
 	size_t budget_held;			/* bytes; 0: it has not learned */
 	size_t remote_sent, remote_received;
 	struct hk_block *inbox;		/* taken from the mailbox, not yet put */
@@ -183,11 +184,12 @@ unsigned hk_program_threads(void);
 void hk_thread_apart(void);
 
 /* Set by learn/ before main. Called without a lock: when a window said so; after a
- * slow path of free, with where the program is; at the end of a thread; in the
- * child of a fork. */
+ * slow path of free, with where the program is; before and after the end of a
+ * thread's cache; in the child of a fork. */
 struct hk_hooks {
 	void (*look)(void);
 	void (*freed)(const void *caller);
+	void (*thread_ends)(struct hk_cache *cache);
 	void (*thread_ended)(void);
 	void (*forked)(void);
 };

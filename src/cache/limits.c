@@ -67,10 +67,32 @@ static int64_t first_window(const struct hk_cache *cache)
 	return hk_trace_on() || !hk_cache_private(cache) ? INT64_MAX : alloc < mem ? alloc : mem;
 }
 
+static void limit_again(struct hk_slab *slab)
+{
+	for (; slab; slab = slab->next)
+		hk_slab_set_limit(slab, slab->limit);
+}
+
+/* Where the hot path looks. With HAKMEM_HARDEN, or as long as nobody knows, at no list;
+ * slabs that came before are told. */
+static void lead_to_lists(struct hk_cache *cache)
+{
+	unsigned i;
+
+	for (i = 0; i <= HK_TINY_MAX / HK_GRAIN; i++)
+		cache->front.bin_offset[i] = hk_harden ? 0 : (uint16_t)
+			((char *)&cache->bin[hk_class_of(i * HK_GRAIN)] - (char *)cache);
+	for (i = 0; i < HK_CLASSES; i++) {
+		limit_again(cache->bin[i].avail);
+		limit_again(cache->bin[i].full);
+	}
+}
+
 void hk_cache_limit(struct hk_cache *cache)
 {
 	unsigned class;
 
+	lead_to_lists(cache);
 	for (class = 0; class < HK_CLASSES; class++)
 		hk_bin_restart(&cache->bin[class], class);
 	cache->window_left = first_window(cache);

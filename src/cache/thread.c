@@ -38,9 +38,6 @@ static void init_cache(struct hk_cache *cache)
 		cache->bin[i].head = HK_LIST_END;
 	cache->lock = (struct hk_lock)HK_LOCK_INITIALIZER(HK_RANK_CACHE);
 	hk_cache_limit(cache);
-	for (i = 0; i <= HK_TINY_MAX / HK_GRAIN; i++)
-		cache->front.bin_offset[i] = (uint16_t)((char *)&cache->bin[hk_class_of(i * HK_GRAIN)] -
-						  (char *)cache);
 }
 
 static void thread_exit(void *argument);
@@ -400,6 +397,8 @@ static void empty(struct hk_cache *cache)
 
 static void detach(struct hk_cache *cache)
 {
+	if (hk_hooks.thread_ends)
+		hk_hooks.thread_ends(cache);
 	hk_event(HK_EVENT_EXIT, 0, cache, 0);
 	hk_find_nothing();
 	if (hk_lock(&cache->lock)) {

@@ -56,6 +56,7 @@ void hk_adopt_lost(void)
 			hk_drain_all(cache);
 			hk_abandon_slabs(cache);
 			hk_mailbox_close(cache);
+			cache->queue = NULL;
 		}
 		end_visit(cache);
 		if (lost)

@@ -116,6 +116,8 @@ bool hk_setting_advanced(enum hk_setting_id id)
 	return id >= HK_SET_MEM_LEARN_SPARSE && id <= HK_SET_MEM_LEARN_DELAY;
 }
 
+uint8_t hk_harden = HK_HARDEN_UNKNOWN;
+
 void hk_settings_load(char *const *environment, bool secure)
 {
 	struct hk_found found;
@@ -127,6 +129,7 @@ void hk_settings_load(char *const *environment, bool secure)
 	for (id = 0; id < HK_SET_COUNT; id++)
 		settle(&found, id);
 	hk_problem_end(&found);
+	hk_harden = environment ? (uint8_t)hk_settings.harden : HK_HARDEN_UNKNOWN;
 }
 
 const char *hk_setting_source(enum hk_setting_id id)

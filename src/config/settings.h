@@ -65,12 +65,18 @@ struct hk_settings {
 	unsigned tiny_preset;			/* enum hk_preset_id */
 	int16_t cache_capacity[HK_GROUPS];	/* 0: chosen by the cache */
 	int16_t refill_batch[HK_GROUPS];	/* 0: chosen by the cache */
+	unsigned harden;
 	unsigned debug_level;
 	bool stats;
 	char stats_dump[256];			/* the pattern; "": no dump */
 	uint8_t source[HK_SET_COUNT];		/* enum hk_source */
 };
 extern struct hk_settings hk_settings;
+
+/* The level of HAKMEM_HARDEN. Until the environment is known blocks are sealed and
+ * cleared, for they may meet others that are. Apart, for the paths that look at it. */
+enum { HK_HARDEN_SEALS = 1, HK_HARDEN_CONTENTS, HK_HARDEN_GUARDS, HK_HARDEN_UNKNOWN = HK_HARDEN_CONTENTS };
+extern uint8_t hk_harden;
 
 /*
  * Takes the settings from a list of NAME=value strings, NULL for none; secure

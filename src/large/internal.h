@@ -29,6 +29,7 @@ struct hk_large {
 	uint64_t pits;			/* bit n set <=> the last page of granule n is one,
 					 * and must not be when it is used */
 	struct hk_large *prev, *next, *older, *newer;
+	struct hk_note note;
 };
 
 /* kept.c; large lock held. A descriptor, or NULL; immortal, used again. The second
@@ -87,6 +88,7 @@ void hk_mid_begin(struct hk_large_request *r);
 bool hk_mid_finish(struct hk_large_request *r);
 bool hk_mid_free(void *p);
 size_t hk_mid_size(const void *p);
+struct hk_note *hk_mid_note(const void *p);
 bool hk_mid_resize(void *p, size_t size);
 
 #endif

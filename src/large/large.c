@@ -93,7 +93,7 @@ static size_t mapping_size(size_t size)
 
 static void start(struct hk_large *b)
 {
-	b->huge = b->grew = b->shrank = b->regrew = false;
+	b->huge = b->grew = b->shrank = b->regrew = b->note.noted = false;
 	b->state = HK_LARGE_LIVE;
 	hk_granule_set_large((void *)b->start, b);
 	count(1, b->mapped);
@@ -323,6 +323,14 @@ size_t hk_large_size(const void *p)
 		return size;
 	b = find(p);
 	return b ? hk_large_usable(b) : 0;
+}
+
+struct hk_note *hk_large_note(const void *p)
+{
+	struct hk_note *note = hk_mid_note(p);
+	struct hk_large *b = note ? NULL : find(p);
+
+	return b ? &b->note : note;
 }
 
 static void want(struct hk_large *b, size_t size)

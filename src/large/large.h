@@ -57,6 +57,10 @@ bool hk_large_free(void *p, struct hk_large **unmap);
 /* Usable bytes, 0 if p is not the start of a live block of this kind. */
 size_t hk_large_size(const void *p);
 
+/* The note of such a block, or NULL; it moves along with the block. Not noted: it is
+ * as the block was given out. */
+struct hk_note *hk_large_note(const void *p);
+
 /* Grows or shrinks where it is, with the cache lock held; false: it cannot. */
 bool hk_large_resize(void *p, size_t size);
 /* What follows once the lock is released: the block, or NULL where the kernel does not

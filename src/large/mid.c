@@ -35,6 +35,7 @@ static void start(struct hk_large_request *r, const struct hk_run *at)
 	__atomic_store_n(&run->size, (uint32_t)whole_pages(r->size), __ATOMIC_RELAXED);
 	run->class = HK_CLASSES;
 	hk_slab_set_limit(run, 0);
+	run->note.noted = false;
 	atomic_store_explicit(&run->kind, HK_RUN_MID, memory_order_release);
 	hk_run_register(run);
 	hk_count(&hk_large_counters.mid_live);
@@ -95,6 +96,13 @@ size_t hk_mid_size(const void *p)
 	struct hk_slab *run = find(p);
 
 	return run ? run->size : 0;
+}
+
+struct hk_note *hk_mid_note(const void *p)
+{
+	struct hk_slab *run = find(p);
+
+	return run ? &run->note : NULL;
 }
 
 /* In place: slots behind the run are claimed or given back. */

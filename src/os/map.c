@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <link.h>
+#include <string.h>
 #include <sys/auxv.h>
 #include <unistd.h>
 
@@ -187,6 +188,18 @@ bool hk_os_purge(void *addr, size_t size)
 {
 	hk_assert_unlocked();
 	return HK_SYS(madvise, addr, size, MADV_DONTNEED, 0, 0) == 0;
+}
+
+bool hk_os_close_pages(void *addr, size_t size)
+{
+	hk_assert_unlocked();
+	return HK_SYS(mprotect, addr, size, PROT_NONE, 0, 0) == 0;
+}
+
+bool hk_os_open_pages(void *addr, size_t size)
+{
+	hk_assert_unlocked();
+	return HK_SYS(mprotect, addr, size, PROT_READ | PROT_WRITE, 0, 0) == 0;
 }
 
 bool hk_os_populate(void *addr, size_t size)

@@ -74,6 +74,11 @@ void hk_os_unreserve(void *addr, size_t size);
  * range is then unchanged. */
 bool hk_os_unmap(void *addr, size_t size);
 
+/* Takes the access to whole pages away, or gives it again; they keep what is in
+ * them. False: unchanged (vm.max_map_count). */
+bool hk_os_close_pages(void *addr, size_t size);
+bool hk_os_open_pages(void *addr, size_t size);
+
 /* Drops the pages of a range; it reads as zero afterwards. False: unchanged. */
 bool hk_os_purge(void *addr, size_t size);
 

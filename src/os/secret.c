@@ -22,7 +22,7 @@ static uint64_t mix(uint64_t x)
  * pointers from them: mixed, they are not found by one who knows our number, nor it by one
  * who knows one of the guards.
  */
-static uint64_t draw(const void *given)
+static uint64_t draw(const void *given, uint64_t seal[2])
 {
 	uint64_t word[2] = { 0, 0 };
 	long got;
@@ -33,15 +33,19 @@ static uint64_t draw(const void *given)
 		got = HK_SYS(getrandom, word, sizeof word, 0, 0, 0);
 		word[0] += got == sizeof word ? 0 : hk_os_clock() ^ (uintptr_t)&got;
 	}
+	seal[0] = mix(mix(word[1] + 0x9e3779b97f4a7c15) ^ word[0]);
+	seal[1] = mix(seal[0] ^ mix(word[0])) | 1;
 	return mix(mix(word[0] + 0x9e3779b97f4a7c15) ^ word[1]);
 }
 
+/* Two threads at once draw the same. */
 void hk_secret_start(const void *random)
 {
 	uint64_t none = 0;
 
 	if (!hk_secret())
-		atomic_compare_exchange_strong(&hk_secret_page.number, &none, draw(random) | 1);
+		atomic_compare_exchange_strong(&hk_secret_page.number, &none,
+					       draw(random, hk_secret_page.seal) | 1);
 }
 
 /* Best effort: a sandbox may refuse it. */

@@ -1,7 +1,8 @@
 /*
  * A number that nobody outside this process knows: what the library writes into free
  * blocks is made with it. It has a page of its own, which is read-only once the heap has
- * started, so no overrun reaches it.
+ * started, so no overrun reaches it. Seals (harden/seal.h) have two numbers of their own
+ * there.
  */
 #ifndef HK_OS_SECRET_H
 #define HK_OS_SECRET_H
@@ -12,7 +13,10 @@
 
 /* 0 before the heap has started, odd from then on. */
 union hk_secret_page {
-	_Atomic uint64_t number;
+	struct {
+		_Atomic uint64_t number;
+		uint64_t seal[2];
+	};
 	char page[HK_PAGE_MOST];
 } HK_ALIGNED(HK_PAGE_MOST);
 extern union hk_secret_page hk_secret_page HK_HIDDEN;

@@ -21,6 +21,8 @@
 #include "pool/internal.h"
 #include "slab/pagemap.h"
 
+#include <string.h>
+
 #if UINTPTR_MAX == UINT32_MAX
 #define ID_BITS 17	/* all slots of a 32-bit address space */
 #else
@@ -191,6 +193,11 @@ struct hk_slab *hk_pool_slab(const struct hk_run *run, unsigned class, struct hk
 	slab->fresh = run->clean && hk_superslab_pages(run->home) == HK_PAGES_SMALL;
 	slab->soiled = !slab->fresh;
 	slab->zero = run->clean;
+	/* harden/ relies on it, but for what free blocks hold. */
+	if (hk_harden >= HK_HARDEN_CONTENTS && !run->clean) {
+		memset((void *)slab->base, 0, slab->slots * HK_SLOT_SIZE);
+		slab->zero = true;
+	}
 	count_started(class);
 	atomic_store(&slab->owner, owner);
 	hk_run_register(slab);

@@ -17,6 +17,7 @@
 #ifndef HK_SLAB_SLAB_H
 #define HK_SLAB_SLAB_H
 
+#include "config/settings.h"
 #include "os/platform.h"
 #include "os/secret.h"
 #include "slab/classes.h"
@@ -84,6 +85,13 @@ HK_INLINE void hk_set_free(struct hk_block *block, const struct hk_block *next)
 	hk_set_next(block, next);
 }
 
+/* What harden/ knows of a block above the slabs, which its user owns. */
+struct hk_note {
+	size_t size;			/* bytes of the program's */
+	uint8_t form, align;		/* as in a seal */
+	bool noted, guarded, freed;
+};
+
 enum hk_run_kind { HK_RUN_NONE, HK_RUN_SLAB, HK_RUN_MID };
 
 /*
@@ -105,7 +113,8 @@ enum hk_run_kind { HK_RUN_NONE, HK_RUN_SLAB, HK_RUN_MID };
  *		whole one, was given back: no carved block in it is used, and
  *		free ones that start there bear no mark
  *	hot_limit = limit, or 0 while there are holes: without marks only the
- *		bitmap can tell a double free, so every free is a slow path
+ *		bitmap can tell a double free, so every free is a slow path; and 0
+ *		with HAKMEM_HARDEN, whose checks come before the hot path's
  *	soiled: what lies behind the carved blocks may hold pages
  *	stale: marks of another class may lie behind the carved blocks, and are
  *		cleared as blocks are carved
@@ -159,7 +168,10 @@ struct hk_slab {
 	struct hk_superslab *home;
 	_Atomic uint64_t holes;		/* relaxed */
 	struct hk_slab *sparse_next, **sparse_at;
-	uint64_t free[HK_SLOT_SIZE / HK_GRAIN / 64];
+	union {
+		uint64_t free[HK_SLOT_SIZE / HK_GRAIN / 64];
+		struct hk_note note;	/* of a Mid run */
+	};
 } HK_ALIGNED(64);
 
 /* What the kernel was asked for; broken: huge first, then small ones. */
@@ -244,7 +256,8 @@ HK_INLINE bool hk_slab_holed(const struct hk_slab *slab)
 HK_INLINE void hk_slab_set_limit(struct hk_slab *slab, uint64_t limit)
 {
 	__atomic_store_n(&slab->limit, limit, __ATOMIC_RELAXED);
-	__atomic_store_n(&slab->hot_limit, hk_slab_holed(slab) ? 0 : limit, __ATOMIC_RELAXED);
+	__atomic_store_n(&slab->hot_limit, hk_slab_holed(slab) || hk_harden ? 0 : limit,
+			 __ATOMIC_RELAXED);
 }
 
 /* The number of the block that p, inside the slab, lies in. */

@@ -30,7 +30,7 @@ void hk_slab_walk(const struct hk_slab *slab)
 		     __atomic_load_n(&slab->limit, __ATOMIC_RELAXED) ==
 		     (uint64_t)carved * slab->unit, "a slab's limit is carved * unit", at);
 	hk_invariant(__atomic_load_n(&slab->hot_limit, __ATOMIC_RELAXED) ==
-		     (hk_slab_holed(slab) ? 0 : slab->limit),
+		     (hk_slab_holed(slab) || hk_harden ? 0 : slab->limit),
 		     "a slab's hot limit is its limit, or 0 with holes", at);
 	hk_invariant(!hk_slab_holed(slab) || slab->purging ||
 		     !(atomic_load_explicit(&slab->holes, memory_order_relaxed) &

@@ -1,0 +1,81 @@
+/*
+ * Blocks of no bytes: addresses in a range without access, one for each and not
+ * soon again. A bit in taken says which are somebody's.
+ */
+#include "harden/internal.h"
+
+#include "os/os.h"
+
+enum { PLACES = 1 << 16, WORD = 64, WORDS = PLACES / WORD, LOOKED_AT = 64 };
+
+static _Atomic uintptr_t range;		/* 0: not reserved yet */
+static _Atomic uint64_t taken[WORDS];
+static _Atomic unsigned next;
+
+static uintptr_t reserve(void)
+{
+	uintptr_t here = atomic_load_explicit(&range, memory_order_acquire);
+	void *p;
+
+	if (here)
+		return here;
+	p = hk_os_reserve(PLACES * HK_GRAIN, hk_page_size);
+	if (p && !atomic_compare_exchange_strong(&range, &here, (uintptr_t)p))
+		hk_os_unreserve(p, PLACES * HK_GRAIN);
+	return here ? here : (uintptr_t)p;
+}
+
+/* False: somebody has it. */
+static bool take(unsigned place)
+{
+	uint64_t bit = (uint64_t)1 << place % WORD;
+
+	return !(atomic_fetch_or(&taken[place / WORD], bit) & bit);
+}
+
+void *hk_empty_take(void)
+{
+	uintptr_t start = reserve();
+	unsigned i, place;
+
+	for (i = 0; start && i < LOOKED_AT; i++) {
+		place = atomic_fetch_add_explicit(&next, 1, memory_order_relaxed) % PLACES;
+		if (take(place))
+			return (void *)(start + place * (uintptr_t)HK_GRAIN);
+	}
+	return NULL;
+}
+
+bool hk_empty_is(const void *p)
+{
+	uintptr_t start = atomic_load_explicit(&range, memory_order_relaxed);
+
+	return start && (uintptr_t)p - start < PLACES * (uintptr_t)HK_GRAIN;
+}
+
+/* The place of p, which lies in the range. */
+static unsigned place_of(const void *p, enum hk_call call)
+{
+	uintptr_t offset = (uintptr_t)p - atomic_load_explicit(&range, memory_order_relaxed);
+
+	if (offset % HK_GRAIN)
+		hk_bad_pointer(call, p);
+	return (unsigned)(offset / HK_GRAIN);
+}
+
+void hk_empty_free(void *p, enum hk_call call)
+{
+	unsigned place = place_of(p, call);
+	uint64_t bit = (uint64_t)1 << place % WORD;
+
+	if (!(atomic_fetch_and(&taken[place / WORD], ~bit) & bit))
+		hk_report_twice(call, p, "0-byte block");
+}
+
+void hk_empty_check(const void *p, enum hk_call call)
+{
+	unsigned place = place_of(p, call);
+
+	if (!(atomic_load(&taken[place / WORD]) >> place % WORD & 1))
+		hk_report_twice(call, p, "0-byte block");
+}

@@ -1,0 +1,121 @@
+/* What was found, in one line. */
+#include "harden/internal.h"
+
+#include "debug/ring.h"
+#include "os/line.h"
+
+static void start(struct hk_line *line, enum hk_call call, enum hk_form form, const void *p)
+{
+	static const char *const name[] = { "free", "realloc", "malloc_usable_size",
+		"free_sized", "free_aligned_sized" };
+	static const char *const operator[] = { NULL, "operator delete", "operator delete[]" };
+
+	hk_line_start(line);
+	hk_line_str(line, form == HK_FORM_MALLOC ? name[call] : operator[form]);
+	hk_line_str(line, "(): ");
+	hk_line_hex(line, (uintptr_t)p);
+}
+
+static _Noreturn void stop(struct hk_line *line, const void *p)
+{
+	hk_leave_to_abort();
+	hk_trace_abort(line, p);
+}
+
+static void put_bytes(struct hk_line *line, size_t bytes)
+{
+	hk_line_dec(line, bytes);
+	hk_line_str(line, bytes == 1 ? " byte" : " bytes");
+}
+
+void hk_report_overrun(enum hk_call call, const void *p, size_t size, size_t whole)
+{
+	struct hk_line line;
+
+	start(&line, call, HK_FORM_MALLOC, p);
+	hk_line_str(&line, " was written to behind its end (");
+	if (size != SIZE_MAX) {
+		put_bytes(&line, size);
+		hk_line_str(&line, " in a ");
+	}
+	hk_line_dec(&line, whole);
+	hk_line_str(&line, "-byte block)");
+	stop(&line, p);
+}
+
+void hk_report_underrun(enum hk_call call, const void *p)
+{
+	struct hk_line line;
+
+	start(&line, call, HK_FORM_MALLOC, p);
+	hk_line_str(&line, " was written to before its start, or the block before it behind its end");
+	stop(&line, p);
+}
+
+void hk_report_written(const void *p, size_t whole, size_t at)
+{
+	struct hk_line line;
+
+	start(&line, HK_CALL_FREE, HK_FORM_MALLOC, p);
+	hk_line_str(&line, " was written to after it was freed (at byte ");
+	hk_line_dec(&line, at);
+	hk_line_str(&line, " of a ");
+	hk_line_dec(&line, whole);
+	hk_line_str(&line, "-byte block)");
+	stop(&line, p);
+}
+
+void hk_report_twice(enum hk_call call, const void *p, const char *kind)
+{
+	struct hk_line line;
+
+	start(&line, call, HK_FORM_MALLOC, p);
+	hk_line_str(&line, " is already free (");
+	hk_line_str(&line, kind);
+	hk_line_char(&line, ')');
+	stop(&line, p);
+}
+
+void hk_report_size(const struct hk_release *how, const void *p, size_t size)
+{
+	struct hk_line line;
+
+	start(&line, how->call, how->form, p);
+	hk_line_str(&line, " has ");
+	put_bytes(&line, size);
+	hk_line_str(&line, ", not ");
+	hk_line_dec(&line, how->size);
+	stop(&line, p);
+}
+
+void hk_report_form(const struct hk_release *how, const void *p, const struct hk_seal *seal)
+{
+	static const char *const allocated[] = { "malloc", "operator new", "operator new[]" };
+	struct hk_line line;
+
+	start(&line, how->call, how->form, p);
+	hk_line_str(&line, " was allocated by ");
+	hk_line_str(&line, seal->align && seal->form == HK_FORM_MALLOC ? "aligned_alloc" : allocated[seal->form]);
+	hk_line_str(&line, "()");
+	stop(&line, p);
+}
+
+static void put_align(struct hk_line *line, size_t align)
+{
+	if (align)
+		hk_line_dec(line, align);
+	else
+		hk_line_str(line, "none");
+}
+
+void hk_report_align(const struct hk_release *how, const void *p, const struct hk_seal *seal)
+{
+	struct hk_line line;
+
+	start(&line, how->call, how->form, p);
+	hk_line_str(&line, " was allocated with the alignment ");
+	put_align(&line, seal->align ? (size_t)1 << (seal->align - 1) : 0);
+	hk_line_str(&line, ", not ");
+	put_align(&line, how->align > 1 ? how->align : 0);
+	stop(&line, p);
+}

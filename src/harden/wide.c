@@ -1,0 +1,176 @@
+/*
+ * Blocks above the slabs. Their size is noted in their descriptors, out of reach of
+ * an overflow; behind their end come pad bytes and, from level 3 on, pages without
+ * access, as far as the kernel has mappings for them.
+ */
+#include "harden/internal.h"
+
+#include "os/os.h"
+
+/* Of the 65530 mappings that a process may have, two of which each guard takes. */
+enum { GUARDS = 8192 };
+static _Atomic unsigned guards;		/* relaxed */
+
+static size_t whole_pages(size_t size)
+{
+	return (size + hk_page_size - 1) & -hk_page_size;
+}
+
+/* Where there is a guard, an overflow is found at the latest at the end of the page. */
+static size_t whole_for(size_t size)
+{
+	return hk_guards_on() ? whole_pages(size) + hk_page_size : size + HK_SEAL;
+}
+
+static void guard(char *p, struct hk_note *note)
+{
+	size_t from = whole_pages(note->size), whole = hk_large_size(p);
+
+	note->guarded = false;
+	if (!hk_guards_on() || from >= whole || hk_inside() ||
+	    atomic_load_explicit(&guards, memory_order_relaxed) >= GUARDS)
+		return;
+	note->guarded = hk_os_close_pages(p + from, whole - from);
+	if (note->guarded)
+		atomic_fetch_add_explicit(&guards, 1, memory_order_relaxed);
+}
+
+/* False: it still has its guard. */
+static bool unguard(char *p, struct hk_note *note)
+{
+	size_t from = whole_pages(note->size), whole = hk_large_size(p);
+
+	if (note->guarded && hk_os_open_pages(p + from, whole - from)) {
+		note->guarded = false;
+		atomic_fetch_sub_explicit(&guards, 1, memory_order_relaxed);
+	}
+	return !note->guarded;
+}
+
+/* Pad bytes before the guard, or the end. */
+static size_t pad_of(const char *p, const struct hk_note *note)
+{
+	return (note->guarded ? whole_pages(note->size) : hk_large_size(p)) - note->size;
+}
+
+static void fill_pad(char *p, const struct hk_note *note)
+{
+	hk_pad_fill(p + note->size, pad_of(p, note), hk_pad_mask((uintptr_t)p));
+}
+
+/* Zeros from one offset to another, as pages where they are whole. */
+static void clear(char *p, size_t from, size_t to)
+{
+	size_t first = whole_pages(from), end = to & -hk_page_size;
+
+	if (first >= end || !hk_os_purge(p + first, end - first)) {
+		memset(p + from, 0, to - from);
+		return;
+	}
+	memset(p + from, 0, first - from);
+	memset(p + end, 0, to - end);
+}
+
+void *hk_wide_take(size_t size, size_t align, const struct hk_seal *seal, bool *zero, const void *caller)
+{
+	size_t whole = size < HK_IMPOSSIBLE ? whole_for(size) : size;
+	struct hk_note *note;
+	bool clean = false;
+	char *p;
+
+	/* As hk_memalign does: small ones that are aligned far. */
+	if (whole <= HK_SLAB_MAX)
+		whole = HK_SLAB_MAX + 1;
+	p = hk_large_malloc(whole, align > HK_GRAIN ? align : HK_GRAIN, &clean, caller);
+	if (!p)
+		return NULL;
+	note = hk_large_note(p);
+	if (hk_contents_on() && !clean) {
+		if (note)
+			clear(p, 0, size);
+		else
+			memset(p, 0, size);
+		clean = true;
+	}
+	if (zero)
+		*zero = clean;
+	if (!note)
+		return p;
+	*note = (struct hk_note){ .size = size, .form = seal->form, .align = seal->align, .noted = true };
+	guard(p, note);
+	fill_pad(p, note);
+	return p;
+}
+
+struct hk_note *hk_wide_find(const void *p, enum hk_call call)
+{
+	struct hk_note *note = hk_large_note(p);
+	const char *end;
+
+	if (!note || !note->noted)
+		return NULL;
+	if (note->freed)
+		hk_report_twice(call, p, hk_large_size(p) <= HK_MID_MAX + HK_SLOT_SIZE ? "Mid block" : "Large block");
+	end = (const char *)p + note->size;
+	if (!hk_pad_whole(end, pad_of(p, note), hk_pad_mask((uintptr_t)p)))
+		hk_report_overrun(call, p, note->size, hk_large_size(p));
+	return note;
+}
+
+/* From level 3 on the block has no access while it waits. */
+void hk_wide_free(void *p, struct hk_note *note, const void *caller)
+{
+	size_t whole = hk_large_size(p);
+
+	if (!unguard(p, note))
+		return;
+	if (hk_contents_on() && !hk_inside())
+		hk_os_purge(p, whole);
+	if (hk_guards_on() && !hk_inside() && hk_os_close_pages(p, whole)) {
+		note->freed = true;
+		hk_queue_push_wide(p, whole);
+	} else {
+		note->noted = false;
+		hk_free_slow(p, HK_CALL_FREE, caller);
+	}
+}
+
+/* Lost where the kernel does not open it: it would be used. */
+void hk_wide_settle(void *p)
+{
+	struct hk_note *note = hk_large_note(p);
+
+	if (!note || !hk_os_open_pages(p, hk_large_size(p)))
+		return;
+	note->noted = false;
+	hk_free_slow(p, HK_CALL_FREE, NULL);
+}
+
+/* The mapping must be one again before the kernel can move it. */
+void *hk_wide_resize(void *p, size_t size, const void *caller)
+{
+	struct hk_note *note = hk_large_note(p);
+	size_t whole = size < HK_IMPOSSIBLE ? whole_for(size) : 0, had, old;
+	char *to = p;
+
+	if (!note || !note->noted || note->form != HK_FORM_MALLOC || note->align ||
+	    whole <= HK_SLAB_MAX || hk_inside() || !unguard(p, note))
+		return NULL;
+	old = note->size;
+	had = hk_large_size(p);
+	if (whole > had || whole < had / 2)
+		to = hk_resize_slow(p, whole, caller);
+	else if (hk_large_roomy(p, whole))
+		hk_resize_slow(p, whole, caller);
+	if (!to) {
+		guard(p, note);
+		return NULL;
+	}
+	note = hk_large_note(to);
+	note->size = size;
+	if (size > old)
+		clear(to, old, size);
+	guard(to, note);
+	fill_pad(to, note);
+	return to;
+}
