@@ -599,6 +599,25 @@ void usable_more(const arg &a)
 		harmless();
 }
 
+/* Nothing is wrong here: where this ends otherwise, nothing below means anything. */
+void no_attack(const arg &)
+{
+	static const size_t sizes[] = { SMALL, SMALL_FULL, MEDIUM, MEDIUM_FULL, LARGE, LARGE_FULL };
+
+	for (size_t size : sizes) {
+		row r(size);
+
+		r.p[VICTIM] = hide(static_cast<char *>(realloc(hide(r.p[VICTIM]), size + size / 8)));
+		r.drop();
+		in_thread(take(size));
+		live_on(size);
+	}
+	delete[] hide(new char[100]);
+	delete hide(new object);
+	delete hide(new aligned_object);
+	free(hide(malloc(hide_size(0))));
+}
+
 #define EACH_SIZE(kind, name, body, amount)			\
 	{ kind, name " of a small block", body, { SMALL, amount } },		\
 	{ kind, name " of a medium block", body, { MEDIUM, amount } },		\
@@ -714,7 +733,7 @@ const char *outcome(int status)
 	}
 }
 
-const char *attempt(const attack &which)
+int status_of(const attack &which)
 {
 	int status = 0;
 	pid_t pid = fork();
@@ -725,7 +744,12 @@ const char *attempt(const attack &which)
 		run(which);
 	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
 		;
-	return outcome(status);
+	return status;
+}
+
+const char *attempt(const attack &which)
+{
+	return outcome(status_of(which));
 }
 
 }
@@ -741,6 +765,10 @@ int main(int argc, char **argv)
 	if (argc > 1) {
 		attacks[strtoul(argv[1], nullptr, 10)].body(attacks[strtoul(argv[1], nullptr, 10)].a);
 		return 0;
+	}
+	if (status_of({ "none", "no attack", no_attack, { 0, 0 } }) != 0) {
+		printf("a program without a mistake does not end as it should\n");
+		return 1;
 	}
 	for (size_t i = 0; i <= count; i++) {
 		if (i == count || strcmp(kind, attacks[i].kind)) {

@@ -21,4 +21,19 @@ attack default
 least default "double free" 15
 least default "invalid free" 17
 least default "invalid realloc" 5
+
+# By design all but what is written before a block above the slabs.
+attack hardened
+stopped=$(sed -n "s/^sum	all	\([0-9]*\)	.*/\1/p" "$work/hardened")
+grep "NOT STOPPED" "$work/hardened" >"$work/why"
+[ "${stopped:-0}" -ge 145 ]
+check $? "hardened: at least 145 of 154 stopped (${stopped:-none})"
+least hardened overflow 36
+least hardened underflow 8
+least hardened "after free" 28
+least hardened "uninitialised read" 10
+least hardened "wrong delete" 15
+least hardened "zero size" 6
+least hardened "double free" 19
+least hardened "invalid free" 17
 finish

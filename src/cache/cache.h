@@ -103,7 +103,8 @@ struct hk_before {
  */
 struct hk_front {
 	struct hk_block *none;		/* HK_LIST_END: the list that every size of a
-					 * static cache leads to */
+					 * static cache leads to, or of any if
+					 * HAKMEM_HARDEN is set */
 	uint64_t secret;		/* hk_secret(), which no static cache needs */
 	uint16_t bin_offset[HK_TINY_MAX / HK_GRAIN + 1];
 	_Atomic bool live;		/* changes under the registry lock (relaxed) */

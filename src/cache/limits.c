@@ -79,6 +79,7 @@ static void lead_to_lists(struct hk_cache *cache)
 {
 	unsigned i;
 
+	cache->front.none = HK_LIST_END;
 	for (i = 0; i <= HK_TINY_MAX / HK_GRAIN; i++)
 		cache->front.bin_offset[i] = hk_harden ? 0 : (uint16_t)
 			((char *)&cache->bin[hk_class_of(i * HK_GRAIN)] - (char *)cache);

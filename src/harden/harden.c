@@ -24,11 +24,10 @@ HK_INLINE bool left_sealed(const char *p, size_t whole)
 	return hk_seal_get(p - whole, whole, &s) || !HK_FOLDED_LOAD(*hk_seal_place(p - whole, whole));
 }
 
-/* The pad first, for it may reach into the seal. */
 HK_INLINE void put_seal(char *p, size_t whole, size_t size, struct hk_seal *s)
 {
 	s->pad = (unsigned)(whole - HK_SEAL - size);
-	hk_pad_put(p + size, (uintptr_t)p);
+	hk_pad_put(p, whole, s->pad);
 	hk_seal_put(p, whole, s);
 }
 
@@ -149,7 +148,7 @@ HK_INLINE void check(const char *p, const struct hk_slab *slab, enum hk_call cal
 			hk_already_free(call, p, slab);
 		hk_report_overrun(call, p, SIZE_MAX, whole);
 	}
-	if (hk_unlikely(!hk_pad_right(p + whole - HK_SEAL - s->pad, s->pad, (uintptr_t)p)))
+	if (hk_unlikely(!hk_pad_right(p, whole, s->pad)))
 		hk_report_overrun(call, p, whole - HK_SEAL - s->pad, whole);
 	if (hk_contents_on() && has_left(p) && hk_unlikely(!left_sealed(p, whole)))
 		hk_report_underrun(call, p);

@@ -6,8 +6,7 @@
  *
  * The seal says how many bytes are the program's, and is masked by a keyed
  * function of the address: no content that a peer chooses makes one, and one that is
- * copied is none elsewhere. What an overflow reaches first of it bears no
- * information and must be right. The pad bytes are such a function too; behind
+ * copied is none elsewhere. The pad bytes are such a function too; behind
  * the first few of them nobody looks.
  *
  * The block's owner writes the seal, but the thread that frees it marks it as
@@ -57,30 +56,32 @@ HK_INLINE uint64_t hk_pad_mask(uintptr_t p)
 	return x ^ x >> 31;
 }
 
-/* The half that lies first in memory is to be 0. */
+/* What it says lies in the middle: the bytes that a block's own overflow, or what is
+ * written before the next one, reaches first are to be 0. */
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+#define HK_SEAL_SHIFT 32
+#else
+#define HK_SEAL_SHIFT 8
+#endif
+
 HK_INLINE uint64_t hk_seal_pack(const struct hk_seal *s)
 {
-	uint64_t info = s->pad | (uint64_t)s->form << 16 | (uint64_t)s->align << 18 |
-			(uint64_t)s->freed << 24;
+	uint64_t info = s->pad | (uint64_t)s->freed << 15 | (uint64_t)s->form << 16 |
+			(uint64_t)s->align << 18;
 
-#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
-	info <<= 32;
-#endif
-	return info;
+	return info << HK_SEAL_SHIFT;
 }
 
 /* False: it is none. */
 HK_INLINE bool hk_seal_unpack(uint64_t word, struct hk_seal *s)
 {
-#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
-	word = word >> 32 | word << 32;
-#endif
-	if (hk_unlikely(word >> 25))
+	word = word >> HK_SEAL_SHIFT | word << (64 - HK_SEAL_SHIFT);
+	if (hk_unlikely(word >> 24))
 		return false;
-	s->pad = (unsigned)word & 0xffff;
+	s->pad = (unsigned)word & 0x7fff;
+	s->freed = word >> 15 & 1;
 	s->form = word >> 16 & 3;
 	s->align = word >> 18 & 63;
-	s->freed = word >> 24 & 1;
 	return true;
 }
 
@@ -134,25 +135,44 @@ static inline bool hk_pad_whole(const char *at, size_t pad, uint64_t mask)
 	return wrong == 0;
 }
 
-/* In a block of a slab eight bytes are enough: they are never more than what is left of
- * it, for the seal, which is checked as well, comes in where there are fewer. */
-HK_INLINE void hk_pad_put(void *at, uintptr_t p)
+/*
+ * In a block of a slab eight bytes are enough: the first ones, or the last word before
+ * the seal, of which the program has some. The seal itself is not written with them, for
+ * another thread may be reading it.
+ */
+HK_INLINE char *hk_pad_word(const void *p, size_t whole, size_t pad)
 {
-	uint64_t mask = hk_pad_mask(p);
-
-	memcpy(at, &mask, sizeof mask);
+	return (char *)(uintptr_t)p + whole - HK_SEAL - (pad > 8 ? pad : 8);
 }
 
-HK_INLINE bool hk_pad_right(const void *at, size_t pad, uintptr_t p)
+HK_INLINE uint64_t hk_pad_bits(size_t pad)
 {
-	uint64_t seen, bits = pad < sizeof seen ? ((uint64_t)1 << 8 * pad) - 1 : UINT64_MAX;
+	unsigned given = pad < 8 ? 64 - 8 * (unsigned)pad : 0;
 
-	memcpy(&seen, at, sizeof seen);
-	seen ^= hk_pad_mask(p);
-#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
-	seen = __builtin_bswap64(seen);
+	/* Twice, for 64 at once is not defined. */
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+	return UINT64_MAX << given / 2 << (given - given / 2);
+#else
+	return UINT64_MAX >> given / 2 >> (given - given / 2);
 #endif
-	return (seen & bits) == 0;
+}
+
+HK_INLINE void hk_pad_put(void *p, size_t whole, size_t pad)
+{
+	uint64_t word, bits = hk_pad_bits(pad);
+	char *at = hk_pad_word(p, whole, pad);
+
+	memcpy(&word, at, sizeof word);
+	word = (word & ~bits) | (hk_pad_mask((uintptr_t)p) & bits);
+	memcpy(at, &word, sizeof word);
+}
+
+HK_INLINE bool hk_pad_right(const void *p, size_t whole, size_t pad)
+{
+	uint64_t word;
+
+	memcpy(&word, hk_pad_word(p, whole, pad), sizeof word);
+	return ((word ^ hk_pad_mask((uintptr_t)p)) & hk_pad_bits(pad)) == 0;
 }
 
 #endif
