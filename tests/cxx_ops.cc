@@ -198,6 +198,8 @@ int main()
 	bool plain = true, aligned = true;
 
 	tap_start();
+	if (tap_hardened("all forms of new meet all forms of delete, which HAKMEM_HARDEN refuses"))
+		return tap_end();
 	for (size_t n : sizes) {
 		plain &= pairs(n);
 		for (size_t align = 32; align <= 4 * MB; align *= 8)

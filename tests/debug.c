@@ -484,6 +484,8 @@ int main(int argc, char **argv)
 			return 0;
 		}
 	tap_start();
+	if (tap_hardened("with HAKMEM_HARDEN blocks are of other classes than named here"))
+		return tap_end();
 	ring_cases();
 	trace_cases();
 	walker_cases();

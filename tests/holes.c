@@ -396,6 +396,8 @@ int main(int argc, char **argv)
 	uint64_t seed;
 
 	tap_start();
+	if (tap_hardened("with HAKMEM_HARDEN what was freed waits, and is not found in holes"))
+		return tap_end();
 	if (argc > 2) {
 		child_attach(atoi(argv[2]));
 		if (!strcmp(argv[1], "full"))

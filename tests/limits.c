@@ -284,6 +284,8 @@ int main(void)
 	char name[128];
 
 	tap_start();
+	if (tap_hardened("with HAKMEM_HARDEN blocks are larger than what is counted here"))
+		return tap_end();
 	seed = tap_seed();
 	ok(reserved() < 8 * MB, "no large reservation of memory at the start");
 	if (emulator_fails(LACK_RLIMIT, "out of memory"))

@@ -186,6 +186,8 @@ int main(void)
 	char name[128];
 
 	tap_start();
+	if (tap_hardened("with HAKMEM_HARDEN guards take mappings, and room to grow"))
+		return tap_end();
 	seed = tap_seed();
 	if (!emulator_fails(LACK_RLIMIT, "a Huge block that cannot grow stays"))
 		child_ok(huge_stays, NULL, 120, "a Huge block that cannot grow stays");

@@ -538,6 +538,8 @@ int main(int argc, char **argv)
 	size_t i;
 
 	tap_start();
+	if (tap_hardened("with HAKMEM_HARDEN what was freed waits"))
+		return tap_end();
 	if (argc > 1) {
 		if (!strcmp(argv[1], "reuse"))
 			reuse();

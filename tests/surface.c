@@ -375,6 +375,8 @@ int main(int argc, char **argv)
 		exec_self(argv[0], "again", NULL);
 	}
 	tap_start();
+	if (tap_hardened("it mixes the forms of functions, which HAKMEM_HARDEN refuses"))
+		return tap_end();
 	if (tap_other) {
 		skip("everything", "this is about HAKMEM's own functions");
 		return tap_end();

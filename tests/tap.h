@@ -241,6 +241,18 @@ TAP_UNUSED static void tap_start(void)
 #endif
 }
 
+/* True, and all is skipped, if a level of HAKMEM_HARDEN is in force, for which this
+ * suite is not made. */
+TAP_UNUSED static bool tap_hardened(const char *reason)
+{
+	const char *level = getenv("HAKMEM_HARDEN"), *profile = getenv("HAKMEM_PROFILE");
+	bool on = level ? strcmp(level, "0") != 0 : profile && !strcmp(profile, "hardened");
+
+	if (on)
+		skip("all", reason);
+	return on;
+}
+
 /*
  * Keep the compiler from knowing where a pointer or a size came from: it would
  * drop pairs of malloc and free, and warn of what is done here on purpose.

@@ -17,7 +17,7 @@ PEERS = {
 }
 
 # Contenders that are HAKMEM under a profile.
-PROFILES = ('default', 'balanced', 'adaptive', 'tight')
+PROFILES = ('default', 'balanced', 'adaptive', 'tight', 'hardened')
 
 
 class Failed(Exception):
