@@ -373,7 +373,7 @@ static void test_contents(void)
 }
 
 enum { BLOCKS = 20000, THREADS = 4 };
-static char *_Atomic shared[BLOCKS];
+static char *shared[BLOCKS];
 
 /* Each puts blocks where others find them, and frees what it finds. */
 static void *exchange(void *arg)
