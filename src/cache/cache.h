@@ -380,6 +380,10 @@ void hk_mailbox_close(struct hk_cache *cache);
 /* check.c */
 enum hk_call { HK_CALL_FREE, HK_CALL_REALLOC, HK_CALL_USABLE, HK_CALL_FREE_SIZED,
 	       HK_CALL_FREE_ALIGNED_SIZED };
+const char *hk_call_name(enum hk_call call);
+/* Writes the line, which is about p, and ends the program. */
+struct hk_line;
+_Noreturn void hk_stop(struct hk_line *line, const void *p);
 _Noreturn void hk_bad_pointer(enum hk_call call, const void *p);
 /* The slab of which p is a carved block; NULL: p lies in no slab at all. A
  * pointer into a slab that is no start of a block stops the program. */

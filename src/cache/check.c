@@ -14,18 +14,23 @@
 #include "large/large.h"
 #include "slab/pagemap.h"
 
-static void start(struct hk_line *line, enum hk_call call, const void *p)
+const char *hk_call_name(enum hk_call call)
 {
 	static const char *const name[] = { "free", "realloc", "malloc_usable_size",
 		"free_sized", "free_aligned_sized" };
 
+	return name[call];
+}
+
+static void start(struct hk_line *line, enum hk_call call, const void *p)
+{
 	hk_line_start(line);
-	hk_line_str(line, name[call]);
+	hk_line_str(line, hk_call_name(call));
 	hk_line_str(line, "(): ");
 	hk_line_hex(line, (uintptr_t)p);
 }
 
-static _Noreturn void stop(struct hk_line *line, const void *p)
+_Noreturn void hk_stop(struct hk_line *line, const void *p)
 {
 	hk_leave_to_abort();
 	hk_trace_abort(line, p);
@@ -60,7 +65,7 @@ _Noreturn void hk_already_free(enum hk_call call, const void *p, const struct hk
 	hk_line_str(&line, " is already free (");
 	put_kind(&line, slab);
 	hk_line_char(&line, ')');
-	stop(&line, p);
+	hk_stop(&line, p);
 }
 
 static void describe_slab(struct hk_line *line, const void *p, const struct hk_slab *slab)
@@ -147,7 +152,7 @@ _Noreturn void hk_bad_pointer(enum hk_call call, const void *p)
 		describe_span(&line, p, span.start, span.size, span.kind);
 	else
 		hk_line_str(&line, " is not a hakmem block");
-	stop(&line, p);
+	hk_stop(&line, p);
 }
 
 struct hk_slab *hk_slab_of(const void *p, enum hk_call call)
@@ -187,7 +192,7 @@ _Noreturn void hk_bad_link(const void *p)
 		hk_line_str(&line, "a free block was overwritten: it leads to ");
 		hk_line_hex(&line, (uintptr_t)p);
 	}
-	stop(&line, p);
+	hk_stop(&line, p);
 }
 
 struct hk_slab *hk_slab_of_freed(const struct hk_block *block)

@@ -45,6 +45,7 @@ static void thread_exit(void *argument);
 /* Once, under the registry lock. */
 static void start_process(void)
 {
+	hk_secret_start(hk_os_random);
 	registry.had_environment = hk_os_environment() != NULL;
 	hk_settings_load(hk_os_environment(), hk_os_secure());
 	hk_limits_find();

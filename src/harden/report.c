@@ -1,25 +1,16 @@
 /* What was found, in one line. */
 #include "harden/internal.h"
 
-#include "debug/ring.h"
 #include "os/line.h"
 
 static void start(struct hk_line *line, enum hk_call call, enum hk_form form, const void *p)
 {
-	static const char *const name[] = { "free", "realloc", "malloc_usable_size",
-		"free_sized", "free_aligned_sized" };
 	static const char *const operator[] = { NULL, "operator delete", "operator delete[]" };
 
 	hk_line_start(line);
-	hk_line_str(line, form == HK_FORM_MALLOC ? name[call] : operator[form]);
+	hk_line_str(line, form == HK_FORM_MALLOC ? hk_call_name(call) : operator[form]);
 	hk_line_str(line, "(): ");
 	hk_line_hex(line, (uintptr_t)p);
-}
-
-static _Noreturn void stop(struct hk_line *line, const void *p)
-{
-	hk_leave_to_abort();
-	hk_trace_abort(line, p);
 }
 
 static void put_bytes(struct hk_line *line, size_t bytes)
@@ -40,7 +31,7 @@ void hk_report_overrun(enum hk_call call, const void *p, size_t size, size_t who
 	}
 	hk_line_dec(&line, whole);
 	hk_line_str(&line, "-byte block)");
-	stop(&line, p);
+	hk_stop(&line, p);
 }
 
 void hk_report_underrun(enum hk_call call, const void *p)
@@ -49,7 +40,7 @@ void hk_report_underrun(enum hk_call call, const void *p)
 
 	start(&line, call, HK_FORM_MALLOC, p);
 	hk_line_str(&line, " was written to before its start, or the block before it behind its end");
-	stop(&line, p);
+	hk_stop(&line, p);
 }
 
 void hk_report_written(const void *p, size_t whole, size_t at)
@@ -62,7 +53,7 @@ void hk_report_written(const void *p, size_t whole, size_t at)
 	hk_line_str(&line, " of a ");
 	hk_line_dec(&line, whole);
 	hk_line_str(&line, "-byte block)");
-	stop(&line, p);
+	hk_stop(&line, p);
 }
 
 void hk_report_twice(enum hk_call call, const void *p, const char *kind)
@@ -73,7 +64,7 @@ void hk_report_twice(enum hk_call call, const void *p, const char *kind)
 	hk_line_str(&line, " is already free (");
 	hk_line_str(&line, kind);
 	hk_line_char(&line, ')');
-	stop(&line, p);
+	hk_stop(&line, p);
 }
 
 void hk_report_size(const struct hk_release *how, const void *p, size_t size)
@@ -85,7 +76,7 @@ void hk_report_size(const struct hk_release *how, const void *p, size_t size)
 	put_bytes(&line, size);
 	hk_line_str(&line, ", not ");
 	hk_line_dec(&line, how->size);
-	stop(&line, p);
+	hk_stop(&line, p);
 }
 
 void hk_report_form(const struct hk_release *how, const void *p, const struct hk_seal *seal)
@@ -97,7 +88,7 @@ void hk_report_form(const struct hk_release *how, const void *p, const struct hk
 	hk_line_str(&line, " was allocated by ");
 	hk_line_str(&line, seal->align && seal->form == HK_FORM_MALLOC ? "aligned_alloc" : allocated[seal->form]);
 	hk_line_str(&line, "()");
-	stop(&line, p);
+	hk_stop(&line, p);
 }
 
 static void put_align(struct hk_line *line, size_t align)
@@ -117,5 +108,5 @@ void hk_report_align(const struct hk_release *how, const void *p, const struct h
 	put_align(&line, seal->align ? (size_t)1 << (seal->align - 1) : 0);
 	hk_line_str(&line, ", not ");
 	put_align(&line, how->align > 1 ? how->align : 0);
-	stop(&line, p);
+	hk_stop(&line, p);
 }

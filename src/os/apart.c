@@ -23,7 +23,6 @@
 
 #include <errno.h>
 #include <string.h>
-#include <sys/auxv.h>
 
 /* Of the first reservation; each further one makes it four times as much. */
 #define FIRST ((size_t)(sizeof(void *) == 4 ? 1 : 4) << 20)
@@ -52,7 +51,7 @@ static uint64_t seed, top;
 /* What the kernel gave the process is for libc's own secrets too: mixed. */
 void hk_os_apart_start(void)
 {
-	const void *random = (const void *)getauxval(AT_RANDOM);
+	const void *random = hk_os_random;
 	uint64_t word[2] = { 0, 0 };
 
 	if (random)

@@ -1,5 +1,4 @@
 #include "os/os.h"
-#include "os/secret.h"
 
 #include "os/line.h"
 #include "os/lock.h"
@@ -16,6 +15,8 @@
 extern char **environ;
 
 size_t hk_page_size = 4096;
+const void *hk_os_random;
+static bool secure;
 _Atomic size_t hk_os_mapped, hk_os_mapped_peak, hk_os_unmapped;
 
 void hk_os_start(void)
@@ -25,7 +26,8 @@ void hk_os_start(void)
 	if (size)
 		hk_page_size = size;
 	hk_os_clock_start();
-	hk_secret_start((const void *)getauxval(AT_RANDOM));
+	secure = getauxval(AT_SECURE) != 0;
+	hk_os_random = (const void *)getauxval(AT_RANDOM);
 	hk_os_apart_start();
 	hk_os_read_limit();
 	hk_os_read_huge_mode();
@@ -33,7 +35,7 @@ void hk_os_start(void)
 
 bool hk_os_secure(void)
 {
-	return getauxval(AT_SECURE) != 0;
+	return secure;
 }
 
 char **hk_os_environment(void)

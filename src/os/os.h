@@ -15,6 +15,9 @@
 /* Bytes in a page of the running kernel; set by hk_os_start, then constant. */
 extern size_t hk_page_size;
 
+/* 16 bytes that the kernel drew for this process, or NULL; set by hk_os_start. */
+extern const void *hk_os_random;
+
 /* A peak is what the figure was at most. */
 HK_INLINE void hk_raise(_Atomic size_t *peak, size_t now)
 {

@@ -38,14 +38,11 @@ static uint64_t draw(const void *given, uint64_t seal[2])
 	return mix(mix(word[0] + 0x9e3779b97f4a7c15) ^ word[1]);
 }
 
-/* Two threads at once draw the same. */
 void hk_secret_start(const void *random)
 {
-	uint64_t none = 0;
+	uint64_t number = draw(random, hk_secret_page.seal);
 
-	if (!hk_secret())
-		atomic_compare_exchange_strong(&hk_secret_page.number, &none,
-					       draw(random, hk_secret_page.seal) | 1);
+	atomic_store_explicit(&hk_secret_page.number, number | 1, memory_order_relaxed);
 }
 
 /* Best effort: a sandbox may refuse it. */

@@ -26,8 +26,8 @@ HK_INLINE uint64_t hk_secret(void)
 	return atomic_load_explicit(&hk_secret_page.number, memory_order_relaxed);
 }
 
-/* Draws the number, once, from 16 random bytes or, if that is NULL, others; seal makes
- * its page read-only, with no lock held. */
+/* Draws the numbers from 16 random bytes or, if that is NULL, others. Once, for seal makes
+ * their page read-only, with no lock held. */
 void hk_secret_start(const void *random);
 void hk_secret_seal(void);
 
