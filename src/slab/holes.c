@@ -154,6 +154,23 @@ static void set_free(struct hk_slab *slab, uint64_t pages, bool free)
 	}
 }
 
+/* Free blocks that start in pages which are none any more get their marks back;
+ * those in a chain get theirs below, their bits are clear. */
+static void mark_free(struct hk_slab *slab, uint64_t pages)
+{
+	size_t before = first_page(slab) - slab->base, size = slab->size;
+	unsigned page, i, end;
+
+	for (; pages; pages &= pages - 1) {
+		page = (unsigned)__builtin_ctzll(pages);
+		i = (unsigned)((before + page * hk_page_size + size - 1) / size);
+		end = (unsigned)((before + (page + 1) * hk_page_size + size - 1) / size);
+		for (; i < end && i < slab->carved; i++)
+			if (hk_slab_bit(slab, i))
+				hk_set_free((struct hk_block *)(slab->base + i * size), HK_LIST_END);
+	}
+}
+
 void hk_superslab_break(struct hk_superslab *s)
 {
 	uint8_t huge = HK_PAGES_HUGE;
@@ -199,6 +216,8 @@ size_t hk_slab_purge_end(struct hk_slab_purge *p)
 
 	set_free(slab, p->pages, true);
 	slab->used--;
+	/* Part of what failed may be gone (mlock of another part). */
+	mark_free(slab, p->fresh & p->failed);
 	set_holes(slab, atomic_load_explicit(&slab->holes, memory_order_relaxed) &
 			~(p->fresh & p->failed));
 	slab->soiled = slab->soiled && (p->tail & p->failed);
@@ -207,30 +226,15 @@ size_t hk_slab_purge_end(struct hk_slab_purge *p)
 	return bytes;
 }
 
-/* Free blocks that start in pages which are none any more get their marks back;
- * those in the chain have theirs, their bits are clear. */
-static void mark_free(struct hk_slab *slab, uint64_t pages)
-{
-	size_t before = first_page(slab) - slab->base, size = slab->size;
-	unsigned page, i, end;
-
-	for (; pages; pages &= pages - 1) {
-		page = (unsigned)__builtin_ctzll(pages);
-		i = (unsigned)((before + page * hk_page_size + size - 1) / size);
-		end = (unsigned)((before + (page + 1) * hk_page_size + size - 1) / size);
-		for (; i < end && i < slab->carved; i++)
-			if (hk_slab_bit(slab, i))
-				hk_set_free((struct hk_block *)(slab->base + i * size), HK_LIST_END);
-	}
-}
-
-void hk_slab_heal(struct hk_slab *slab, const struct hk_block *chain)
+void hk_slab_heal(struct hk_slab *slab, struct hk_block *chain)
 {
 	uint64_t holes = atomic_load_explicit(&slab->holes, memory_order_relaxed), in_use = 0;
 
 	for (; chain != HK_LIST_END; chain = hk_next(chain)) {
 		size_t at = (uintptr_t)chain - slab->base;
 
+		if (holes & touched(slab, at, at + 1))
+			chain->mark = hk_mark(chain, hk_secret());
 		in_use |= touched(slab, at, at + slab->size);
 	}
 	if (!(holes & in_use))

@@ -109,6 +109,14 @@ static void clear_stale(struct hk_slab *slab, unsigned end)
 	set_marks(slab);
 }
 
+static void mark_new(struct hk_slab *slab, unsigned from, unsigned end)
+{
+	uintptr_t at = slab->base + from * (uintptr_t)slab->size;
+
+	for (; from < end; from++, at += slab->size)
+		((struct hk_block *)at)->mark = hk_mark((struct hk_block *)at, hk_secret());
+}
+
 /*
  * Carving opens the next page of blocks and no more: memory that the program
  * does not need yet is not touched, and what it needs is touched in order.
@@ -127,6 +135,7 @@ static bool carve(struct hk_slab *slab)
 		return false;
 	if (slab->stale)
 		clear_stale(slab, end);
+	mark_new(slab, i, end);
 	for (; i < end; i = (i / 64 + 1) * 64) {
 		unsigned last = end - i / 64 * 64;
 		uint64_t bits = UINT64_MAX << (i % 64) &
@@ -165,7 +174,6 @@ unsigned hk_slab_take(struct hk_slab *slab, unsigned want, struct hk_block **hea
 				(void *)(first + (unsigned)__builtin_ctzll(bits) * size);
 
 			bits &= bits - 1;
-			block->mark = hk_mark(block, hk_secret());
 			chain_on(head, last, block);
 			last = block;
 			got++;

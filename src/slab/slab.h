@@ -111,7 +111,7 @@ enum hk_run_kind { HK_RUN_NONE, HK_RUN_SLAB, HK_RUN_MID };
  *		in a TLS SLL or on their way back from another thread
  *	bit i of holes is set <=> OS page i of the slab, counted from the first
  *		whole one, was given back: no carved block in it is used, and
- *		free ones that start there bear no mark
+ *		free ones that start there bear no mark, as all others do
  *	hot_limit = limit, or 0 while there are holes: without marks only the
  *		bitmap can tell a double free, so every free is a slow path; and 0
  *		with HAKMEM_HARDEN, whose checks come before the hot path's
@@ -311,9 +311,9 @@ void hk_slab_start(struct hk_superslab *home, unsigned slot, unsigned class);
 void hk_slots_unmark(struct hk_superslab *home, unsigned first, unsigned slots);
 
 /*
- * Moves up to want blocks into a chain in address order, marks and links
- * them; carves a page only if there is no other block. Returns how many;
- * *head is the chain.
+ * Moves up to want blocks into a chain in address order and links them; carves a
+ * page only if there is no other block. Returns how many; *head is the chain. One
+ * whose mark was overwritten stays without: whoever takes it from the chain sees it.
  */
 unsigned hk_slab_take(struct hk_slab *slab, unsigned want, struct hk_block **head);
 
@@ -345,7 +345,7 @@ struct hk_slab_purge {
 bool hk_slab_purge_begin(struct hk_slab *slab, size_t least, struct hk_slab_purge *p);
 void hk_slab_purge_pages(struct hk_slab_purge *p);
 size_t hk_slab_purge_end(struct hk_slab_purge *p);
-void hk_slab_heal(struct hk_slab *slab, const struct hk_block *chain);
+void hk_slab_heal(struct hk_slab *slab, struct hk_block *chain);
 void hk_slab_fill(struct hk_slab *slab);
 uint64_t hk_slab_free_pages(const struct hk_slab *slab);
 
