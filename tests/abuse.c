@@ -78,6 +78,51 @@ static void twice_later(void *arg)
 	free(hide(p));
 }
 
+/* Every second block goes home, for the lists hold few of them. */
+enum { HOME = 4000 };
+static char *home[HOME];
+
+static void send_home(void)
+{
+	int i;
+
+	for (i = 0; i < HOME; i++)
+		home[i] = (char *)hide(malloc(90));
+	for (i = 0; i < HOME; i += 2)
+		free(home[i]);
+	malloc_trim(0);
+}
+
+static void written_at_home(void *unused)
+{
+	(void)unused;
+	send_home();
+	expect("hakmem: free block %p was overwritten or freed twice (96-byte block of C3)",
+	       (void *)home[HOME / 2]);
+	expect("hakmem: invariant broken: a block in a list bears the mark of a free one, at %p",
+	       (void *)home[HOME / 2]);
+	home[HOME / 2][7] ^= 1;
+	drain_lists(90);
+}
+
+/* Whoever can change a link by a number needs no secret to move it by a distance. */
+static void led_home(void *unused)
+{
+	uintptr_t *link, distance;
+
+	(void)unused;
+	send_home();
+	free(home[1]);
+	free(home[3]);
+	/* Its own link, an old one, leads to others like it. */
+	expect("hakmem: free block *");
+	expect("hakmem: invariant broken: a block in a list bears the mark of a free one*");
+	distance = (uintptr_t)home[1] ^ (uintptr_t)home[HOME / 2];
+	link = (uintptr_t *)(home[3] + 8);
+	*link ^= distance;
+	drain_lists(90);
+}
+
 static void realloc_freed(void *arg)
 {
 	void *p = hide(malloc(16));
@@ -513,6 +558,28 @@ static void nothing_of_ours(void *arg)
 	}
 }
 
+/* An empty SuperSlab may become a Large block: its blocks were free, so there are marks. */
+static void nothing_in_large(void *unused)
+{
+	enum { COUNT = 40000, SIZE = 512, LARGE = (2 << 20) - 8192, TAKEN = 8 };
+	static void *p[COUNT];
+	const uint64_t *word;
+	size_t i, at;
+
+	(void)unused;
+	for (i = 0; i < COUNT; i++)
+		memset(p[i] = hide(malloc(SIZE)), 0, SIZE);
+	for (i = 0; i < COUNT; i++)
+		free(p[i]);
+	for (i = 0; i < TAKEN; i++) {
+		word = (const uint64_t *)hide(malloc(LARGE));
+		for (at = 0; at < LARGE / sizeof *word; at++)
+			if (word[at])
+				fail("%016llx at %zu of Large block %zu\n",
+				     (unsigned long long)word[at], at * sizeof *word, i);
+	}
+}
+
 /*
  * A program may move memory that it did not write: away, and into later blocks at the
  * same addresses.
@@ -578,6 +645,8 @@ int main(void)
 	child_aborts(twice_deep, NULL, "freed twice, 300 frees apart");
 	child_aborts(twice_later, (void *)&first, "freed twice, set aside in between");
 	child_aborts(twice_later, (void *)&later, "freed twice, a flush apart");
+	child_aborts(written_at_home, NULL, "written while free in its slab");
+	child_aborts(led_home, NULL, "a link moved to a block that is free in its slab");
 	child_aborts(realloc_freed, NULL, "realloc of a freed block");
 	child_aborts(thread_then_owner, NULL, "freed by a thread, then by the owner");
 	child_aborts(owner_then_thread, NULL, "freed by the owner, then by a thread");
@@ -627,6 +696,7 @@ int main(void)
 	child_ok(copied_marks, data, 60, "copied marks are no double free in other threads either");
 	child_ok(crowds_of_marks, NULL, 60, "nor is their memory lost");
 	child_ok(nothing_of_ours, &seed, 120, "a new block holds nothing of the library's");
+	child_ok(nothing_in_large, NULL, 60, "nor does a Large one that was a SuperSlab");
 	child_ok(moved_memory, &seed, 120, "memory moved away and back is no double free");
 	return tap_end();
 }

@@ -121,6 +121,7 @@ void *hk_pool_give(void)
 	}
 	hk_pool_unlock();
 	if (memory) {
+		hk_superslab_unmark(s, memory);
 		forget_range(s, memory);
 		forget(s);
 	}

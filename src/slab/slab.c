@@ -69,6 +69,17 @@ void hk_slots_unmark(struct hk_superslab *home, unsigned first, unsigned slots)
 	}
 }
 
+void hk_superslab_unmark(const struct hk_superslab *s, void *memory)
+{
+	const struct hk_shared_meta *m = s->shared_meta;
+	uint64_t clean = atomic_load_explicit(&m->clean, memory_order_relaxed);
+	unsigned i;
+
+	for (i = 0; i < HK_SLOTS; i++)
+		if (m->marks[i] && !(clean >> i & 1))
+			memset((char *)memory + i * HK_SLOT_SIZE, 0, HK_SLOT_SIZE);
+}
+
 void hk_slab_start(struct hk_superslab *home, unsigned slot, unsigned class)
 {
 	struct hk_slab *slab = &home->slab[slot];

@@ -309,6 +309,8 @@ void hk_slab_start(struct hk_superslab *home, unsigned slot, unsigned class);
 
 /* Clears slots that may hold marks of free blocks, for a use other than slabs. */
 void hk_slots_unmark(struct hk_superslab *home, unsigned first, unsigned slots);
+/* The same of all that is not clean, in memory that leaves its SuperSlab. */
+void hk_superslab_unmark(const struct hk_superslab *s, void *memory);
 
 /*
  * Moves up to want blocks into a chain in address order and links them; carves a
