@@ -57,14 +57,14 @@ gives "a picture of an unknown kind" 2 "ends in .svg or .png" $compare --plot x.
 cat >"$work/server.py" <<'END'
 import socket, sys
 s = socket.socket(socket.AF_UNIX)
+with open(sys.argv[2], "a") as log:
+    log.write("started\n")
 s.bind(sys.argv[1])
 s.listen()
-with open(sys.argv[2], "a") as log:
-    log.write("listening\n")
 s.accept()
 END
 need python3
-gives "a server is driven" 0 "median of 3 rounds" $compare -p default --load "mv '$work/s' '$work/served'" -- \
+gives "a server is driven" 0 "median of 3 rounds" $compare -p default --load "until mv '$work/s' '$work/served'; do sleep 0.1; done 2>/dev/null" -- \
 	python3 "$work/server.py" "$work/s" "$work/log"
 need python3 && [ "$(wc -l <"$work/log")" = 7 ]
 check $? "one start for each run"
