@@ -40,6 +40,8 @@ void hk_own_slab(struct hk_cache *cache, struct hk_slab *slab)
 	struct hk_bin *bin = &cache->bin[slab->class];
 
 	atomic_store_explicit(&slab->bin, bin, memory_order_relaxed);
+	/* The settings may have become known while it had no owner. */
+	hk_slab_set_limit(slab, slab->limit);
 	link_slab(bin, slab, hk_slab_exhausted(slab));
 }
 
