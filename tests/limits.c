@@ -248,6 +248,30 @@ static void late_threads(void *arg)
 		fail("no room after all was freed");
 }
 
+/* Small blocks with an alignment, of every kind of memory down to the last. */
+static void aligned_to_the_end(void *arg)
+{
+	static const size_t sizes[] = { 1, 40, 100, 1000, 5000 };
+	struct heap h = { NULL, 1 * MB, 0 };
+	size_t align, i, count = 0;
+	void *p;
+
+	(void)arg;
+	limit(RLIMIT_DATA, 32 * MB);
+	fill_up(&h);
+	for (align = 32; align <= 16 * KB; align *= 2)
+		for (i = 0; i < 50; i++) {
+			p = hide(memalign(align, sizes[i % 5]));
+			if ((uintptr_t)p & (align - 1))
+				fail("memalign(%zu, %zu) gave %p", align, sizes[i % 5], p);
+			count += p != NULL;
+			if (p)
+				memset(p, 1, sizes[i % 5]);
+		}
+	if (!count)
+		fail("there was nothing left from the start");
+}
+
 /* What strict overcommit would refuse: nothing big is mapped in advance, but for
  * address space without access. */
 static size_t reserved(void)
@@ -303,6 +327,7 @@ int main(void)
 		}
 	}
 	child_ok(crowds, &seed, 120, "four threads out of memory at once");
+	child_ok(aligned_to_the_end, NULL, 120, "what is left is aligned as it was asked for");
 	child_ok(late_threads, NULL, 120, "threads that start when there is no memory");
 	return tap_end();
 }

@@ -15,6 +15,7 @@
 #include "os/os.h"
 #include "slab/classes.h"
 
+#include <errno.h>
 #include <stdatomic.h>
 
 enum { CHUNK = 64 * 1024, SIZES = sizeof(size_t) * 8 };
@@ -168,6 +169,16 @@ bool hk_fallback_free(void *p)
 				    (h->size - hk_page_size) & -hk_page_size);
 	push(p, log2_of(h->size));
 	return true;
+}
+
+void *hk_fallback_aligned(void *p, size_t size, size_t align)
+{
+	if (!((uintptr_t)p & (align - 1)) || !hk_fallback_free(p))
+		return p;
+	p = hk_fallback_alloc(size, align);
+	if (!p)
+		errno = ENOMEM;
+	return p;
 }
 
 void hk_fallback_forked(void)

@@ -11,6 +11,10 @@
 /* align: a power of two. The content is undefined. NULL: out of memory. */
 void *hk_fallback_alloc(size_t size, size_t align);
 
+/* A block that was asked of the classes, for their sizes make it aligned: another one
+ * if it is this allocator's and is not. NULL and errno: out of memory. */
+void *hk_fallback_aligned(void *p, size_t size, size_t align);
+
 /* Usable bytes, 0 if p is not a live block of this allocator. */
 size_t hk_fallback_size(const void *p);
 

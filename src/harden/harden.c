@@ -45,12 +45,13 @@ HK_INLINE void *seal(char *p, size_t whole, size_t size, struct hk_seal *s)
 }
 
 /* Blocks of the fallback allocator have no seals. */
-static void *seal_slow(char *p, size_t size, struct hk_seal *s)
+static void *seal_slow(char *p, size_t size, size_t align, struct hk_seal *s)
 {
 	const struct hk_slab *slab = p ? hk_slab_of(p, HK_CALL_FREE) : NULL;
 
 	if (slab)
 		return seal(p, slab->size, size, s);
+	p = hk_fallback_aligned(p, size, align);
 	if (p && hk_contents_on())
 		memset(p, 0, size);
 	return p;
@@ -109,7 +110,7 @@ HK_INLINE void *attempt(size_t size, size_t align, enum hk_form form, bool *zero
 		return hk_wide_take(size, align, &s, zero, caller);
 	p = pop(hk_class_of(whole));
 	return p ? seal(p, hk_class_size(hk_class_of(whole)), size, &s) :
-		   seal_slow(hk_malloc_slow(whole, caller), size, &s);
+		   seal_slow(hk_malloc_slow(whole, caller), size, align, &s);
 }
 
 /* Where there is no memory, what waits is given back for another attempt. */
