@@ -84,6 +84,22 @@ static bool shut_to_threads(bool refused)
 	return filter(code, sizeof code / sizeof *code);
 }
 
+/* For one advice, as of a kernel, or a sandbox, that does not know it. */
+static bool shut_to_guards(unsigned answer)
+{
+	enum { GUARD_INSTALL = 102, LOW = __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__ ? 4 : 0 };
+	struct sock_filter code[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, __NR_madvise, 0, 3),
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[2]) + LOW),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, GUARD_INSTALL, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, answer),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+
+	return filter(code, sizeof code / sizeof *code);
+}
+
 /* As a container's, which is there when the program starts. */
 static bool shut_to_nothing(void)
 {
@@ -271,6 +287,25 @@ static void contained(void *unused)
 	child_exec("contained");
 }
 
+static void without_guards(void *unused)
+{
+	(void)unused;
+	if (!shut_to_guards(SECCOMP_RET_ERRNO | EINVAL))
+		_exit(77);
+	child_exec("guards");
+}
+
+static void large_ones(void)
+{
+	int i;
+
+	if (!shut_to_guards(SECCOMP_RET_KILL_PROCESS))
+		_exit(77);
+	for (i = 0; i < 10; i++)
+		free(hide(malloc(3 * MB)));
+	_exit(0);
+}
+
 /* The last thread to end waits for the library's own to have gone. */
 static void *ends_shut(void *unused)
 {
@@ -313,6 +348,8 @@ int main(int argc, char **argv)
 {
 	if (argc > 1 && !strcmp(argv[1], "last"))
 		gone_with_it();
+	if (argc > 1 && !strcmp(argv[1], "guards"))
+		large_ones();
 	if (argc > 1)
 		frees_much(!strcmp(argv[1], "refused"));
 	tap_start();
@@ -324,6 +361,7 @@ int main(int argc, char **argv)
 	impossible_sizes();
 	survives(refused, NULL, "no thread is started in a sandbox that shows no files");
 	survives(contained, NULL, "nor in one within a container's");
+	survives(without_guards, NULL, "a kernel without guards is asked for one at the start alone");
 	survives(last_thread, NULL, "one ends with a thread that has shut itself in");
 	return tap_end();
 }
