@@ -7,9 +7,29 @@
 
 #include "os/os.h"
 
-/* Of the 65530 mappings that a process may have, two of which each guard takes. */
+/* Of the 65530 mappings that a process may have, two of which each guard takes, and
+ * each block that waits. */
 enum { GUARDS = 8192 };
 static _Atomic unsigned guards;		/* relaxed */
+
+static bool close_pages(void *addr, size_t size)
+{
+	bool closed = atomic_load_explicit(&guards, memory_order_relaxed) < GUARDS &&
+		      hk_os_close_pages(addr, size);
+
+	if (closed)
+		atomic_fetch_add_explicit(&guards, 1, memory_order_relaxed);
+	return closed;
+}
+
+static bool open_pages(void *addr, size_t size)
+{
+	bool opened = hk_os_open_pages(addr, size);
+
+	if (opened)
+		atomic_fetch_sub_explicit(&guards, 1, memory_order_relaxed);
+	return opened;
+}
 
 static size_t whole_pages(size_t size)
 {
@@ -26,13 +46,8 @@ static void guard(char *p, struct hk_note *note)
 {
 	size_t from = whole_pages(note->size), whole = hk_large_size(p);
 
-	note->guarded = false;
-	if (!hk_guards_on() || from >= whole || hk_inside() ||
-	    atomic_load_explicit(&guards, memory_order_relaxed) >= GUARDS)
-		return;
-	note->guarded = hk_os_close_pages(p + from, whole - from);
-	if (note->guarded)
-		atomic_fetch_add_explicit(&guards, 1, memory_order_relaxed);
+	note->guarded = hk_guards_on() && from < whole && !hk_inside() &&
+			close_pages(p + from, whole - from);
 }
 
 /* False: it still has its guard. */
@@ -40,10 +55,8 @@ static bool unguard(char *p, struct hk_note *note)
 {
 	size_t from = whole_pages(note->size), whole = hk_large_size(p);
 
-	if (note->guarded && hk_os_open_pages(p + from, whole - from)) {
+	if (note->guarded && open_pages(p + from, whole - from))
 		note->guarded = false;
-		atomic_fetch_sub_explicit(&guards, 1, memory_order_relaxed);
-	}
 	return !note->guarded;
 }
 
@@ -126,7 +139,7 @@ void hk_wide_free(void *p, struct hk_note *note, const void *caller)
 		return;
 	if (hk_contents_on() && !hk_inside())
 		hk_os_purge(p, whole);
-	if (hk_guards_on() && !hk_inside() && hk_os_close_pages(p, whole)) {
+	if (hk_guards_on() && !hk_inside() && close_pages(p, whole)) {
 		note->freed = true;
 		hk_queue_push_wide(p, whole);
 	} else {
@@ -140,7 +153,7 @@ void hk_wide_settle(void *p)
 {
 	struct hk_note *note = hk_large_note(p);
 
-	if (!note || !hk_os_open_pages(p, hk_large_size(p)))
+	if (!note || !open_pages(p, hk_large_size(p)))
 		return;
 	note->noted = false;
 	hk_free_slow(p, HK_CALL_FREE, NULL);
@@ -164,6 +177,8 @@ void *hk_wide_resize(void *p, size_t size, const void *caller)
 		hk_resize_slow(p, whole, caller);
 	if (!to) {
 		guard(p, note);
+		/* Without one there are other bytes behind the end than before. */
+		fill_pad(p, note);
 		return NULL;
 	}
 	note = hk_large_note(to);
