@@ -1,6 +1,6 @@
 /*
- * Blocks of no bytes: addresses in a range without access, one for each and not
- * soon again. A bit in taken says which are somebody's.
+ * Zero-size blocks: each has a different address in an inaccessible range, which is
+ * not reused soon. A bit in taken is set while the address is allocated.
  */
 #include "harden/internal.h"
 
@@ -25,7 +25,7 @@ static uintptr_t reserve(void)
 	return here ? here : (uintptr_t)p;
 }
 
-/* False: somebody has it. */
+/* False: it was taken already. */
 static bool take(unsigned place)
 {
 	uint64_t bit = (uint64_t)1 << place % WORD;
@@ -53,7 +53,7 @@ bool hk_empty_is(const void *p)
 	return start && (uintptr_t)p - start < PLACES * (uintptr_t)HK_GRAIN;
 }
 
-/* The place of p, which lies in the range. */
+/* The place of p, which is in the range. */
 static unsigned place_of(const void *p, enum hk_call call)
 {
 	uintptr_t offset = (uintptr_t)p - atomic_load_explicit(&range, memory_order_relaxed);

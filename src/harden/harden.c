@@ -1,4 +1,4 @@
-/* The verbs of malloc with a level of HAKMEM_HARDEN in force. */
+/* malloc, free, realloc and the like while a level of HAKMEM_HARDEN is in force. */
 #include "harden/internal.h"
 
 #include "cache/fallback.h"
@@ -6,16 +6,16 @@
 #include "os/os.h"
 #include "slab/pagemap.h"
 
-/* Blocks at the start of a slot have no neighbour worth looking for: it may be
- * another slab. Nor is a word of 64 bits read at once on smaller machines. */
+/* A block at the start of a slot is not checked for a left neighbour, which may be in
+ * another slab. Machines with less than 64 bits cannot read the seal in one access. */
 HK_INLINE bool has_left(const void *p)
 {
 	return sizeof(void *) == 8 && ((uintptr_t)p & (HK_SLOT_SIZE - 1)) != 0;
 }
 
 /*
- * Is there a seal behind the block before, in use or free? Zeros are one too: it was
- * never given out, or its page went back.
+ * Does the block before have a valid seal, in use or free? Zero is valid too: the block
+ * was never allocated, or its page was released.
  */
 HK_INLINE bool left_sealed(const char *p, size_t whole)
 {
@@ -32,9 +32,9 @@ HK_INLINE void put_seal(char *p, size_t whole, size_t size, struct hk_seal *s)
 }
 
 /*
- * What the cache gave becomes the program's. A slab begins with zeros (pool/reuse.c)
- * and blocks that were freed are zero, so that what is to be cleared is what caches
- * keep in free blocks, a link among it, which tells where the heap lies.
+ * Prepares a block from the cache for the program. A slab starts with zeros
+ * (pool/reuse.c) and freed blocks are zero, so only the bytes that caches use in free
+ * blocks must be cleared. They include a link, which would disclose a heap address.
  */
 HK_INLINE void *seal(char *p, size_t whole, size_t size, struct hk_seal *s)
 {
@@ -62,7 +62,7 @@ HK_INLINE uint8_t align_of(size_t align)
 	return align > 1 ? (uint8_t)(__builtin_ctzl(align) + 1) : 0;
 }
 
-/* What a cache is asked for; 0 where a slab has no such block. */
+/* The size to ask a cache for; 0 if slabs have no such block. */
 HK_INLINE size_t whole_for(size_t size, size_t align)
 {
 	size_t whole = size < HK_SEAL_LEAST - HK_SEAL ? HK_SEAL_LEAST : size + HK_SEAL;
@@ -87,12 +87,12 @@ HK_INLINE void *pop(unsigned class)
 	if (hk_unlikely(block->mark != mark))
 		return NULL;
 	hk_bin_pop(bin, block, mark);
-	/* Of the next block the start is on its way. */
+	/* The seal of the next block; hk_bin_pop has prefetched its start. */
 	__builtin_prefetch(hk_seal_place(bin->head, hk_class_size(class)), 1);
 	return block;
 }
 
-/* zero: NULL, or told whether the block reads as zero. */
+/* zero: NULL, or set to whether the block reads as zero. */
 HK_INLINE void *attempt(size_t size, size_t align, enum hk_form form, bool *zero, const void *caller)
 {
 	struct hk_seal s = { .form = (uint8_t)form, .align = align_of(align) };
@@ -113,12 +113,12 @@ HK_INLINE void *attempt(size_t size, size_t align, enum hk_form form, bool *zero
 		   seal_slow(hk_malloc_slow(whole, caller), size, align, &s);
 }
 
-/* Where there is no memory, what waits is given back for another attempt. */
+/* If there is no memory, the quarantine is emptied and the allocation retried. */
 HK_INLINE void *allocate(size_t size, size_t align, enum hk_form form, bool *zero, const void *caller)
 {
 	void *p = attempt(size, align, form, zero, caller);
 
-	if (hk_unlikely(!p) && size < HK_IMPOSSIBLE && !hk_inside() && hk_queue_empty(hk_tls))
+	if (hk_unlikely(!p) && size < HK_IMPOSSIBLE && !hk_inside() && hk_queue_drain(hk_tls))
 		p = attempt(size, align, form, zero, caller);
 	return p;
 }
@@ -139,7 +139,7 @@ void *hk_harden_allocate(size_t size, size_t align, enum hk_form form, const voi
 	return allocate(size, align, form, NULL, caller);
 }
 
-/* The seal of a block that is in use; all else stops the program. */
+/* Reads the seal of a block in use; stops the program if it is anything else. */
 HK_INLINE void check(const char *p, const struct hk_slab *slab, enum hk_call call, struct hk_seal *s)
 {
 	size_t whole = slab->size;
@@ -167,7 +167,7 @@ HK_INLINE void check_form(const struct hk_release *how, const void *p, const str
 		hk_report_align(how, p, s);
 }
 
-/* A block that is no longer the program's goes to the cache, as free() would do it. */
+/* Returns a block that the program no longer owns to the cache, as free() does. */
 HK_INLINE void give(struct hk_slab *slab, void *p, const void *caller)
 {
 	struct hk_bin *bin;
@@ -182,7 +182,7 @@ HK_INLINE void give(struct hk_slab *slab, void *p, const void *caller)
 		hk_free_overflow(bin, caller);
 }
 
-/* Of a block that waited: is it zero up to its seal? */
+/* Is a block from the quarantine zero up to its seal? */
 HK_INLINE bool is_zero(const uint64_t *word, size_t words)
 {
 	uint64_t any = 0;
@@ -193,7 +193,7 @@ HK_INLINE bool is_zero(const uint64_t *word, size_t words)
 		if (hk_unlikely(any))
 			return false;
 	}
-	/* A whole is 16 bytes or more, so that one or three are left. */
+	/* Sizes are multiples of 16, so that one or three words are left. */
 	if (words & 2)
 		any = word[i] | word[i + 1];
 	return (any | word[words - 1]) == 0;
@@ -291,9 +291,9 @@ size_t hk_harden_usable(const void *p, enum hk_call call)
 	return size;
 }
 
-/* Where the class is the same and no more than half of the block would idle, as in
- * api/alloc.c. What is added reads as zero. */
-static bool resized(char *p, size_t size)
+/* If the class is the same and at most half of the block would be unused, as in
+ * api/alloc.c. Added bytes read as zero. */
+static bool resize_in_place(char *p, size_t size)
 {
 	struct hk_slab *slab = hk_slab_of(p, HK_CALL_REALLOC);
 	size_t whole = whole_for(size, 1), old;
@@ -325,7 +325,7 @@ void *hk_harden_realloc(void *p, size_t size, const void *caller)
 		release(p, &how);
 		return NULL;
 	}
-	if (resized(p, size))
+	if (resize_in_place(p, size))
 		return p;
 	old = hk_harden_usable(p, HK_CALL_REALLOC);
 	to = hk_wide_resize(p, size, caller);
@@ -342,12 +342,12 @@ void *hk_harden_realloc(void *p, size_t size, const void *caller)
 void hk_harden_trim(void)
 {
 	if (hk_hardened() && !hk_inside())
-		hk_queue_empty(hk_tls);
+		hk_queue_drain(hk_tls);
 }
 
 static void thread_ends(struct hk_cache *cache)
 {
-	hk_queue_empty(cache);
+	hk_queue_drain(cache);
 }
 
 __attribute__((constructor)) static void start(void)

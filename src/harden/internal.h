@@ -1,4 +1,4 @@
-/* What the files of harden/ share among themselves. */
+/* Declarations that only the files of harden/ use. */
 #ifndef HK_HARDEN_INTERNAL_H
 #define HK_HARDEN_INTERNAL_H
 
@@ -16,27 +16,27 @@ HK_INLINE bool hk_guards_on(void)
 	return hk_harden >= HK_HARDEN_GUARDS;
 }
 
-/* empty.c: an address for a block of no bytes; NULL: there is none left. */
+/* empty.c: an address for a zero-size block; NULL: none is left. */
 void *hk_empty_take(void);
 bool hk_empty_is(const void *p);
 void hk_empty_free(void *p, enum hk_call call);
 void hk_empty_check(const void *p, enum hk_call call);
 
-/* wide.c: blocks above the slabs. NULL where p is none. */
+/* wide.c: blocks above the slabs. NULL: p is not such a block. */
 void *hk_wide_take(size_t size, size_t align, const struct hk_seal *seal, bool *zero, const void *caller);
 struct hk_note *hk_wide_find(const void *p, enum hk_call call);
 void hk_wide_free(void *p, struct hk_note *note, const void *caller);
-/* NULL: it must be copied, and is as it was. */
+/* NULL: the block is unchanged, and must be copied. */
 void *hk_wide_resize(void *p, size_t size, const void *caller);
-/* What waited long enough; no lock held. */
+/* Releases a block from the quarantine; no lock held. */
 void hk_wide_settle(void *p);
 
-/* queue.c: freed blocks of this thread, which it is about to give back. */
+/* queue.c: the quarantine of this thread. */
 void hk_queue_push(void *p, unsigned class, const void *caller);
 void hk_queue_push_wide(void *p, size_t whole);
-/* False: nothing waited. */
-bool hk_queue_empty(struct hk_cache *cache);
-/* A block that waited goes to the cache. harden.c */
+/* Releases all blocks in it; false: there were none. */
+bool hk_queue_drain(struct hk_cache *cache);
+/* harden.c: checks a block from the quarantine and returns it to the cache. */
 void hk_settle(void *p, unsigned class, const void *caller);
 
 /* report.c: each stops the program. */

@@ -1,12 +1,12 @@
 /*
- * Where freed blocks wait: in a ring of the thread that freed them, as many and as
- * much as it may hold. A new one changes places with one of the NEAR newest, or of the
- * newer half, so that nobody knows in which order they will be used again, but that
- * it will not be soon. Farther away is no harder to guess and costs what locality is
- * worth: python3 took 1.1 times as long with all of the newer half.
+ * The quarantine: freed blocks wait in a ring of the thread that freed them, limited in
+ * blocks and in bytes. A new block is swapped with one of the NEAR newest, or of the
+ * newer half if there are few. So the order of reuse cannot be predicted, and no block is
+ * reused soon. A wider choice would not be harder to guess and would cost locality:
+ * python3 took 1.1 times as long when the choice was all of the newer half.
  *
- * The thread alone uses its ring, without a lock. A signal handler that
- * interrupts it there finds it busy, and does without.
+ * Only the thread uses its ring, without a lock. A signal handler that interrupts it
+ * there finds the ring busy, and frees without it.
  */
 #include "harden/internal.h"
 
@@ -14,7 +14,7 @@
 
 enum { BLOCKS = 512, BYTES = 128 * 1024, FEW_BLOCKS = 256, FEW_BYTES = 64 * 1024,
        NEAR = 32, WIDE_BLOCKS = 16 };
-/* Of those above the slabs, without memory behind them. */
+/* Of blocks above the slabs; while they wait, they have no memory. */
 #define WIDE_BYTES ((size_t)32 << 20)
 
 struct hk_queue {
@@ -44,7 +44,7 @@ static struct hk_queue *new_queue(void)
 	return q;
 }
 
-/* NULL: this thread has none, now or ever. */
+/* NULL: this thread cannot use one, now or at all. */
 HK_INLINE struct hk_queue *enter_queue(void)
 {
 	struct hk_cache *cache = hk_tls;
@@ -61,7 +61,7 @@ HK_INLINE struct hk_queue *enter_queue(void)
 	return q;
 }
 
-/* xorshift64: that it can be foretold takes more of its numbers than anybody sees. */
+/* xorshift64: to predict it, an attacker would need more of its numbers than are visible. */
 HK_INLINE unsigned chance(struct hk_queue *q, unsigned below)
 {
 	uint64_t x = q->random;
@@ -86,7 +86,7 @@ HK_INLINE void insert(struct hk_queue *q, void *p, unsigned class)
 	q->bytes += hk_class_size(class);
 }
 
-/* The oldest, if there is too much or all are wanted; NULL: it may stay. */
+/* Takes the oldest block out if a limit is exceeded or all are wanted; NULL otherwise. */
 HK_INLINE void *surplus(struct hk_queue *q, bool all, unsigned *class)
 {
 	enum { AHEAD = 4 };
@@ -153,7 +153,7 @@ void hk_queue_push_wide(void *p, size_t whole)
 	q->busy = false;
 }
 
-bool hk_queue_empty(struct hk_cache *cache)
+bool hk_queue_drain(struct hk_cache *cache)
 {
 	struct hk_queue *q = hk_has_lists(cache) ? cache->queue : NULL;
 	unsigned class;

@@ -1,4 +1,4 @@
-/* What was found, in one line. */
+/* One line about what a check found. */
 #include "harden/internal.h"
 
 #include "os/line.h"

@@ -4,13 +4,14 @@
  *	p            p + size      p + whole - 8     p + whole
  *	| the program's | pad bytes | seal            |
  *
- * The seal says how many bytes are the program's, and is masked by a keyed
- * function of the address: no content that a peer chooses makes one, and one that is
- * copied is none elsewhere. The pad bytes are such a function too; behind
- * the first few of them nobody looks.
+ * The seal stores how many bytes are the program's, and is masked by a keyed
+ * function of the address: contents that a peer chooses do not make a valid seal, and a
+ * copied seal is not valid at another address. The pad bytes are such a function too;
+ * only the first few of them are checked.
  *
- * The block's owner writes the seal, but the thread that frees it marks it as
- * free; the holder of the next block reads it meanwhile, and either will do.
+ * The thread that allocates the block writes the seal, and the thread that frees it marks
+ * the seal as free. The holder of the next block may read it meanwhile; it accepts both
+ * states.
  */
 #ifndef HK_HARDEN_SEAL_H
 #define HK_HARDEN_SEAL_H
@@ -26,8 +27,8 @@
 
 enum {
 	HK_SEAL = 8,
-	HK_USED_IF_FREE = 24,	/* what caches keep in a free block: struct hk_block, and
-				 * the way ahead of cache/remote.c */
+	HK_USED_IF_FREE = 24,	/* what caches store in a free block: struct hk_block, and
+				 * the prefetch hint of cache/remote.c */
 	HK_SEAL_LEAST = HK_USED_IF_FREE + HK_SEAL,
 	HK_PAD_CHECKED = 32,
 };
@@ -36,12 +37,12 @@ enum {
 struct hk_seal {
 	unsigned pad;		/* bytes between the program's and the seal */
 	uint8_t form;		/* enum hk_form */
-	uint8_t align;		/* 1 + its logarithm, where one was asked for; or 0 */
+	uint8_t align;		/* 1 + log2 of the requested alignment; 0: none */
 	bool freed;
 };
 
-/* A multiplication by an odd number that nobody knows, folded; of the pad bytes
- * another one, for reading beyond the end may show them. */
+/* A multiplication by a secret odd number, folded. The pad bytes use another number,
+ * because a read past the end of a block may disclose them. */
 HK_INLINE uint64_t hk_seal_mask(uintptr_t p)
 {
 	uint64_t x = (p ^ hk_secret_page.seal[0]) * hk_secret_page.seal[1];
@@ -56,8 +57,8 @@ HK_INLINE uint64_t hk_pad_mask(uintptr_t p)
 	return x ^ x >> 31;
 }
 
-/* What it says lies in the middle: the bytes that a block's own overflow, or what is
- * written before the next one, reaches first are to be 0. */
+/* The fields are in the middle of the word. The bytes at its ends, which an overflow of
+ * the block or an underflow of the next one reaches first, must be 0. */
 #if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
 #define HK_SEAL_SHIFT 32
 #else
@@ -72,7 +73,7 @@ HK_INLINE uint64_t hk_seal_pack(const struct hk_seal *s)
 	return info << HK_SEAL_SHIFT;
 }
 
-/* False: it is none. */
+/* False: it is not a valid seal. */
 HK_INLINE bool hk_seal_unpack(uint64_t word, struct hk_seal *s)
 {
 	word = word >> HK_SEAL_SHIFT | word << (64 - HK_SEAL_SHIFT);
@@ -100,7 +101,7 @@ HK_INLINE bool hk_seal_get(const void *p, size_t whole, struct hk_seal *s)
 	return hk_seal_unpack(HK_FOLDED_LOAD(*hk_seal_place(p, whole)) ^ hk_seal_mask((uintptr_t)p), s);
 }
 
-/* Pad bytes, by their place in a word of the mask. */
+/* Each pad byte is the byte of the mask at the same position in an aligned word. */
 HK_INLINE size_t hk_pad_checked(size_t pad)
 {
 	return pad < HK_PAD_CHECKED ? pad : HK_PAD_CHECKED;
@@ -136,9 +137,9 @@ static inline bool hk_pad_whole(const char *at, size_t pad, uint64_t mask)
 }
 
 /*
- * In a block of a slab eight bytes are enough: the first ones, or the last word before
- * the seal, of which the program has some. The seal itself is not written with them, for
- * another thread may be reading it.
+ * In a block of a slab the first eight pad bytes are checked. If there are fewer, they
+ * are in the last word before the seal, which also holds bytes of the program. The seal
+ * is not written together with them, because another thread may be reading it.
  */
 HK_INLINE char *hk_pad_word(const void *p, size_t whole, size_t pad)
 {
@@ -149,7 +150,7 @@ HK_INLINE uint64_t hk_pad_bits(size_t pad)
 {
 	unsigned given = pad < 8 ? 64 - 8 * (unsigned)pad : 0;
 
-	/* Twice, for 64 at once is not defined. */
+	/* In two steps, because a shift by 64 is undefined. */
 #if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
 	return UINT64_MAX << given / 2 << (given - given / 2);
 #else

@@ -1,14 +1,13 @@
 /*
- * Blocks above the slabs. Their size is noted in their descriptors, out of reach of
- * an overflow; behind their end come pad bytes and, from level 3 on, pages without
- * access, as far as the kernel has mappings for them.
+ * Blocks above the slabs. Their size is stored in their descriptors, which an overflow
+ * cannot reach. Pad bytes follow a block and, from level 3 on, inaccessible pages, as
+ * long as there are few enough mappings.
  */
 #include "harden/internal.h"
 
 #include "os/os.h"
 
-/* Of the 65530 mappings that a process may have, two of which each guard takes, and
- * each block that waits. */
+/* A process may have 65530 mappings; each guard, and each block that waits, takes two of them. */
 enum { GUARDS = 8192 };
 static _Atomic unsigned guards;		/* relaxed */
 
@@ -36,7 +35,7 @@ static size_t whole_pages(size_t size)
 	return (size + hk_page_size - 1) & -hk_page_size;
 }
 
-/* Where there is a guard, an overflow is found at the latest at the end of the page. */
+/* With a guard, an overflow is found at the end of the page at the latest. */
 static size_t whole_for(size_t size)
 {
 	return hk_guards_on() ? whole_pages(size) + hk_page_size : size + HK_SEAL;
@@ -60,7 +59,7 @@ static bool unguard(char *p, struct hk_note *note)
 	return !note->guarded;
 }
 
-/* Pad bytes before the guard, or the end. */
+/* The number of pad bytes, up to the guard or the end. */
 static size_t pad_of(const char *p, const struct hk_note *note)
 {
 	return (note->guarded ? whole_pages(note->size) : hk_large_size(p)) - note->size;
@@ -71,7 +70,7 @@ static void fill_pad(char *p, const struct hk_note *note)
 	hk_pad_fill(p + note->size, pad_of(p, note), hk_pad_mask((uintptr_t)p));
 }
 
-/* Zeros from one offset to another, as pages where they are whole. */
+/* Clears from one offset to another; whole pages are dropped. */
 static void clear(char *p, size_t from, size_t to)
 {
 	size_t first = whole_pages(from), end = to & -hk_page_size;
@@ -91,7 +90,7 @@ void *hk_wide_take(size_t size, size_t align, const struct hk_seal *seal, bool *
 	bool clean = false;
 	char *p;
 
-	/* As hk_memalign does: small ones that are aligned far. */
+	/* As in hk_memalign: small blocks with a large alignment. */
 	if (whole <= HK_SLAB_MAX)
 		whole = HK_SLAB_MAX + 1;
 	p = hk_large_malloc(whole, align > HK_GRAIN ? align : HK_GRAIN, &clean, caller);
@@ -130,7 +129,7 @@ struct hk_note *hk_wide_find(const void *p, enum hk_call call)
 	return note;
 }
 
-/* From level 3 on the block has no access while it waits. */
+/* From level 3 on the block is inaccessible while in quarantine. */
 void hk_wide_free(void *p, struct hk_note *note, const void *caller)
 {
 	size_t whole = hk_large_size(p);
@@ -148,7 +147,7 @@ void hk_wide_free(void *p, struct hk_note *note, const void *caller)
 	}
 }
 
-/* Lost where the kernel does not open it: it would be used. */
+/* A block that the kernel does not make accessible again is leaked: it cannot be reused. */
 void hk_wide_settle(void *p)
 {
 	struct hk_note *note = hk_large_note(p);
@@ -159,7 +158,7 @@ void hk_wide_settle(void *p)
 	hk_free_slow(p, HK_CALL_FREE, NULL);
 }
 
-/* The mapping must be one again before the kernel can move it. */
+/* The guard is removed first: the kernel can only move a single mapping. */
 void *hk_wide_resize(void *p, size_t size, const void *caller)
 {
 	struct hk_note *note = hk_large_note(p);
