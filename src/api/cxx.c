@@ -4,8 +4,8 @@
  * a handler to call or an exception to catch. Compiled with -fexceptions.
  *
  * A program may replace any of them, and the standard lets it replace the plain
- * pair alone: a form that it left must reach the one that it replaced. As in
- * libstdc++ each form stands for a simpler one:
+ * pair alone: a form that it did not replace must then call the one that it did. As
+ * in libstdc++, each form calls a simpler one:
  *
  *	new[]			new
  *	nothrow new		new, whose exceptions it catches
@@ -17,11 +17,11 @@
  * and the same once more with an alignment. Weak: in the archive the program's
  * own come first.
  *
- * Where this library is preloaded it precedes the program's others, of which one
- * may replace operators too. Then ours pass the calls on, as to the program's own:
- * hk_tls_cxx stays at an empty cache, so that each call falls into its slow path, as
- * in a new thread, and the fast one has no test for it. Where nothing is replaced,
- * a form need not call the simpler one, and HAKMEM_HARDEN learns which it was.
+ * When this library is preloaded, it precedes the other libraries of the program, one
+ * of which may replace operators too. Then our operators pass the calls on to it:
+ * hk_tls_cxx stays at an empty cache, so that each call takes its slow path, as in a
+ * new thread, and the fast path needs no test. If nothing is replaced, a form need
+ * not call the simpler one, and HAKMEM_HARDEN can record which form was used.
  */
 #include "api/alloc.h"
 #include "os/line.h"
@@ -52,8 +52,8 @@ static _Noreturn void no_memory(size_t size)
 	hk_line_abort(&line);
 }
 
-/* The program's, or one of the static forms below: which forms allocate and release
- * what is then not for us to say. */
+/* Does the program replace operators? Then it is not known which forms of new and
+ * delete belong together. */
 static bool are_replaced(void);
 
 static void *allocate(size_t size, size_t align, enum hk_form form)
@@ -109,7 +109,7 @@ static HK_NOINLINE void *must(size_t size, size_t align, enum hk_form form)
 #define TAG const void *nothrow __attribute__((unused))
 #define ALIGN size_t align __attribute__((unused))
 
-/* Those that others stand for. */
+/* The forms that other forms call. */
 OPERATOR_OWN(void *, new_one, "_Znw" SIZE, (size_t size));
 OPERATOR_OWN(void *, new_many, "_Zna" SIZE, (size_t size));
 OPERATOR_OWN(void *, new_one_aligned, "_Znw" SIZE "St11align_val_t", (size_t size, size_t align));
@@ -230,10 +230,10 @@ static HK_NOINLINE void *new_many_slow_nothrow(size_t size, const void *caller)
 	return new_nothrow(size, HK_FORM_NEW_MANY, caller);
 }
 
-/* Of a delete: what it stands for where something is replaced, and what it tells. */
+/* The kind of a delete: which form it is, and which arguments it has. */
 enum { MANY = 1, SIZED = 2, ALIGNED = 4 };
 
-/* False: it stands for itself, and that is ours. */
+/* Calls the form of the program; false: our own must release the block. */
 static bool pass_on(void *p, size_t align, unsigned kind)
 {
 	bool aligned = kind & ALIGNED;

@@ -58,7 +58,7 @@ HK_API void *hak_pvalloc(size_t size)
 
 HK_API size_t hak_malloc_usable_size(const void *p) { return hk_usable_size(p, HK_CALL_USABLE); }
 
-/* Size and alignment are the caller's word for what is known better here. */
+/* The size and alignment that the caller passes are used only for checks. */
 static HK_NOINLINE void release(void *p, const struct hk_release *how)
 {
 	if (hk_hardened())

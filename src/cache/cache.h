@@ -98,14 +98,14 @@ struct hk_before {
 #define HK_MAILBOX_CLOSED ((struct hk_block *)16)
 
 /*
- * What the hot paths look at before they find a list. The static caches, which have no
- * lists and own no slabs, are nothing else.
+ * The fields that the hot paths read before they find a list. A static cache, which has
+ * no lists and owns no slabs, consists only of these.
  */
 struct hk_front {
-	struct hk_block *none;		/* HK_LIST_END: the list that every size of a
-					 * static cache leads to, or of any if
+	struct hk_block *none;		/* HK_LIST_END: an empty list, for every size of
+					 * a static cache, and of any cache if
 					 * HAKMEM_HARDEN is set */
-	uint64_t secret;		/* hk_secret(), which no static cache needs */
+	uint64_t secret;		/* hk_secret(); unused in static caches */
 	uint16_t bin_offset[HK_TINY_MAX / HK_GRAIN + 1];
 	_Atomic bool live;		/* changes under the registry lock (relaxed) */
 } HK_ALIGNED(HK_CACHE_LINE);
@@ -147,7 +147,7 @@ struct hk_cache {
 	 * learning ends; INT64_MAX where nothing is learned. */
 	int64_t window_left;
 	struct hk_learner *learner;		/* learn/, NULL until a window ended */
-	struct hk_queue *queue;			/* harden/, the thread's; NULL: none */
+	struct hk_queue *queue;			/* harden/: its quarantine; NULL: none */
 	size_t budget_held;			/* bytes; 0: it has not learned */
 	size_t remote_sent, remote_received;
 	struct hk_block *inbox;		/* taken from the mailbox, not yet put */
@@ -234,8 +234,8 @@ HK_INLINE struct hk_bin *hk_bin_for(struct hk_cache *cache, size_t size)
 			cache->front.bin_offset[(size + HK_GRAIN - 1) / HK_GRAIN]);
 }
 
-/* The next call looks at the next block, which may be cold; the time until then
- * is what the program does with this one. mark: the block's own. */
+/* Prefetches the next block, which the next call reads and which may be cold, while
+ * the program uses this one. mark: that of this block. */
 HK_INLINE void *hk_bin_pop(struct hk_bin *bin, struct hk_block *block, uint64_t mark)
 {
 	struct hk_block *next = (struct hk_block *)(block->link ^ (uintptr_t)mark);
@@ -257,7 +257,7 @@ HK_INLINE bool hk_bin_push(struct hk_bin *bin, struct hk_block *block, uint64_t 
 	return --bin->room >= 0;
 }
 
-/* The first block of a list, or NULL; stops the program if that is no free block. */
+/* The first block of a list, or NULL; stops the program if it is not a free block. */
 void *hk_bin_take(struct hk_bin *bin);
 
 /* thread.c: this thread's cache, made if need be, or the one that threads
@@ -354,7 +354,7 @@ unsigned hk_drain(struct hk_cache *cache, unsigned class, unsigned chains);
 void hk_drain_all(struct hk_cache *cache);
 void hk_drain_some(struct hk_cache *cache);
 
-/* flush.c; lock held. Cuts a list behind so many blocks; returns the rest. */
+/* flush.c; lock held. Cuts a list after so many blocks; returns the rest. */
 struct hk_block *hk_list_cut(struct hk_bin *bin, int32_t keep);
 void hk_flush(struct hk_cache *cache, struct hk_bin *bin, int32_t keep);
 /* Puts the blocks of a chain back; returns how many. */
@@ -390,11 +390,11 @@ _Noreturn void hk_bad_pointer(enum hk_call call, const void *p);
 struct hk_slab *hk_slab_of(const void *p, enum hk_call call);
 /* Is the block at p, in this slab, free? */
 bool hk_is_free(const struct hk_slab *slab, const void *p);
-/* The same of a block that a list of free ones led to: neither lying in no slab, nor
- * without its mark, goes on. */
+/* The same for a block that was found in a list of free blocks: stops the program if it
+ * is in no slab or has no mark. */
 struct hk_slab *hk_slab_of_freed(const struct hk_block *block);
 _Noreturn void hk_already_free(enum hk_call call, const void *p, const struct hk_slab *slab);
-/* A list of free blocks led to p, which is none. */
+/* Stops the program: p was found in a list of free blocks, but is not one. */
 _Noreturn void hk_bad_link(const void *p);
 
 /* cache_walk.c; lock held, by the owner: aborts where an invariant of the class's

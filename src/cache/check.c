@@ -1,13 +1,13 @@
 /*
- * Pointers that must not be freed: what they are, said in one line.
+ * Reports pointers that must not be freed, in one line each.
  *
- * A block that bears its own mark is free. For only the library writes marks, into
- * free blocks; malloc clears that of the block it hands out; memory that held blocks of
- * another class is cleared of them before it is handed out (slab/slab.c); and a
- * program that copies one has it at another address, where it is wrong. What a program
- * makes by itself is right by chance once in 2^63 frees.
+ * A block with a correct mark is free, for these reasons. Only the library writes marks,
+ * and only into free blocks. malloc clears the mark of the block that it returns. Marks
+ * are cleared from memory that held blocks of another class before it is allocated
+ * (slab/slab.c). A mark that a program copies is not correct at another address.
+ * Contents that a program makes up are a correct mark by chance once in 2^63 frees.
  *
- * In a page that was released there are no marks: there the slab's bitmap tells.
+ * A page that was released has no marks: there the bitmap of the slab is used instead.
  */
 #include "cache/cache.h"
 #include "debug/ring.h"

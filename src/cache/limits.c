@@ -73,8 +73,8 @@ static void limit_again(struct hk_slab *slab)
 		hk_slab_set_limit(slab, slab->limit);
 }
 
-/* Where the hot path looks. With HAKMEM_HARDEN, or as long as nobody knows, at no list;
- * slabs that came before are told. */
+/* Sets the lists that the hot path finds: none with HAKMEM_HARDEN, or while the setting
+ * is not known yet. Updates the slabs that exist already. */
 static void lead_to_lists(struct hk_cache *cache)
 {
 	unsigned i;

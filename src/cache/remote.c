@@ -29,10 +29,11 @@ static bool post(struct hk_cache *owner, struct hk_block *head, struct hk_block 
 }
 
 /*
- * Whoever receives a chain meets a cache miss at each block, which was another
- * processor's last, and the next one's address only then. So blocks that have room
- * for it in the same cache line tell which one comes HK_AHEAD later (jump pointers:
- * Roth & Sohi, ISCA 1999). A hint: nothing but a prefetch is done with it.
+ * The thread that receives a chain has a cache miss at each block, which another
+ * processor used last, and learns the address of the next block only then. So a block
+ * with room for it in the same cache line stores the address of the block that comes
+ * HK_AHEAD later (jump pointers: Roth & Sohi, ISCA 1999). It is a hint, which is only
+ * prefetched.
  */
 static struct hk_block **ahead(struct hk_block *block, const struct hk_slab *slab)
 {
@@ -41,7 +42,7 @@ static struct hk_block **ahead(struct hk_block *block, const struct hk_slab *sla
 	return slab->size >= 2 * sizeof *block && (uintptr_t)place % 64 ? place : NULL;
 }
 
-/* The block has arrived. Whoever gets it next is not to find an address in it. */
+/* Also clears the hint, so that a new block contains no address. */
 static void follow_hint(struct hk_block *block, const struct hk_slab *slab)
 {
 	struct hk_block **hint = ahead(block, slab);

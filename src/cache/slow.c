@@ -253,8 +253,8 @@ static void free_block(struct hk_cache *cache, struct hk_slab *slab, void *p, en
 }
 
 /*
- * Blocks freed by threads that could not enter the heap: taken whole by the next
- * one that can. Linked by their addresses.
+ * Blocks freed by threads that could not enter the heap. The next thread that can enter
+ * takes the whole list. The links are plain addresses.
  */
 static _Atomic(struct hk_block *) postponed;
 
@@ -285,8 +285,8 @@ static bool is_block(const void *p, const struct hk_slab *slab)
 	return slab || hk_large_size(p);
 }
 
-/* free() of all but a sound block of this thread's own: NULL, blocks of
- * other threads, Mid and above, and what is no block. */
+/* free() of everything except a valid block that this thread owns: NULL, blocks of
+ * other threads, Mid blocks and above, and invalid pointers. */
 void hk_free_slow(void *p, enum hk_call call, const void *caller)
 {
 	struct hk_large *range = NULL;

@@ -65,7 +65,7 @@ static void start_once(void)
 	struct hk_before before;
 	bool first;
 
-	/* What it asks libc for may be another library's, which uses the heap. */
+	/* The libc functions called here may be wrapped by a library that uses the heap. */
 	if (hk_inside())
 		return;
 	before = hk_find_nothing();

@@ -108,7 +108,7 @@ static void start_pages(struct hk_superslab *s, bool huge)
 
 void hk_superslab_open(struct hk_superslab *s, void *memory, uint64_t free)
 {
-	/* Others may ask of any descriptor whether there is memory behind it. */
+	/* Other threads may call hk_superslab_mapped() on any descriptor. */
 	__atomic_store_n(&s->base, (uintptr_t)memory, __ATOMIC_RELEASE);
 	atomic_store_explicit(&s->shared_meta->free, free, memory_order_release);
 	hk_pool_changed(s);

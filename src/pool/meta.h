@@ -1,8 +1,8 @@
 /*
- * Memory for metadata: mapped in small regions, handed out once, never
- * unmapped. It stays apart from user memory, between guards (os/apart.c), so
- * that an overrun there does not reach it, and readable for ever so that free()
- * may look at it.
+ * Memory for metadata: mapped in small regions, allocated once, never unmapped. It is
+ * separate from user memory, between guard pages (os/apart.c), so that an overflow
+ * there does not reach it. It stays readable for the life of the process, so that
+ * free() may read it.
  */
 #ifndef HK_POOL_META_H
 #define HK_POOL_META_H

@@ -193,7 +193,7 @@ struct hk_slab *hk_pool_slab(const struct hk_run *run, unsigned class, struct hk
 	slab->fresh = run->clean && hk_superslab_pages(run->home) == HK_PAGES_SMALL;
 	slab->soiled = !slab->fresh;
 	slab->zero = run->clean;
-	/* harden/ relies on it, but for what free blocks hold. */
+	/* harden/ relies on zeros, except for the mark and link of free blocks. */
 	if (hk_harden >= HK_HARDEN_CONTENTS && !run->clean) {
 		memset((void *)slab->base, 0, slab->slots * HK_SLOT_SIZE);
 		slab->zero = true;

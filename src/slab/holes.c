@@ -154,8 +154,8 @@ static void set_free(struct hk_slab *slab, uint64_t pages, bool free)
 	}
 }
 
-/* Free blocks that start in pages which are none any more get their marks back;
- * those in a chain get theirs below, their bits are clear. */
+/* Restores the marks of free blocks that start in pages which are no longer holes.
+ * Blocks in a chain, whose bits are clear, get their marks in hk_slab_heal. */
 static void mark_free(struct hk_slab *slab, uint64_t pages)
 {
 	size_t before = first_page(slab) - slab->base, size = slab->size;
@@ -216,7 +216,7 @@ size_t hk_slab_purge_end(struct hk_slab_purge *p)
 
 	set_free(slab, p->pages, true);
 	slab->used--;
-	/* Part of what failed may be gone (mlock of another part). */
+	/* Some of the pages may be released although it failed (mlock of a part). */
 	mark_free(slab, p->fresh & p->failed);
 	set_holes(slab, atomic_load_explicit(&slab->holes, memory_order_relaxed) &
 			~(p->fresh & p->failed));

@@ -49,7 +49,7 @@ static struct leaf *new_leaf(void)
 	return leaf;
 }
 
-/* Of two threads that make the same leaf, one wins; the other one's is for the next. */
+/* If two threads make the same leaf, one wins; the other leaf is kept as the spare. */
 static struct leaf *make_leaf(uintptr_t granule)
 {
 	uintptr_t i = granule >> LEAF_BITS;

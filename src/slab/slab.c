@@ -25,12 +25,12 @@ static uint64_t magic_for(uint64_t size, uint64_t unit)
 }
 
 /*
- * Marks stay in memory that was a slab. In one of another class they would lie in the
- * midst of blocks: a program that reads memory which it did not write would see them, and
- * if it copied them away and back, after the slab had changed its class again, a block in
- * use would look free. So they are cleared before such blocks are handed out. The code
- * of a slot says of which class its marks are, and which slot of the slab it was: a slab
- * of that class finds them at the start of its own blocks, where malloc clears them.
+ * Marks stay in memory that was a slab. In a slab of another class they would be in the
+ * middle of blocks, where a program that reads uninitialised memory sees them. If it
+ * copied them and wrote them back after the slab had changed its class again, a block in
+ * use would look free. So marks are cleared before such blocks are allocated. The code
+ * of a slot is the class of its marks and the position of the slot in the slab: a slab of
+ * the same class has these marks at the start of its own blocks, where malloc clears them.
  */
 enum { MIXED = UINT16_MAX };
 
@@ -107,7 +107,7 @@ void hk_slab_start(struct hk_superslab *home, unsigned slot, unsigned class)
 	atomic_store_explicit(&slab->kind, HK_RUN_SLAB, memory_order_release);
 }
 
-/* To the end of the slab, once all is carved. */
+/* Clears up to block end, or up to the end of the slab once all blocks are carved. */
 static void clear_stale(struct hk_slab *slab, unsigned end)
 {
 	size_t from = slab->carved * (size_t)slab->size;
@@ -160,7 +160,7 @@ static bool carve(struct hk_slab *slab)
 	return true;
 }
 
-/* The chain goes on with this block. */
+/* Appends this block to the chain. */
 static void chain_on(struct hk_block **head, struct hk_block *last, struct hk_block *block)
 {
 	if (last)

@@ -37,15 +37,16 @@ struct hk_bin;
 struct hk_superslab;
 
 /*
- * A free block, in a list or on its way to one: its mark, and the address of the next
- * one. Both are mixed with the secret of the process and the block's own address, so
- * that no contents which a peer sends, and none copied from another block, make a block
- * look free, and what is written over a link leads nowhere. malloc clears both.
+ * A free block, in a list or on its way to one: its mark, and a link to the next block.
+ * Both are combined with the secret of the process and the address of the block. So
+ * contents that a peer sends, or that are copied from another block, do not make a block
+ * look free, and an overwritten link leads to no address that an attacker chose. malloc
+ * clears both.
  *
- * A mark that is right proves that the block is free. See check.c.
+ * A correct mark proves that the block is free. See check.c.
  */
 struct hk_block {
-	uint64_t mark;			/* first: an overrun reaches it before the link */
+	uint64_t mark;			/* first: an overflow reaches it before the link */
 	uintptr_t link;
 #if UINTPTR_MAX == UINT32_MAX
 	uint32_t unused;
@@ -53,8 +54,8 @@ struct hk_block {
 };
 _Static_assert(sizeof(struct hk_block) == 16, "fits the smallest block");
 
-/* The end of every list. Its mark is never right, so that what looks for a free block
- * needs no other test. */
+/* The end of every list. Its mark is never correct, so that code which takes a free
+ * block needs no other test. */
 extern const struct hk_block hk_list_end HK_HIDDEN;
 #define HK_LIST_END ((struct hk_block *)&hk_list_end)
 
@@ -73,7 +74,7 @@ HK_INLINE struct hk_block *hk_next(const struct hk_block *block)
 	return (struct hk_block *)(block->link ^ (uintptr_t)hk_mark(block, hk_secret()));
 }
 
-/* Another next one of a free block. */
+/* Changes the link of a free block. */
 HK_INLINE void hk_set_next(struct hk_block *block, const struct hk_block *next)
 {
 	block->link = (uintptr_t)next ^ (uintptr_t)hk_mark(block, hk_secret());
@@ -85,9 +86,9 @@ HK_INLINE void hk_set_free(struct hk_block *block, const struct hk_block *next)
 	hk_set_next(block, next);
 }
 
-/* What harden/ knows of a block above the slabs, which its user owns. */
+/* The data of harden/ about a block above the slabs; owned by the holder of the block. */
 struct hk_note {
-	size_t size;			/* bytes of the program's */
+	size_t size;			/* the bytes that the program requested */
 	uint8_t form, align;		/* as in a seal */
 	bool noted, guarded, freed;
 };
@@ -110,17 +111,17 @@ enum hk_run_kind { HK_RUN_NONE, HK_RUN_SLAB, HK_RUN_MID };
  *	used = carved - number of set bits; used blocks are with the program,
  *		in a TLS SLL or on their way back from another thread
  *	bit i of holes is set <=> OS page i of the slab, counted from the first
- *		whole one, was given back: no carved block in it is used, and
- *		free ones that start there bear no mark, as all others do
+ *		whole one, was released: no carved block in it is used, and free
+ *		blocks that start there have no mark, unlike all other free ones
  *	hot_limit = limit, or 0 while there are holes: without marks only the
  *		bitmap can tell a double free, so every free is a slow path; and 0
  *		with HAKMEM_HARDEN, whose checks come before the hot path's
- *	soiled: what lies behind the carved blocks may hold pages
- *	stale: marks of another class may lie behind the carved blocks, and are
- *		cleared as blocks are carved
- *	zero: all that lies behind the carved blocks reads as zero. Not so once
- *		soiled pages went back: the rest of the page that the last block
- *		ends in stayed
+ *	soiled: the memory after the carved blocks may hold pages
+ *	stale: the memory after the carved blocks may hold marks of another
+ *		class, which are cleared as blocks are carved
+ *	zero: the memory after the carved blocks reads as zero. Not so once
+ *		soiled pages were released: the rest of the page that the last
+ *		block ends in stayed
  *
  * Who may change what:
  *	owner		NULL -> a cache by compare-and-swap (acquire): whoever
@@ -183,8 +184,8 @@ enum hk_pages { HK_PAGES_SMALL, HK_PAGES_HUGE, HK_PAGES_BROKEN };
  *		(acquire), given back by fetch-or (release)
  *	clean	bit set => the slot reads as zero (fresh or purged); changed
  *		by whoever has the slot claimed, relaxed
- *	marks	what marks lie in the slot: 0 for none, see slab.c; of whoever
- *		has the slot claimed
+ *	marks	which marks are in the slot: 0 for none, see slab.c; changed by
+ *		the thread that has claimed the slot
  *	pages	enum hk_pages, relaxed: to HUGE by MEM learning, to BROKEN by
  *		whoever gives part of it back, to SMALL by whoever gave all
  *		back that is free. Once huge, what is free and clean has memory
@@ -309,13 +310,13 @@ void hk_slab_start(struct hk_superslab *home, unsigned slot, unsigned class);
 
 /* Clears slots that may hold marks of free blocks, for a use other than slabs. */
 void hk_slots_unmark(struct hk_superslab *home, unsigned first, unsigned slots);
-/* The same of all that is not clean, in memory that leaves its SuperSlab. */
+/* The same for all slots that are not clean, in memory that leaves its SuperSlab. */
 void hk_superslab_unmark(const struct hk_superslab *s, void *memory);
 
 /*
  * Moves up to want blocks into a chain in address order and links them; carves a
- * page only if there is no other block. Returns how many; *head is the chain. One
- * whose mark was overwritten stays without: whoever takes it from the chain sees it.
+ * page only if there is no other block. Returns how many; *head is the chain. A
+ * block with an overwritten mark stays in it, and is detected when it is taken out.
  */
 unsigned hk_slab_take(struct hk_slab *slab, unsigned want, struct hk_block **head);
 
