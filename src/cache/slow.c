@@ -337,7 +337,7 @@ void *hk_resize_slow(void *p, size_t size, const void *caller)
 		return NULL;
 	done = hk_large_resize(p, size);
 	leave(cache, HK_CLASSES);
-	p = done ? hk_large_resized(p) : hk_large_remap(p, size);
+	p = done ? hk_large_refit(p) : hk_large_remap(p, size);
 	if (p)
 		hk_trace(HK_EVENT_RESIZE, p, size, caller);
 	return p;

@@ -73,8 +73,8 @@ struct hk_settings {
 };
 extern struct hk_settings hk_settings;
 
-/* The level of HAKMEM_HARDEN. Until the environment is known blocks are sealed and
- * cleared, for they may meet others that are. Apart, for the paths that look at it. */
+/* The level of HAKMEM_HARDEN. Until the environment is known, blocks are sealed and
+ * cleared, in case the level turns out to be set. Not in hk_settings, for fast access. */
 enum { HK_HARDEN_SEALS = 1, HK_HARDEN_CONTENTS, HK_HARDEN_GUARDS, HK_HARDEN_UNKNOWN = HK_HARDEN_CONTENTS };
 extern uint8_t hk_harden;
 

@@ -1,22 +1,22 @@
 /*
- * The guard at the end of a Large or Huge block, where it costs no mapping: an
- * overflow ends there, and does not reach what lies behind. It is the last page of
- * the range, so it stays where it is while the block changes its size within, is
- * freed and is taken again; what is usable ends before it. A Huge block has a page
- * more for it. A Large one, of whole granules, has a guard if the program leaves it
- * a page.
+ * The guard page at the end of a Large or Huge block, if the kernel supports guard pages
+ * that need no mapping. An overflow faults there and does not reach the memory after the
+ * range. The guard is the last page of the range, so it stays while the block is resized
+ * within the range, freed and reused; the usable part ends before it. A Huge block gets an
+ * extra page for it. A Large block, which has whole granules, has a guard if the size that
+ * the program requested leaves a page.
  *
  * A guard takes one to six microseconds to set and less to remove. That is little
- * beside the page faults of a fresh range, and much beside the reuse of one that was
- * kept. So a kept range whose end has no guard gets one only if few were set recently.
+ * compared with the page faults of a fresh range, but much compared with the reuse of a
+ * kept range. So a kept range without a guard gets one only if few were set recently.
  */
 #include "large/internal.h"
 #include "os/os.h"
 
-/* Milliseconds per guard of a range that is not fresh, and how many may come at once. */
+/* Milliseconds per guard of a range that is not fresh, and how many may be set in a row. */
 enum { PACE = 1, BURST = 64 };
 
-/* When it is time for the next of a steady pace; relaxed, one guard more does no harm. */
+/* When the next guard is due at a steady pace; relaxed, one guard more does no harm. */
 static _Atomic uint64_t next_at;
 
 static bool is_time(void)
@@ -33,8 +33,8 @@ static void count_one(void)
 			      memory_order_relaxed);
 }
 
-/* Where the kernel makes huge pages by itself, it would not make one of the last
- * granule: that is to be none that the program uses most of. */
+/* If the kernel makes huge pages by itself, a guard prevents one in the last granule. So
+ * there must be no guard if the program uses most of that granule. */
 static bool leaves_page(const struct hk_large *b)
 {
 	size_t least = b->mapped <= HK_LARGE_MAX && hk_os_huge_mode() == HK_HUGE_ALWAYS ?
@@ -104,7 +104,7 @@ static unsigned granules(size_t bytes)
 	return (unsigned)(bytes >> HK_SUPERSLAB_SHIFT);
 }
 
-/* Of the last granule; a range with guards has no more than there are bits. */
+/* The bit of the last granule; a range with guards has at most 64 granules. */
 static uint64_t last_bit(const struct hk_large *b)
 {
 	return (uint64_t)1 << ((granules(b->mapped) - 1) & 63);

@@ -24,10 +24,10 @@ struct hk_large {
 	bool grew;			/* by realloc; then it is a vector */
 	bool shrank, regrew;		/* by realloc too, the second after the first */
 	bool huge;			/* advised to be huge pages; then never kept */
-	bool guarded;			/* the last page is a guard, not the program's; of
-					 * a kept one pits says it */
-	uint64_t pits;			/* bit n set <=> the last page of granule n is one,
-					 * and must not be when it is used */
+	bool guarded;			/* the last page is a guard; for a kept range
+					 * pits stores this */
+	uint64_t pits;			/* bit n set <=> the last page of granule n is a
+					 * guard, to be removed before the range is used */
 	struct hk_large *prev, *next, *older, *newer;
 	struct hk_note note;
 };
@@ -59,22 +59,22 @@ struct hk_large *hk_kept_expire(bool all);
 extern _Atomic uint64_t hk_kept_calm_until;
 
 /*
- * guard.c, of a range that is the caller's, with no lock held. Fits: as many bytes
- * as wanted can be used, and a guard follows if a page is left and it is time for
- * one. False: there are guards that the kernel does not remove. Lift: it has no guard
- * any more.
+ * guard.c, for a range that the caller owns, with no lock held. fits: the wanted bytes
+ * are usable, and no guard has to be set or removed. fit: makes the range so, and sets a
+ * guard if a page is left and one is due. lift: removes the guard. False from fit and
+ * lift: the kernel did not remove a guard.
  */
 bool hk_guard_fits(const struct hk_large *b);
 bool hk_guard_fit(struct hk_large *b);
 bool hk_guard_lift(struct hk_large *b);
 void hk_guard_fresh(struct hk_large *b);
 
-/* The guard of its end is one of the pits, or the other way round. */
+/* Moves the guard at the end from guarded to pits, or from pits to guarded. */
 void hk_guard_to_pits(struct hk_large *b);
 void hk_guard_from_pits(struct hk_large *b);
 
-/* What lies just behind it joins it, or what lies from there on is cut off. Pits are
- * known of the first 128 MiB; false: there are some beyond. */
+/* Joins a range with the adjacent one behind it, or cuts off the part from an offset on.
+ * Pits are stored for the first 128 MiB only; can_join is false if there were some beyond. */
 bool hk_guard_can_join(const struct hk_large *b, const struct hk_large *behind);
 void hk_guard_join(struct hk_large *b, const struct hk_large *behind);
 void hk_guard_cut(struct hk_large *b, size_t at, struct hk_large *behind);

@@ -18,7 +18,7 @@ struct hk_lock *hk_large_lock(void)
 	return &large_lock;
 }
 
-/* With their guards. */
+/* The bytes include guards. */
 static void count(size_t blocks, size_t bytes)
 {
 	struct hk_large_counters *c = &hk_large_counters;
@@ -105,8 +105,8 @@ static void reuse(struct hk_large *b)
 	hk_event(HK_EVENT_LARGE_REUSE, 0, (void *)b->start, b->mapped);
 }
 
-/* A kept range, or that of an empty SuperSlab, or only a descriptor; a range too
- * whose guards must be changed first. */
+/* Finds a kept range or that of an empty SuperSlab; otherwise leaves a descriptor for
+ * hk_large_finish, also for a range whose guards must be changed first. */
 static void begin_mapping(struct hk_large_request *r)
 {
 	size_t mapped = mapping_size(r->size);
@@ -159,7 +159,7 @@ static bool map(struct hk_large *b, size_t align)
 	return true;
 }
 
-/* A range that was in use before; it is gone where its guards cannot be changed. */
+/* Prepares a range that was in use before; unmaps it if its guards cannot be changed. */
 static bool refit(struct hk_large *b)
 {
 	if (hk_guard_fit(b)) {
@@ -356,7 +356,7 @@ bool hk_large_resize(void *p, size_t size)
 	return true;
 }
 
-void *hk_large_resized(void *p)
+void *hk_large_refit(void *p)
 {
 	struct hk_large *b = find(p);
 
@@ -444,7 +444,7 @@ bool hk_large_around(const void *p, struct hk_span *span)
 	if (!b || b->state != HK_LARGE_LIVE || (uintptr_t)p - b->start >= b->mapped)
 		return false;
 	span->start = b->start;
-	/* A Large block is one of whole granules, with its guard. */
+	/* A Large block has whole granules, including its guard. */
 	span->size = b->mapped > HK_LARGE_MAX ? hk_large_usable(b) : b->mapped;
 	span->kind = b->mapped > HK_LARGE_MAX ? "Huge" : "Large";
 	return true;

@@ -57,15 +57,14 @@ bool hk_large_free(void *p, struct hk_large **unmap);
 /* Usable bytes, 0 if p is not the start of a live block of this kind. */
 size_t hk_large_size(const void *p);
 
-/* The note of such a block, or NULL; it moves along with the block. Not noted: it is
- * as the block was given out. */
+/* The note of such a block, or NULL; it moves with the block. A new block is not noted. */
 struct hk_note *hk_large_note(const void *p);
 
 /* Grows or shrinks where it is, with the cache lock held; false: it cannot. */
 bool hk_large_resize(void *p, size_t size);
-/* What follows once the lock is released: the block, or NULL where the kernel does not
- * let it have the size. */
-void *hk_large_resized(void *p);
+/* Adjusts the guard after hk_large_resize, with no lock held: the block, or NULL if the
+ * kernel does not allow the new size. */
+void *hk_large_refit(void *p);
 /* Grows or shrinks the mapping without copying, with no lock held; the new address
  * or NULL. Pages that are no longer wanted are released, if there are enough. */
 void *hk_large_remap(void *p, size_t size);

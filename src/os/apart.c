@@ -1,21 +1,20 @@
 /*
- * Memory for metadata, apart from that of the program. Address space is reserved
- * without access, and gets access from its lower end upwards as it is needed, but
- * for a guard at each end. So what is in use stays one mapping with guards around
- * it, and no overflow comes in from outside. With 64 bits it lies where no
- * address of a block tells: the place is drawn at random, from what the kernel
- * gave the process at exec.
+ * Memory for metadata, separate from that of the program. Address space is reserved
+ * without access, and is made accessible from its lower end upwards as it is needed,
+ * except for a guard at each end. So the part in use stays one mapping between guards,
+ * and no overflow reaches it from outside. With 64-bit addresses the location is random,
+ * from the random bytes that the kernel provides at exec, so that the address of a block
+ * does not disclose it.
  *
- * Within: what pool/meta.c hands out (descriptors of SuperSlabs, slabs and Large
- * blocks, the caches of threads, the directory, learners), the leaves of the page
- * map, the ring of events. Without: the tables of fixed size (the slot table, the
- * root of the page map, the shared cache and the pool), which are variables of
- * the library between those of others; and what the fallback allocator cuts its
- * blocks from, whose headers stand between them.
+ * In this memory: what pool/meta.c allocates (descriptors of SuperSlabs, slabs and Large
+ * blocks, the caches of threads, the directory, learners), the leaves of the page map,
+ * the ring of events. Not in it: the tables of fixed size (the slot table, the root of
+ * the page map, the shared cache and the pool), which are variables of the library; and
+ * the mappings of the fallback allocator, which stores headers between its blocks.
  *
- * No lock: a range is claimed by one compare-and-swap. Reserved address space costs
- * neither memory nor what strict overcommit counts; RLIMIT_AS counts it, so it grows
- * with the heap.
+ * No lock: a range is claimed by one compare-and-swap. Reserved address space costs no
+ * memory and does not count under strict overcommit. It counts towards RLIMIT_AS, so it
+ * grows with the heap.
  */
 #include "os/lock.h"
 #include "os/os.h"
@@ -24,14 +23,16 @@
 #include <errno.h>
 #include <string.h>
 
-/* Of the first reservation; each further one makes it four times as much. Little, for mlockall
- * counts it: 8 MiB are what an unprivileged program may lock, all of its mappings. */
+/*
+ * The size of the first reservation; each further one makes the total four times as much.
+ * It is small because mlockall counts it, and an unprivileged program may lock 8 MiB.
+ */
 #define FIRST ((size_t)512 << 10)
 
 enum { GUARD = 64 * 1024, RANGES = 64 };
 
-/* size grows where the kernel has room behind it. The last guard of its bytes are
- * never given access. */
+/* size grows if the address space after it is free. The last guard() bytes are never made
+ * accessible. */
 static struct range {
 	uintptr_t start;
 	_Atomic size_t size, used;
@@ -46,10 +47,10 @@ static size_t guard(void)
 	return hk_page_size > GUARD ? hk_page_size : GUARD;
 }
 
-/* top: of the address space, about, for the stack is there; 0 is not known. */
+/* top: roughly that of the address space, where the stack is; 0: not known. */
 static uint64_t seed, top;
 
-/* What the kernel gave the process is for libc's own secrets too: mixed. */
+/* Mixes the random bytes, because libc derives its own secrets from them too. */
 void hk_os_apart_start(void)
 {
 	const void *random = hk_os_random;
@@ -62,8 +63,8 @@ void hk_os_apart_start(void)
 }
 
 /*
- * Between a quarter and five eighths of the address space: programs, libraries, the
- * program break and what runtimes map at addresses of their choice lie elsewhere.
+ * An address between a quarter and five eighths of the address space: programs,
+ * libraries, the program break and what runtimes map at fixed addresses are elsewhere.
  * 0: anywhere.
  */
 static uintptr_t random_place(unsigned n)
@@ -80,13 +81,13 @@ static void unmap(void *p, size_t size)
 	HK_SYS(munmap, p, size, 0, 0, 0);
 }
 
-/* The same range, longer. True as well if another thread made it so. */
+/* Extends the range. True as well if another thread has extended it. */
 static bool extend(struct range *r, size_t more)
 {
 	size_t size = atomic_load_explicit(&r->size, memory_order_relaxed);
 	void *end = (void *)(r->start + size), *p = hk_sys_map_near((uintptr_t)end, more, PROT_NONE);
 
-	/* Only who has this mapping changes the size from this one. */
+	/* Only the thread that got this mapping changes the size from this value. */
 	if (p == end) {
 		atomic_store_explicit(&r->size, size + more, memory_order_release);
 		atomic_fetch_add_explicit(&reserved, more, memory_order_relaxed);
@@ -96,7 +97,7 @@ static bool extend(struct range *r, size_t more)
 	return p == end || atomic_load_explicit(&r->size, memory_order_relaxed) != size;
 }
 
-/* False: there are too many. */
+/* Starts a new range; false: there are too many. */
 static bool begin(struct range *before, void *start, size_t size)
 {
 	unsigned n = atomic_fetch_add_explicit(&started, 1, memory_order_relaxed), end = n + 1;
@@ -116,7 +117,7 @@ static bool begin(struct range *before, void *start, size_t size)
 	return n < RANGES;
 }
 
-/* More room behind r, which may be NULL, or elsewhere; as much as can be had. */
+/* Reserves more space after r, which may be NULL, or elsewhere; as much as possible. */
 static bool reserve(struct range *r, size_t least)
 {
 	size_t all = atomic_load_explicit(&reserved, memory_order_relaxed), size = 3 * all;
@@ -151,7 +152,7 @@ static void *claim(struct range *r, size_t size)
 	return (void *)(r->start + at);
 }
 
-/* If nobody claimed what is behind it. */
+/* Undoes a claim unless another one followed it. */
 static void unclaim(struct range *r, const void *p, size_t size)
 {
 	size_t at = (uintptr_t)p - r->start, end = at + size;
@@ -181,6 +182,6 @@ void *hk_os_map_apart(size_t size)
 		return p;
 	}
 	unclaim(r, p, size);
-	/* A sandbox that knows no mprotect is better served without guards. */
+	/* If a sandbox does not allow mprotect, metadata without guards is better than none. */
 	return error == -ENOMEM ? NULL : hk_os_map(size, hk_page_size);
 }

@@ -30,7 +30,7 @@ static int close_one(long fd)
 	return -1;
 }
 
-/* Standard input, output and errors may be closed: none of this is to become one. */
+/* Standard input, output or error may be closed; the new descriptor must not become one. */
 static long open_at(int folder, const char *name, int flags)
 {
 	long fd = HK_SYS(openat, folder, name, flags | O_CLOEXEC, 0600, 0), higher;
@@ -42,8 +42,8 @@ static long open_at(int folder, const char *name, int flags)
 	return higher;
 }
 
-/* What the program has open is that itself: opened again, a file would be written
- * from its start, and a socket not at all. */
+/* An open descriptor of the program is used itself. Opened again by name, a file would be
+ * written from its start, and a socket could not be opened. */
 static int descriptor_named(const char *path)
 {
 	static const char *const folders[] = { "/dev/fd/", "/proc/self/fd/" };
@@ -67,7 +67,7 @@ static int descriptor_named(const char *path)
 	return -1;
 }
 
-/* Opens the folder in which the last name of the path is. */
+/* Opens the directory of the path. */
 static long enter(struct hk_file *file, char *path)
 {
 	char *slash = strrchr(path, '/');
@@ -84,7 +84,7 @@ static long enter(struct hk_file *file, char *path)
 	return folder;
 }
 
-/* Is it the user's own, or root's? */
+/* Does it belong to the user, or to root? */
 static bool is_ours(const struct hk_file_status *status)
 {
 	return status->user == 0 || status->user == (uint32_t)HK_SYS_GETEUID();
@@ -97,7 +97,7 @@ static bool all_may_write(int folder)
 	return !about(folder, &status) || status.mode & S_IWOTH;
 }
 
-/* Opens what is there, for writing; that may not be done to it. */
+/* Opens the existing file for writing, to find out what it is and whether that is allowed. */
 static long find(struct hk_file *file, char *path)
 {
 	int fd = descriptor_named(path);
@@ -111,7 +111,7 @@ static long find(struct hk_file *file, char *path)
 	return open_at(file->folder, file->last, O_WRONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
 }
 
-/* In hexadecimal, what nobody can know before. */
+/* The name of the new file, with a random number that cannot be predicted. */
 static void name_beside(struct hk_file *file)
 {
 	struct hk_line line = { .length = 0 };
@@ -137,7 +137,7 @@ static long create(struct hk_file *file)
 	return fd;
 }
 
-/* The new file may be read by those who might read the old one, if that was ours. */
+/* Gives the new file the mode of the old one, if both belong to the same user. */
 static void same_mode(int fd, const struct hk_file_status *old)
 {
 	struct hk_file_status new;
@@ -151,7 +151,7 @@ static void same_mode(int fd, const struct hk_file_status *old)
 	HK_SYS(fchmod, fd, mode, 0, 0, 0);
 }
 
-/* What is there already, opened. */
+/* Begins with a file that exists already and was opened as fd. */
 static long begin_over(struct hk_file *file, int fd)
 {
 	struct hk_file_status old;
@@ -214,7 +214,7 @@ void hk_file_put(struct hk_file *file, const char *text, size_t length)
 	}
 }
 
-/* It is on the disk before the old one goes. Some file systems do not do that. */
+/* The new file is on the disk before it replaces the old one. Some file systems have no fsync. */
 static void replace(struct hk_file *file)
 {
 	long result = HK_SYS(fsync, file->fd, 0, 0, 0, 0);
@@ -270,7 +270,7 @@ const char *hk_file_why(const struct hk_file *file)
 	};
 	unsigned i;
 
-	/* Of a directory as well as of the file, so it is said of which. */
+	/* These errors can concern the directory or the file: say which one. */
 	if (file->beside_failed && (file->error == EACCES || file->error == EPERM || file->error == EBUSY))
 		return "the directory does not let a new file take its place";
 	for (i = 0; i < sizeof known / sizeof *known; i++)

@@ -1,13 +1,13 @@
 /*
- * A file that takes the place of an older one once it is whole; written as
- * .hakmem-0x... beside it. A FIFO or a character device, and what /dev/stderr and
- * the like name, is written to as it comes, with a second's patience for a reader
- * that is slow.
+ * A file that replaces an older one when it is complete. It is written as .hakmem-0x...
+ * in the same directory and then renamed. A FIFO, a character device, and descriptors
+ * such as /dev/stderr are written to directly; a write waits at most a second for a slow
+ * reader.
  *
- * A symbolic link in its place is not followed, nor replaced.
+ * A symbolic link in its place is neither followed nor replaced.
  *
- * From begin to end the thread takes no signal, and SIGXFSZ or SIGPIPE of ours is
- * taken away. No lock is held: any of this may take long.
+ * From begin to end signals are blocked in the thread, and a SIGXFSZ or SIGPIPE that a
+ * write raises is discarded. No lock is held, because any of this may take long.
  */
 #ifndef HK_OS_FILE_H
 #define HK_OS_FILE_H
@@ -16,21 +16,21 @@
 
 struct hk_file {
 	int fd, folder;			/* or -1 */
-	bool direct;			/* as it comes */
-	int error;			/* of the kernel, the first; 0: good so far */
-	bool beside_failed;		/* it was about the new file */
+	bool direct;			/* written to directly, not replaced */
+	int error;			/* errno of the first error; 0: none so far */
+	bool beside_failed;		/* the error concerned the new file */
 	struct hk_quiet quiet;
 	char beside[32];
-	const char *last;		/* the name in the folder: the end of the path */
+	const char *last;		/* the name in the directory: the end of the path */
 };
 
-/* The path stays the caller's, who leaves it alone until the end. */
+/* The caller owns the path, and must not change it until the end. */
 void hk_file_begin(struct hk_file *file, char *path);
-/* What follows a failure is dropped. */
+/* Does nothing after an error. */
 void hk_file_put(struct hk_file *file, const char *text, size_t length);
-/* True: it is there as a whole. Else nothing has changed. */
+/* True: the file is complete. False: nothing has changed. */
 bool hk_file_end(struct hk_file *file);
-/* Why not, as in "cannot write it: " and this. */
+/* The reason, for a message such as "cannot write it: REASON". */
 const char *hk_file_why(const struct hk_file *file);
 
 #endif

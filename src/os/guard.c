@@ -1,7 +1,7 @@
 /*
- * Guard pages without a mapping of their own (Linux 6.13): marks in the page table,
- * which go with munmap, move with mremap, come along to a child of fork, and stay
- * where the pages of a range are dropped. Memory that is locked takes none.
+ * Guard pages without a separate mapping (Linux 6.13): marks in the page table. munmap
+ * removes them, mremap moves them, a child of fork inherits them, and MADV_DONTNEED keeps
+ * them. They cannot be set on locked memory.
  */
 #include "os/os.h"
 #include "os/lock.h"
@@ -11,8 +11,8 @@
 #include <link.h>
 #include <string.h>
 
-/* What the start and the first guard showed: a program that locks all of its memory has
- * none. */
+/* The result at the start and of the first attempt: a program that locks all of its memory
+ * has no guards. */
 static _Atomic enum { UNKNOWN, HAS, LACKS } guards;
 
 bool hk_os_has_guards(void)

@@ -37,8 +37,8 @@ void hk_os_guest_start(void)
 {
 	long turned = HK_SYS(getpriority, PRIO_PROCESS, 0, 0, 0, 0);
 
-	/* Valgrind hides the vDSO. Not asked in the thread: getauxval() may be another
-	 * library's, and use the heap. */
+	/* Valgrind hides the vDSO. Called here, not in the thread: another library may wrap
+	 * getauxval() and use the heap. */
 	at_start.watched = !getauxval(AT_SYSINFO_EHDR);
 #ifdef HK_SANITIZED
 	at_start.watched = true;

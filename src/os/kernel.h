@@ -43,7 +43,7 @@ struct hk_capabilities {
 	uint32_t effective, permitted, inheritable;
 };
 
-/* linux/stat.h: struct statx, the one status of a file that is alike on all
+/* linux/stat.h: struct statx, the only file status with the same layout on all
  * architectures; Linux 4.11. */
 struct hk_file_status {
 	uint32_t mask, block;

@@ -88,7 +88,7 @@ void hk_os_loud(const struct hk_quiet *quiet, long result)
 	hk_os_restore_signals(&quiet->before);
 }
 
-/* It may be full, and nobody may ever read it. */
+/* The file may be a full pipe that is never read. */
 long hk_os_write_soon(int fd, const void *data, size_t size)
 {
 	enum { PATIENCE_SECONDS = 1, TRIES = 1000 };

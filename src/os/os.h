@@ -15,7 +15,7 @@
 /* Bytes in a page of the running kernel; set by hk_os_start, then constant. */
 extern size_t hk_page_size;
 
-/* 16 bytes that the kernel drew for this process, or NULL; set by hk_os_start. */
+/* The 16 random bytes of the kernel (AT_RANDOM), or NULL; set by hk_os_start. */
 extern const void *hk_os_random;
 
 /* A peak is what the figure was at most. */
@@ -57,14 +57,14 @@ void *hk_os_map(size_t size, size_t align);
 /* The same where hk_os_resize finds room behind it, if the address space has some. */
 void *hk_os_map_with_room(size_t size, size_t align);
 
-/* apart.c. Memory for metadata, between guards and apart from what the calls above
- * map; any size, aligned to a page, never given back. */
+/* apart.c. Memory for metadata, between guards and separate from the mappings of the
+ * calls above; any size, aligned to a page, never released. */
 void *hk_os_map_apart(size_t size);
 void hk_os_apart_start(void);
 void hk_os_count_mapped(size_t size);
 
-/* The same as hk_os_map for the fallback allocator, which may be called with locks held: pages
- * of any alignment; and the pages of a range dropped, best effort. */
+/* For the fallback allocator, which may be called with locks held: maps pages of any
+ * alignment; drops the pages of a range, best effort. */
 void *hk_os_map_anytime(size_t size);
 void hk_os_purge_anytime(void *addr, size_t size);
 
@@ -77,8 +77,8 @@ void hk_os_unreserve(void *addr, size_t size);
  * range is then unchanged. */
 bool hk_os_unmap(void *addr, size_t size);
 
-/* Takes the access to whole pages away, or gives it again; they keep what is in
- * them. False: unchanged (vm.max_map_count). */
+/* Makes whole pages inaccessible, or accessible again; they keep their contents. False:
+ * unchanged (vm.max_map_count). */
 bool hk_os_close_pages(void *addr, size_t size);
 bool hk_os_open_pages(void *addr, size_t size);
 
@@ -107,9 +107,9 @@ bool hk_os_collapse(void *addr, size_t size);
 bool hk_os_small(void *addr, size_t size);
 
 /*
- * guard.c. Pages whose access ends the program, inside a mapping, which stays one; and
- * pages as any other again, of a range that may have such. False: unchanged. has: the
- * kernel is not known to have none.
+ * guard.c. Sets guard pages inside a mapping, which stays one mapping: an access to them
+ * raises SIGSEGV. unguard removes those of a range. False: unchanged. has_guards: true
+ * unless the kernel is known not to support them.
  */
 bool hk_os_has_guards(void);
 bool hk_os_guard(void *addr, size_t size);
@@ -163,9 +163,9 @@ void hk_os_block_signals(struct hk_signals *before);
 void hk_os_restore_signals(const struct hk_signals *before);
 
 /*
- * For writes, which raise SIGPIPE or SIGXFSZ in the thread: blocks all signals;
- * takes the one away that this result of a write came with, unless one of the
- * program's own was pending, and restores them.
+ * For writes, which may raise SIGPIPE or SIGXFSZ in the thread. quiet blocks all signals.
+ * loud discards the signal that belongs to this result of a write, unless the program had
+ * one pending before, and restores the signal mask.
  */
 struct hk_quiet {
 	struct hk_signals before, pending;
@@ -173,7 +173,7 @@ struct hk_quiet {
 void hk_os_quiet(struct hk_quiet *quiet);
 void hk_os_loud(const struct hk_quiet *quiet, long result);
 
-/* One write(2), for which it waits a second at most: its result, or 0. */
+/* One write(2), after waiting at most a second until it can proceed: its result, or 0. */
 long hk_os_write_soon(int fd, const void *data, size_t size);
 
 /*

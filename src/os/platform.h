@@ -29,7 +29,7 @@
 #define HK_TLS __attribute__((tls_model("initial-exec"))) _Thread_local
 #endif
 
-/* The largest page that a kernel of the target may have, as linkers assume too. */
+/* The largest page size of any kernel for the target, as linkers assume too. */
 #if defined(__x86_64__) || defined(__i386__) || defined(__s390x__) || defined(__riscv)
 #define HK_PAGE_MOST 4096
 #else
@@ -82,8 +82,8 @@
 #else
 #define HK_PAUSE() __asm__ volatile("" ::: "memory")
 #endif
-/* What is about to be returned, where the caller finds it: the compiler would move it
- * there at the end. */
+/* Keeps a value that will be returned in the result register; otherwise the compiler
+ * moves it there at the end. */
 #if defined(__x86_64__)
 #define HK_IN_RESULT(x) __asm__("" : "+a"(x))
 #else

@@ -18,9 +18,9 @@ static uint64_t mix(uint64_t x)
 }
 
 /*
- * The kernel gives each process 16 random bytes. libc takes the guards of stack and
- * pointers from them: mixed, they are not found by one who knows our number, nor it by one
- * who knows one of the guards.
+ * The kernel provides 16 random bytes to each process. libc takes its stack and pointer
+ * guards from them. They are mixed, so that the secret does not disclose the guards, nor
+ * one of the guards the secret.
  */
 static uint64_t draw(const void *given, uint64_t seal[2])
 {

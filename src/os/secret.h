@@ -1,8 +1,7 @@
 /*
- * A number that nobody outside this process knows: what the library writes into free
- * blocks is made with it. It has a page of its own, which is read-only once the heap has
- * started, so no overrun reaches it. Seals (harden/seal.h) have two numbers of their own
- * there.
+ * The secret of the process, a random number that masks what the library writes into free
+ * blocks. It has a separate page, which is read-only once the heap has started, so that no
+ * overflow can change it. The page also has two numbers for seals (harden/seal.h).
  */
 #ifndef HK_OS_SECRET_H
 #define HK_OS_SECRET_H
@@ -26,8 +25,8 @@ HK_INLINE uint64_t hk_secret(void)
 	return atomic_load_explicit(&hk_secret_page.number, memory_order_relaxed);
 }
 
-/* Draws the numbers from 16 random bytes or, if that is NULL, others. Once, for seal makes
- * their page read-only, with no lock held. */
+/* start derives the numbers from 16 random bytes or, if that is NULL, from others. seal
+ * makes their page read-only, with no lock held; start must not be called after it. */
 void hk_secret_start(const void *random);
 void hk_secret_seal(void);
 

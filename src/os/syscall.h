@@ -188,7 +188,7 @@ HK_INLINE void *hk_sys_map(size_t size, int access)
 #define HK_SYS(name, a, b, c, d, e) \
 	hk_syscall(SYS_##name, (long)(a), (long)(b), (long)(c), (long)(d), (long)(e), 0)
 
-/* Where users once had 16 bits, the number without this is of that time. */
+/* On architectures where user ids once had 16 bits, geteuid is the old call. */
 #ifdef SYS_geteuid32
 #define HK_SYS_GETEUID() HK_SYS(geteuid32, 0, 0, 0, 0, 0)
 #else
