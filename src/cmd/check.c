@@ -171,7 +171,7 @@ static void answered(pid_t pid, const void *reply, const char *fault, void *argu
 	a->what[sizeof a->what - 1] = a->advice[sizeof a->advice - 1] = 0;
 }
 
-/* False: said why not. What is in the verdict was written by the process. */
+/* False: an error was printed. The process may have chosen the strings in the verdict. */
 static bool process_verdict(pid_t pid, struct verdict *v)
 {
 	static struct answer a;
@@ -213,9 +213,9 @@ static void look_at_list(const char *path, void *argument)
 		seen->ours = text("%s", path);
 }
 
-/* The program names its dynamic linker, which is not to be run for it, nor may the
- * system's look at it. That is asked about this command instead: it finds the same,
- * as long as it is the one that the program names. */
+/* The dynamic linker that the program names must not be run, nor the system's linker on
+ * the program. So the system's linker is run on this command instead. It finds the same
+ * library if it is the linker that the program names. */
 static struct verdict ask_linker(const char *path)
 {
 	char *own = linker_of("/proc/self/exe"), *of_program = linker_of(path);

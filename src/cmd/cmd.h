@@ -1,8 +1,8 @@
 /*
- * The command. It is an ordinary program: on libc's malloc, with stdio, ended
- * by its exit status. Of the library it has the table of settings (config/),
- * the layout of the statistics page (stats/page.h), and the way in which files are
- * written (os/file.h), compiled in.
+ * The command. It is an ordinary program, which uses libc's malloc and stdio and returns
+ * an exit status. From the library it has compiled in the table of settings (config/),
+ * the layout of the statistics page (stats/page.h), and the code that writes files
+ * (os/file.h).
  */
 #ifndef HK_CMD_CMD_H
 #define HK_CMD_CMD_H
@@ -55,34 +55,34 @@ int fail(int status, const char *format, ...) __attribute__((format(printf, 2, 3
 void warn(const char *format, ...) __attribute__((format(printf, 1, 2)));
 enum ink { PLAIN, BOLD, GOOD, BAD, DIM };
 const char *ink(enum ink which);	/* for standard output; "" in a file */
-/* What somebody else wrote, on one line of ASCII, cut after so many bytes of it;
- * the caller's to free. Letters of other scripts are escaped too: what a terminal
- * makes of a byte above 127 is not known here. */
+/* Makes untrusted text one line of ASCII, truncated to so many bytes of it; the caller
+ * frees it. Non-ASCII letters are escaped too, because it is not known how the terminal
+ * shows a byte above 127. */
 char *printable(const char *from, size_t most);
 json_t *json_text(const char *from);	/* NULL as null, bad UTF-8 escaped */
-int print_json(json_t *value);		/* all of it, and frees it; 0 or says why not */
+int print_json(json_t *value);		/* prints all of it and frees it; 0 or reports why not */
 char *text(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void *grow(void *list, size_t bytes);
 int finish(int status);			/* FOUND if standard output failed */
 
-/* output.c: a file that takes the place of the old one when it is whole; false:
- * said why. */
+/* output.c: writes a file that replaces the old one when it is complete; false: an
+ * error was printed. */
 bool output_replace(const char *path, const char *data, size_t size);
 
 /* envfile.c: a file of settings, line by line. */
 struct envfile {
 	char *data, *next;
 	size_t left;
-	unsigned number;		/* of the line */
-	bool ended;			/* the line, by a line feed */
+	unsigned number;		/* of the current line */
+	bool ended;			/* the current line ended in a line feed */
 };
 bool envfile_open(struct envfile *file, const char *path);	/* false: said why */
-/* The same of text in memory, with a byte of room behind it, which it changes. */
+/* The same for text in memory, which is modified; one byte after it must be writable. */
 void envfile_use(struct envfile *file, char *data, size_t size);
 void envfile_close(struct envfile *file);
-/* The next line, without its line feed, ends in NUL as well; NULL: there is none. */
+/* The next line, without its line feed and ended by a NUL; NULL: there is none. */
 char *envfile_line(struct envfile *file, size_t *length);
-/* Why a line that is not empty nor a comment is not used; NULL: it is. */
+/* Why a line that is neither empty nor a comment is not used; NULL: it is used. */
 const char *envfile_refuses(const char *line);
 
 /* settings.c: the table, as the library would read it. */
@@ -92,11 +92,12 @@ struct source {
 	unsigned count;
 };
 void source_add(struct source *s, const char *entry, const char *origin);
-/* Those of a file; what is left out of it is said. False: said why. */
+/* The settings of a file; lines that are left out are reported. False: an error was
+ * printed. */
 bool source_add_file(struct source *s, const char *path);
 /* A profile by its name, else a file of settings: false and a message if neither. */
 bool source_add_named(struct source *s, const char *name);
-/* What the options say, the strongest first; false: said why. */
+/* The settings of the options, the strongest first; false: an error was printed. */
 bool source_add_options(struct source *s, const struct args *a);
 /* Loads; what the library would say goes to the callback, without newline. */
 void source_load(const struct source *s, void (*said)(const char *line));
@@ -111,24 +112,24 @@ bool library_find(const char *given, char *path, size_t size);
 /* The environment of a program, changed in this process; false: said why. */
 bool launch_environment(const struct args *a);
 /* The files that the dynamic linker would load with this command, those of LD_PRELOAD
- * first. Of no other program: one can name libraries whose code the linker runs even
- * as it lists them (DT_AUDIT). */
+ * first. Never done for another program: it may name libraries whose code the linker runs
+ * while it lists them (DT_AUDIT). */
 void linker_list(void (*each)(const char *path, void *argument), void *argument);
 bool linker_finds(const char *name, char *path, size_t size);
 char *linker_of(const char *path);	/* the one that a program names, or NULL */
 bool settings_good(char *const *set);	/* false: said why */
 char *program_find(const char *name);	/* as execvp would, or NULL */
-/* Why execvp failed, as shells see it: not there unless there is such a file. */
+/* The error of execvp as shells report it: ENOENT if no directory has such a file. */
 int program_error(const char *name, int error);
 
 /* check.c: why nothing can be preloaded into a program; NULL: it can. */
 char *check_obstacle(const char *program);
 
-/* elf.c: a file of this machine's kind; nothing in it is trusted. */
+/* elf.c: reads an ELF file; nothing in it is trusted. */
 struct elf;
 enum elf_kind { ELF_NATIVE, ELF_OTHER, ELF_NONE };
 struct elf *elf_open(const char *path);		/* NULL and errno */
-struct elf *elf_read(int fd);			/* the same, and its fd from now on */
+struct elf *elf_read(int fd);			/* the same; takes ownership of fd */
 unsigned elf_mode(const struct elf *elf);	/* as st_mode */
 void elf_close(struct elf *elf);
 enum elf_kind elf_kind(const struct elf *elf);
@@ -137,7 +138,7 @@ const char *elf_interpreter(const struct elf *elf);	/* NULL: static */
 bool elf_symbol(const struct elf *elf, const char *name, size_t *address);
 size_t elf_lowest(const struct elf *elf);	/* address of its first page */
 
-/* proc.c: what the kernel tells of a process. */
+/* proc.c: what the kernel reports about a process. */
 struct mapping {
 	size_t start, end, offset;
 	dev_t device;
@@ -151,12 +152,12 @@ bool process_secure(pid_t pid);
 const char *process_advice(void);	/* when one may not be looked at */
 /* A variable of the environment that it was started with, or NULL. */
 char *process_variable(pid_t pid, const char *name);
-/* The file of a mapping, in its container too, to be read; -1: it is no regular
- * file or is not there any more. Nothing that stands in its place is opened. */
+/* Opens the file of a mapping for reading, also in a container; -1: it is not a regular
+ * file or no longer exists. A file that has replaced it is not opened. */
 int mapping_file(pid_t pid, const struct mapping *m);
-/* The same of what an O_PATH descriptor found; which is closed. */
+/* The same for the file of an O_PATH descriptor, which is closed. */
 int regular_file(int found);
-void path_there(char *path);		/* without " (deleted)" */
+void path_there(char *path);		/* removes " (deleted)" */
 char *file_line(const char *path);	/* the first line, or NULL */
 double seconds_now(void);
 

@@ -8,8 +8,8 @@
 
 extern char **environ;
 
-/* Our part of the environment that a process was started with: entries, each
- * with its zero, and a zero. */
+/* The HAKMEM_ variables of the environment that a process was started with: strings,
+ * each ended by a zero, and a final zero. */
 struct started_with {
 	uint8_t whole;
 	int error;

@@ -1,10 +1,10 @@
 /*
- * What the command asks of an ELF file: its kind, its interpreter, one symbol.
+ * What the command needs from an ELF file: its kind, its interpreter, one symbol.
  *
- * A reader of our own and not libelf: three tables are all that is wanted,
- * libelf maps the file, which whoever owns it may cut short meanwhile, and
- * bounds neither counts nor memory. Here everything is copied by pread into
- * buffers of known sizes, and no count of the file is followed beyond these.
+ * This is a separate parser instead of libelf, because only three tables are needed.
+ * libelf maps the file, whose owner may truncate it meanwhile, and limits neither counts
+ * nor memory. Here pread copies everything into buffers of known sizes, and counts in the
+ * file that exceed these are not used.
  */
 #include "cmd/cmd.h"
 
@@ -49,7 +49,7 @@ struct elf {
 #define NATIVE_DATA ELFDATA2MSB
 #endif
 
-/* As many of these bytes as there are. */
+/* Reads up to size bytes; returns how many there were. */
 static size_t copy(int fd, void *to, size_t size, size_t offset)
 {
 	ssize_t got = offset <= INT64_MAX ? pread(fd, to, size, (off_t)offset) : -1;
@@ -103,7 +103,7 @@ static void read_segments(struct elf *elf, const ElfW(Ehdr) *head)
 	free(p);
 }
 
-/* The first of each kind: a file has one at most. */
+/* Uses the first section of each kind: a file has at most one. */
 static void read_sections(struct elf *elf, const ElfW(Ehdr) *head)
 {
 	static const unsigned kinds[] = { SHT_DYNSYM, SHT_SYMTAB };
@@ -177,8 +177,8 @@ size_t elf_lowest(const struct elf *elf)
 	return elf->lowest;
 }
 
-/* Where a symbol's name may begin: the linker lets a name share the end of a
- * longer one. Ascending; the number of them. */
+/* Finds the offsets where the name of the symbol may begin, in ascending order: the
+ * linker may store a name as the end of a longer one. Returns how many there are. */
 static unsigned find_names(const struct elf *elf, const struct symbols *t, const char *name,
 			   uint32_t found[MOST_NAMES])
 {

@@ -1,4 +1,4 @@
-/* A file of settings, which anybody may have written: read once, up to a bound. */
+/* A file of settings, which is untrusted input: read once, up to a maximum size. */
 #include "cmd/cmd.h"
 
 #include <errno.h>
@@ -9,7 +9,7 @@
 
 enum { MOST = 1 << 20 };
 
-/* Of a file that has no end: so much. A byte of room stays behind it. */
+/* Reads the file, up to MOST bytes if it has no end. One byte after it stays free. */
 static ssize_t read_all(int fd, char **to)
 {
 	size_t size = 0, room = 1 << 12;

@@ -18,10 +18,10 @@ struct search {
 	int error;
 	size_t scanned;
 	struct heap_reply *reply;
-	bool other;			/* a page of another version: the reply says it */
+	bool other;			/* found a page of another version; see the reply */
 };
 
-/* Of any version. Its magic alone stands in this command, too. */
+/* A page of any version. The magic alone is not enough: this command contains it too. */
 static bool is_page(const struct hk_stats_page *p)
 {
 	return !memcmp(p->magic, HK_STATS_PAGE_MAGIC, sizeof p->magic) && p->version && p->version < 1000 &&

@@ -14,13 +14,13 @@ _Static_assert(HK_FIGURES == 36 && HK_CLASS_FIGURES == 17,
 enum {
 	TRIES = 10,
 	MOST_BYTES = 1 << 20,		/* of a structure there */
-	MOST_SLABS = 256,		/* of a SuperSlab there */
+	MOST_SLABS = 256,		/* of a SuperSlab in that process */
 };
 
 struct reading {
 	const struct hk_stats_page *page;
 	pid_t pid;
-	const char *fault;		/* nothing more is read */
+	const char *fault;		/* if set, nothing more is read */
 	uint64_t seen;			/* a hash of what slow paths change */
 	struct heap_reply *s;
 };
@@ -165,8 +165,8 @@ static void add_cache(struct reading *r, const char *cache)
 	r->s->all.remote_received += counted(r, cache, p->cache.received);
 }
 
-/* A list that leads back into itself is found by comparing with an earlier one,
- * which is moved up each time the way from it has doubled. */
+/* A cycle in the list is detected by comparison with an earlier entry, which is replaced
+ * by the current one after 1, 2, 4, ... steps (Brent's algorithm). */
 static void read_caches(struct reading *r)
 {
 	size_t size = r->page->cache.size, at = get_size(r, r->page->caches), earlier = 0, way = 0, limit = 1;
@@ -252,7 +252,7 @@ static const char *read_once(pid_t pid, const struct hk_stats_page *page, struct
 	return r.fault;
 }
 
-/* Until two passes agree, or it is late: the last that was whole counts. */
+/* Reads until two passes agree or time is over, then uses the last complete pass. */
 void heap_read(pid_t pid, const struct hk_stats_page *page, struct heap_reply *s)
 {
 	static const struct timespec while_it_works = { .tv_nsec = 2000000 };

@@ -1,8 +1,8 @@
 /*
- * The heap of another process, read through its statistics page. Nothing that
- * is read from there is trusted: sizes and pointers may be anything, and the
- * worst that follows is a wrong figure. A child reads (reader.h), and what it
- * answers is not trusted either.
+ * The heap of another process, read through its statistics page. Nothing that is read
+ * from the process is trusted: sizes and pointers may have any value, and the worst
+ * consequence is a wrong figure. A child reads it (reader.h), and its reply is not
+ * trusted either.
  */
 #ifndef HK_CMD_HEAP_H
 #define HK_CMD_HEAP_H
@@ -11,32 +11,32 @@
 #include "stats/page.h"
 
 enum heap_state {
-	HEAP_NONE,			/* not on HAKMEM, not to be looked at, ended */
+	HEAP_NONE,			/* not on HAKMEM, access denied, or ended */
 	HEAP_READ,
-	HEAP_FAULT,			/* what is there cannot be read */
+	HEAP_FAULT,			/* on HAKMEM, but cannot be read */
 	HEAP_STATES
 };
 
 struct heap {
 	pid_t pid;
 	enum heap_state state;
-	char *command;			/* its name, of /proc/PID/comm, printable */
+	char *command;			/* its name from /proc/PID/comm, printable */
 	char *why;			/* NULL if it was read; printable */
-	bool exact;			/* of one moment; else some moved while they were read */
+	bool exact;			/* false: figures changed while they were read */
 	char version[sizeof(((struct hk_stats_page *)0)->library) + 1];
-	struct hk_snapshot s;		/* of version and class size, and no decisions */
+	struct hk_snapshot s;		/* without decisions */
 };
 
-/* In the order of their ids. NULL: stopped; watch may be NULL and has what
- * reader.h says. */
+/* Reads these processes; the result is in the order of their ids. NULL: stopped by watch,
+ * which may be NULL; see reader.h. */
 struct heap *heaps_read(const pid_t *pid, unsigned count, const struct reader *watch);
-/* Of every process that we may look at, those that are on HAKMEM. */
+/* Reads all processes on HAKMEM that may be read. */
 struct heap *heaps_read_all(unsigned *count, const struct reader *watch);
 void heaps_free(struct heap *list, unsigned count);
-/* One line about a heap that could not be read; the caller's to free. */
+/* One line about a heap that could not be read; the caller frees it. */
 char *heap_fault(const struct heap *heap);
 
-/* Inside of the child. */
+/* The reply of the child. */
 struct heap_reply {
 	uint8_t state, exact, history;
 	char version[sizeof(((struct hk_stats_page *)0)->library) + 1];
@@ -44,11 +44,11 @@ struct heap_reply {
 	struct hak_stats all;
 	struct hak_class_stats class[HK_CLASSES];
 };
-/* find.c: the page of a process; else reply says why not. */
+/* find.c: finds the page of a process; if false, the reply has the reason. */
 bool heap_find(pid_t pid, struct hk_stats_page *page, struct heap_reply *reply);
-/* Nothing but the page, and what process_vm_readv gives, goes in. */
+/* Reads only the page and, with process_vm_readv, the memory of the process. */
 void heap_read(pid_t pid, const struct hk_stats_page *page, struct heap_reply *reply);
-/* In the parent again: what a reply says, whatever is in it. */
+/* In the parent: converts a reply, which may have any contents. */
 void heap_accept(struct heap *heap, const struct heap_reply *reply);
 
 #endif

@@ -11,7 +11,7 @@
 struct list {
 	struct heap *heap;
 	unsigned count;
-	bool all;		/* those on HAKMEM alone */
+	bool all;		/* of all processes; keep only those on HAKMEM */
 };
 
 static void read_one(pid_t pid, void *reply)
@@ -83,8 +83,8 @@ struct heap *heaps_read(const pid_t *pid, unsigned count, const struct reader *w
 	return read_list(&list, pid, count, watch) ? list.heap : NULL;
 }
 
-/* Threads of the kernel have no program, and where we may not see which it is
- * we may see nothing else. */
+/* Kernel threads have no program. If the program of a process may not be seen, nothing
+ * else of it may be read either. */
 static bool has_program(const char *pid)
 {
 	char *link = text("/proc/%s/exe", pid), unused;

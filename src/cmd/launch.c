@@ -166,7 +166,7 @@ bool launch_environment(const struct args *a)
 	return preload(library);
 }
 
-/* A folder of that name is none, as for execvp. */
+/* As for execvp, a directory does not count as a file. */
 static bool is_file(const char *path, int mode)
 {
 	struct stat s;
@@ -203,7 +203,7 @@ int program_error(const char *name, int error)
 {
 	char *there;
 
-	/* It may have been a folder of the path that said so. */
+	/* The error may come from a directory of PATH. */
 	if (error != EACCES || strchr(name, '/'))
 		return error;
 	there = search(name, F_OK);

@@ -1,4 +1,4 @@
-/* The files that the command writes, in the way of the library. */
+/* Writes files in the same way as the library. */
 #include "cmd/cmd.h"
 #include "os/file.h"
 

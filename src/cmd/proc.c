@@ -39,7 +39,7 @@ bool process_id(const char *given, pid_t *pid)
 	return there;
 }
 
-/* The kernel writes the name of a file that is gone with this behind it. */
+/* The kernel appends this to the name of a deleted file. */
 void path_there(char *path)
 {
 	static const char gone[] = " (deleted)";
@@ -49,7 +49,7 @@ void path_there(char *path)
 		path[length - (sizeof gone - 1)] = 0;
 }
 
-/* And it writes a newline as \012. */
+/* The kernel writes a newline as \012. */
 static void decode(char *path)
 {
 	char *from = path, *to = path;
@@ -100,7 +100,7 @@ int regular_file(int found)
 	snprintf(path, sizeof path, "/proc/self/fd/%d", found);
 	if (fstat(found, &s) < 0 || !S_ISREG(s.st_mode))
 		errno = ENOEXEC;
-	else	/* at once also where somebody holds a lease */
+	else	/* non-blocking, because another process may hold a lease */
 		fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 	close(found);
 	return fd;
@@ -112,7 +112,7 @@ int regular_file(int found)
 #endif
 enum { NO_MAGICLINKS = 2, NO_SYMLINKS = 4, IN_ROOT = 16 };
 
-/* By its path, which the process may have given to something else. */
+/* Opens it by its path, where the process may have put another file. */
 static int file_at_path(pid_t pid, const struct mapping *m)
 {
 	struct { uint64_t flags, mode, resolve; } how = { O_PATH | O_CLOEXEC, 0, IN_ROOT | NO_SYMLINKS | NO_MAGICLINKS };
@@ -132,7 +132,7 @@ static int file_at_path(pid_t pid, const struct mapping *m)
 	return fd;
 }
 
-/* The kernel has the file itself, but shows it to root alone. */
+/* map_files leads to the mapped file itself, but only root can use it. */
 int mapping_file(pid_t pid, const struct mapping *m)
 {
 	char *path = text("/proc/%d/map_files/%zx-%zx", (int)pid, m->start, m->end);

@@ -1,14 +1,14 @@
 /*
- * Reading other processes, each in a child of its own. What it does to one
- * process may crash, or never return: memory there may be a page that its owner
- * never delivers, and a path may lead to a file system of his. So the child has
- * limits, answers in one record of a known size, and is ended after a second.
+ * Reads other processes, each in a separate child. Code that reads a process may crash or
+ * never return: a page of its memory may never be delivered (userfaultfd), and a path
+ * may lead to a file system that the process serves. So the child has resource limits,
+ * answers with one record of a known size, and is killed after a second.
  *
- * Nobody waits for a child: one that the kernel does not let go of, as it may be
- * in a call to a FUSE server, stays behind, and its process is not read again
- * while it does, nor by the next command: such children tell by their name whom
- * they read. They hold no file of the caller's, for cron and pipes wait until
- * the last one is closed.
+ * The parent does not wait for a child to end. A child that the kernel cannot kill, for
+ * example during a call to a FUSE server, remains. Its process is not read again until
+ * that child is gone, not even by another command: the name of the child contains the id
+ * of the process. The child keeps no file of the caller open, because cron and pipelines
+ * wait until the last one is closed.
  */
 #include "cmd/reader.h"
 
@@ -50,7 +50,7 @@ bool reader_late(double share)
 }
 
 #if defined __SANITIZE_ADDRESS__ || defined __SANITIZE_THREAD__
-#define SANITIZED 1		/* needs address space without end */
+#define SANITIZED 1		/* needs unlimited address space */
 #elif defined __has_feature
 #if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) || __has_feature(memory_sanitizer)
 #define SANITIZED 1
@@ -79,7 +79,7 @@ static void reap(void)
 			ending[i] = ending[--endings];
 }
 
-/* Processes of which a reader could not be ended, of this command or another. */
+/* Processes with a reader that could not be killed, of this command or another. */
 static pid_t *held;
 static unsigned holds;
 
@@ -101,9 +101,9 @@ static char *program_of(const char *id)
 	return length > 0 ? text("%.*s", (int)length, path) : NULL;
 }
 
-/* Whom the process with this id has been reading for longer than a reader may;
- * 0: it is no reader. Anybody can have that name, but not as this user in this
- * program. */
+/* If the process with this id is a reader that has exceeded its time, the id of the
+ * process that it reads; else 0. Any process can take such a name, so the user and the
+ * program are compared too. */
 static pid_t reads_too_long(const char *id)
 {
 	char *directory = text("/proc/%s", id), *path = text("%s/stat", directory), *line = file_line(path);
@@ -146,8 +146,8 @@ static void find_held(void)
 		closedir(proc);
 }
 
-/* So many processes of a user may take all of their time. The others of his get
- * an eighth of it, or a thousand would stall the rest for minutes. */
+/* So many processes of a user may take all of their time. The other ones of that user get
+ * an eighth of it; otherwise a thousand of them would delay the rest for minutes. */
 enum { MOST_LATE = 4 };
 static uid_t *late;
 static unsigned lates;
@@ -183,7 +183,7 @@ static void set_limit(int which, rlim_t value)
 	setrlimit(which, &(struct rlimit){ value, value });
 }
 
-/* out becomes 3, the only file that it keeps. */
+/* out becomes descriptor 3, the only one that the child keeps. */
 static void be_child(pid_t pid, int out)
 {
 	char name[16];
@@ -225,7 +225,7 @@ static void child(const struct reader *r, pid_t pid, int out)
 	_exit(0);
 }
 
-/* False: the reader has its answer already, that there is none. */
+/* False: no child was started, and done has been called with the reason. */
 static bool begin(struct reading *now, const struct reader *r, pid_t pid)
 {
 	int ends[2];
@@ -260,7 +260,7 @@ static void end(struct reading *now)
 	free(now->reply);
 }
 
-/* True: over, and the caller has been told. */
+/* True: the child is done, and done has been called. */
 static bool proceed(struct reading *now, const struct reader *r)
 {
 	ssize_t got = read(now->in, now->reply + now->have, r->size + 1 - now->have);
@@ -281,7 +281,7 @@ static bool proceed(struct reading *now, const struct reader *r)
 	return true;
 }
 
-/* False: the caller is to end. */
+/* False: the caller must stop. */
 static bool wait_for_some(const struct reading *now, unsigned count, const struct reader *r)
 {
 	struct pollfd in[AT_ONCE + MOST_WATCHED];

@@ -76,7 +76,7 @@ int setting_find(const char *name, size_t length)
 	return -1;
 }
 
-/* Some are enough to see what kind of file it is. */
+/* Reports only the first lines, which show what kind of file it is. */
 static void say_left_out(const char *path, unsigned number, const char *line, const char *why, unsigned before)
 {
 	char *name;
@@ -153,8 +153,8 @@ static void reverse(char **list, unsigned count)
 	}
 }
 
-/* From the weakest to the strongest, as a later EnvironmentFile wins over an earlier
- * one; then the other way round. */
+/* Adds from the weakest to the strongest, as a later EnvironmentFile overrides an earlier
+ * one, and then reverses the order. */
 bool source_add_options(struct source *s, const struct args *a)
 {
 	unsigned i;

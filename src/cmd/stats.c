@@ -35,7 +35,7 @@ static void put_values(json_t *to, const struct metric *list, unsigned count, co
 	}
 }
 
-/* As the library's own report, and what only a reader from outside has to say. */
+/* Like the report of the library, with additional members about the reading. */
 static int as_json(const struct heap *heap)
 {
 	enum { HISTORY = 3 };		/* the last ones; see figures.def */
@@ -99,7 +99,7 @@ static int as_text(const struct heap *heap)
 	return 0;
 }
 
-/* A value between the quotes of a label. */
+/* Writes a value for the quotes of a label. */
 static void put_label(FILE *out, const char *value)
 {
 	for (; *value; value++)
@@ -154,7 +154,7 @@ static int to_file(const char *path, const struct heap *heap, unsigned count)
 	return good ? 0 : FOUND;
 }
 
-/* A line for each that was not read; whether there was one. */
+/* Prints a line for each heap that was not read; true if there was one. */
 static bool say_faults(const struct heap *heap, unsigned count)
 {
 	bool found = false;
@@ -186,7 +186,7 @@ static struct heap *read_given(const struct args *a, unsigned *count)
 	return heap;
 }
 
-/* One that nobody asked for by its id does not make the whole fail. */
+/* Fails for an unreadable process only if it was given by its id. */
 static int for_prometheus(const struct args *a)
 {
 	unsigned count;

@@ -27,8 +27,8 @@ struct table {
 
 static volatile sig_atomic_t ended, resized, refresh;
 
-/* What may end the wait for a process or for the next picture: keys, unless
- * there are none, and signals, each of which writes a byte. */
+/* What may interrupt a wait: keys, unless there are none, and signals, each of which
+ * writes a byte. */
 static struct {
 	int keys, signals[2];
 } from = { .keys = -1 };
@@ -52,7 +52,8 @@ static bool readable(int fd)
 	return poll(&in, 1, 0) > 0;
 }
 
-static bool asked_to_end(void)
+/* True: a key or a signal ends the command. */
+static bool read_keys(void)
 {
 	char key;
 
@@ -78,7 +79,7 @@ static size_t resident(pid_t pid)
 	return pages * (size_t)sysconf(_SC_PAGESIZE);
 }
 
-/* The largest first, what could not be read at the end. */
+/* The largest first, unreadable ones last. */
 static int by_mapped(const void *a, const void *b)
 {
 	const struct heap *x = ((const struct row *)a)->heap, *y = ((const struct row *)b)->heap;
@@ -98,10 +99,10 @@ static double rate_since(const struct table *before, const struct row *now, doub
 	return -1;
 }
 
-/* Without heaps if it was ended meanwhile. */
+/* Has no heaps if the user ended the command meanwhile. */
 static struct table take(const struct table *before)
 {
-	const struct reader watch = { .stop = asked_to_end, .watched = { from.keys, from.signals[0] } };
+	const struct reader watch = { .stop = read_keys, .watched = { from.keys, from.signals[0] } };
 	struct table t = { 0 };
 	unsigned i, class;
 
@@ -193,13 +194,13 @@ static bool wait_for(double delay)
 	struct pollfd in[] = { { .fd = from.keys, .events = POLLIN }, { .fd = from.signals[0], .events = POLLIN } };
 	double until = seconds_now() + delay, left;
 
-	while (!asked_to_end() && !resized && !refresh && (left = until - seconds_now()) > 0)
+	while (!read_keys() && !resized && !refresh && (left = until - seconds_now()) > 0)
 		poll(in, 2, (int)(left * 1000) + 1);
 	resized = refresh = 0;
 	return !ended;
 }
 
-/* The number of pictures. */
+/* Returns the number of pictures. */
 static unsigned loop(const struct args *a, bool screen)
 {
 	double delay = a->delay > 0 ? a->delay : 2;
