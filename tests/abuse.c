@@ -78,7 +78,7 @@ static void twice_later(void *arg)
 	free(hide(p));
 }
 
-/* Every second block goes home, for the lists hold few of them. */
+/* Every second block returns to its slab, because the lists hold only a few. */
 enum { HOME = 4000 };
 static char *home[HOME];
 
@@ -105,7 +105,7 @@ static void written_at_home(void *unused)
 	drain_lists(90);
 }
 
-/* Whoever can change a link by a number needs no secret to move it by a distance. */
+/* A write that changes a link by exclusive or needs no secret to move it by a distance. */
 static void led_home(void *unused)
 {
 	uintptr_t *link, distance;
@@ -114,7 +114,7 @@ static void led_home(void *unused)
 	send_home();
 	free(home[1]);
 	free(home[3]);
-	/* Its own link, an old one, leads to others like it. */
+	/* The block it now leads to has an old link, to other such blocks. */
 	expect("hakmem: free block *");
 	expect("hakmem: invariant broken: *");
 	distance = (uintptr_t)home[1] ^ (uintptr_t)home[HOME / 2];
@@ -409,7 +409,7 @@ static void mapping_twice(void *arg)
 	free(hide(p));
 }
 
-/* What a freed block holds makes no other block look free. */
+/* The contents of a freed block, copied, do not make another block look free. */
 static void copied_marks(void *arg)
 {
 	static void *block[3000];
@@ -420,7 +420,7 @@ static void copied_marks(void *arg)
 
 	free(hide(p));
 	memcpy(freed, hide(p), sizeof freed);
-	hide(malloc(90));	/* that one */
+	hide(malloc(90));	/* the freed block again */
 	for (i = 0; i < 3000; i++) {
 		block[i] = hide(malloc(90));
 		for (at = 0; at + 16 <= 96; at += 8)
@@ -491,7 +491,7 @@ static void crowds_of_marks(void *arg)
 		fail("%zu KiB more than after 100 rounds", (mapped() - before) / KB);
 }
 
-/* Blocks of random sizes, and what the program found or wrote in them. */
+/* Blocks of random sizes, with a copy of the contents that the program found or wrote. */
 enum { FOUND = 400, FOUND_MOST = 300000 };
 static struct found {
 	char *block;
@@ -499,7 +499,7 @@ static struct found {
 	char *copy;
 } found[FOUND];
 
-/* Frees half of them from another thread, and the rest. */
+/* Frees half of them in another thread, the rest in this one. */
 static void *free_found(void *other)
 {
 	int i;
@@ -534,8 +534,8 @@ static void find_blocks(uint64_t *random, int byte)
 }
 
 /*
- * New blocks hold zeros or what the program wrote, and nothing of the library's: no
- * address, and no mark.
+ * New blocks hold zeros or what the program wrote, and no data of the library: neither
+ * an address nor a mark.
  */
 static void nothing_of_ours(void *arg)
 {
@@ -558,7 +558,7 @@ static void nothing_of_ours(void *arg)
 	}
 }
 
-/* An empty SuperSlab may become a Large block: its blocks were free, so there are marks. */
+/* An empty SuperSlab may become a Large block. Its free blocks had marks. */
 static void nothing_in_large(void *unused)
 {
 	enum { COUNT = 40000, SIZE = 512, LARGE = (2 << 20) - 8192, TAKEN = 8 };
@@ -581,8 +581,8 @@ static void nothing_in_large(void *unused)
 }
 
 /*
- * A program may move memory that it did not write: away, and into later blocks at the
- * same addresses.
+ * A program may copy memory that it did not write to another place, and later back into
+ * new blocks at the same addresses.
  */
 static void moved_memory(void *arg)
 {

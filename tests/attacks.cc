@@ -1,13 +1,11 @@
 /*
- * Attacks of the public kinds, each in a child of its own: does the malloc that
- * this program runs with stop them? It is linked without any, so that LD_PRELOAD
- * chooses. A line for each attack, then sums by kind; no test by itself, see
- * attacks.sh.
+ * Attacks of publicly known kinds, each in a separate child: does the malloc of this
+ * program stop them? The program is not linked with one, so that LD_PRELOAD selects it.
+ * Prints a line for each attack, then sums by kind; not a test by itself, see attacks.sh.
  *
- * An attack is stopped if a signal ends the child (SIGABRT, SIGSEGV and the like),
- * or if what the attack wanted did not come about: harmless() then says that the
- * stale pointer showed nothing, or that nobody's data changed. A child that hangs,
- * or that gets to its end, was not stopped.
+ * An attack is stopped if a signal ends the child (SIGABRT, SIGSEGV and the like), or if
+ * it had no effect: exit_harmless() is called if the stale pointer showed nothing, or if
+ * no data of other blocks changed. An attack whose child hangs or returns was not stopped.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
@@ -35,7 +33,7 @@ enum { NEIGHBOURS = 8, VICTIM = 3, REUSES = 32, LATER = 3000 };
 enum { HARMLESS = 7 };
 const size_t MIB = 1 << 20;
 
-/* The two figures of an attack. */
+/* The parameters of an attack. */
 struct arg {
 	size_t size;
 	size_t amount;
@@ -64,7 +62,7 @@ char *take(size_t size)
 	return hide(static_cast<char *>(malloc(hide_size(size))));
 }
 
-[[noreturn]] void harmless()
+[[noreturn]] void exit_harmless()
 {
 	_exit(HARMLESS);
 }
@@ -85,7 +83,7 @@ bool is_all(const char *p, size_t n, char what)
 	return true;
 }
 
-/* What a program does afterwards: enough for lists to run over and be refilled. */
+/* What a program does afterwards: enough calls to overflow and refill the lists. */
 void live_on(size_t size)
 {
 	static char *p[LATER];
@@ -99,7 +97,7 @@ void live_on(size_t size)
 	}
 }
 
-/* Blocks of which the one in the middle is attacked. */
+/* Adjacent blocks; one in the middle is attacked. */
 struct row {
 	char *p[NEIGHBOURS];
 
@@ -117,7 +115,7 @@ struct row {
 	}
 };
 
-/* Always a change, whatever lies there. */
+/* Changes each byte, whatever its value is. */
 void change(char *from, size_t n)
 {
 	for (size_t i = 0; i < n; i++)
@@ -158,7 +156,7 @@ void overflow_string(const arg &a)
 	hide(r.p[VICTIM])[a.size] = 0;
 	if (r.p[VICTIM + 1][0] != 'o')
 		return;
-	/* Where a zero lay already nothing has happened. */
+	/* If the byte was zero already, the write changed nothing. */
 	r.drop();
 	live_on(a.size);
 }
@@ -190,7 +188,7 @@ void overflow_new(const arg &a)
 	live_on(a.size);
 }
 
-/* After realloc has made it smaller where it is. */
+/* After realloc has shrunk the block in place. */
 void overflow_shrunk(const arg &a)
 {
 	char *p = take(a.size);
@@ -201,7 +199,7 @@ void overflow_shrunk(const arg &a)
 	live_on(a.size);
 }
 
-char *stale(size_t size)
+char *make_stale(size_t size)
 {
 	char *p = take(size);
 
@@ -210,7 +208,7 @@ char *stale(size_t size)
 	return hide(p);
 }
 
-/* As an attacker has somebody else's data come to where the stale pointer leads. */
+/* Puts other data where the stale pointer points, as an attacker would. */
 void reuse(char **block, size_t size)
 {
 	for (size_t i = 0; i < REUSES; i++) {
@@ -221,28 +219,28 @@ void reuse(char **block, size_t size)
 
 void read_free(const arg &a)
 {
-	if (!shows(stale(a.size), a.size, 's'))
-		harmless();
+	if (!shows(make_stale(a.size), a.size, 's'))
+		exit_harmless();
 }
 
 void read_reused(const arg &a)
 {
-	char *block[REUSES], *p = stale(a.size);
+	char *block[REUSES], *p = make_stale(a.size);
 
 	reuse(block, a.size);
 	if (!shows(p, a.size, 'n') && !shows(p, a.size, 's'))
-		harmless();
+		exit_harmless();
 }
 
 void write_free(const arg &a)
 {
-	memset(stale(a.size), 'w', a.size < 64 ? a.size : 64);
+	memset(make_stale(a.size), 'w', a.size < 64 ? a.size : 64);
 	live_on(a.size);
 }
 
 void write_free_behind(const arg &a)
 {
-	char *p = stale(a.size);
+	char *p = make_stale(a.size);
 
 	memset(p + a.size - 8, 'w', 8);
 	live_on(a.size);
@@ -250,7 +248,7 @@ void write_free_behind(const arg &a)
 
 void damage_reused(const arg &a, char with)
 {
-	char *block[REUSES], *p = stale(a.size);
+	char *block[REUSES], *p = make_stale(a.size);
 
 	reuse(block, a.size);
 	memset(hide(p), with, a.size < 64 ? a.size : 64);
@@ -258,7 +256,7 @@ void damage_reused(const arg &a, char with)
 		if (!is_all(b, a.size, 'n'))
 			return;
 	live_on(a.size);
-	harmless();
+	exit_harmless();
 }
 
 void write_reused(const arg &a)
@@ -271,19 +269,19 @@ void zero_reused(const arg &a)
 	damage_reused(a, 0);
 }
 
-/* Harmless where the block reads as zero anyway. */
+/* Harmless if the block reads as zero anyway. */
 void zero_free(const arg &a)
 {
-	char *p = stale(a.size);
+	char *p = make_stale(a.size);
 	bool same = is_all(p, a.size, 0);
 
 	memset(p, 0, a.size);
 	live_on(a.size);
 	if (same)
-		harmless();
+		exit_harmless();
 }
 
-/* A secret that was freed comes with a new block. */
+/* A new block may contain a secret that was in a freed block. */
 void uninitialised(const arg &a)
 {
 	char *block[REUSES];
@@ -298,7 +296,7 @@ void uninitialised(const arg &a)
 	for (char *&b : block)
 		if (shows(b = take(a.size), a.size, 's'))
 			return;
-	harmless();
+	exit_harmless();
 }
 
 void uninitialised_tail(const arg &a)
@@ -318,10 +316,10 @@ void uninitialised_tail(const arg &a)
 		if (shows(b + a.size / 4, a.size - a.size / 4, 's'))
 			return;
 	}
-	harmless();
+	exit_harmless();
 }
 
-/* A free block shows where the heap lies. */
+/* A new block may disclose a heap address. */
 void pointer_shown(const arg &a)
 {
 	char *block[REUSES];
@@ -337,10 +335,10 @@ void pointer_shown(const arg &a)
 		if (word && (word & mask) == (reinterpret_cast<uintptr_t>(b) & mask))
 			return;
 	}
-	harmless();
+	exit_harmless();
 }
 
-/* A class of so many bytes. */
+/* Classes for new and delete. */
 struct object {
 	char bytes[40];
 };
@@ -445,13 +443,13 @@ void in_thread(void *p)
 
 void twice(const arg &a)
 {
-	free(stale(a.size));
+	free(make_stale(a.size));
 	live_on(a.size);
 }
 
 void twice_between(const arg &a)
 {
-	char *q = take(a.size), *p = stale(a.size);
+	char *q = take(a.size), *p = make_stale(a.size);
 
 	free(hide(q));
 	free(hide(p));
@@ -464,7 +462,7 @@ void twice_many_between(const arg &a)
 
 	for (char *&b : block)
 		b = take(a.size);
-	p = stale(a.size);
+	p = make_stale(a.size);
 	for (char *b : block)
 		free(hide(b));
 	free(hide(p));
@@ -473,7 +471,7 @@ void twice_many_between(const arg &a)
 
 void twice_thread(const arg &a)
 {
-	in_thread(stale(a.size));
+	in_thread(make_stale(a.size));
 	live_on(a.size);
 }
 
@@ -486,10 +484,10 @@ void thread_twice(const arg &a)
 	live_on(a.size);
 }
 
-/* The second free takes the block away from somebody else. */
+/* The second free releases a block that was allocated again. */
 void twice_reused(const arg &a)
 {
-	char *block[REUSES], *p = stale(a.size);
+	char *block[REUSES], *p = make_stale(a.size);
 
 	reuse(block, a.size);
 	free(hide(p));
@@ -513,7 +511,7 @@ void free_before(const arg &a)
 	live_on(a.size);
 }
 
-/* With a header as glibc would want it. */
+/* With a header that glibc accepts. */
 void free_forged(const arg &)
 {
 	size_t *forged = hide(reinterpret_cast<size_t *>(take(4000)));
@@ -557,7 +555,7 @@ void free_number(const arg &a)
 
 void realloc_free(const arg &a)
 {
-	hide(realloc(stale(a.size), hide_size(a.size + a.size / 2)));
+	hide(realloc(make_stale(a.size), hide_size(a.size + a.size / 2)));
 	live_on(a.size);
 }
 
@@ -578,7 +576,7 @@ void realloc_inside(const arg &a)
 
 void usable_free(const arg &a)
 {
-	hide_size(malloc_usable_size(stale(a.size)));
+	hide_size(malloc_usable_size(make_stale(a.size)));
 }
 
 void usable_inside(const arg &a)
@@ -589,17 +587,17 @@ void usable_inside(const arg &a)
 	hide_size(malloc_usable_size(hide(p + 1)));
 }
 
-/* The size that malloc promises must not be more than was asked for: checks of
- * the compiler (_FORTIFY_SOURCE=3) go by that. */
+/* malloc_usable_size must not return more than was requested: compiler checks
+ * (_FORTIFY_SOURCE=3) use the requested size. */
 void usable_more(const arg &a)
 {
 	char *p = take(a.size);
 
 	if (malloc_usable_size(hide(p)) == a.size)
-		harmless();
+		exit_harmless();
 }
 
-/* Nothing is wrong here: where this ends otherwise, nothing below means anything. */
+/* Makes no mistake: if this does not exit normally, the other results are meaningless. */
 void no_attack(const arg &)
 {
 	static const size_t sizes[] = { SMALL, SMALL_FULL, MEDIUM, MEDIUM_FULL, LARGE, LARGE_FULL };
@@ -718,7 +716,7 @@ const size_t count = sizeof attacks / sizeof *attacks;
 	_exit(0);
 }
 
-/* What became of the child: NULL, it was not stopped. */
+/* How the child ended; NULL: the attack was not stopped. */
 const char *outcome(int status)
 {
 	if (WIFEXITED(status))
@@ -754,7 +752,7 @@ const char *attempt(const attack &which)
 
 }
 
-/* Without arguments all, else those whose number is given, in this process. */
+/* Without arguments, makes all attacks; otherwise the one with this number, in this process. */
 int main(int argc, char **argv)
 {
 	const char *kind = attacks[0].kind;

@@ -1,6 +1,6 @@
 #!/bin/sh
-# The attacks of attacks.cc: how many of them the library stops, by profile. The
-# table is printed, for SECURITY.md quotes it.
+# How many of the attacks in attacks.cc the library stops, by profile. The table is
+# printed because SECURITY.md quotes it.
 . "${HAKMEM_TEST_SOURCE:?run by make check}/tests/tap.sh"
 
 attack() {	# profile
@@ -9,7 +9,7 @@ attack() {	# profile
 	sed 's/^/# /' "$work/$1"
 }
 
-# What the library stops by design is more than a number: all of these kinds.
+# The kinds that the library stops by design have a minimum each.
 least() {	# profile kind count
 	found=$(sed -n "s/^sum	$2	\([0-9]*\)	.*/\1/p" "$work/$1")
 	grep "NOT STOPPED	$2" "$work/$1" >"$work/why"
@@ -22,7 +22,7 @@ least default "double free" 15
 least default "invalid free" 17
 least default "invalid realloc" 5
 
-# By design all but what is written before a block above the slabs.
+# By design, all except writes before a block above the slabs.
 attack hardened
 stopped=$(sed -n "s/^sum	all	\([0-9]*\)	.*/\1/p" "$work/hardened")
 grep "NOT STOPPED" "$work/hardened" >"$work/why"

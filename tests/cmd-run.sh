@@ -17,7 +17,7 @@ check $? "the library is in it"
 check $? "profile and settings are in its environment"
 [ "$(LD_PRELOAD=libm.so.6 $run -- sh -c 'echo $LD_PRELOAD')" = "$library:libm.so.6" ]
 check $? "what was preloaded already stays so"
-# A folder of another user, with a file for each profile in it.
+# A directory of another user, with a file named like each profile.
 mkdir "$work/trap"
 printf 'LD_AUDIT=/nowhere/audit.so\nHAKMEM_STATS=1\n' | tee "$work/trap/tight" >"$work/trap/default"
 (cd "$work/trap" && $run -p tight -- env) >"$work/out" 2>"$work/why" && grep -q '^HAKMEM_PROFILE=tight$' "$work/out" &&
@@ -65,7 +65,7 @@ mkdir -p "$work/dirs/nonsense-program" "$work/files" && : >"$work/files/nonsense
 gives "a folder of that name is none" 127 "cannot run nonsense-program: No such file" env PATH="$work/dirs:$PATH" $run -- nonsense-program
 gives "a file of that name that is no program" 126 "cannot run nonsense-file: Permission denied" \
 	env PATH="$work/files:$PATH" $run -- nonsense-file
-# Root may search all.
+# Root may search all directories.
 mkdir -m 0 "$work/closed" && chmod 755 "$work"
 [ "$(id -u)" = 0 ] && as="setpriv --reuid=65534 --regid=65534 --clear-groups" || as=
 if $as test -x "$hakmem" -a -r "$library" 2>/dev/null; then
@@ -105,7 +105,7 @@ gives "check -- program: yes" 0 "yes: $library" "$hakmem" check --library "$libr
 gives "it is not run for that" 0 "yes: " "$hakmem" check --library "$library" -- touch "$work/there"
 [ ! -e "$work/there" ]
 check $? "indeed"
-# What the file names is not run, nor what runs for a file that is only looked at.
+# check runs neither the interpreter that a file names nor other code of the file.
 printf '#!/bin/sh\n: >"$0.ran"\n' >"$work/l" && chmod 755 "$work/l"
 need python3 && python3 - "$work/l" "$(command -v sort)" "$work/own" <<'END' 2>"$work/why"
 import re, sys

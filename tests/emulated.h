@@ -65,8 +65,8 @@ TAP_UNUSED static void exec_self(const char *name, const char *first, const char
 /*
  * The emulator's /proc/self/maps has the program's mappings alone, its other
  * files of /proc all of its own, which grow with every thread that ever was.
- * Which pages are there is counted in those of the machine below; what nobody may
- * read is not the program's.
+ * Resident pages are counted in pages of the host; unreadable mappings do not belong to
+ * the program.
  */
 TAP_UNUSED static size_t emulated_memory(bool resident)
 {

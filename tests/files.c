@@ -1,7 +1,7 @@
 /*
- * The files that the library writes: whole or as they were before, with nothing
- * left beside them, whatever is in their place and whatever limit they meet. The
- * program starts itself again with HAKMEM_STATS_DUMP set to a file of a new folder.
+ * The files that the library writes are complete or unchanged, and no temporary file is
+ * left, whatever exists in their place and whatever limit is reached. The program runs
+ * itself again with HAKMEM_STATS_DUMP set to a file in a new directory.
  */
 /* A folder is read on a large disk by programs of 32 bits too. */
 #define _FILE_OFFSET_BITS 64
@@ -26,7 +26,7 @@ static void put_old(const char *name, mode_t mode)
 	close(fd);
 }
 
-/* Of the start of a file: what fits. */
+/* Reads the start of a file, as much as fits. */
 static size_t read_start(const char *name, char *text, size_t size)
 {
 	int fd = open(name, O_RDONLY);
@@ -67,7 +67,7 @@ static ino_t number_of(const char *name)
 	return lstat(name, &s) == 0 ? s.st_ino : 0;
 }
 
-/* The entries of the folder. */
+/* Counts the entries of the directory. */
 static unsigned entries(void)
 {
 	DIR *list = opendir(folder);
@@ -85,7 +85,7 @@ static void clear(void)
 	unlink(other);
 }
 
-/* A report that fails says so on standard error: here to nobody. */
+/* Drops standard error, where a failed report prints a message. */
 static int dump(void)
 {
 	int kept = dup(STDERR_FILENO), nowhere = open("/dev/null", O_WRONLY), result;
@@ -190,7 +190,7 @@ static void limited(void)
 	clear();
 }
 
-/* A message about a file that fails goes to a file that is full as well. */
+/* The message about a failed file is written to a file that is full too. */
 static void message_limited(void)
 {
 	int log = open(other, O_WRONLY | O_CREAT, 0600), kept = dup(STDERR_FILENO);
@@ -247,7 +247,7 @@ static void linked(void)
 	clear();
 }
 
-/* What another user put there. */
+/* Files that another user created. */
 static void foreign(void)
 {
 	enum { NOBODY = 65534 };
@@ -284,7 +284,7 @@ static void closed_standard_error(void)
 	clear();
 }
 
-/* Each writes at its end. */
+/* Several processes write the same file at exit. */
 static void together(void)
 {
 	enum { ROUNDS = 20, CHILDREN = 8 };
@@ -310,7 +310,7 @@ static void together(void)
 	clear();
 }
 
-static bool is_thread_mask_whole(void)
+static bool dump_keeps_thread_mask(void)
 {
 	sigset_t before, after;
 	int i;
@@ -345,10 +345,10 @@ int main(int argc, char **argv)
 	linked();
 	foreign();
 	closed_standard_error();
-	ok(is_thread_mask_whole(), "the signals that the thread blocks are as they were");
+	ok(dump_keeps_thread_mask(), "the signals that the thread blocks are as they were");
 	together();
 	clear();
 	rmdir(folder);
-	/* Its own report would have no folder. */
+	/* The directory is gone, so this process must not write a report at exit. */
 	_exit(tap_end());
 }

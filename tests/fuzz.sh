@@ -1,14 +1,14 @@
 #!/bin/sh
-# fuzz.sh [NAME ...]: runs the fuzz targets of tests/fuzz, or these of them, at the
-# same time for FUZZ_SECONDS (600), in the build folder. TAP on standard output;
-# what libFuzzer says, and the input that broke a target, is in fuzz/NAME/. Its
-# comment says what a target NAME.c is linked with, and how it is run:
+# fuzz.sh [NAME ...]: runs all fuzz targets of tests/fuzz, or only these, in parallel for
+# FUZZ_SECONDS (600), in the build directory. It prints TAP on standard output; the output
+# of libFuzzer, and the input that made a target fail, are in fuzz/NAME/. The comment at the
+# start of a target NAME.c says what it is linked with, and how it is run:
 #
 #	sources: FILE ...	of this package
 #	options: OPTION ...	of libFuzzer
 #
-# It begins with the inputs in tests/fuzz/corpus/NAME; those that it finds useful itself
-# are in fuzz/NAME/new.
+# tests/fuzz/corpus/NAME is the seed corpus; new interesting inputs are written to
+# fuzz/NAME/new.
 set -u
 source=$(cd "$(dirname "$0")/.." && pwd)
 seconds=${FUZZ_SECONDS:-600}
@@ -29,7 +29,7 @@ build() {	# name
 		-o "fuzz/$1/target" "$source/tests/fuzz/$1.c" $files $(pkg-config --libs jansson 2>/dev/null) -lm
 }
 
-# What a target allocates once and keeps is no finding: the command ends soon.
+# Leaks are not reported: the command ends soon.
 run() {	# name
 	ASAN_OPTIONS=detect_leaks=0:quarantine_size_mb=32 "fuzz/$1/target" -max_total_time="$seconds" -timeout=60 -rss_limit_mb=2048 \
 		-close_fd_mask=3 -print_final_stats=1 -artifact_prefix="fuzz/$1/" $(said "$1" options) \

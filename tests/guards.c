@@ -1,6 +1,6 @@
 /*
- * Large and Huge blocks end at a guard where the kernel has such that cost no
- * mapping; all that is usable stays usable, whatever becomes of a block.
+ * Large and Huge blocks end at a guard page if the kernel supports guard pages without a
+ * mapping. The usable size stays accessible, whatever is done with a block.
  */
 #include "child.h"
 #include "heap.h"
@@ -18,7 +18,7 @@ enum { GUARD_INSTALL = 102, GUARD_REMOVE = 103 };
 static size_t page;
 static int ends[2];
 
-/* Asked of the kernel, by having it read there. */
+/* Lets the kernel read the byte, which fails without a signal. */
 static bool accessible(const char *at)
 {
 	char byte;
@@ -28,7 +28,7 @@ static bool accessible(const char *at)
 	return read(ends[0], &byte, 1) == 1;
 }
 
-/* Every page of it, and nothing behind it where there is a guard. */
+/* Every page of the block is accessible, and nothing after it if there is a guard. */
 static void check(char *p, size_t size, bool guarded)
 {
 	size_t usable = malloc_usable_size(p), i;
@@ -44,7 +44,7 @@ static void check(char *p, size_t size, bool guarded)
 		fail("no guard behind a block of %zu bytes", size);
 }
 
-/* Sizes that leave a page; few enough that no guard is put off. */
+/* Sizes that leave a page for the guard; few enough that no guard is delayed. */
 static const size_t sizes[] = { MB + MB / 2, 2 * MB - 5000, 3 * MB, 11 * MB, 32 * MB - 10000, 32 * MB + 1,
 				40 * MB, 66 * MB + 1 };
 enum { SIZES = sizeof sizes / sizeof *sizes };
@@ -69,13 +69,13 @@ static void used_again(void *arg)
 			check(p[i] = (char *)malloc(sizes[i]), sizes[i], true);
 		for (i = 0; i < SIZES; i++)
 			free(p[i]);
-		/* What they left is one range now. */
+		/* The freed ranges are joined now. */
 		check(all = (char *)malloc(17 * MB), 17 * MB, true);
 		free(all);
 	}
 }
 
-/* Freed side by side, more than one range has marks for. */
+/* Adjacent blocks are freed, more than one range can store pits for. */
 static void many_side_by_side(void *arg)
 {
 	enum { N = 100, BIG = 8 };
@@ -113,7 +113,7 @@ static void resized(void *arg)
 	free(p);
 }
 
-/* Blocks of all kinds, of which every page is touched. */
+/* Blocks of all kinds; every page is touched. */
 static void mixed(uint64_t seed, unsigned long rounds)
 {
 	enum { BLOCKS = 12 };
@@ -203,7 +203,7 @@ static size_t mappings(void)
 	return lines;
 }
 
-/* By so many blocks; sanitizers have mappings of their own for each. */
+/* The mappings that so many blocks add; sanitizers add more for each block. */
 static size_t mappings_of(size_t size, size_t count, bool guarded)
 {
 	size_t before = mappings();
@@ -223,7 +223,7 @@ static void no_mapping_more(void *arg)
 		fail("%zu mappings for %d blocks, %zu without guards", with, N, without);
 }
 
-/* As a kernel that does not know this advice, or a filter that does not. */
+/* Refuses this advice, as an older kernel or a filter does. */
 static void refuse(unsigned advice)
 {
 	struct sock_filter code[] = {
@@ -269,7 +269,7 @@ static void not_removed(void *arg)
 	mixed(*(uint64_t *)arg, tap_rounds(200));
 }
 
-/* Memory that is locked takes no guard. */
+/* Locked memory cannot have a guard. */
 static void locked(void *arg)
 {
 	char *p = (char *)malloc(3 * MB);

@@ -1,5 +1,5 @@
-/* HAKMEM_HARDEN: one mistake of a program for each case, and the line that must follow;
- * and what must not be taken for one. */
+/* HAKMEM_HARDEN: each case makes one mistake and checks the message; other cases check
+ * that correct use is not reported. */
 #include "child.h"
 #include "heap.h"
 
@@ -12,7 +12,7 @@ static char *take(size_t size)
 	return (char *)hide(malloc(hide_size(size)));
 }
 
-/* Enough for what waits to be used again. */
+/* Enough calls to reuse the blocks in quarantine. */
 static void live_on(size_t size)
 {
 	static void *p[2000];
@@ -65,7 +65,7 @@ static void overrun_usable(void *arg)
 	hide_size(malloc_usable_size(hide(p)));
 }
 
-/* Within the page before the guard. */
+/* An overflow within the page before the guard. */
 static void overrun_mid(void *arg)
 {
 	char *p = take(300000);
@@ -109,7 +109,7 @@ static void written(void *arg)
 	live_on(100);
 }
 
-/* What waits is looked at when its thread ends. */
+/* The quarantine of a thread is checked when the thread ends. */
 static void *write_and_end(void *arg)
 {
 	char *p = take(100);
@@ -246,7 +246,7 @@ static void test_operators(void)
 }
 #endif
 
-/* What ends by SIGSEGV. */
+/* Checks that the body ends by SIGSEGV without a message. */
 static void faults(void (*body)(void *), void *arg, const char *name)
 {
 	struct child c = child_run(body, arg, 60);
@@ -320,7 +320,7 @@ static void test_aligned(void)
 	ok(good, "aligned ones likewise");
 }
 
-/* Grows and shrinks by all ways, and what is there stays. */
+/* Grows and shrinks in all ways; the contents must stay. */
 static void test_realloc(void)
 {
 	static const size_t way[] = { 1, 24, 25, 30, 31, 40, 100, 3000, 2900, 40000, 300000, 310000, 305000,
@@ -375,7 +375,7 @@ static void test_contents(void)
 enum { BLOCKS = 20000, THREADS = 4 };
 static char *shared[BLOCKS];
 
-/* Each puts blocks where others find them, and frees what it finds. */
+/* Each thread publishes blocks for the others, and frees blocks that it finds. */
 static void *exchange(void *arg)
 {
 	uint64_t state = (uint64_t)(uintptr_t)arg;

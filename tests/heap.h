@@ -68,7 +68,7 @@ TAP_UNUSED static bool all_zero(const void *block, size_t size)
 	return size == 0 || (p[0] == 0 && memcmp(p, p + 1, size - 1) == 0);
 }
 
-/* Bytes from /proc/self/statm: field 0 is the address space, 1 what is resident, 5 data. */
+/* Bytes from /proc/self/statm: field 0 is the address space, 1 resident memory, 5 data. */
 static size_t statm(int field)
 {
 	char text[128], *at = text;
@@ -95,7 +95,7 @@ TAP_UNUSED static size_t address_space(void)
 	return emulator() ? emulated_memory(false) : statm(0);
 }
 
-/* What of it the program may write: not what is only reserved. */
+/* The writable address space, without what is only reserved. */
 TAP_UNUSED static size_t writable_space(void)
 {
 	return emulator() ? emulated_memory(false) : statm(5);

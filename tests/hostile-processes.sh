@@ -1,9 +1,9 @@
 #!/bin/sh
-# hakmem stats, top and check on processes that want to stall, crash or fool
-# whoever looks: each costs a second and one line, the others are shown.
+# hakmem stats, top and check on processes that try to block, crash or mislead their
+# reader: each costs a second and one line, and the others are shown.
 . "${HAKMEM_TEST_SOURCE:?run by make check}/tests/cmd/tap.sh"
 
-# Longer than any of them takes on a busy machine; what hangs ends here.
+# Longer than any command takes on a busy machine; a command that hangs is ended.
 command="timeout 60 $hakmem"
 
 cat >"$work/ascii.py" <<'END'
@@ -54,7 +54,7 @@ others() {
 	check $? "$1: top shows the others"
 }
 
-# hostile MODE STATUS TEXT [FAULT]: the answers about it.
+# hostile MODE STATUS TEXT [FAULT]: checks what the commands print about it.
 hostile() {
 	mode=$1
 	rm -rf "$work/place"
@@ -80,7 +80,7 @@ hostile() {
 	{ kill -9 $pid && wait $pid; } 2>/dev/null
 }
 
-# says NAME TEXT COMMAND...: TEXT in what it writes, which is printable.
+# says NAME TEXT COMMAND...: checks that the output has TEXT and is printable.
 says() {
 	name=$1 part=$2
 	shift 2
@@ -89,7 +89,7 @@ says() {
 	check $? "$name"
 }
 
-# until_so COMMAND: tries for a while.
+# until_so COMMAND: tries for a while until it succeeds.
 until_so() {
 	tries=0
 	until "$@" || [ $((tries += 1)) = 60 ]; do
@@ -158,7 +158,7 @@ else
 	check $? "they end with the process"
 fi
 
-# Each of a crowd has its line, and what costs no time is shown.
+# Each of many hostile processes has its line, and processes that cost no time are shown.
 crowd=
 for i in 1 2 3 4 5 6 7 8; do
 	start "$PWD/tests/cmd/hostile" userfault

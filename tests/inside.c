@@ -180,9 +180,9 @@ static void forks_bare(void)
 	waits_for(pid);
 }
 
-/* A child that goes on does all that is left: only some calls make one, while there is
- * time. */
-static bool passes(void)
+/* True: this call makes no child. A child that goes on does all the remaining work, so only
+ * some calls make one, while there is time. */
+static bool draw_skip(void)
 {
 	static uint64_t random;
 
@@ -195,7 +195,7 @@ static void forks_and_returns(void)
 {
 	pid_t pid;
 
-	if (passes())
+	if (draw_skip())
 		return;
 	pid = fork();
 	if (pid == 0) {
@@ -211,7 +211,7 @@ static void forks_and_exits(void)
 {
 	pid_t pid;
 
-	if (passes())
+	if (draw_skip())
 		return;
 	pid = fork();
 	if (pid == 0) {

@@ -272,7 +272,7 @@ static void aligned_to_the_end(void *arg)
 		fail("there was nothing left from the start");
 }
 
-/* What strict overcommit would refuse: nothing big is mapped in advance, but for
+/* The memory that counts under strict overcommit: nothing big is mapped in advance, except
  * address space without access. */
 static size_t reserved(void)
 {

@@ -1,6 +1,6 @@
 /*
- * Metadata out of reach: whatever the heap is like, no mapping that holds some
- * lies beside memory of the program, and each has a guard before and behind it.
+ * Overflows cannot reach metadata: whatever the state of the heap, no mapping with
+ * metadata is adjacent to memory of the program, and each has a guard before and after it.
  */
 #include "child.h"
 #include "heap.h"
@@ -13,7 +13,7 @@
 
 #include <pthread.h>
 
-/* Neighbours of the same kind are one here. */
+/* Adjacent mappings of the same kind are merged here. */
 struct map {
 	uintptr_t from, to;
 	char access[4];
@@ -42,7 +42,7 @@ static void add_map(const char *line)
 		fail("too many mappings");
 }
 
-/* In pieces: the file may be long, and nothing here may allocate. */
+/* Reads in pieces: the file may be long, and this must not allocate. */
 static void read_maps(void)
 {
 	static char text[65536];
@@ -128,7 +128,7 @@ static size_t caches(void)
 	return n;
 }
 
-/* The page map's leaves cannot be seen, but how much memory they and all else have. */
+/* The leaves of the page map cannot be found, so the total size of metadata is compared. */
 static void all_there(void)
 {
 	size_t i, bytes = 0;
@@ -151,7 +151,7 @@ static void check(void)
 	superslabs(false);
 }
 
-/* Blocks of a Large kind count as well, and so do their descriptors. */
+/* Also checks the descriptors of Large blocks. */
 static void check_large(void **block, size_t count)
 {
 	size_t i;
@@ -163,7 +163,7 @@ static void check_large(void **block, size_t count)
 		is_users((uintptr_t)block[i], "Large block");
 }
 
-/* Two to a SuperSlab, not touched. */
+/* Two blocks per SuperSlab, not touched. */
 static void grow_by(size_t bytes)
 {
 	while (bytes > MB) {
@@ -189,7 +189,7 @@ static void mid_blocks(void *arg)
 	check();
 }
 
-/* SuperSlabs are one mapping, or a few. */
+/* The metadata of many SuperSlabs is in one mapping, or a few. */
 static void few_mappings(void *arg)
 {
 	size_t before;
@@ -203,7 +203,7 @@ static void few_mappings(void *arg)
 		fail("%zu mappings instead of %zu", map_lines, before);
 }
 
-/* Each Huge block has a leaf of the page map of its own where address space is wide. */
+/* In a wide address space, each Huge block has a separate leaf of the page map. */
 static void large_blocks(void *arg)
 {
 	static void *block[200];
@@ -219,7 +219,7 @@ static void large_blocks(void *arg)
 enum { THREADS = 200 };
 static pthread_barrier_t gate;
 
-/* Where many come at once the shared cache serves some at first. */
+/* If many threads start at once, the shared cache serves some of them at first. */
 static void *user(void *arg)
 {
 	(void)arg;
@@ -260,7 +260,7 @@ static void *racer(void *arg)
 	return NULL;
 }
 
-/* What is reserved runs out for all of them at once. */
+/* The reserved range runs out for all threads at once. */
 static void racers(void *arg)
 {
 	pthread_t id[8];
@@ -276,7 +276,7 @@ static void racers(void *arg)
 	check();
 }
 
-/* The heap takes all of the address space that is left. */
+/* The heap uses all of the address space that is left. */
 static void full(void *arg)
 {
 	size_t count = 0;
@@ -289,7 +289,7 @@ static void full(void *arg)
 		fail("only %zu MiB fit in", count);
 }
 
-/* The limit follows the heap: there is never as much left as a reservation asks for. */
+/* The limit follows the heap: there is never enough left for a reservation. */
 static void refused(void *arg)
 {
 	struct rlimit l = { RLIM_INFINITY, RLIM_INFINITY };
@@ -309,7 +309,7 @@ static void refused(void *arg)
 		fail("%zu KiB of metadata: the case has too small a heap", hk_meta_bytes / KB);
 }
 
-/* Something lies behind what is reserved. */
+/* Another mapping follows the reserved range. */
 static void no_room(void *arg)
 {
 	struct map *m;

@@ -1,4 +1,4 @@
-/* Writes into free blocks: seen before the block, or what it leads to, is handed out. */
+/* Writes to free blocks are detected before the block, or the one it links to, is allocated. */
 #include "child.h"
 #include "heap.h"
 
@@ -14,7 +14,7 @@ static void expect_overwritten(const void *p, const char *kind)
 	expect("hakmem: invariant broken: a block in a list bears the mark of a free one, at %p", p);
 }
 
-/* Other values than are there, which a constant might be. */
+/* Changes each byte; a constant might be the value that is there already. */
 static void write_over(char *p, size_t at, size_t bytes)
 {
 	unsigned char *to = (unsigned char *)hide(p) + at;
@@ -23,7 +23,7 @@ static void write_over(char *p, size_t at, size_t bytes)
 		*to++ ^= 0xa5;
 }
 
-/* So many that each list and slab of the size is used. */
+/* Enough calls to use each list and slab of the size. */
 static void use_many(size_t size)
 {
 	static void *p[MANY];
@@ -78,7 +78,7 @@ static void received(void *arg)
 	use_many(w->size);
 }
 
-/* Blocks of a page that was just carved lie one behind the other. */
+/* Blocks of a newly carved page are adjacent. */
 static void overflow(void *arg)
 {
 	const struct write *w = (const struct write *)arg;
@@ -100,7 +100,7 @@ static void overflow(void *arg)
 	use_many(w->size);
 }
 
-/* Alone: what it leads to is no address that the writer chose. */
+/* Overwrites only the link: it must not lead to the address that was written. */
 static void link_alone(void *arg)
 {
 	const struct write *w = (const struct write *)arg;

@@ -241,8 +241,8 @@ TAP_UNUSED static void tap_start(void)
 #endif
 }
 
-/* True, and all is skipped, if a level of HAKMEM_HARDEN is in force, for which this
- * suite is not made. */
+/* Skips all tests and returns true if a level of HAKMEM_HARDEN is in force, which this
+ * suite does not support. */
 TAP_UNUSED static bool tap_hardened(const char *reason)
 {
 	const char *level = getenv("HAKMEM_HARDEN"), *profile = getenv("HAKMEM_PROFILE");

@@ -1,8 +1,8 @@
 /*
- * A process that wants to harm who looks at it. hostile MODE [DIRECTORY] says
- * so on standard output and waits; "cannot" if this machine does not let it.
- * Modes that begin with file- map DIRECTORY/libhakmem.so.1, the others have a
- * statistics page of their own.
+ * A process that attacks the processes that read it. hostile MODE [DIRECTORY] prints a
+ * line on standard output when it is ready, and waits; the line is "cannot" if the machine
+ * does not support the mode. Modes that begin with file- map DIRECTORY/libhakmem.so.1, the
+ * others contain a statistics page.
  */
 #define hakmem_stats_page other_declaration
 #include "stats/page.h"
@@ -35,7 +35,7 @@ struct hk_stats_page hakmem_stats_page = {
 };
 #define page hakmem_stats_page
 
-enum { PAGE = 1 << 16 };		/* at least one of any machine */
+enum { PAGE = 1 << 16 };		/* at least a page on any machine */
 
 static size_t zeros[4096];
 static void *first_cache, *caches[2][8], *chunk[512], *directory[1 << 15];
@@ -82,7 +82,7 @@ static void circle(void)
 	first_cache = caches[0];
 }
 
-/* SuperSlabs without end, all of them the same. */
+/* An endless list of SuperSlabs, all of them the same. */
 static void endless(void)
 {
 	static size_t superslab[64] = { 1 };
@@ -140,7 +140,7 @@ static void version(void)
 	page.version = 77;
 }
 
-/* No bool has this value. */
+/* A value that is not valid for a bool. */
 static void history(void)
 {
 	memset(zeros, 0xff, sizeof zeros);
@@ -162,8 +162,8 @@ static void userfault(void)
 	first_cache = slow;
 }
 
-/* Without a body: that this call does not exist. Some want no answer, and the
- * kernel refuses it then. */
+/* Without a body, the answer is ENOSYS. Some calls want no answer; then the kernel
+ * refuses it. */
 static void answer(int fd, uint64_t unique, const void *body, size_t size)
 {
 	struct { struct fuse_out_header head; char body[256]; } out = { .head = { .unique = unique } };
@@ -175,7 +175,7 @@ static void answer(int fd, uint64_t unique, const void *body, size_t size)
 		return;
 }
 
-/* A file system of one file, which never answers a read. */
+/* Serves a file system with one file, and never answers a read of that file. */
 static void serve(int fd)
 {
 	static _Alignas(8) char in[1 << 18];
@@ -204,7 +204,7 @@ static void serve(int fd)
 	_exit(0);
 }
 
-/* The server ends with this process, and all that waits for it is let go. */
+/* The server ends with this process; then all calls that wait for it return. */
 static void fuse(void)
 {
 	char options[99], *path;
@@ -226,7 +226,7 @@ static void fuse(void)
 	first_cache = map(PAGE, open(path, O_RDONLY));
 }
 
-/* The mapped file; at least its first page is there. */
+/* Creates the mapped file, with at least one page. */
 static char library_path[4096];
 
 static int library(void)
@@ -240,7 +240,7 @@ static int library(void)
 	return fd;
 }
 
-/* The head of this program, with so many sections, and where they are. */
+/* The ELF header of this program, with so many sections at this offset. */
 static ElfW(Ehdr) head_with(unsigned sections, uint64_t offset)
 {
 	ElfW(Ehdr) head;
@@ -256,7 +256,7 @@ static ElfW(Ehdr) head_with(unsigned sections, uint64_t offset)
 	return head;
 }
 
-/* So many symbol tables, each of the size, and all with the whole file as names. */
+/* So many symbol tables of this size, all with the whole file as their string table. */
 static void file_tables(unsigned count, uint64_t size)
 {
 	int fd = library();
@@ -281,7 +281,7 @@ static void file_many_tables(void)
 	file_tables(60000, 32 << 20);
 }
 
-/* 16 TiB are the most that ext4 has, less a page. */
+/* The largest file that ext4 allows: 16 TiB less a page. */
 static void file_sparse(void)
 {
 	file_tables(3, ((uint64_t)16 << 40) - PAGE);

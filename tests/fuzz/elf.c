@@ -1,6 +1,6 @@
 /*
- * An ELF file as the command reads it. It is never mapped, so that all that can go
- * wrong is in these buffers; what is asked of any file gets an answer soon.
+ * The parser of ELF files in the command. It never maps the file, so that every error is
+ * in its buffers; every query must return soon for any file.
  *
  * sources: src/cmd/elf.c src/cmd/proc.c src/cmd/say.c
  * options: -max_len=16384 -timeout=5

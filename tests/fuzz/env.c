@@ -1,7 +1,7 @@
 /*
- * A file of settings as the command reads it, for a program and for lint. Of any file
- * settings alone are taken, what is said of them is plain text, and if lint finds it
- * good, so does the library.
+ * The parser of settings files in the command, for a program and for lint. For any file,
+ * it accepts only settings and prints only plain text; if lint accepts the file, so does
+ * the library.
  *
  * sources: src/cmd/args.c src/cmd/envfile.c src/cmd/output.c src/cmd/say.c src/cmd/settings.c
  * sources: src/config/names.c src/config/settings.c src/config/values.c src/os/file.c
@@ -20,7 +20,7 @@ static void hear(const char *line)
 	said++;
 }
 
-/* The file of the input. */
+/* Writes the input to a file. */
 static const char *put(const uint8_t *data, size_t size)
 {
 	static char path[32];

@@ -1,4 +1,4 @@
-/* What every fuzz target has: an input comes to LLVMFuzzerTestOneInput. */
+/* Common parts of the fuzz targets: libFuzzer passes each input to LLVMFuzzerTestOneInput. */
 #ifndef TESTS_FUZZ_FUZZ_H
 #define TESTS_FUZZ_FUZZ_H
 
@@ -7,10 +7,10 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-/* What must hold for every input; a sanitizer names the line. */
+/* A condition that must hold for every input; a sanitizer reports the line. */
 #define MUST(x) ((x) ? (void)0 : __builtin_trap())
 
-/* Words that a terminal takes for nothing else. */
+/* Printable ASCII only, so that it cannot control a terminal. */
 static void must_be_plain(const char *text)
 {
 	for (; *text; text++)

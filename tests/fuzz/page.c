@@ -1,10 +1,10 @@
 /*
- * The memory of another process as the command reads it: the input is all of that
- * memory, and lies at address 0 and again at each multiple of its size below 4 GiB.
- * Then the same bytes are the answer of a reader that a process has taken over.
+ * The reader of another process in the command: the input is all memory of that process,
+ * at address 0 and again at each multiple of its size below 4 GiB. Then the same bytes are
+ * the reply of a reader that the process has compromised.
  *
- * Unless its first byte has the highest bit, the memory begins with the head of a
- * page of this version, so that the inputs of the corpus live longer than one.
+ * Unless the highest bit of its first byte is set, the memory begins with the header of a
+ * page of this version, so that the corpus stays useful for later versions.
  *
  * sources: src/cmd/elf.c src/cmd/heap.c src/cmd/proc.c src/cmd/say.c src/stats/sums.c
  * options: -max_len=8192 -timeout=5
@@ -32,7 +32,7 @@ ssize_t process_vm_readv(pid_t pid, const struct iovec *here, unsigned long here
 	return (ssize_t)here->iov_len;
 }
 
-/* Time is what the number of reads says. */
+/* The number of reads stands for the time. */
 bool reader_late(double share)
 {
 	return ++memory.reads > share * 5000;

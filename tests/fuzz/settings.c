@@ -1,7 +1,7 @@
 /*
- * The environment as the library reads it: entries, each of which ends in a zero.
- * Whatever they are, the settings in force are good ones, what is said of the others
- * is plain text, and the settings as text give the same settings again.
+ * The parser of the environment in the library: strings that end in a zero. For any
+ * input, the settings in force are valid, messages about the others are plain text, and
+ * the settings, printed and read again, are the same.
  *
  * sources: src/config/names.c src/config/settings.c src/config/values.c
  */
