@@ -79,12 +79,12 @@ static bool guards(const struct map *m)
 	       m->to - m->from >= (size_t)sysconf(_SC_PAGESIZE);
 }
 
-static void is_metadata(const void *p, const char *what)
+static void note_metadata(const void *p, const char *what)
 {
 	struct map *m = map_of((uintptr_t)p);
 
 	if (memcmp(m->access, "rw-p", 4) != 0 || !m->anonymous)
-		fail("%s at %p lies in no anonymous memory", what, p);
+		fail("%s at %p is not in anonymous memory", what, p);
 	if (!guards(m - 1) || m[-1].to != m->from)
 		fail("no guard before the mapping of a %s at %p", what, p);
 	if (!guards(m + 1) || m[1].from != m->to)
@@ -92,10 +92,10 @@ static void is_metadata(const void *p, const char *what)
 	m->holds_metadata = true;
 }
 
-static void is_users(uintptr_t start, const char *what)
+static void check_user_memory(uintptr_t start, const char *what)
 {
 	if (map_of(start)->holds_metadata)
-		fail("%s at %p lies beside metadata", what, (void *)start);
+		fail("%s at %p is in a mapping with metadata", what, (void *)start);
 }
 
 static void superslabs(bool metadata)
@@ -106,10 +106,10 @@ static void superslabs(bool metadata)
 		const struct hk_superslab *s = hk_pool_superslab(i);
 
 		if (metadata) {
-			is_metadata(s, "descriptor");
-			is_metadata(hk_directory[i / HK_DIRECTORY_CHUNK], "directory");
+			note_metadata(s, "descriptor");
+			note_metadata(hk_directory[i / HK_DIRECTORY_CHUNK], "directory");
 		} else if (s->base) {
-			is_users(s->base, "SuperSlab");
+			check_user_memory(s->base, "SuperSlab");
 		}
 	}
 }
@@ -123,7 +123,7 @@ static size_t caches(void)
 		if (c == &hk_orphan)
 			continue;
 		n++;
-		is_metadata(c, "cache");
+		note_metadata(c, "cache");
 	}
 	return n;
 }
@@ -158,9 +158,9 @@ static void check_large(void **block, size_t count)
 
 	check();
 	for (i = 0; i < count; i++)
-		is_metadata(hk_granule_find(block[i]).large, "descriptor");
+		note_metadata(hk_granule_find(block[i]).large, "descriptor");
 	for (i = 0; i < count; i++)
-		is_users((uintptr_t)block[i], "Large block");
+		check_user_memory((uintptr_t)block[i], "Large block");
 }
 
 /* Two blocks per SuperSlab, not touched. */

@@ -158,7 +158,7 @@ HAKMEM_STATS_DUMP=/dev/stdout $stats fork >>"$work/log" 2>"$work/why" &&
 	grep -q '^before' "$work/log" && [ "$(grep -c '^ mapped [0-9]' "$work/log")" = 4 ]
 check $? "and as a log, which is added to"
 (sleep 1; HAKMEM_STATS_DUMP=/dev/fd/3 $stats dump 3>&1 2>"$work/err"; echo $? >"$work/status") | :
-[ "$(cat "$work/status")" = 4 ] && grep -q "to /dev/fd/3: nobody reads it$" "$work/err"
+[ "$(cat "$work/status")" = 4 ] && grep -q "to /dev/fd/3: it has no reader$" "$work/err"
 check $? "a pipe that nobody reads ends nothing"
 dump HAKMEM_STATS_DUMP=/dev/null -- sort /dev/null && [ ! -s "$work/why" ] && [ -c /dev/null ]
 check $? "/dev/null"
