@@ -8,8 +8,6 @@
 #include "os/syscall.h"
 
 #include <errno.h>
-#include <link.h>
-#include <string.h>
 
 /* The result at the start and of the first attempt: a program that locks all of its memory
  * has no guards. */
@@ -44,13 +42,6 @@ bool hk_os_unguard(void *addr, size_t size)
 	return advise(addr, size, HK_MADV_GUARD_REMOVE) == 0;
 }
 
-static int is_libseccomp(struct dl_phdr_info *info, size_t size, void *unused)
-{
-	(void)size;
-	(void)unused;
-	return strstr(info->dlpi_name, "/libseccomp.so") != NULL;
-}
-
 /*
  * A program may shut itself into a sandbox that ends it for an advice that it does not
  * know. So the kernel is asked before, for no bytes, which changes nothing; and what has
@@ -58,6 +49,6 @@ static int is_libseccomp(struct dl_phdr_info *info, size_t size, void *unused)
  */
 __attribute__((constructor)) static void start(void)
 {
-	if (advise(NULL, 0, HK_MADV_GUARD_INSTALL) || dl_iterate_phdr(is_libseccomp, NULL))
+	if (advise(NULL, 0, HK_MADV_GUARD_INSTALL) || hk_os_has_libseccomp())
 		atomic_store_explicit(&guards, LACKS, memory_order_relaxed);
 }

@@ -225,6 +225,10 @@ HK_INLINE bool hk_os_fork_unseen(void)
 void hk_os_code_start(void);
 bool hk_os_in_libc(const void *code);
 
+/* Is libseccomp loaded, with which programs shut themselves into a sandbox? Takes locks of
+ * the dynamic linker. */
+bool hk_os_has_libseccomp(void);
+
 /* Has the program shut itself into a sandbox since the start, as noted there, or
  * could it have? Then new kinds of system calls may end it. After hk_os_code_start. */
 void hk_os_sandbox_start(void);

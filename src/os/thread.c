@@ -111,7 +111,7 @@ void hk_os_fork_seen(void)
 	atomic_store_explicit(hk_os_fork_word, 1, memory_order_relaxed);
 }
 
-static bool can_sandbox;		/* has libseccomp */
+static bool can_sandbox;
 static int filters_at_start;
 
 /*
@@ -162,7 +162,6 @@ static int find_ranges(struct dl_phdr_info *info, size_t size, void *inside)
 	unsigned i;
 
 	(void)size;
-	can_sandbox |= strstr(info->dlpi_name, "/libseccomp.so") != NULL;
 	for (i = 0; i < info->dlpi_phnum; i++) {
 		uintptr_t start = info->dlpi_addr + info->dlpi_phdr[i].p_vaddr;
 		uintptr_t end = start + info->dlpi_phdr[i].p_memsz;
@@ -179,6 +178,18 @@ static int find_ranges(struct dl_phdr_info *info, size_t size, void *inside)
 	return 0;
 }
 
+static int is_libseccomp(struct dl_phdr_info *info, size_t size, void *unused)
+{
+	(void)size;
+	(void)unused;
+	return strstr(info->dlpi_name, "/libseccomp.so") != NULL;
+}
+
+bool hk_os_has_libseccomp(void)
+{
+	return dl_iterate_phdr(is_libseccomp, NULL) != 0;
+}
+
 void hk_os_code_start(void)
 {
 	uintptr_t known[RANGES] = {
@@ -186,6 +197,7 @@ void hk_os_code_start(void)
 		getauxval(AT_BASE), (uintptr_t)&hk_os_code_start };
 
 	dl_iterate_phdr(find_ranges, known);
+	can_sandbox = hk_os_has_libseccomp();
 	apart = range[0].end != 0;
 }
 
