@@ -355,7 +355,7 @@ int main(void)
 	child_ok(racers, NULL, 60, "threads that grow at once");
 	child_ok(forked, &sizes[0], 60, "parent and child after a fork");
 	child_ok(no_room, &sizes[2], 60, "no room behind what is reserved");
-	if (sizeof(void *) > 4)
+	if (sizeof(void *) > 4 && !emulator_fails(LACK_MAPPINGS, "mappings of 4 GiB"))
 		child_ok(few_mappings, NULL, 60, "4 GiB of heap take a few mappings more");
 	if (emulator_fails(LACK_RLIMIT, "limits of the address space"))
 		return tap_end();
