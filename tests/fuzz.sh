@@ -7,8 +7,8 @@
 #	sources: FILE ...	of this package
 #	options: OPTION ...	of libFuzzer
 #
-# tests/fuzz/corpus/NAME is the seed corpus; new interesting inputs are written to
-# fuzz/NAME/new.
+# tests/fuzz/corpus/NAME is the seed corpus. A FILE.hex there is an input that is not text, as
+# od -An -v -tx1 prints it. New interesting inputs are written to fuzz/NAME/new.
 set -u
 source=$(cd "$(dirname "$0")/.." && pwd)
 seconds=${FUZZ_SECONDS:-600}
@@ -29,11 +29,21 @@ build() {	# name
 		-o "fuzz/$1/target" "$source/tests/fuzz/$1.c" $files $(pkg-config --libs jansson 2>/dev/null) -lm
 }
 
+seeds() {	# name
+	for file in "$source/tests/fuzz/corpus/$1"/*; do
+		seed=fuzz/$1/seeds/$(basename "$file" .hex)
+		case $file in
+		*.hex) python3 -c 'import sys; sys.stdout.buffer.write(bytes.fromhex(sys.stdin.read()))' <"$file" >"$seed" ;;
+		*) cp "$file" "$seed" ;;
+		esac || return
+	done
+}
+
 # Leaks are not reported: the command ends soon.
 run() {	# name
 	ASAN_OPTIONS=detect_leaks=0:quarantine_size_mb=32 "fuzz/$1/target" -max_total_time="$seconds" -timeout=60 -rss_limit_mb=2048 \
 		-close_fd_mask=3 -print_final_stats=1 -artifact_prefix="fuzz/$1/" $(said "$1" options) \
-		"fuzz/$1/new" "$source/tests/fuzz/corpus/$1"
+		"fuzz/$1/new" "fuzz/$1/seeds"
 }
 
 [ $# -gt 0 ] || set -- $(cd "$source/tests/fuzz" && ls ./*.c | sed 's,^\./,,; s,\.c$,,')
@@ -46,8 +56,8 @@ if ! "$clang" -fsanitize=fuzzer,address,undefined -o "$work/try" "$work/try.c" 2
 	exit
 fi
 for name; do
-	rm -rf "fuzz/$name" && mkdir -p "fuzz/$name/new"
-	{ build "$name" && run "$name"; echo $? >"fuzz/$name/status"; } >"fuzz/$name/log" 2>&1 &
+	rm -rf "fuzz/$name" && mkdir -p "fuzz/$name/new" "fuzz/$name/seeds"
+	{ build "$name" && seeds "$name" && run "$name"; echo $? >"fuzz/$name/status"; } >"fuzz/$name/log" 2>&1 &
 done
 wait
 for name; do
