@@ -120,7 +120,6 @@ struct hk_cache {
 						 * the lock, and sent to an
 						 * owner that lives */
 	struct hk_spilled spilled[HK_CLASSES];
-	struct hk_chain chain[HK_CHAINS];	/* [0] is none */
 	size_t spilled_bytes;
 	uint16_t spare_chain, used_chains;
 	unsigned drained;			/* the class, last */
@@ -162,6 +161,9 @@ struct hk_cache {
 	/* Chains of freed blocks of this cache's slabs. Pushed to by any
 	 * thread (release), emptied by the owner (acquire). */
 	_Atomic(struct hk_block *) mailbox HK_ALIGNED(HK_CACHE_LINE);
+
+	/* Last, for most threads never use it: its pages stay untouched. */
+	struct hk_chain chain[HK_CHAINS];	/* [0] is none */
 };
 
 /* The limits of a new thread's lists: those of the settings, until learn/
