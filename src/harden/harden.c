@@ -72,23 +72,34 @@ HK_INLINE size_t whole_for(size_t size, size_t align)
 	return size <= HK_SLAB_MAX && align <= HK_SLAB_MAX && whole <= HK_SLAB_MAX ? whole : 0;
 }
 
-/* The first block of this thread's list, as the hot path takes it, or NULL. */
+/*
+ * The first block of this thread's list, as the hot path takes it, or NULL. A signal handler
+ * that interrupts it finds the thread inside the heap: a block that it freed would not
+ * return to the list, where the interrupted pop left it, but to the queue.
+ */
 HK_INLINE void *pop(unsigned class)
 {
 	struct hk_cache *cache = hk_tls;
 	struct hk_bin *bin = &cache->bin[class];
 	struct hk_block *block;
+	struct hk_before before;
 	uint64_t mark;
 
 	if (hk_unlikely(!hk_has_lists(cache)))
 		return NULL;
+	before = hk_find_nothing();
+	atomic_signal_fence(memory_order_seq_cst);
 	block = bin->head;
 	mark = hk_mark(block, hk_secret());
-	if (hk_unlikely(block->mark != mark))
-		return NULL;
-	hk_bin_pop(bin, block, mark);
-	/* The seal of the next block; hk_bin_pop has prefetched its start. */
-	__builtin_prefetch(hk_seal_place(bin->head, hk_class_size(class)), 1);
+	if (hk_likely(block->mark == mark)) {
+		hk_bin_pop(bin, block, mark);
+		/* The seal of the next block; hk_bin_pop has prefetched its start. */
+		__builtin_prefetch(hk_seal_place(bin->head, hk_class_size(class)), 1);
+	} else {
+		block = NULL;
+	}
+	atomic_signal_fence(memory_order_seq_cst);
+	hk_find_again(before);
 	return block;
 }
 
@@ -170,7 +181,9 @@ HK_INLINE void check_form(const struct hk_release *how, const void *p, const str
 /* Returns a block that the program no longer owns to the cache, as free() does. */
 HK_INLINE void give(struct hk_slab *slab, void *p, const void *caller)
 {
+	struct hk_before before;
 	struct hk_bin *bin;
+	bool fits;
 
 	if (hk_unlikely(atomic_load_explicit(&slab->owner, memory_order_relaxed) != hk_tls ||
 			!hk_slab_valid(slab, p) || hk_slab_holed(slab))) {
@@ -178,7 +191,13 @@ HK_INLINE void give(struct hk_slab *slab, void *p, const void *caller)
 		return;
 	}
 	bin = atomic_load_explicit(&slab->bin, memory_order_relaxed);
-	if (hk_unlikely(!hk_bin_push(bin, p, hk_mark(p, hk_secret()))))
+	/* See pop(). */
+	before = hk_find_nothing();
+	atomic_signal_fence(memory_order_seq_cst);
+	fits = hk_bin_push(bin, p, hk_mark(p, hk_secret()));
+	atomic_signal_fence(memory_order_seq_cst);
+	hk_find_again(before);
+	if (hk_unlikely(!fits))
 		hk_free_overflow(bin, caller);
 }
 

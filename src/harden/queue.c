@@ -44,6 +44,19 @@ static struct hk_queue *new_queue(void)
 	return q;
 }
 
+/* The ring changes only in between; see the top. */
+HK_INLINE void begin(struct hk_queue *q)
+{
+	q->busy = true;
+	atomic_signal_fence(memory_order_seq_cst);
+}
+
+HK_INLINE void end(struct hk_queue *q)
+{
+	atomic_signal_fence(memory_order_seq_cst);
+	q->busy = false;
+}
+
 /* NULL: this thread cannot use one, now or at all. */
 HK_INLINE struct hk_queue *enter_queue(void)
 {
@@ -57,7 +70,7 @@ HK_INLINE struct hk_queue *enter_queue(void)
 		q = new_queue();
 	if (hk_unlikely(!q || q->busy))
 		return NULL;
-	q->busy = true;
+	begin(q);
 	return q;
 }
 
@@ -115,11 +128,11 @@ void hk_queue_push(void *p, unsigned class, const void *caller)
 	}
 	insert(q, p, class);
 	while ((p = surplus(q, false, &class)) != NULL) {
-		q->busy = false;
+		end(q);
 		hk_settle(p, class, caller);
-		q->busy = true;
+		begin(q);
 	}
-	q->busy = false;
+	end(q);
 }
 
 HK_INLINE void *surplus_wide(struct hk_queue *q, bool all)
@@ -146,11 +159,11 @@ void hk_queue_push_wide(void *p, size_t whole)
 	q->wide[(q->first_wide + q->wides++) % WIDE_BLOCKS] = p;
 	q->wide_bytes += whole;
 	while ((p = surplus_wide(q, false)) != NULL) {
-		q->busy = false;
+		end(q);
 		hk_wide_settle(p);
-		q->busy = true;
+		begin(q);
 	}
-	q->busy = false;
+	end(q);
 }
 
 bool hk_queue_drain(struct hk_cache *cache)
@@ -161,11 +174,11 @@ bool hk_queue_drain(struct hk_cache *cache)
 
 	if (!q || q->busy || !(q->count + q->wides))
 		return false;
-	q->busy = true;
+	begin(q);
 	while ((p = surplus(q, true, &class)) != NULL)
 		hk_settle(p, class, NULL);
 	while ((p = surplus_wide(q, true)) != NULL)
 		hk_wide_settle(p);
-	q->busy = false;
+	end(q);
 	return true;
 }
