@@ -41,20 +41,24 @@ struct hk_seal {
 	bool freed;
 };
 
+/* No byte behind a block is 0: the zero that ends a string, written one byte too far, is the
+ * most common overflow. */
+#define HK_ODD_BYTES 0x0101010101010101u
+
 /* A multiplication by a secret odd number, folded. The pad bytes use another number,
  * because a read past the end of a block may disclose them. */
 HK_INLINE uint64_t hk_seal_mask(uintptr_t p)
 {
 	uint64_t x = (p ^ hk_secret_page.seal[0]) * hk_secret_page.seal[1];
 
-	return x ^ x >> 32;
+	return (x ^ x >> 32) | HK_ODD_BYTES;
 }
 
 HK_INLINE uint64_t hk_pad_mask(uintptr_t p)
 {
 	uint64_t x = (p ^ hk_secret_page.seal[1]) * (hk_secret_page.seal[0] | 1);
 
-	return x ^ x >> 31;
+	return (x ^ x >> 31) | HK_ODD_BYTES;
 }
 
 /* The fields are in the middle of the word. The bytes at its ends, which an overflow of
