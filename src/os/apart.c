@@ -18,10 +18,10 @@
  */
 #include "os/lock.h"
 #include "os/os.h"
+#include "os/secret.h"
 #include "os/syscall.h"
 
 #include <errno.h>
-#include <string.h>
 
 /*
  * The size of the first reservation; each further one makes the total four times as much.
@@ -47,21 +47,6 @@ static size_t guard(void)
 	return hk_page_size > GUARD ? hk_page_size : GUARD;
 }
 
-/* top: roughly that of the address space, where the stack is; 0: not known. */
-static uint64_t seed, top;
-
-/* Mixes the random bytes, because libc derives its own secrets from them too. */
-void hk_os_apart_start(void)
-{
-	const void *random = hk_os_random;
-	uint64_t word[2] = { 0, 0 };
-
-	if (random)
-		memcpy(word, random, sizeof word);
-	top = (uintptr_t)random;
-	seed = ((word[0] ^ word[1] >> 29) * 0x9e3779b97f4a7c15u + word[1]) >> 16;
-}
-
 /*
  * An address between a quarter and five eighths of the address space: programs,
  * libraries, the program break and what runtimes map at fixed addresses are elsewhere.
@@ -69,7 +54,9 @@ void hk_os_apart_start(void)
  */
 static uintptr_t random_place(unsigned n)
 {
-	uint64_t part = ((seed + n) ^ seed >> 21) * 0xd6e8feb86659fd93u >> 33;
+	/* The stack, where the random bytes are, is near the top of the address space. */
+	uint64_t top = (uintptr_t)hk_os_random;
+	uint64_t part = (hk_secret_page.place + n) * 0xd6e8feb86659fd93u >> 33;
 
 	if (sizeof(void *) < 8)
 		return 0;

@@ -4,8 +4,6 @@
  * them. They cannot be set on locked memory.
  */
 #include "os/os.h"
-#include "os/lock.h"
-#include "os/syscall.h"
 
 #include <errno.h>
 
@@ -18,19 +16,13 @@ bool hk_os_has_guards(void)
 	return atomic_load_explicit(&guards, memory_order_relaxed) != LACKS;
 }
 
-static long advise(void *addr, size_t size, int advice)
-{
-	hk_assert_unlocked();
-	return HK_SYS(madvise, addr, size, advice, 0, 0);
-}
-
 bool hk_os_guard(void *addr, size_t size)
 {
 	long error;
 
 	if (!hk_os_has_guards())
 		return false;
-	error = advise(addr, size, HK_MADV_GUARD_INSTALL);
+	error = hk_os_advise(addr, size, HK_MADV_GUARD_INSTALL);
 	if (atomic_load_explicit(&guards, memory_order_relaxed) == UNKNOWN &&
 	    (!error || error == -EINVAL))
 		atomic_store_explicit(&guards, error ? LACKS : HAS, memory_order_relaxed);
@@ -39,7 +31,7 @@ bool hk_os_guard(void *addr, size_t size)
 
 bool hk_os_unguard(void *addr, size_t size)
 {
-	return advise(addr, size, HK_MADV_GUARD_REMOVE) == 0;
+	return hk_os_advise(addr, size, HK_MADV_GUARD_REMOVE) == 0;
 }
 
 /*
@@ -49,6 +41,7 @@ bool hk_os_unguard(void *addr, size_t size)
  */
 __attribute__((constructor)) static void start(void)
 {
-	if (advise(NULL, 0, HK_MADV_GUARD_INSTALL) || hk_os_has_libseccomp())
+	hk_os_code_start();
+	if (hk_os_advise(NULL, 0, HK_MADV_GUARD_INSTALL) || hk_os_has_libseccomp())
 		atomic_store_explicit(&guards, LACKS, memory_order_relaxed);
 }

@@ -37,23 +37,17 @@ enum hk_huge_mode hk_os_huge_mode(void)
 	return mode;
 }
 
-static bool advise(void *addr, size_t size, int advice)
-{
-	hk_assert_unlocked();
-	return HK_SYS(madvise, addr, size, advice, 0, 0) == 0;
-}
-
 bool hk_os_huge(void *addr, size_t size)
 {
-	return mode != HK_HUGE_NEVER && advise(addr, size, HK_MADV_HUGEPAGE);
+	return mode != HK_HUGE_NEVER && hk_os_advise(addr, size, HK_MADV_HUGEPAGE) == 0;
 }
 
 bool hk_os_collapse(void *addr, size_t size)
 {
-	return advise(addr, size, HK_MADV_COLLAPSE);
+	return hk_os_advise(addr, size, HK_MADV_COLLAPSE) == 0;
 }
 
 bool hk_os_small(void *addr, size_t size)
 {
-	return advise(addr, size, HK_MADV_NOHUGEPAGE);
+	return hk_os_advise(addr, size, HK_MADV_NOHUGEPAGE) == 0;
 }

@@ -28,7 +28,6 @@ void hk_os_start(void)
 	hk_os_clock_start();
 	secure = getauxval(AT_SECURE) != 0;
 	hk_os_random = (const void *)getauxval(AT_RANDOM);
-	hk_os_apart_start();
 	hk_os_read_limit();
 	hk_os_read_huge_mode();
 }
@@ -186,10 +185,15 @@ bool hk_os_unmap(void *addr, size_t size)
 	return left != size;
 }
 
-bool hk_os_purge(void *addr, size_t size)
+long hk_os_advise(void *addr, size_t size, int advice)
 {
 	hk_assert_unlocked();
-	return HK_SYS(madvise, addr, size, MADV_DONTNEED, 0, 0) == 0;
+	return HK_SYS(madvise, addr, size, advice, 0, 0);
+}
+
+bool hk_os_purge(void *addr, size_t size)
+{
+	return hk_os_advise(addr, size, MADV_DONTNEED) == 0;
 }
 
 bool hk_os_close_pages(void *addr, size_t size)
@@ -206,8 +210,7 @@ bool hk_os_open_pages(void *addr, size_t size)
 
 bool hk_os_populate(void *addr, size_t size)
 {
-	hk_assert_unlocked();
-	return HK_SYS(madvise, addr, size, HK_MADV_POPULATE_WRITE, 0, 0) == 0;
+	return hk_os_advise(addr, size, HK_MADV_POPULATE_WRITE) == 0;
 }
 
 int hk_os_resize(void *addr, size_t old_size, size_t new_size)

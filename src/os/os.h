@@ -60,7 +60,6 @@ void *hk_os_map_with_room(size_t size, size_t align);
 /* apart.c. Memory for metadata, between guards and separate from the mappings of the
  * calls above; any size, aligned to a page, never released. */
 void *hk_os_map_apart(size_t size);
-void hk_os_apart_start(void);
 void hk_os_count_mapped(size_t size);
 
 /* For the fallback allocator, which may be called with locks held: maps pages of any
@@ -81,6 +80,9 @@ bool hk_os_unmap(void *addr, size_t size);
  * unchanged (vm.max_map_count). */
 bool hk_os_close_pages(void *addr, size_t size);
 bool hk_os_open_pages(void *addr, size_t size);
+
+/* madvise(2): 0, or a negated errno. The calls below say which advice is given. */
+long hk_os_advise(void *addr, size_t size, int advice);
 
 /* Drops the pages of a range; it reads as zero afterwards. False: unchanged. */
 bool hk_os_purge(void *addr, size_t size);
@@ -225,8 +227,8 @@ HK_INLINE bool hk_os_fork_unseen(void)
 void hk_os_code_start(void);
 bool hk_os_in_libc(const void *code);
 
-/* Is libseccomp loaded, with which programs shut themselves into a sandbox? Takes locks of
- * the dynamic linker. */
+/* Is libseccomp loaded, with which programs shut themselves into a sandbox? After
+ * hk_os_code_start. */
 bool hk_os_has_libseccomp(void);
 
 /* Has the program shut itself into a sandbox since the start, as noted there, or

@@ -22,27 +22,22 @@ static uint64_t mix(uint64_t x)
  * guards from them. They are mixed, so that the secret does not disclose the guards, nor
  * one of the guards the secret.
  */
-static uint64_t draw(const void *given, uint64_t seal[2])
+void hk_secret_start(const void *random)
 {
 	uint64_t word[2] = { 0, 0 };
 	long got;
 
-	if (given) {
-		memcpy(word, given, sizeof word);
+	if (random) {
+		memcpy(word, random, sizeof word);
 	} else {
 		got = HK_SYS(getrandom, word, sizeof word, 0, 0, 0);
 		word[0] += got == sizeof word ? 0 : hk_os_clock() ^ (uintptr_t)&got;
 	}
-	seal[0] = mix(mix(word[1] + 0x9e3779b97f4a7c15) ^ word[0]);
-	seal[1] = mix(seal[0] ^ mix(word[0])) | 1;
-	return mix(mix(word[0] + 0x9e3779b97f4a7c15) ^ word[1]);
-}
-
-void hk_secret_start(const void *random)
-{
-	uint64_t number = draw(random, hk_secret_page.seal);
-
-	atomic_store_explicit(&hk_secret_page.number, number | 1, memory_order_relaxed);
+	hk_secret_page.seal[0] = mix(mix(word[1] + 0x9e3779b97f4a7c15) ^ word[0]);
+	hk_secret_page.seal[1] = mix(hk_secret_page.seal[0] ^ mix(word[0])) | 1;
+	hk_secret_page.place = mix(hk_secret_page.seal[1] ^ mix(word[1]));
+	atomic_store_explicit(&hk_secret_page.number, mix(mix(word[0] + 0x9e3779b97f4a7c15) ^ word[1]) | 1,
+			      memory_order_relaxed);
 }
 
 /* Best effort: a sandbox may refuse it. */

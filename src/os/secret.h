@@ -1,7 +1,7 @@
 /*
  * The secret of the process, a random number that masks what the library writes into free
  * blocks. It has a separate page, which is read-only once the heap has started, so that no
- * overflow can change it. The page also has two numbers for seals (harden/seal.h).
+ * overflow can change it. The page also has numbers for other purposes.
  */
 #ifndef HK_OS_SECRET_H
 #define HK_OS_SECRET_H
@@ -14,7 +14,8 @@
 union hk_secret_page {
 	struct {
 		_Atomic uint64_t number;
-		uint64_t seal[2];
+		uint64_t seal[2];	/* harden/seal.h */
+		uint64_t place;		/* of metadata: os/apart.c */
 	};
 	char page[HK_PAGE_MOST];
 } HK_ALIGNED(HK_PAGE_MOST);

@@ -111,7 +111,7 @@ void hk_os_fork_seen(void)
 	atomic_store_explicit(hk_os_fork_word, 1, memory_order_relaxed);
 }
 
-static bool can_sandbox;
+static bool can_sandbox;		/* has libseccomp */
 static int filters_at_start;
 
 /*
@@ -162,6 +162,7 @@ static int find_ranges(struct dl_phdr_info *info, size_t size, void *inside)
 	unsigned i;
 
 	(void)size;
+	can_sandbox |= strstr(info->dlpi_name, "/libseccomp.so") != NULL;
 	for (i = 0; i < info->dlpi_phnum; i++) {
 		uintptr_t start = info->dlpi_addr + info->dlpi_phdr[i].p_vaddr;
 		uintptr_t end = start + info->dlpi_phdr[i].p_memsz;
@@ -178,27 +179,21 @@ static int find_ranges(struct dl_phdr_info *info, size_t size, void *inside)
 	return 0;
 }
 
-static int is_libseccomp(struct dl_phdr_info *info, size_t size, void *unused)
-{
-	(void)size;
-	(void)unused;
-	return strstr(info->dlpi_name, "/libseccomp.so") != NULL;
-}
-
-bool hk_os_has_libseccomp(void)
-{
-	return dl_iterate_phdr(is_libseccomp, NULL) != 0;
-}
-
 void hk_os_code_start(void)
 {
 	uintptr_t known[RANGES] = {
 		(uintptr_t)&__errno_location, (uintptr_t)&pthread_create,
 		getauxval(AT_BASE), (uintptr_t)&hk_os_code_start };
 
+	if (apart)
+		return;
 	dl_iterate_phdr(find_ranges, known);
-	can_sandbox = hk_os_has_libseccomp();
 	apart = range[0].end != 0;
+}
+
+bool hk_os_has_libseccomp(void)
+{
+	return can_sandbox;
 }
 
 bool hk_os_in_libc(const void *code)
