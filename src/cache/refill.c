@@ -89,7 +89,7 @@ static void touch(struct hk_cache *cache, struct hk_slab *slab)
 	} else if (slab->size <= hk_page_size) {
 		cache->touch_at = slab->base;
 		cache->touch_size = slab->slots * HK_SLOT_SIZE;
-		slab->soiled = true;
+		slab->dirty_tail = true;
 	}
 }
 

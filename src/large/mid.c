@@ -28,7 +28,7 @@ static void start(struct hk_large_request *r, const struct hk_run *at)
 	struct hk_superslab *home = at->home;
 	struct hk_slab *run = &home->slab[at->first];
 
-	hk_slots_unmark(home, at->first, slots_for(r->size));
+	hk_slots_unmark(home, home->base, at->first, slots_for(r->size));
 	run->base = home->base + at->first * HK_SLOT_SIZE;
 	run->home = home;
 	run->slots = (uint8_t)slots_for(r->size);
@@ -118,7 +118,7 @@ bool hk_mid_resize(void *p, size_t size)
 	if (slots > old && !hk_pool_run_extend(run->home, first + old, slots - old))
 		return false;
 	if (slots > old)
-		hk_slots_unmark(run->home, first + old, slots - old);
+		hk_slots_unmark(run->home, run->home->base, first + old, slots - old);
 	account(whole_pages(size), run->size);
 	if (slots < old)
 		hk_run_forget(run);

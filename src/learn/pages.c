@@ -180,7 +180,7 @@ static void learn_delay(uint64_t now)
 		atomic_load_explicit(&hk_holed_bytes, memory_order_relaxed) + HK_SUPERSLAB_SIZE *
 		atomic_load_explicit(&hk_pool_counters.unmapped, memory_order_relaxed);
 	size_t wanted = HK_SLOT_SIZE *
-		atomic_load_explicit(&hk_pool_counters.soiled_slots, memory_order_relaxed) +
+		atomic_load_explicit(&hk_pool_counters.dirtied_slots, memory_order_relaxed) +
 		atomic_load_explicit(&hk_holed_bytes, memory_order_relaxed) -
 		atomic_load_explicit(&hk_hole_bytes, memory_order_relaxed);
 	/* The two counts of holes are not of one moment. */

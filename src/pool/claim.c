@@ -179,7 +179,7 @@ static struct hk_superslab *claim_slots(struct hk_superslab *hint, unsigned slot
 }
 
 /* The caller's slots get dirty; how many were. */
-static unsigned soil(struct hk_shared_meta *m, uint64_t mine)
+static unsigned make_dirty(struct hk_shared_meta *m, uint64_t mine)
 {
 	uint64_t clean = atomic_load_explicit(&m->clean, memory_order_relaxed);
 	unsigned dirty = (unsigned)__builtin_popcountll(mine & ~clean);
@@ -193,7 +193,7 @@ static unsigned soil(struct hk_shared_meta *m, uint64_t mine)
 		atomic_fetch_and_explicit(&m->clean, ~mine, memory_order_relaxed);
 		atomic_fetch_add_explicit(&hk_pool_touched_slots,
 			(unsigned)__builtin_popcountll(mine & clean), memory_order_relaxed);
-		atomic_fetch_add_explicit(&hk_pool_counters.soiled_slots,
+		atomic_fetch_add_explicit(&hk_pool_counters.dirtied_slots,
 			(unsigned)__builtin_popcountll(mine & clean), memory_order_relaxed);
 	}
 	if (dirty)
@@ -207,7 +207,7 @@ static void took(struct hk_run *run, struct hk_superslab *s, unsigned hint, unsi
 {
 	run->home = s;
 	run->first = first;
-	run->clean = soil(s->shared_meta, hk_slot_mask(first, slots)) == 0;
+	run->clean = make_dirty(s->shared_meta, hk_slot_mask(first, slots)) == 0;
 	atomic_store_explicit(&hk_pool.class_hints[hint], s, memory_order_release);
 }
 
@@ -248,7 +248,7 @@ bool hk_pool_run_extend(struct hk_superslab *home, unsigned end, unsigned slots)
 			return false;
 	} while (!hk_swapped(atomic_compare_exchange_weak_explicit(&m->free, &free, free & ~mask,
 			memory_order_acquire, memory_order_relaxed)));
-	soil(m, mask);
+	make_dirty(m, mask);
 	return true;
 }
 

@@ -59,7 +59,7 @@ static size_t wanted(void)
 {
 	return load(&hk_os_mapped) + load(&hk_os_unmapped) -
 	       load(&hk_pool_counters.mapped) * HK_SUPERSLAB_SIZE +
-	       load(&hk_pool_counters.soiled_slots) * HK_SLOT_SIZE +
+	       load(&hk_pool_counters.dirtied_slots) * HK_SLOT_SIZE +
 	       load(&hk_holed_bytes) - load(&hk_hole_bytes);
 }
 

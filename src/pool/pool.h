@@ -34,7 +34,7 @@ struct hk_pool_counters {
 	_Atomic size_t superslabs_peak;
 	_Atomic size_t mapped, unmapped;	/* SuperSlabs ever */
 	_Atomic size_t purged_bytes;		/* given back while mapped */
-	_Atomic size_t soiled_slots;		/* that got memory so far */
+	_Atomic size_t dirtied_slots;		/* that got memory so far */
 	_Atomic size_t slabs[HK_CLASSES];	/* now, those of stage 1 too */
 	_Atomic size_t slabs_peak[HK_CLASSES];	/* kept with HAKMEM_STATS=1 */
 };

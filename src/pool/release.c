@@ -51,7 +51,7 @@ static void cleaned(unsigned slots)
 	atomic_fetch_sub_explicit(&hk_pool_touched_slots, slots, memory_order_relaxed);
 }
 
-static void soiled(unsigned slots)
+static void dirtied(unsigned slots)
 {
 	atomic_fetch_add_explicit(&hk_pool.dirty, slots, memory_order_relaxed);
 	atomic_fetch_add_explicit(&hk_pool_touched_slots, slots, memory_order_relaxed);
@@ -92,7 +92,7 @@ static bool keep(struct hk_superslab *s, void *memory)
 
 	hk_granule_set_superslab(memory, s);
 	if (!clean)
-		soiled(HK_SLOTS);
+		dirtied(HK_SLOTS);
 	atomic_store_explicit(&s->shared_meta->clean, clean ? HK_ALL_SLOTS : 0, memory_order_relaxed);
 	hk_superslab_open(s, memory, HK_ALL_SLOTS);
 	return clean;
@@ -121,7 +121,7 @@ void *hk_pool_give(void)
 	}
 	hk_pool_unlock();
 	if (memory) {
-		hk_superslab_unmark(s, memory);
+		hk_slots_unmark(s, (uintptr_t)memory, 0, HK_SLOTS);
 		forget_range(s, memory);
 		forget(s);
 	}

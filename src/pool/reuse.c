@@ -21,8 +21,6 @@
 #include "pool/internal.h"
 #include "slab/pagemap.h"
 
-#include <string.h>
-
 #if UINTPTR_MAX == UINT32_MAX
 #define ID_BITS 17	/* all slots of a 32-bit address space */
 #else
@@ -191,11 +189,11 @@ struct hk_slab *hk_pool_slab(const struct hk_run *run, unsigned class, struct hk
 
 	hk_slab_start(run->home, run->first, class);
 	slab->fresh = run->clean && hk_superslab_pages(run->home) == HK_PAGES_SMALL;
-	slab->soiled = !slab->fresh;
+	slab->dirty_tail = !slab->fresh;
 	slab->zero = run->clean;
 	/* harden/ relies on zeros, except for the mark and link of free blocks. */
 	if (hk_harden >= HK_HARDEN_CONTENTS && !run->clean) {
-		memset((void *)slab->base, 0, slab->slots * HK_SLOT_SIZE);
+		hk_slab_clear(slab);
 		slab->zero = true;
 	}
 	count_started(class);

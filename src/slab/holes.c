@@ -190,7 +190,7 @@ bool hk_slab_purge_begin(struct hk_slab *slab, size_t least, struct hk_slab_purg
 		return false;
 	p->slab = slab;
 	p->fresh = hk_slab_free_pages(slab) & ~holes;
-	p->tail = slab->soiled ? behind(slab) : 0;
+	p->tail = slab->dirty_tail ? behind(slab) : 0;
 	if (!(p->fresh | p->tail) || size_of(p->fresh | p->tail) < least)
 		return false;
 	p->pages = runs_with(holes | p->fresh | p->tail, p->fresh | p->tail);
@@ -220,7 +220,7 @@ size_t hk_slab_purge_end(struct hk_slab_purge *p)
 	mark_free(slab, p->fresh & p->failed);
 	set_holes(slab, atomic_load_explicit(&slab->holes, memory_order_relaxed) &
 			~(p->fresh & p->failed));
-	slab->soiled = slab->soiled && (p->tail & p->failed);
+	slab->dirty_tail = slab->dirty_tail && (p->tail & p->failed);
 	slab->purging = false;
 	atomic_fetch_add_explicit(&hk_holed_bytes, bytes, memory_order_relaxed);
 	return bytes;

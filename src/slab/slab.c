@@ -58,26 +58,16 @@ static void set_marks(struct hk_slab *slab)
 		slab->home->shared_meta->marks[first + i] = slab->stale ? MIXED : marks_of(slab->class, i);
 }
 
-void hk_slots_unmark(struct hk_superslab *home, unsigned first, unsigned slots)
+void hk_slots_unmark(struct hk_superslab *home, uintptr_t base, unsigned first, unsigned slots)
 {
-	uint16_t *marks = home->shared_meta->marks;
+	struct hk_shared_meta *m = home->shared_meta;
+	uint64_t clean = atomic_load_explicit(&m->clean, memory_order_relaxed);
 
 	for (; slots; first++, slots--) {
-		if (marks[first])
-			memset((void *)(home->base + first * HK_SLOT_SIZE), 0, HK_SLOT_SIZE);
-		marks[first] = 0;
+		if (m->marks[first] && !(clean >> first & 1))
+			memset((void *)(base + first * HK_SLOT_SIZE), 0, HK_SLOT_SIZE);
+		m->marks[first] = 0;
 	}
-}
-
-void hk_superslab_unmark(const struct hk_superslab *s, void *memory)
-{
-	const struct hk_shared_meta *m = s->shared_meta;
-	uint64_t clean = atomic_load_explicit(&m->clean, memory_order_relaxed);
-	unsigned i;
-
-	for (i = 0; i < HK_SLOTS; i++)
-		if (m->marks[i] && !(clean >> i & 1))
-			memset((char *)memory + i * HK_SLOT_SIZE, 0, HK_SLOT_SIZE);
 }
 
 void hk_slab_start(struct hk_superslab *home, unsigned slot, unsigned class)
@@ -107,8 +97,9 @@ void hk_slab_start(struct hk_superslab *home, unsigned slot, unsigned class)
 	atomic_store_explicit(&slab->kind, HK_RUN_SLAB, memory_order_release);
 }
 
-/* Clears up to block end, or up to the end of the slab once all blocks are carved. */
-static void clear_stale(struct hk_slab *slab, unsigned end)
+/* Clears from the carved blocks up to block end, or to the end of the slab if that is the
+ * last one. */
+static void clear(struct hk_slab *slab, unsigned end)
 {
 	size_t from = slab->carved * (size_t)slab->size;
 	size_t to = end < slab->blocks ? end * (size_t)slab->size : slab->slots * HK_SLOT_SIZE;
@@ -118,6 +109,11 @@ static void clear_stale(struct hk_slab *slab, unsigned end)
 		return;
 	slab->stale = false;
 	set_marks(slab);
+}
+
+void hk_slab_clear(struct hk_slab *slab)
+{
+	clear(slab, slab->blocks);
 }
 
 static void mark_new(struct hk_slab *slab, unsigned from, unsigned end)
@@ -145,7 +141,7 @@ static bool carve(struct hk_slab *slab)
 	if (i == end)
 		return false;
 	if (slab->stale)
-		clear_stale(slab, end);
+		clear(slab, end);
 	mark_new(slab, i, end);
 	for (; i < end; i = (i / 64 + 1) * 64) {
 		unsigned last = end - i / 64 * 64;

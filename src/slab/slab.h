@@ -116,11 +116,11 @@ enum hk_run_kind { HK_RUN_NONE, HK_RUN_SLAB, HK_RUN_MID };
  *	hot_limit = limit, or 0 while there are holes: without marks only the
  *		bitmap can tell a double free, so every free is a slow path; and 0
  *		with HAKMEM_HARDEN, whose checks come before the hot path's
- *	soiled: the memory after the carved blocks may hold pages
+ *	dirty_tail: the memory after the carved blocks may hold pages
  *	stale: the memory after the carved blocks may hold marks of another
  *		class, which are cleared as blocks are carved
  *	zero: the memory after the carved blocks reads as zero. Not so once
- *		soiled pages were released: the rest of the page that the last
+ *		its pages were released: the rest of the page that the last
  *		block ends in stayed
  *
  * Who may change what:
@@ -158,7 +158,7 @@ struct hk_slab {
 	uint16_t looked_at;		/* used, when its free pages were last looked for;
 					 * 0: not yet, or blocks were taken since */
 	_Atomic bool on_stack;
-	bool soiled;
+	bool dirty_tail;
 	bool stale;
 	bool purging;			/* between begin and end of a purge: its pages
 					 * are taken, one more block counts as used,
@@ -308,10 +308,12 @@ HK_INLINE void hk_slab_unlist(struct hk_slab *slab)
 /* Makes the run that starts at this slot a slab of the class, unowned. */
 void hk_slab_start(struct hk_superslab *home, unsigned slot, unsigned class);
 
-/* Clears slots that may hold marks of free blocks, for a use other than slabs. */
-void hk_slots_unmark(struct hk_superslab *home, unsigned first, unsigned slots);
-/* The same for all slots that are not clean, in memory that leaves its SuperSlab. */
-void hk_superslab_unmark(const struct hk_superslab *s, void *memory);
+/* Makes all of a slab that has just started read as zero. */
+void hk_slab_clear(struct hk_slab *slab);
+
+/* Clears slots that may hold marks of free blocks, for a use other than slabs. base: that
+ * of the SuperSlab, which may no longer have this memory. */
+void hk_slots_unmark(struct hk_superslab *home, uintptr_t base, unsigned first, unsigned slots);
 
 /*
  * Moves up to want blocks into a chain in address order and links them; carves a
