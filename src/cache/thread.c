@@ -144,6 +144,8 @@ struct hk_before hk_find_nothing(void)
 	struct hk_before before = { hk_tls, hk_tls_cxx };
 
 	hk_tls = hk_tls_cxx = HK_BUSY_CACHE;
+	/* A signal handler sees this before it sees a change. */
+	atomic_signal_fence(memory_order_seq_cst);
 	return before;
 }
 
@@ -151,6 +153,7 @@ void hk_find_again(struct hk_before before)
 {
 	uintptr_t self = hk_self();
 
+	atomic_signal_fence(memory_order_seq_cst);
 	hk_tls = before.tls;
 	hk_tls_cxx = before.cxx;
 	if (hk_unlikely(atomic_load_explicit(&hk_heap_closed, memory_order_relaxed) == self) &&

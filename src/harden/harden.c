@@ -88,7 +88,6 @@ HK_INLINE void *pop(unsigned class)
 	if (hk_unlikely(!hk_has_lists(cache)))
 		return NULL;
 	before = hk_find_nothing();
-	atomic_signal_fence(memory_order_seq_cst);
 	block = bin->head;
 	mark = hk_mark(block, hk_secret());
 	if (hk_likely(block->mark == mark)) {
@@ -98,7 +97,6 @@ HK_INLINE void *pop(unsigned class)
 	} else {
 		block = NULL;
 	}
-	atomic_signal_fence(memory_order_seq_cst);
 	hk_find_again(before);
 	return block;
 }
@@ -127,11 +125,19 @@ HK_INLINE void *attempt(size_t size, size_t align, enum hk_form form, bool *zero
 /* If there is no memory, the quarantine is emptied and the allocation retried. */
 HK_INLINE void *allocate(size_t size, size_t align, enum hk_form form, bool *zero, const void *caller)
 {
-	void *p = attempt(size, align, form, zero, caller);
+	void *p;
 
-	if (hk_unlikely(!p) && size < HK_IMPOSSIBLE && !hk_inside() && hk_queue_drain(hk_tls))
+	do
 		p = attempt(size, align, form, zero, caller);
+	while (hk_unlikely(!p) && size < HK_IMPOSSIBLE && !hk_inside() && hk_queue_drain(hk_tls));
 	return p;
+}
+
+/* Of all but malloc; not inline, for it is long. */
+static HK_NOINLINE void *allocate_any(size_t size, size_t align, enum hk_form form, bool *zero,
+				      const void *caller)
+{
+	return allocate(size, align, form, zero, caller);
 }
 
 void *hk_harden_malloc(size_t size, const void *caller)
@@ -141,13 +147,13 @@ void *hk_harden_malloc(size_t size, const void *caller)
 
 void *hk_harden_calloc(size_t size, bool *zero, const void *caller)
 {
-	return hk_hardened() ? allocate(size, 1, HK_FORM_MALLOC, zero, caller) :
+	return hk_hardened() ? allocate_any(size, 1, HK_FORM_MALLOC, zero, caller) :
 			 hk_calloc_slow(size, zero, caller);
 }
 
 void *hk_harden_allocate(size_t size, size_t align, enum hk_form form, const void *caller)
 {
-	return allocate(size, align, form, NULL, caller);
+	return allocate_any(size, align, form, NULL, caller);
 }
 
 /* Reads the seal of a block in use; stops the program if it is anything else. */
@@ -193,9 +199,7 @@ HK_INLINE void give(struct hk_slab *slab, void *p, const void *caller)
 	bin = atomic_load_explicit(&slab->bin, memory_order_relaxed);
 	/* See pop(). */
 	before = hk_find_nothing();
-	atomic_signal_fence(memory_order_seq_cst);
 	fits = hk_bin_push(bin, p, hk_mark(p, hk_secret()));
-	atomic_signal_fence(memory_order_seq_cst);
 	hk_find_again(before);
 	if (hk_unlikely(!fits))
 		hk_free_overflow(bin, caller);
@@ -339,9 +343,9 @@ void *hk_harden_realloc(void *p, size_t size, const void *caller)
 	void *to;
 
 	if (!p)
-		return allocate(size, 1, HK_FORM_MALLOC, NULL, caller);
+		return allocate_any(size, 1, HK_FORM_MALLOC, NULL, caller);
 	if (size == 0) {
-		release(p, &how);
+		hk_harden_release(p, &how);
 		return NULL;
 	}
 	if (resize_in_place(p, size))
@@ -350,11 +354,11 @@ void *hk_harden_realloc(void *p, size_t size, const void *caller)
 	to = hk_wide_resize(p, size, caller);
 	if (to)
 		return to;
-	to = allocate(size, 1, HK_FORM_MALLOC, NULL, caller);
+	to = allocate_any(size, 1, HK_FORM_MALLOC, NULL, caller);
 	if (!to)
 		return size <= old ? p : NULL;
 	memcpy(to, p, size < old ? size : old);
-	release(p, &how);
+	hk_harden_release(p, &how);
 	return to;
 }
 
