@@ -8,6 +8,8 @@
 
 #include "emulated.h"
 
+#include <pthread.h>
+
 struct child {
 	int status;		/* as from waitpid */
 	size_t length;
@@ -122,6 +124,22 @@ TAP_FORMAT(1) __attribute__((noreturn)) static void fail(const char *format, ...
 	if (write(STDERR_FILENO, line, (size_t)n) != n)
 		_exit(2);
 	_exit(1);
+}
+
+/* In a child: runs so many threads, each with a pointer to a seed, and joins them. */
+TAP_UNUSED static void seeded_threads(unsigned count, void *(*body)(void *), uint64_t seed)
+{
+	uint64_t seeds[8];
+	pthread_t id[8];
+	unsigned i;
+
+	for (i = 0; i < count; i++) {
+		seeds[i] = seed + i;
+		if (pthread_create(&id[i], NULL, body, &seeds[i]))
+			fail("cannot start a thread");
+	}
+	for (i = 0; i < count; i++)
+		pthread_join(id[i], NULL);
 }
 
 TAP_UNUSED static void child_diag(const struct child *c)

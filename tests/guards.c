@@ -150,17 +150,7 @@ static void *mixer(void *arg)
 
 static void mixed_by_threads(void *arg)
 {
-	uint64_t seed[3];
-	pthread_t id[3];
-	int i;
-
-	for (i = 0; i < 3; i++) {
-		seed[i] = *(uint64_t *)arg + (uint64_t)i;
-		if (pthread_create(&id[i], NULL, mixer, &seed[i]))
-			fail("cannot start a thread");
-	}
-	for (i = 0; i < 3; i++)
-		pthread_join(id[i], NULL);
+	seeded_threads(3, mixer, *(uint64_t *)arg);
 }
 
 static void forked(void *arg)

@@ -121,17 +121,7 @@ static void *mover(void *arg)
 
 static void movers(void *arg)
 {
-	uint64_t seed[4];
-	pthread_t id[4];
-	int i;
-
-	for (i = 0; i < 4; i++) {
-		seed[i] = *(uint64_t *)arg + (uint64_t)i;
-		if (pthread_create(&id[i], NULL, mover, &seed[i]))
-			fail("cannot start a thread");
-	}
-	for (i = 0; i < 4; i++)
-		pthread_join(id[i], NULL);
+	seeded_threads(4, mover, *(uint64_t *)arg);
 }
 
 /* A Huge block that cannot grow stays as it is. */
