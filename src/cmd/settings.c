@@ -79,14 +79,14 @@ int setting_find(const char *name, size_t length)
 /* Reports only the first lines, which show what kind of file it is. */
 static void say_left_out(const char *path, unsigned number, const char *line, const char *why, unsigned before)
 {
-	char *name;
+	char *name, *shown;
 
 	if (before >= LEFT_OUT_SHOWN)
 		return;
 	name = text("%.*s", (int)strcspn(line, "="), line);
-	line = printable(name, 48);
-	warn("%s:%u: %s is left out: %s", path, number, line, why);
-	free((char *)line);
+	shown = printable(name, 48);
+	warn("%s:%u: %s is left out: %s", path, number, shown, why);
+	free(shown);
 	free(name);
 }
 
