@@ -6,7 +6,8 @@
 #include <string.h>
 #include <sys/mman.h>
 
-union hk_secret_page hk_secret_page;
+struct hk_secret_page hk_secret_page;
+_Static_assert(sizeof hk_secret_page == HK_PAGE_MOST, "whole pages are made read-only");
 
 /* The finalizer of SplitMix64 (Steele, Lea, Flood, OOPSLA 2014): each bit of the result
  * depends on each bit of x. */
@@ -44,5 +45,5 @@ void hk_secret_start(const void *random)
 void hk_secret_seal(void)
 {
 	if (hk_page_size <= HK_PAGE_MOST)
-		HK_SYS(mprotect, &hk_secret_page, HK_PAGE_MOST, PROT_READ, 0, 0);
+		HK_SYS(mprotect, &hk_secret_page, sizeof hk_secret_page, PROT_READ, 0, 0);
 }

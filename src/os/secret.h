@@ -10,16 +10,12 @@
 
 #include <stdatomic.h>
 
-/* 0 before the heap has started, odd from then on. */
-union hk_secret_page {
-	struct {
-		_Atomic uint64_t number;
-		uint64_t seal[2];	/* harden/seal.h */
-		uint64_t place;		/* of metadata: os/apart.c */
-	};
-	char page[HK_PAGE_MOST];
-} HK_ALIGNED(HK_PAGE_MOST);
-extern union hk_secret_page hk_secret_page HK_HIDDEN;
+struct hk_secret_page {
+	_Atomic uint64_t number;	/* 0 before the heap has started, odd from then on */
+	uint64_t seal[2];		/* harden/seal.h */
+	uint64_t place;			/* of metadata: os/apart.c */
+} HK_ALIGNED(HK_PAGE_MOST);		/* which is its size, too */
+extern struct hk_secret_page hk_secret_page HK_HIDDEN;
 
 HK_INLINE uint64_t hk_secret(void)
 {
