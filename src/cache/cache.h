@@ -29,6 +29,8 @@
 #include "pool/pool.h"
 #include "slab/slab.h"
 
+#include <stddef.h>
+
 /*
  * Invariants:
  *	room = capacity - length of the list at head
@@ -110,18 +112,20 @@ struct hk_front {
 	_Atomic bool live;		/* changes under the registry lock (relaxed) */
 } HK_ALIGNED(HK_CACHE_LINE);
 
+/*
+ * What every thread uses comes first and fits in a page; the arrays behind it stay
+ * untouched in a thread that neither sets lists aside nor frees other threads' blocks.
+ * So a fork copies one page table entry for the cache of a thread that has ended.
+ */
 struct hk_cache {
 	struct hk_front front;
 	struct hk_bin bin[HK_CLASSES];
 
 	struct hk_lock lock;
 	struct hk_before before;
-	struct hk_batch batch[HK_BATCHES];	/* owner; appended to without
-						 * the lock, and sent to an
-						 * owner that lives */
-	struct hk_spilled spilled[HK_CLASSES];
-	size_t spilled_bytes;
-	uint16_t spare_chain, used_chains;
+	size_t spilled_bytes;			/* 0: nothing is set aside */
+	uint16_t spare_chain, used_chains;	/* used_chains is 0: none ever was */
+	bool batched;				/* batch[] was used */
 	unsigned drained;			/* the class, last */
 	unsigned ticks;
 	uint64_t swept_at;			/* ms */
@@ -150,8 +154,6 @@ struct hk_cache {
 	size_t budget_held;			/* bytes; 0: it has not learned */
 	size_t remote_sent, remote_received;
 	struct hk_block *inbox;		/* taken from the mailbox, not yet put */
-	/* Blocks from and to slabs; kept with HAKMEM_STATS=1. */
-	size_t filled[HK_CLASSES], flushed[HK_CLASSES];
 
 	/* Registry lock. */
 	struct hk_cache *next_registered, *next_spare;
@@ -162,9 +164,15 @@ struct hk_cache {
 	 * thread (release), emptied by the owner (acquire). */
 	_Atomic(struct hk_block *) mailbox HK_ALIGNED(HK_CACHE_LINE);
 
-	/* Last, for most threads never use it: its pages stay untouched. */
+	/* Owner; appended to without the lock, and sent to an owner that lives. */
+	struct hk_batch batch[HK_BATCHES] HK_ALIGNED(HK_CACHE_LINE);
+	struct hk_spilled spilled[HK_CLASSES];
+	/* Blocks from and to slabs; written with HAKMEM_STATS=1 only. */
+	size_t filled[HK_CLASSES], flushed[HK_CLASSES];
 	struct hk_chain chain[HK_CHAINS];	/* [0] is none */
 };
+
+_Static_assert(offsetof(struct hk_cache, batch) <= 4096, "all that every thread uses must fit in a page");
 
 /* The limits of a new thread's lists: those of the settings, until learn/
  * knows better. Any thread, relaxed. */

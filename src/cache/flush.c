@@ -94,7 +94,8 @@ int32_t hk_put_chain(struct hk_cache *cache, struct hk_bin *bin, struct hk_block
 
 	bin->flushes++;
 	cache->window_left -= n;
-	cache->flushed[class] += hk_settings.stats ? n : 0;
+	if (hk_settings.stats)
+		cache->flushed[class] += n;
 	hk_event(HK_EVENT_FLUSH, hk_class_size(class), chain, n);
 	return (int32_t)n;
 }
@@ -138,7 +139,8 @@ void hk_put_back(struct hk_cache *cache, struct hk_slab *slab, void *block)
 		hk_slab_walk(slab);
 	hk_put_block(slab, block);
 	hk_sparse_freed(cache, slab, 1);
-	cache->flushed[slab->class] += hk_settings.stats;
+	if (hk_settings.stats)
+		cache->flushed[slab->class]++;
 	if (slab->listed_full || slab->used == 0)
 		hk_slab_moves(cache, slab);
 }

@@ -234,9 +234,11 @@ void *hk_refill(struct hk_cache *cache, unsigned class, bool *zero)
 		bin->head = chain;
 		bin->room -= got;
 		bin->refills++;
-		cache->spilled[class].debt -= cache->spilled[class].debt > 0;
+		if (cache->used_chains)
+			cache->spilled[class].debt -= cache->spilled[class].debt > 0;
 		cache->window_left -= got;
-		cache->filled[class] += hk_settings.stats ? (size_t)got : 0;
+		if (hk_settings.stats)
+			cache->filled[class] += (size_t)got;
 		hk_event(HK_EVENT_REFILL, slab->size, chain, (size_t)got);
 		bin->batch = bin->batch * 2 < bin->batch_max ? bin->batch * 2 : bin->batch_max;
 	}

@@ -173,7 +173,7 @@ void hk_deliver_all(struct hk_cache *cache)
 {
 	unsigned i;
 
-	for (i = 0; i < HK_BATCHES; i++)
+	for (i = 0; cache->batched && i < HK_BATCHES; i++)
 		deliver_batch(cache, &cache->batch[i]);
 }
 
@@ -196,9 +196,10 @@ static bool is_full(const struct hk_batch *batch)
 	return batch->count >= HK_BATCH_BLOCKS || batch->bytes >= HK_BATCH_BYTES;
 }
 
-static void append(struct hk_batch *batch, struct hk_cache *owner, struct hk_slab *slab,
-		   struct hk_block *block)
+static void append(struct hk_cache *cache, struct hk_batch *batch, struct hk_slab *slab,
+		   struct hk_cache *owner, struct hk_block *block)
 {
+	cache->batched = true;
 	if (!batch->head) {
 		batch->owner = owner;
 		batch->slab = slab;
@@ -230,7 +231,7 @@ bool hk_remote_append(struct hk_cache *cache, void *p)
 		return false;
 	if ((!fits(batch, owner, slab) || is_full(batch)) && !send_batch(cache, batch))
 		return false;
-	append(batch, owner, slab, block);
+	append(cache, batch, slab, owner, block);
 	if (is_full(batch))
 		send_batch(cache, batch);
 	return true;
@@ -243,7 +244,7 @@ void hk_remote_free(struct hk_cache *cache, struct hk_slab *slab, void *block)
 
 	if (!fits(batch, owner, slab) || is_full(batch))
 		deliver_batch(cache, batch);
-	append(batch, owner, slab, block);
+	append(cache, batch, slab, owner, block);
 	if (is_full(batch) || !hk_cache_private(cache))
 		deliver_batch(cache, batch);
 }

@@ -102,7 +102,7 @@ bool hk_unspill(struct hk_cache *cache, struct hk_bin *bin)
 	struct hk_spilled *spilled = &cache->spilled[bin - cache->bin];
 	struct hk_chain chain;
 
-	while (spilled->top) {
+	while (cache->spilled_bytes && spilled->top) {
 		chain = take(cache, (unsigned)(bin - cache->bin));
 		/* The capacity may have shrunk since. */
 		if (hk_likely(chain.count <= bin->room)) {

@@ -4,7 +4,7 @@
 #include "pool/internal.h"
 
 /* LOW: what any one request needs at most. */
-enum { REGION = 256 * 1024, LOW = 64 * 1024 };
+enum { REGION = 256 * 1024, LOW = 64 * 1024, PAGE = 4096, LINE = 64 };
 
 /* A region that is mapped and not in use yet; these words are zeroed then. */
 struct region {
@@ -71,17 +71,21 @@ static bool next_region(void)
 	return true;
 }
 
-static void *alloc_locked(size_t size)
+static void *alloc_locked(size_t size, size_t alignment)
 {
+	size_t gap = -(uintptr_t)meta.next % alignment;
 	void *p;
 
-	size = (size + 63) & ~(size_t)63;
-	hk_assert(size <= LOW);
-	if (left() < size && !next_region())
-		return NULL;
-	p = meta.next;
-	meta.next += size;
-	atomic_store_explicit(&meta.left, left() - size, memory_order_relaxed);
+	size = (size + LINE - 1) & ~(size_t)(LINE - 1);
+	hk_assert(size + PAGE <= LOW);
+	if (left() < gap + size) {
+		if (!next_region())
+			return NULL;
+		gap = 0;
+	}
+	p = meta.next + gap;
+	meta.next += gap + size;
+	atomic_store_explicit(&meta.left, left() - gap - size, memory_order_relaxed);
 	return p;
 }
 
@@ -91,7 +95,8 @@ void *hk_meta_alloc(size_t size)
 
 	if (!hk_lock(&meta.lock))
 		return NULL;
-	p = alloc_locked(size);
+	/* The rarely used end of a large object then shares no page with another. */
+	p = alloc_locked(size, size > PAGE ? PAGE : LINE);
 	hk_unlock(&meta.lock);
 	return p;
 }
@@ -107,12 +112,12 @@ static struct hk_superslab *new_superslab(void)
 		return NULL;
 	place = atomic_load_explicit(&hk_directory[chunk], memory_order_relaxed);
 	if (!place) {
-		place = alloc_locked(HK_DIRECTORY_CHUNK * sizeof *place);
+		place = alloc_locked(HK_DIRECTORY_CHUNK * sizeof *place, LINE);
 		if (!place)
 			return NULL;
 		atomic_store_explicit(&hk_directory[chunk], place, memory_order_release);
 	}
-	s = alloc_locked(sizeof *s);
+	s = alloc_locked(sizeof *s, LINE);
 	if (!s)
 		return NULL;
 	s->index = index;

@@ -13,7 +13,7 @@
 
 struct hk_superslab;
 
-/* Zeroed, aligned to a cache line; at most 64 KiB. Called under a cache lock or the
+/* Zeroed, aligned to a cache line, and to a page if larger; at most 60 KiB. Called under a cache lock or the
  * registry's. NULL: there is no region with so much left; hk_meta_fill may bring
  * one. */
 void *hk_meta_alloc(size_t size);
