@@ -25,6 +25,7 @@
 #ifndef HK_CACHE_CACHE_H
 #define HK_CACHE_CACHE_H
 
+#include "config/policy.h"
 #include "os/lock.h"
 #include "pool/pool.h"
 #include "slab/slab.h"
@@ -65,8 +66,6 @@ struct hk_spilled {
 	size_t moves;			/* chains that came and went */
 };
 
-enum { HK_AHEAD = 8 };
-
 /*
  * Blocks on their way to one owner: a chain, newest in front. Without owner,
  * they are all of one slab that had none. Slabs change hands meanwhile: who
@@ -79,16 +78,6 @@ struct hk_batch {
 	unsigned count;
 	unsigned bytes;
 	struct hk_block *last[HK_AHEAD];	/* appended, of this batch or before */
-};
-
-enum {
-	HK_BATCH_BITS = 4,
-	HK_BATCHES = 1 << HK_BATCH_BITS,
-	HK_BATCH_BLOCKS = 64,		/* sent when so many are together */
-	HK_BATCH_BYTES = 16 * 1024,	/* or so much */
-	HK_CHAINS = 512,
-	HK_DRAIN_MOST = 32,		/* idle chains put back at a time: 1 ms */
-	HK_IDLE_MS = 500,		/* a list unused for so long is flushed */
 };
 
 /* What the hot paths of the lock's holder looked at before it entered. */
@@ -335,7 +324,6 @@ void hk_sparse_freed(struct hk_cache *cache, struct hk_slab *slab, unsigned bloc
 void hk_sparse_wanted(struct hk_cache *cache, struct hk_slab *slab);
 /* The next slab to be purged, of those that waited long enough; pages is 0 in it
  * where some were looked at and none is worth it. False: there is none. */
-enum { HK_SPARSE_TICK = 16, HK_SPARSE_WAITING = 2 << 20 };
 bool hk_sparse_due(struct hk_cache *cache, uint64_t now, struct hk_slab_purge *purge);
 /* From now on every slab is due that can give a page. */
 void hk_sparse_all(struct hk_cache *cache);
@@ -345,11 +333,10 @@ size_t hk_sparse_purge(struct hk_slab_purge *purge);
 /* limits.c; lock held: new limits of a list that learns. */
 void hk_bin_limit(struct hk_cache *cache, struct hk_bin *bin, int32_t capacity, int32_t batch);
 
-/* How much of a list that ran over stays, hottest first. In a long one little
- * does, for the cut is found by a walk, and refills are short beside it. */
+/* How much of a list that ran over stays, hottest first. */
 HK_INLINE int32_t hk_list_keep(int32_t capacity)
 {
-	return capacity < 64 ? capacity / 2 : capacity / 16;
+	return capacity < HK_LIST_LONG ? capacity / HK_LIST_KEEP_SHORT : capacity / HK_LIST_KEEP_LONG;
 }
 
 /* spill.c; lock held, by any thread but for the first two. */

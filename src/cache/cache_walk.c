@@ -9,7 +9,6 @@
 #include "pool/pool.h"
 #include "slab/pagemap.h"
 
-enum { WALKED_SLABS = 16 };
 
 static void walk_list(const struct hk_cache *cache, const struct hk_bin *bin,
 		      const struct hk_block *head, int32_t left)
@@ -34,7 +33,7 @@ static void walk_slabs(const struct hk_cache *cache, const struct hk_bin *bin, b
 	const struct hk_slab *slab = full ? bin->full : bin->avail, *prev = NULL;
 	unsigned n;
 
-	for (n = 0; slab && n < WALKED_SLABS; n++) {
+	for (n = 0; slab && n < HK_WALKED_SLABS; n++) {
 		const void *at = (const void *)slab->base;
 
 		hk_invariant(slab->owner == cache && slab->bin == bin && slab->prev == prev,

@@ -11,6 +11,7 @@
  */
 #include "cache/fallback.h"
 
+#include "config/policy.h"
 #include "os/lock.h"
 #include "os/os.h"
 #include "slab/classes.h"
@@ -18,7 +19,7 @@
 #include <errno.h>
 #include <stdatomic.h>
 
-enum { CHUNK = 64 * 1024, SIZES = sizeof(size_t) * 8 };
+enum { SIZES = sizeof(size_t) * 8 };
 
 struct chunk {
 	struct chunk *next;
@@ -93,7 +94,7 @@ static void *cut(struct chunk *chunk, size_t size, size_t align)
 
 static struct chunk *add_chunk(size_t least)
 {
-	size_t size = least > CHUNK ? least : CHUNK;
+	size_t size = least > HK_FALLBACK_CHUNK ? least : HK_FALLBACK_CHUNK;
 	struct chunk *chunk, *head = atomic_load(&chunks);
 
 	size = (size + hk_page_size - 1) & -hk_page_size;

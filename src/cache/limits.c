@@ -5,8 +5,6 @@
 struct hk_limits hk_start_limits[HK_CLASSES];
 _Atomic size_t hk_budget_held, hk_budget_holders;
 
-enum { SMALL_BATCH = 4, MID_BYTES = 128 * 1024, BATCH_BYTES = 32 * 1024 };
-
 static int32_t clamp(int32_t value, int32_t low, int32_t high)
 {
 	return value < low ? low : value > high ? high : value;
@@ -21,9 +19,9 @@ static void find_limits(struct hk_limits *limits, unsigned class)
 	int32_t batch = hk_settings.refill_batch[group];
 
 	if (!capacity)
-		capacity = clamp(MID_BYTES / size, 2, 512);
+		capacity = clamp(HK_LIST_BYTES / size, HK_LIST_LEAST, HK_LIST_MOST);
 	if (!batch)
-		batch = clamp(BATCH_BYTES / size, 1, 64);
+		batch = clamp(HK_REFILL_BYTES / size, 1, HK_REFILL_MOST);
 	/* The trace: with lists that hold nothing, no call is a fast one. */
 	if (hk_trace_on())
 		capacity = 0;
@@ -41,7 +39,8 @@ void hk_limits_find(void)
 
 void hk_bin_shorten(struct hk_bin *bin)
 {
-	int32_t most = bin->capacity_max, start = most < 16 ? clamp(most, 0, 2) : most / 8;
+	int32_t most = bin->capacity_max;
+	int32_t start = most < HK_LIST_SMALL ? clamp(most, 0, HK_LIST_SMALL_START) : most / HK_LIST_START_SHARE;
 
 	bin->room += start - bin->capacity;
 	bin->capacity = start;
@@ -54,7 +53,7 @@ void hk_bin_restart(struct hk_bin *bin, unsigned class)
 
 	bin->capacity_max = capacity;
 	bin->batch_max = batch < capacity ? batch : clamp(capacity, 1, batch);
-	bin->batch = clamp(SMALL_BATCH, 1, bin->batch_max);
+	bin->batch = clamp(HK_BATCH_START, 1, bin->batch_max);
 	hk_bin_shorten(bin);
 }
 

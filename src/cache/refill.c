@@ -5,12 +5,6 @@
 #include "os/os.h"
 #include "pool/pool.h"
 
-enum { SWEEP_SLOTS = 4 };
-
-/* Fresh slabs after which a class is taken to go on so: what is touched too
- * early is then a small part of what it has. */
-enum { STEADY = 16 };
-
 static void unlink_slab(struct hk_bin *bin, struct hk_slab *slab)
 {
 	struct hk_slab **list = slab->listed_full ? &bin->full : &bin->avail;
@@ -84,7 +78,7 @@ static void touch(struct hk_cache *cache, struct hk_slab *slab)
 	if (!slab->fresh)
 		return;
 	slab->fresh = false;
-	if (cache->fresh[slab->class] < STEADY) {
+	if (cache->fresh[slab->class] < HK_FRESH_SLABS) {
 		cache->fresh[slab->class]++;
 	} else if (slab->size <= hk_page_size) {
 		cache->touch_at = slab->base;
@@ -112,7 +106,7 @@ static void release_empty(struct hk_bin *bin)
  */
 static void sweep(struct hk_cache *cache, uint64_t now, bool owner)
 {
-	unsigned class, drain = owner ? HK_DRAIN_MOST : HK_CHAINS;
+	unsigned class, drain = owner ? HK_DRAIN_CHAINS : HK_CHAINS;
 
 	cache->swept_at = now;
 	for (class = 0; class < HK_CLASSES; class++) {
@@ -134,7 +128,7 @@ void hk_tick(struct hk_cache *cache)
 {
 	uint64_t now;
 
-	if ((++cache->ticks & 15) != 0)
+	if (++cache->ticks % HK_TICK_CALLS != 0)
 		return;
 	now = hk_os_now();
 	hk_deliver_all(cache);
@@ -158,7 +152,7 @@ static void sweep_to_grow(struct hk_cache *cache)
 {
 	size_t touched = hk_pool_touched();
 
-	cache->sweep_slots = touched + touched / 16 + SWEEP_SLOTS;
+	cache->sweep_slots = touched + touched / HK_GROW_SHARE + HK_GROW_SLOTS;
 	cache->grew = true;
 	sweep(cache, hk_os_now(), true);
 }

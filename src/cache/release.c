@@ -5,9 +5,6 @@
 #include "pool/eager.h"
 #include "pool/meta.h"
 
-/* SuperSlabs at a time: a program with long lists comes here seldom. */
-enum { RELEASES = 8 };
-
 static bool release_superslab(uint64_t now, bool all, size_t *bytes)
 {
 	struct hk_cache *cache = hk_enter();
@@ -75,7 +72,7 @@ void hk_release(bool tick)
 	size_t bytes = 0;
 	unsigned n;
 
-	for (n = 0; n < RELEASES && hk_pool_is_due(now) && release_superslab(now, false, &bytes); n++)
+	for (n = 0; n < HK_RELEASE_SUPERSLABS && hk_pool_is_due(now) && release_superslab(now, false, &bytes); n++)
 		;
 	if (hk_large_is_due(now))
 		hk_release_ranges(now, false);

@@ -15,7 +15,7 @@ _Atomic bool hk_sparse_waits;
 
 static bool is_sparse(const struct hk_slab *slab)
 {
-	return slab->used * 4u <= slab->blocks * 3u;
+	return slab->used * (unsigned)HK_SPARSE_OF <= slab->blocks * (unsigned)HK_SPARSE_USED;
 }
 
 /*
@@ -30,7 +30,7 @@ static size_t least(const struct hk_slab *slab)
 	if (hk_is_eager() && hk_eager_thorough())
 		return 1;
 
-	return slab->slots * HK_SLOT_SIZE / (memory_first ? 4 : 2);
+	return slab->slots * HK_SLOT_SIZE / (memory_first ? HK_HOLES_SHARE_MEMORY : HK_HOLES_SHARE);
 }
 
 static void insert(struct hk_slab **list, struct hk_slab *slab)
@@ -87,7 +87,7 @@ static void move(struct hk_slab **to, struct hk_slab **from)
  * used of it is not: so often at most its pages are looked through. */
 static bool worth_a_look(struct hk_slab *slab)
 {
-	if (slab->looked_at && slab->used * 4u > slab->looked_at * 3u)
+	if (slab->looked_at && slab->used * (unsigned)HK_LOOK_OF > slab->looked_at * (unsigned)HK_LOOK_USED)
 		return false;
 	slab->looked_at = slab->used;
 	return true;
@@ -95,7 +95,6 @@ static bool worth_a_look(struct hk_slab *slab)
 
 bool hk_sparse_due(struct hk_cache *cache, uint64_t now, struct hk_slab_purge *purge)
 {
-	enum { LOOKS = 64 };		/* while others may wait for the lock */
 	uint64_t delay = atomic_load_explicit(&hk_purge_delay, memory_order_relaxed);
 	struct hk_slab *slab;
 	unsigned n;
@@ -109,7 +108,7 @@ bool hk_sparse_due(struct hk_cache *cache, uint64_t now, struct hk_slab_purge *p
 		cache->sparse_least = 0;
 	}
 	purge->pages = 0;
-	for (n = 0; n < LOOKS && (slab = cache->sparse_due) != NULL; n++) {
+	for (n = 0; n < HK_SPARSE_LOOKS && (slab = cache->sparse_due) != NULL; n++) {
 		hk_slab_unlist(slab);
 		if (!cache->sparse_least && !worth_a_look(slab))
 			continue;
@@ -185,14 +184,13 @@ static bool try_end(struct hk_slab_purge *p, size_t *bytes)
 
 size_t hk_sparse_purge(struct hk_slab_purge *p)
 {
-	enum { TRIES = 100 };		/* of 10 ms each, where a fork takes long */
 	size_t bytes = 0;
 	unsigned n;
 
 	if (!p->pages)
 		return 0;
 	hk_slab_purge_pages(p);
-	for (n = 0; n < TRIES && !try_end(p, &bytes); n++)
+	for (n = 0; n < HK_PURGE_TRIES && !try_end(p, &bytes); n++)
 		;
 	return bytes;
 }

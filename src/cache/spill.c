@@ -21,12 +21,6 @@
  * soon at an end. A refill from slabs forgives one unit, so that a program that
  * takes again what it dropped gets another try, once in 256 refills.
  */
-enum { DEBT_CHAIN = 256, DEBT_MOST = 16 * DEBT_CHAIN };
-
-/* The last class of C7; the least blocks that are worth a chain, and the least
- * capacity that says that lists may be long. */
-enum { LAST_CLASS = 23, LEAST = 32, LEAST_CAPACITY = 64 };
-
 _Atomic unsigned hk_threads;
 
 static size_t most_bytes(void)
@@ -37,15 +31,15 @@ static size_t most_bytes(void)
 	/* None before the first thread's count. */
 	unsigned threads = atomic_load_explicit(&hk_threads, memory_order_relaxed);
 
-	return threads && !hk_pool_scarce() ? heap / 4 * 3 / threads : 0;
+	return threads && !hk_pool_scarce() ? heap / HK_SPILL_OF * HK_SPILL_PARTS / threads : 0;
 }
 
 /* Not where the settings ask for little, nor where something is learned: from the
  * refills and flushes that this would hide; and not for Mid. */
 static bool allowed(unsigned class)
 {
-	return class <= LAST_CLASS && hk_settings.superslab_reuse && !hk_settings.alloc_learn &&
-	       !hk_settings.mem_learn && hk_settings.cache_capacity[hk_class_group(class)] >= LEAST_CAPACITY;
+	return hk_class_size(class) <= HK_TINY_MAX && hk_settings.superslab_reuse && !hk_settings.alloc_learn &&
+	       !hk_settings.mem_learn && hk_settings.cache_capacity[hk_class_group(class)] >= HK_SPILL_CAPACITY;
 }
 
 /* A free place for a chain, or 0. */
@@ -68,12 +62,12 @@ void hk_spill(struct hk_cache *cache, struct hk_bin *bin)
 	size_t bytes = (size_t)count * hk_class_size(class);
 	uint16_t at;
 
-	if (!allowed(class) || !hk_cache_private(cache) || count < LEAST || spilled->debt >= DEBT_MOST ||
+	if (!allowed(class) || !hk_cache_private(cache) || count < HK_SPILL_LEAST || spilled->debt >= HK_SPILL_DEBT ||
 	    cache->spilled_bytes + bytes > most_bytes() || !(at = place(cache))) {
 		hk_flush(cache, bin, keep);
 		return;
 	}
-	spilled->debt += DEBT_CHAIN;
+	spilled->debt += HK_SPILL_UNIT;
 	cache->chain[at] = (struct hk_chain){ hk_list_cut(bin, keep), count, spilled->top };
 	bin->room += count;
 	cache->spilled_bytes += bytes;
@@ -107,9 +101,9 @@ bool hk_unspill(struct hk_cache *cache, struct hk_bin *bin)
 		/* The capacity may have shrunk since. */
 		if (hk_likely(chain.count <= bin->room)) {
 			spilled->moves++;
-			spilled->debt -= 2 * DEBT_CHAIN;
-			if (spilled->debt < -DEBT_CHAIN * HK_CHAINS)
-				spilled->debt = -DEBT_CHAIN * HK_CHAINS;
+			spilled->debt -= 2 * HK_SPILL_UNIT;
+			if (spilled->debt < -HK_SPILL_UNIT * HK_CHAINS)
+				spilled->debt = -HK_SPILL_UNIT * HK_CHAINS;
 			bin->head = chain.head;
 			bin->room -= chain.count;
 			return true;
@@ -140,7 +134,7 @@ void hk_drain_some(struct hk_cache *cache)
 {
 	size_t before = cache->spilled_bytes;
 
-	while (cache->spilled_bytes && before - cache->spilled_bytes < 2 * HK_SLOT_SIZE) {
+	while (cache->spilled_bytes && before - cache->spilled_bytes < HK_DRAIN_SLOTS * HK_SLOT_SIZE) {
 		cache->drained = (cache->drained + 1) % HK_CLASSES;
 		hk_drain(cache, cache->drained, 1);
 	}

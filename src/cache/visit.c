@@ -128,7 +128,6 @@ static size_t trim_caches(void)
 /* One cache at a time, and few slabs of it, for no thread is to wait long. */
 static size_t age_caches(uint64_t now, bool *due)
 {
-	enum { SLABS_OF_ONE = 32 };
 	struct hk_cache *cache;
 	size_t bytes = 0, before;
 	bool waits = false;
@@ -142,7 +141,7 @@ static size_t age_caches(uint64_t now, bool *due)
 		bytes += cache->remote_received != before;
 		hk_sweep_idle(cache, now);
 		end_visit(cache);
-		bytes += hk_release_sparse(cache, now, SLABS_OF_ONE);
+		bytes += hk_release_sparse(cache, now, HK_SPARSE_VISIT);
 		if (!begin_visit(cache))
 			break;
 		*due |= cache->sparse_due != NULL;
@@ -194,7 +193,7 @@ void hk_collect_mail(void)
 
 	/* The heap shrinks too. */
 	if ((touched < at && touched > at / 2) ||
-	    !atomic_compare_exchange_strong(&again, &at, touched + touched / 16 + 1))
+	    !atomic_compare_exchange_strong(&again, &at, touched + touched / HK_GROW_SHARE + 1))
 		return;
 	hk_adopt_lost();
 	FOR_EACH_CACHE(cache) {

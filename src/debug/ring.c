@@ -1,16 +1,12 @@
 #include "debug/ring.h"
 
+#include "config/policy.h"
 #include "os/os.h"
 
 #include <stdatomic.h>
 
-enum {
-	RING = 1 << 16,		/* events kept */
-	SHOWN = 64,		/* lines of one list */
-};
-
 /*
- * A writer takes a ticket and writes the entry of that number modulo RING.
+ * A writer takes a ticket and writes the entry of that number modulo HK_RING_EVENTS.
  * ticket is 0 while it does so, and the ticket + 1 afterwards (release), so
  * that a reader, which knows the ticket it wants, recognises an entry that
  * is torn or was overtaken. A writer that sleeps through a whole turn of the
@@ -64,7 +60,7 @@ void hk_ring_put(enum hk_event event, size_t size, const void *at, size_t amount
 	if (!e)
 		return;
 	ticket = atomic_fetch_add_explicit(&ring.next, 1, memory_order_relaxed);
-	e += ticket % RING;
+	e += ticket % HK_RING_EVENTS;
 	SET(e->ticket, 0);
 	atomic_thread_fence(memory_order_release);
 	SET(e->time, hk_os_clock());
@@ -79,7 +75,7 @@ void hk_ring_put(enum hk_event event, size_t size, const void *at, size_t amount
 
 static bool get(size_t ticket, struct seen *seen)
 {
-	struct entry *e = &GET(ring.entry)[ticket % RING];
+	struct entry *e = &GET(ring.entry)[ticket % HK_RING_EVENTS];
 
 	if (atomic_load_explicit(&e->ticket, memory_order_acquire) != ticket + 1)
 		return false;
@@ -154,12 +150,12 @@ static bool concerns(const struct seen *seen, const void *p)
 /* The last events that concern p, or all if it is NULL; oldest first. */
 static void show_last(const void *p, const char *title)
 {
-	size_t end = GET(ring.next), first = end > RING ? end - RING : 0;
+	size_t end = GET(ring.next), first = end > HK_RING_EVENTS ? end - HK_RING_EVENTS : 0;
 	size_t at = end, found = 0;
 	struct hk_line line;
 	struct seen seen;
 
-	while (at > first && found < SHOWN) {
+	while (at > first && found < HK_RING_SHOWN) {
 		at--;
 		found += get(at, &seen) && (!p || concerns(&seen, p));
 	}
@@ -190,7 +186,7 @@ void hk_ring_start(void)
 
 	if (!hk_ring_on() || GET(ring.entry))
 		return;
-	entry = hk_os_map_apart(RING * sizeof *entry);
+	entry = hk_os_map_apart(HK_RING_EVENTS * sizeof *entry);
 	if (!entry)
 		return;
 	atomic_store_explicit(&ring.entry, entry, memory_order_release);

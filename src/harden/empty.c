@@ -4,9 +4,10 @@
  */
 #include "harden/internal.h"
 
+#include "config/policy.h"
 #include "os/os.h"
 
-enum { PLACES = 1 << 16, WORD = 64, WORDS = PLACES / WORD, LOOKED_AT = 64 };
+enum { WORD = 64, WORDS = HK_EMPTY_PLACES / WORD };
 
 static _Atomic uintptr_t range;		/* 0: not reserved yet */
 static _Atomic uint64_t taken[WORDS];
@@ -19,9 +20,9 @@ static uintptr_t reserve(void)
 
 	if (here)
 		return here;
-	p = hk_os_reserve(PLACES * HK_GRAIN, hk_page_size);
+	p = hk_os_reserve(HK_EMPTY_PLACES * HK_GRAIN, hk_page_size);
 	if (p && !atomic_compare_exchange_strong(&range, &here, (uintptr_t)p))
-		hk_os_unreserve(p, PLACES * HK_GRAIN);
+		hk_os_unreserve(p, HK_EMPTY_PLACES * HK_GRAIN);
 	return here ? here : (uintptr_t)p;
 }
 
@@ -38,8 +39,8 @@ void *hk_empty_take(void)
 	uintptr_t start = reserve();
 	unsigned i, place;
 
-	for (i = 0; start && i < LOOKED_AT; i++) {
-		place = atomic_fetch_add_explicit(&next, 1, memory_order_relaxed) % PLACES;
+	for (i = 0; start && i < HK_EMPTY_LOOKS; i++) {
+		place = atomic_fetch_add_explicit(&next, 1, memory_order_relaxed) % HK_EMPTY_PLACES;
 		if (take(place))
 			return (void *)(start + place * (uintptr_t)HK_GRAIN);
 	}
@@ -50,7 +51,7 @@ bool hk_empty_is(const void *p)
 {
 	uintptr_t start = atomic_load_explicit(&range, memory_order_relaxed);
 
-	return start && (uintptr_t)p - start < PLACES * (uintptr_t)HK_GRAIN;
+	return start && (uintptr_t)p - start < HK_EMPTY_PLACES * (uintptr_t)HK_GRAIN;
 }
 
 /* The place of p, which is in the range. */

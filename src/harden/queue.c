@@ -1,26 +1,22 @@
 /*
  * The quarantine: freed blocks wait in a ring of the thread that freed them, limited in
- * blocks and in bytes. A new block is swapped with one of the NEAR newest, or of the
+ * blocks and in bytes. A new block is swapped with one of the newest, or of the
  * newer half if there are few. So the order of reuse cannot be predicted, and no block is
- * reused soon. A wider choice would not be harder to guess and would cost locality:
- * python3 took 1.1 times as long when the choice was all of the newer half.
+ * reused soon.
+ * A wider choice would not be harder to guess and would cost locality.
  *
  * Only the thread uses its ring, without a lock. A signal handler that interrupts it
  * there finds the ring busy, and frees without it.
  */
 #include "harden/internal.h"
 
+#include "config/policy.h"
 #include "pool/meta.h"
 
-enum { BLOCKS = 512, BYTES = 128 * 1024, FEW_BLOCKS = 256, FEW_BYTES = 64 * 1024,
-       NEAR = 32, WIDE_BLOCKS = 16 };
-/* Of blocks above the slabs; while they wait, they have no memory. */
-#define WIDE_BYTES ((size_t)32 << 20)
-
 struct hk_queue {
-	void *block[BLOCKS];
-	uint8_t class[BLOCKS];
-	void *wide[WIDE_BLOCKS];
+	void *block[HK_QUEUE_BLOCKS];
+	uint8_t class[HK_QUEUE_BLOCKS];
+	void *wide[HK_QUEUE_WIDE_BLOCKS];
 	unsigned first, count;
 	unsigned first_wide, wides;
 	size_t bytes, wide_bytes;
@@ -88,8 +84,8 @@ HK_INLINE unsigned chance(struct hk_queue *q, unsigned below)
 
 HK_INLINE void insert(struct hk_queue *q, void *p, unsigned class)
 {
-	unsigned last = (q->first + q->count) % BLOCKS;
-	unsigned other = (q->first + q->count - chance(q, q->count < 2 * NEAR ? q->count / 2 + 1 : NEAR + 1)) % BLOCKS;
+	unsigned last = (q->first + q->count) % HK_QUEUE_BLOCKS;
+	unsigned other = (q->first + q->count - chance(q, q->count < 2 * HK_QUEUE_NEAR ? q->count / 2 + 1 : HK_QUEUE_NEAR + 1)) % HK_QUEUE_BLOCKS;
 
 	q->block[last] = q->block[other];
 	q->class[last] = q->class[other];
@@ -102,19 +98,18 @@ HK_INLINE void insert(struct hk_queue *q, void *p, unsigned class)
 /* Takes the oldest block out if a limit is exceeded or all are wanted; NULL otherwise. */
 HK_INLINE void *surplus(struct hk_queue *q, bool all, unsigned *class)
 {
-	enum { AHEAD = 4 };
-	unsigned most = hk_guards_on() ? BLOCKS - 1 : FEW_BLOCKS;
-	size_t bytes = hk_guards_on() ? BYTES : FEW_BYTES;
+	unsigned most = hk_guards_on() ? HK_QUEUE_BLOCKS - 1 : HK_QUEUE_FEW_BLOCKS;
+	size_t bytes = hk_guards_on() ? HK_QUEUE_BYTES : HK_QUEUE_FEW_BYTES;
 	void *p;
 
 	if (!q->count || (!all && q->count <= most && q->bytes <= bytes))
 		return NULL;
 	p = q->block[q->first];
 	*class = q->class[q->first];
-	q->first = (q->first + 1) % BLOCKS;
+	q->first = (q->first + 1) % HK_QUEUE_BLOCKS;
 	q->count--;
 	q->bytes -= hk_class_size(*class);
-	__builtin_prefetch(q->block[(q->first + AHEAD) % BLOCKS], 1);
+	__builtin_prefetch(q->block[(q->first + HK_QUEUE_AHEAD) % HK_QUEUE_BLOCKS], 1);
 	return p;
 }
 
@@ -139,10 +134,10 @@ HK_INLINE void *surplus_wide(struct hk_queue *q, bool all)
 {
 	void *p;
 
-	if (!q->wides || (!all && q->wides < WIDE_BLOCKS && q->wide_bytes <= WIDE_BYTES))
+	if (!q->wides || (!all && q->wides < HK_QUEUE_WIDE_BLOCKS && q->wide_bytes <= HK_QUEUE_WIDE_BYTES))
 		return NULL;
 	p = q->wide[q->first_wide];
-	q->first_wide = (q->first_wide + 1) % WIDE_BLOCKS;
+	q->first_wide = (q->first_wide + 1) % HK_QUEUE_WIDE_BLOCKS;
 	q->wides--;
 	q->wide_bytes -= hk_large_size(p);
 	return p;
@@ -150,13 +145,13 @@ HK_INLINE void *surplus_wide(struct hk_queue *q, bool all)
 
 void hk_queue_push_wide(void *p, size_t whole)
 {
-	struct hk_queue *q = whole > WIDE_BYTES / 4 ? NULL : enter_queue();
+	struct hk_queue *q = whole > HK_QUEUE_WIDE_BYTES / HK_QUEUE_WIDE_SHARE ? NULL : enter_queue();
 
 	if (!q) {
 		hk_wide_settle(p);
 		return;
 	}
-	q->wide[(q->first_wide + q->wides++) % WIDE_BLOCKS] = p;
+	q->wide[(q->first_wide + q->wides++) % HK_QUEUE_WIDE_BLOCKS] = p;
 	q->wide_bytes += whole;
 	while ((p = surplus_wide(q, false)) != NULL) {
 		end(q);

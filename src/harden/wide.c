@@ -5,15 +5,14 @@
  */
 #include "harden/internal.h"
 
+#include "config/policy.h"
 #include "os/os.h"
 
-/* A process may have 65530 mappings; each guard, and each block that waits, takes two of them. */
-enum { GUARDS = 8192 };
 static _Atomic unsigned guards;		/* relaxed */
 
 static bool close_pages(void *addr, size_t size)
 {
-	bool closed = atomic_load_explicit(&guards, memory_order_relaxed) < GUARDS &&
+	bool closed = atomic_load_explicit(&guards, memory_order_relaxed) < HK_GUARDS &&
 		      hk_os_close_pages(addr, size);
 
 	if (closed)

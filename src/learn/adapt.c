@@ -2,18 +2,6 @@
 
 #include "cache/cache.h"
 
-enum {
-	DAMPED = 4,		/* halvings of the pace at most */
-	STEADY = 4,		/* moves in one direction that undo one */
-	CERTAIN = 16,		/* refills and flushes after which a window is believed */
-	NOISE = 32,		/* fewer round trips than 1/32 of a window are none */
-	PATIENCE = 4,		/* calm windows before idle blocks count */
-	MEMORY = 64,		/* calm windows after which a hurt is forgotten */
-	LEAST_CAPACITY = 2,
-	BATCH_BLOCKS = 128,
-	BATCH_BYTES = 64 * 1024,
-};
-
 /* In units of bytes too, so that sums are exact. */
 static int64_t cost(const struct hk_learn_class *c, int64_t units)
 {
@@ -56,7 +44,7 @@ static bool active(const struct hk_learn_class *c)
 }
 
 /*
- * How far a single window is believed, of CERTAIN: a few refills and flushes
+ * How far a single window is believed, of HK_ADAPT_CERTAIN: a few refills and flushes
  * more or less are chance, and nothing that rests on chance may move a limit
  * to and fro. One window without any is chance too, several are not.
  */
@@ -65,13 +53,13 @@ static unsigned belief(const struct hk_learn_class *c)
 	size_t events = c->refills + c->flushes;
 
 	if (!events)
-		return c->calm < PATIENCE ? CERTAIN / 4 : CERTAIN;
-	return events < CERTAIN ? (unsigned)events : CERTAIN;
+		return c->calm < HK_ADAPT_PATIENCE ? HK_ADAPT_CERTAIN / HK_ADAPT_IDLE_BELIEF : HK_ADAPT_CERTAIN;
+	return events < HK_ADAPT_CERTAIN ? (unsigned)events : HK_ADAPT_CERTAIN;
 }
 
 static unsigned pace(const struct hk_learn_class *c, unsigned rate)
 {
-	return (step_of(c->capacity, rate) * belief(c) / CERTAIN) >> c->damped;
+	return (step_of(c->capacity, rate) * belief(c) / HK_ADAPT_CERTAIN) >> c->damped;
 }
 
 /* What turns back moves half as fast from then on, what keeps its direction
@@ -84,8 +72,8 @@ static void damp(struct hk_learn_class *c, unsigned before)
 		return;
 	if (way * c->run < 0) {
 		c->run = way;
-		c->damped += c->damped < DAMPED;
-	} else if ((c->run += way) % STEADY == 0) {
+		c->damped += c->damped < HK_ADAPT_DAMPED;
+	} else if ((c->run += way) % HK_ADAPT_STEADY == 0) {
 		c->damped -= c->damped > 0;
 	}
 }
@@ -94,7 +82,7 @@ static void damp(struct hk_learn_class *c, unsigned before)
  * where there are too many threads for the budget. */
 static unsigned gift(const struct hk_learn_class *c, unsigned rate, bool poor)
 {
-	unsigned floor = most(LEAST_CAPACITY * HK_LEARN_UNIT, poor ? 0 : c->batch);
+	unsigned floor = most(HK_ADAPT_LEAST_CAPACITY * HK_LEARN_UNIT, poor ? 0 : c->batch);
 
 	return c->capacity > floor ? least(pace(c, rate), c->capacity - floor) : 0;
 }
@@ -103,7 +91,7 @@ static uint64_t average(const struct hk_learn_class *c, uint64_t old, uint64_t n
 {
 	unsigned weight = belief(c);
 
-	return (old * (2 * CERTAIN - weight) + now * weight) / (2 * CERTAIN);
+	return (old * (2 * HK_ADAPT_CERTAIN - weight) + now * weight) / (2 * HK_ADAPT_CERTAIN);
 }
 
 /*
@@ -119,7 +107,7 @@ static uint64_t pressure(struct hk_learn_class *c, uint64_t operations)
 	c->in = average(c, c->in, in < all ? in : all);
 	c->out = average(c, c->out, out < all ? out : all);
 	trips = c->in < c->out ? c->in : c->out;
-	if (trips * NOISE <= all)
+	if (trips * HK_ADAPT_NOISE <= all)
 		return 0;
 	return (trips << 20) / (uint64_t)(cost(c, c->capacity) + 1) + 1;
 }
@@ -131,9 +119,9 @@ static void note(struct hk_learn_class *c, uint64_t press, unsigned rate)
 	c->calm = active(c) ? 0 : c->calm + 1;
 	if (press)
 		c->hurt = c->capacity;
-	else if (c->calm > MEMORY)
+	else if (c->calm > HK_ADAPT_MEMORY)
 		c->hurt = 0;
-	if (c->calm >= PATIENCE && c->low * HK_LEARN_UNIT >= c->capacity / 4 &&
+	if (c->calm >= HK_ADAPT_PATIENCE && c->low * HK_LEARN_UNIT >= c->capacity / HK_ADAPT_IDLE_SHARE &&
 	    c->capacity - gift(c, rate, false) > c->hurt + 2 * step_of(c->hurt, rate) &&
 	    gift(c, rate, false)) {
 		c->capacity -= gift(c, rate, false);
@@ -143,15 +131,15 @@ static void note(struct hk_learn_class *c, uint64_t press, unsigned rate)
 
 static void move_batch(struct hk_learn_class *c, uint64_t press, const struct hk_learn_bounds *b)
 {
-	unsigned top = least(BATCH_BLOCKS, most(BATCH_BYTES / c->size, 1)) * HK_LEARN_UNIT;
+	unsigned top = least(HK_ADAPT_BATCH_BLOCKS, most(HK_ADAPT_BATCH_BYTES / c->size, 1)) * HK_LEARN_UNIT;
 	unsigned step = step_of(c->batch, b->rate);
 
-	top = least(top, c->capacity / 4);
+	top = least(top, c->capacity / HK_ADAPT_BATCH_SHARE);
 	if (press && c->batch > c->capacity / 2) {
 		c->batch -= least(step, c->batch - c->capacity / 2);
 		c->batch_moved = HK_TOO_LARGE;
 	} else if (c->batch < top && !c->flushes &&
-		   (uint64_t)c->refills * c->batch / HK_LEARN_UNIT * NOISE > b->operations) {
+		   (uint64_t)c->refills * c->batch / HK_LEARN_UNIT * HK_ADAPT_NOISE > b->operations) {
 		c->batch += least(step, top - c->batch);
 		c->batch_moved = HK_STREAM;
 	}
@@ -164,7 +152,7 @@ static unsigned wish(const struct hk_learn_class *c, uint64_t press, uint64_t hi
 {
 	unsigned most_units = HK_LEARN_CAPACITY_MOST * HK_LEARN_UNIT;
 
-	if (!b->busy || !press || !active(c) || press < highest / 2 || c->capacity >= most_units)
+	if (!b->busy || !press || !active(c) || press < highest / HK_ADAPT_GROW_SHARE || c->capacity >= most_units)
 		return 0;
 	return least(pace(c, b->rate), most_units - c->capacity);
 }
@@ -184,7 +172,7 @@ static void collect(struct hk_learn_class *class, unsigned count, const uint64_t
 	int64_t supply = 0;
 
 	for (i = 0; i < count; i++) {
-		gifts[i] = press[i] <= highest / 4 && class[i].capacity_moved == HK_KEPT ?
+		gifts[i] = press[i] <= highest / HK_ADAPT_PAY_SHARE && class[i].capacity_moved == HK_KEPT ?
 			   gift(&class[i], rate, poor) : 0;
 		supply += cost(&class[i], gifts[i]);
 	}
@@ -223,7 +211,7 @@ static void move_capacities(struct hk_learn_class *class, unsigned count, const 
  * give, no more. Most classes of most programs are, which keeps windows cheap. */
 static bool quiet(const struct hk_learn_class *c)
 {
-	return c->calm > MEMORY && !active(c) && !c->in && !c->out && !c->low;
+	return c->calm > HK_ADAPT_MEMORY && !active(c) && !c->in && !c->out && !c->low;
 }
 
 void hk_learn_step(struct hk_learn_class *class, unsigned count, const struct hk_learn_bounds *b)

@@ -18,12 +18,12 @@
 #ifndef HK_LEARN_ADAPT_H
 #define HK_LEARN_ADAPT_H
 
+#include "config/policy.h"
 #include "config/settings.h"
 
 enum {
 	HK_LEARN_UNIT = 256,		/* limits are kept in this part of a block: at
 					 * 5 % a list of ten blocks moves too */
-	HK_LEARN_CAPACITY_MOST = 4096,	/* as in an override */
 };
 
 /* Why a limit moved. */

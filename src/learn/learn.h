@@ -5,6 +5,7 @@
 #ifndef HK_LEARN_LEARN_H
 #define HK_LEARN_LEARN_H
 
+#include "config/policy.h"
 #include "learn/adapt.h"
 #include "slab/classes.h"
 
@@ -36,7 +37,6 @@ struct hk_decision {
 void hk_learn_record(unsigned class, unsigned from, unsigned to, enum hk_reason reason);
 
 /* The last ones, newest first; false: there are no more. */
-enum { HK_DECISIONS = 64 };
 bool hk_learn_decision(unsigned index, struct hk_decision *decision);
 
 /* pages.c: a look at some SuperSlabs, with no lock held; and the

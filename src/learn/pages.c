@@ -19,16 +19,6 @@
 #include "pool/pool.h"
 
 enum { NO_TREND, DENSE, SPARSE, ON_TRIAL };
-enum {
-	TRIAL_MS = 2000,
-	FORK_MS = 10000,	/* parent and child share pages: each huge one is a copy */
-	COST_SHARE = 50,	/* of the time, at most, is spent on promotions */
-	LOOK_SHARE = 200,	/* and on looks, each a few KiB of metadata for a SuperSlab */
-	PAUSE_MS = 1000,	/* where the kernel had no huge page */
-	EXTRA_LEAST = 64 << 10,	/* touched in vain, worth undoing */
-	PERIOD_MS = 1000,	/* of the delay */
-	RELEASED_LEAST = 1 << 20,	/* bytes that say something about it */
-};
 
 /* Under busy; the threshold is read without (relaxed). */
 static struct {
@@ -90,7 +80,7 @@ static bool forked_lately(uint64_t now)
 {
 	uint64_t then = atomic_load_explicit(&hk_forked_at, memory_order_relaxed);
 
-	return then && !hk_elapsed(now, then, FORK_MS);
+	return then && !hk_elapsed(now, then, HK_MEM_FORK_MS);
 }
 
 static void promote(struct hk_superslab *s, const struct hk_pages_seen *seen, uint64_t now)
@@ -104,7 +94,7 @@ static void promote(struct hk_superslab *s, const struct hk_pages_seen *seen, ui
 		return;
 	cost = hk_os_clock() - before;
 	mem.spent += cost;
-	mem.pause_until = before + cost * COST_SHARE + (at_once ? 0 : (uint64_t)PAUSE_MS * 1000000);
+	mem.pause_until = before + cost * HK_MEM_COST_SHARE + (at_once ? 0 : (uint64_t)HK_MEM_PAUSE_MS * 1000000);
 	atomic_store_explicit(&s->shared_meta->touched, (uint32_t)has(seen), memory_order_relaxed);
 	set_trend(s->shared_meta, at_once ? ON_TRIAL : NO_TREND, now);
 	atomic_fetch_add_explicit(&hk_mem_counters.promoted, 1, memory_order_relaxed);
@@ -133,7 +123,7 @@ static void judge(struct hk_superslab *s, const struct hk_pages_seen *seen)
 	unsigned threshold = hk_mem_threshold();
 
 	atomic_store_explicit(&s->shared_meta->trend, NO_TREND, memory_order_relaxed);
-	if (extra >= EXTRA_LEAST && used < extra / 2 && give_up(s, seen, HK_UNUSED))
+	if (extra >= HK_MEM_EXTRA_LEAST && used < extra / 2 && give_up(s, seen, HK_UNUSED))
 		set_threshold(threshold + (HK_RATIO_ONE - threshold) / 2);
 }
 
@@ -163,7 +153,7 @@ static void look_at(struct hk_superslab *s, uint64_t now)
 		set_trend(m, SPARSE, now);
 		if (holds(m, SPARSE, now, stable > delay ? stable : delay))
 			give_up(s, &seen, HK_SPARSE);
-	} else if (pages == HK_PAGES_HUGE && holds(m, ON_TRIAL, now, TRIAL_MS)) {
+	} else if (pages == HK_PAGES_HUGE && holds(m, ON_TRIAL, now, HK_MEM_TRIAL_MS)) {
 		judge(s, &seen);
 	} else if (atomic_load_explicit(&m->trend, memory_order_relaxed) != ON_TRIAL) {
 		set_trend(m, NO_TREND, now);
@@ -191,16 +181,16 @@ static void learn_delay(uint64_t now)
 	unsigned most = hk_setting_table[HK_SET_MEM_LEARN_DELAY].most;
 	enum hk_reason reason = HK_KEPT;
 
-	if (!hk_elapsed(now, mem.period_began, PERIOD_MS))
+	if (!hk_elapsed(now, mem.period_began, HK_MEM_PERIOD_MS))
 		return;
-	set_threshold(threshold - (threshold - hk_settings.mem_learn_threshold) / 64);
+	set_threshold(threshold - (threshold - hk_settings.mem_learn_threshold) / HK_MEM_DECAY);
 	/* A longer one tells nothing of how soon. */
-	if (hk_elapsed(now, mem.period_began, 2 * PERIOD_MS))
+	if (hk_elapsed(now, mem.period_began, 2 * HK_MEM_PERIOD_MS))
 		mem.last_released = 0;
-	if (mem.last_released >= RELEASED_LEAST && back > mem.last_released / 2) {
+	if (mem.last_released >= HK_MEM_RELEASED_LEAST && back > mem.last_released / HK_WANTED_SHARE) {
 		delay = delay * 2 < most ? delay * 2 : most;
 		reason = HK_WANTED_AGAIN;
-	} else if (mem.last_released >= RELEASED_LEAST && back < mem.last_released / 8) {
+	} else if (mem.last_released >= HK_MEM_RELEASED_LEAST && back < mem.last_released / HK_UNWANTED_SHARE) {
 		delay = delay / 2 > least ? delay / 2 : least;
 		reason = HK_NOT_WANTED;
 	}
@@ -228,7 +218,7 @@ static void look_around(uint64_t now)
 		mem.next = s->index + 1;
 		look_at(s, now);
 	}
-	mem.rest_until = began + (hk_os_clock() - began - (mem.spent - promotions)) * LOOK_SHARE;
+	mem.rest_until = began + (hk_os_clock() - began - (mem.spent - promotions)) * HK_MEM_LOOK_SHARE;
 }
 
 /* The thread that looked may be the parent's alone. */

@@ -10,8 +10,6 @@
 #include "os/os.h"
 #include "pool/pool.h"
 
-enum { PREWARM_SHARE = 4, PREWARM_MOST = 16 };
-
 struct learned {
 	int32_t capacity, batch;
 };
@@ -62,8 +60,8 @@ static void put_groups(struct hk_line *line)
 static unsigned prewarm(void)
 {
 	size_t part = atomic_load_explicit(&hk_pool_counters.superslabs_peak, memory_order_relaxed) /
-		      PREWARM_SHARE;
-	unsigned learned = part < PREWARM_MOST ? (unsigned)part : PREWARM_MOST;
+		      HK_SAVE_PREWARM_SHARE;
+	unsigned learned = part < HK_SAVE_PREWARM_MOST ? (unsigned)part : HK_SAVE_PREWARM_MOST;
 
 	return learned > hk_settings.superslab_prewarm ? learned : hk_settings.superslab_prewarm;
 }

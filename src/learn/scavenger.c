@@ -23,14 +23,6 @@
 #include "pool/eager.h"
 #include "pool/pool.h"
 
-enum {
-	TURN_MOST = 250, TURN_LEAST = 50,	/* ms */
-	FIRST_MS = 100,			/* of the process, without the thread */
-	WAITING = HK_SPARSE_WAITING,	/* bytes worth a turn */
-	VAIN_MS = 2000,			/* longer than anything has to wait */
-	END_MS = 5000,			/* and than its end takes, but on a stopped machine */
-};
-
 /*
  * NONE -> BUSY by the thread that starts it, BUSY -> ASLEEP by itself, ASLEEP ->
  * BUSY by a thread that wakes it; BUSY, ASLEEP -> ENDING by a thread that wants it
@@ -57,7 +49,7 @@ static bool wanted(void)
 
 static size_t waiting(void)
 {
-	return hk_pool_waiting() + (atomic_load(&hk_sparse_waits) ? WAITING : 0) +
+	return hk_pool_waiting() + (atomic_load(&hk_sparse_waits) ? HK_SPARSE_WAITING : 0) +
 	       atomic_load_explicit(&hk_large_counters.cached_bytes, memory_order_relaxed);
 }
 
@@ -80,7 +72,7 @@ static unsigned turn_ms(void)
 {
 	unsigned half = (unsigned)atomic_load_explicit(&hk_purge_delay, memory_order_relaxed) / 2;
 
-	return half > TURN_MOST ? TURN_MOST : half < TURN_LEAST ? TURN_LEAST : half;
+	return half > HK_SCAVENGER_TURN_MOST ? HK_SCAVENGER_TURN_MOST : half < HK_SCAVENGER_TURN_LEAST ? HK_SCAVENGER_TURN_LEAST : half;
 }
 
 /* False: it is to end. */
@@ -103,9 +95,9 @@ static void work(void)
 		atomic_fetch_add_explicit(&hk_scavenger_turns, 1, memory_order_relaxed);
 		if (hk_settings.mem_learn)
 			hk_mem_look();
-		vain = hk_cache_scavenge(vain < VAIN_MS / 2 && vain + turn >= VAIN_MS / 2) || more ?
+		vain = hk_cache_scavenge(vain < HK_SCAVENGER_CALM_MS / 2 && vain + turn >= HK_SCAVENGER_CALM_MS / 2) || more ?
 		       0 : vain + turn;
-		if (vain >= VAIN_MS) {
+		if (vain >= HK_SCAVENGER_CALM_MS) {
 			to_sleep(before);
 			vain = 0;
 		}
@@ -157,7 +149,7 @@ static void start(const void *caller)
 	uint32_t none = NONE;
 
 	if (!wanted() || hk_os_in_libc(caller) ||
-	    !hk_elapsed(hk_os_now(), atomic_load(&began), FIRST_MS) ||
+	    !hk_elapsed(hk_os_now(), atomic_load(&began), HK_SCAVENGER_FIRST_MS) ||
 	    !atomic_compare_exchange_strong(&state, &none, BUSY))
 		return;
 	if (hk_os_sandboxed()) {
@@ -179,7 +171,7 @@ static bool is_worth_it(void)
 
 	if (hk_is_eager())
 		bytes += hk_eager_released() - atomic_load_explicit(&released_before, memory_order_relaxed);
-	return bytes >= WAITING;
+	return bytes >= HK_SPARSE_WAITING;
 }
 
 static void freed(const void *caller)
@@ -214,19 +206,18 @@ static bool tell_to_end(void)
  */
 static void await_end(void)
 {
-	enum { SPINS = 1000, SLEEP_MS = 10 };
 	static _Atomic uint32_t never;
 	uint32_t before = atomic_load(&ends);
 	long id;
 	unsigned n;
 
 	if (tell_to_end())
-		for (n = 0; n < END_MS / SLEEP_MS && atomic_load(&state) == ENDING &&
+		for (n = 0; n < HK_SCAVENGER_END_MS / HK_SCAVENGER_SLEEP_MS && atomic_load(&state) == ENDING &&
 		     atomic_load(&ends) == before; n++)
-			hk_os_wait(&ends, before, SLEEP_MS);
+			hk_os_wait(&ends, before, HK_SCAVENGER_SLEEP_MS);
 	id = atomic_load(&task);
-	for (n = 0; atomic_load(&task) == id && !gone() && n < SPINS + END_MS; n++)
-		if (n >= SPINS)
+	for (n = 0; atomic_load(&task) == id && !gone() && n < HK_SCAVENGER_SPINS + HK_SCAVENGER_END_MS; n++)
+		if (n >= HK_SCAVENGER_SPINS)
 			hk_os_wait(&never, 0, 1);
 }
 

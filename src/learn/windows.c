@@ -13,14 +13,6 @@
 #include "os/os.h"
 #include "pool/meta.h"
 
-/* Growth is for lists that cost something. Moving so many blocks takes about
- * 2 us of each millisecond; below that the lists are let be. */
-enum { BUSY_BLOCKS_PER_MS = 200 };
-/* And it must not cost more: lists in use grow to this share of the memory that
- * is mapped, or to as many bytes in any case. */
-enum { HEAP_SHARE = 8, GROWN_BYTES = 1 << 20 };
-enum { THREAD_BUDGET = 8 << 20, PROCESS_BUDGET = 64 << 20 };
-
 /* Owned by the cache's thread, under the cache lock. Counts are those of the
  * bins when the window began. */
 struct hk_learner {
@@ -150,11 +142,11 @@ static size_t budget(const struct hk_cache *cache)
 	size_t others = atomic_load_explicit(&hk_budget_held, memory_order_relaxed) - cache->budget_held;
 	size_t holders = atomic_load_explicit(&hk_budget_holders, memory_order_relaxed) +
 			 !cache->budget_held;
-	size_t left = others < PROCESS_BUDGET ? PROCESS_BUDGET - others : 0;
-	size_t fair = PROCESS_BUDGET / (holders ? holders : 1);
+	size_t left = others < HK_LEARN_PROCESS_BYTES ? HK_LEARN_PROCESS_BYTES - others : 0;
+	size_t fair = HK_LEARN_PROCESS_BYTES / (holders ? holders : 1);
 
 	left = left < fair ? fair : left;
-	return left < THREAD_BUDGET ? left : THREAD_BUDGET;
+	return left < HK_LEARN_THREAD_BYTES ? left : HK_LEARN_THREAD_BYTES;
 }
 
 static void hold(struct hk_cache *cache, size_t bytes)
@@ -173,8 +165,8 @@ static bool worth_growth(const struct hk_learner *l)
 	for (i = 0; i < HK_CLASSES; i++)
 		if (l->class[i].refills || l->class[i].flushes)
 			used += (size_t)hk_learn_bytes(&l->class[i], 1);
-	return (hk_os_now() - l->since) * BUSY_BLOCKS_PER_MS <= hk_settings.alloc_learn_window &&
-	       (used < GROWN_BYTES || used < mapped / HEAP_SHARE);
+	return (hk_os_now() - l->since) * HK_LEARN_BUSY_PER_MS <= hk_settings.alloc_learn_window &&
+	       (used < HK_LEARN_GROWN_BYTES || used < mapped / HK_LEARN_HEAP_SHARE);
 }
 
 static void adapt_lists(struct hk_cache *cache, struct hk_learner *l)

@@ -3,14 +3,6 @@
 #include "os/os.h"
 #include "pool/pool.h"
 
-/*
- * LEAST and SHARE: 4 MiB, or a 40th of what the heap holds: half of what is promised,
- * for lists hold blocks in free pages too. PATIENCE_MOST doublings of it: as much as
- * waits without this mode. PERIOD_MS: wanted in one period after a release in the
- * period before is soon. WORTH: bytes released that say something.
- */
-enum { LEAST = 4 << 20, SHARE = 40, PATIENCE_MOST = 5, PERIOD_MS = 500, WORTH = 4 << 20 };
-
 _Atomic bool hk_eager;
 
 /* Under the pool lock, but for patience (relaxed). */
@@ -34,8 +26,8 @@ size_t hk_eager_bytes(unsigned eighths)
 	size_t touched = hk_pool_touched() * HK_SLOT_SIZE, share;
 
 	untouched = untouched > touched ? untouched - touched : 0;
-	share = (mapped > untouched ? mapped - untouched : 0) / SHARE;
-	return (share > LEAST ? share : LEAST) / 8 * eighths << patience();
+	share = (mapped > untouched ? mapped - untouched : 0) / HK_EAGER_SHARE;
+	return (share > HK_EAGER_LEAST ? share : HK_EAGER_LEAST) / HK_EAGER_PARTS * eighths << patience();
 }
 
 bool hk_eager_thorough(void)
@@ -68,14 +60,14 @@ void hk_eager_learn(uint64_t now)
 	size_t given = hk_eager_released(), taken = wanted(), again = taken - eager.wanted;
 	unsigned old = patience();
 
-	if (!hk_elapsed(now, eager.began, PERIOD_MS))
+	if (!hk_elapsed(now, eager.began, HK_EAGER_PERIOD_MS))
 		return;
 	/* The counters are not of one moment; a long period says nothing of soon. */
-	if ((ptrdiff_t)again < 0 || hk_elapsed(now, eager.began, 2 * PERIOD_MS))
+	if ((ptrdiff_t)again < 0 || hk_elapsed(now, eager.began, 2 * HK_EAGER_PERIOD_MS))
 		eager.last_released = 0;
-	if (eager.last_released >= WORTH && again > eager.last_released / 2 && old < PATIENCE_MOST)
+	if (eager.last_released >= HK_EAGER_WORTH && again > eager.last_released / HK_WANTED_SHARE && old < HK_EAGER_PATIENCE)
 		atomic_store_explicit(&eager.patience, old + 1, memory_order_relaxed);
-	else if (eager.last_released >= WORTH && again < eager.last_released / 8 && old)
+	else if (eager.last_released >= HK_EAGER_WORTH && again < eager.last_released / HK_UNWANTED_SHARE && old)
 		atomic_store_explicit(&eager.patience, old - 1, memory_order_relaxed);
 	eager.last_released = given - eager.released;
 	eager.released = given;

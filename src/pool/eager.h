@@ -8,6 +8,7 @@
 #ifndef HK_POOL_EAGER_H
 #define HK_POOL_EAGER_H
 
+#include "config/policy.h"
 #include "os/platform.h"
 
 #include <stdatomic.h>
@@ -16,9 +17,6 @@
 
 /* In force now; relaxed. Set by learn/. */
 extern _Atomic bool hk_eager;
-
-/* Everything that may wait is cut into eighths. */
-enum { HK_EAGER_POOL = 2, HK_EAGER_SPARSE = 2, HK_EAGER_STAGE1 = 1, HK_EAGER_LARGE = 3 };
 
 HK_INLINE bool hk_is_eager(void)
 {

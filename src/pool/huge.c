@@ -8,23 +8,9 @@
 #include "os/os.h"
 #include "pool/internal.h"
 
-enum {
-	FROM = 16,		/* SuperSlabs of a heap that is worth it */
-	FROM_LEARNING = 4,	/* where what does not pay is undone */
-	SOON_MS = 1000,		/* between two SuperSlabs of a heap that grows fast */
-	DEAR_NS = 1000000,	/* a huge page that takes longer: 2 us for each 4 KiB,
-				 * as much as small pages */
-	PAUSE = 2,		/* SuperSlabs after the second dear one, then doubled */
-	PAUSE_MOST = 64,
-};
-
-/* Of the bytes of a SuperSlab. */
-#define DENSE (HK_SUPERSLAB_SIZE / 8 * 7)
-
 /* Relaxed: a hint that was overtaken costs a page of the wrong size. */
-enum { NEWEST = 3 };
 static struct {
-	_Atomic(struct hk_superslab *) superslab[NEWEST];	/* a ring; at next the oldest */
+	_Atomic(struct hk_superslab *) superslab[HK_HUGE_JUDGED];	/* a ring; at next the oldest */
 	_Atomic unsigned next;
 	_Atomic uint64_t last_at;		/* ms */
 	_Atomic size_t before_fork;		/* SuperSlabs that came from the parent */
@@ -38,11 +24,11 @@ static struct {
  */
 static bool is_dense(void)
 {
-	unsigned oldest = atomic_load_explicit(&grown.next, memory_order_relaxed) % NEWEST;
+	unsigned oldest = atomic_load_explicit(&grown.next, memory_order_relaxed) % HK_HUGE_JUDGED;
 	const struct hk_superslab *s = atomic_load_explicit(&grown.superslab[oldest],
 							    memory_order_acquire);
 
-	return s && hk_pages_look(s).touched >= DENSE;
+	return s && hk_pages_look(s).touched >= HK_SUPERSLAB_SIZE / HK_HUGE_DENSE_OF * HK_HUGE_DENSE;
 }
 
 /*
@@ -54,9 +40,9 @@ static void judge(uint64_t ns)
 {
 	unsigned pause = atomic_load_explicit(&grown.next_pause, memory_order_relaxed), next = 0;
 
-	if (ns >= DEAR_NS) {
+	if (ns >= HK_HUGE_COSTLY_NS) {
 		atomic_store_explicit(&grown.pause, pause, memory_order_relaxed);
-		next = !pause ? PAUSE : pause < PAUSE_MOST ? pause * 2 : PAUSE_MOST;
+		next = !pause ? HK_HUGE_PAUSE : pause < HK_HUGE_PAUSE_MOST ? pause * 2 : HK_HUGE_PAUSE_MOST;
 	}
 	atomic_store_explicit(&grown.next_pause, next, memory_order_relaxed);
 }
@@ -87,16 +73,16 @@ bool hk_huge_wanted(void)
 	size_t count = atomic_load_explicit(&hk_pool_counters.superslabs, memory_order_relaxed);
 	size_t parents = atomic_load_explicit(&grown.before_fork, memory_order_relaxed);
 	uint64_t then = atomic_load_explicit(&grown.last_at, memory_order_relaxed);
-	size_t from = hk_settings.mem_learn ? FROM_LEARNING : FROM;
+	size_t from = hk_settings.mem_learn ? HK_HUGE_FROM_LEARNING : HK_HUGE_FROM;
 
-	return count >= parents + from && !hk_elapsed(hk_os_now(), then, SOON_MS) &&
+	return count >= parents + from && !hk_elapsed(hk_os_now(), then, HK_HUGE_SOON_MS) &&
 	       !hk_pool_scarce() && hk_os_huge_mode() != HK_HUGE_NEVER &&
 	       !hk_huge_pausing() && is_dense();
 }
 
 void hk_huge_grown(struct hk_superslab *s)
 {
-	unsigned at = atomic_fetch_add_explicit(&grown.next, 1, memory_order_relaxed) % NEWEST;
+	unsigned at = atomic_fetch_add_explicit(&grown.next, 1, memory_order_relaxed) % HK_HUGE_JUDGED;
 
 	atomic_store_explicit(&grown.superslab[at], s, memory_order_release);
 	atomic_store_explicit(&grown.last_at, hk_os_now(), memory_order_relaxed);

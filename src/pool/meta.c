@@ -1,10 +1,10 @@
 #include "pool/meta.h"
 
+#include "config/policy.h"
 #include "os/os.h"
 #include "pool/internal.h"
 
-/* LOW: what any one request needs at most. */
-enum { REGION = 256 * 1024, LOW = 64 * 1024, PAGE = 4096, LINE = 64 };
+enum { PAGE = 4096, LINE = 64 };
 
 /* A region that is mapped and not in use yet; these words are zeroed then. */
 struct region {
@@ -42,12 +42,12 @@ bool hk_meta_fill(void)
 {
 	struct region *fresh, *head = atomic_load_explicit(&meta.regions, memory_order_relaxed);
 
-	if (head || left() >= LOW)
+	if (head || left() >= HK_META_LOW)
 		return true;
-	fresh = hk_os_map_apart(REGION);
+	fresh = hk_os_map_apart(HK_META_REGION);
 	if (!fresh)
 		return false;
-	atomic_fetch_add_explicit(&hk_meta_bytes, REGION, memory_order_relaxed);
+	atomic_fetch_add_explicit(&hk_meta_bytes, HK_META_REGION, memory_order_relaxed);
 	do
 		fresh->next = head;
 	while (!hk_swapped(atomic_compare_exchange_weak_explicit(&meta.regions, &head, fresh,
@@ -67,7 +67,7 @@ static bool next_region(void)
 			memory_order_acquire, memory_order_acquire)));
 	head->next = NULL;
 	meta.next = (char *)head;
-	atomic_store_explicit(&meta.left, REGION, memory_order_relaxed);
+	atomic_store_explicit(&meta.left, HK_META_REGION, memory_order_relaxed);
 	return true;
 }
 
@@ -77,7 +77,7 @@ static void *alloc_locked(size_t size, size_t alignment)
 	void *p;
 
 	size = (size + LINE - 1) & ~(size_t)(LINE - 1);
-	hk_assert(size + PAGE <= LOW);
+	hk_assert(size + PAGE <= HK_META_LOW);
 	if (left() < gap + size) {
 		if (!next_region())
 			return NULL;

@@ -18,6 +18,7 @@
 #ifndef HK_POOL_POOL_H
 #define HK_POOL_POOL_H
 
+#include "config/policy.h"
 #include "os/lock.h"
 #include "os/os.h"
 #include "slab/slab.h"
@@ -51,7 +52,7 @@ HK_INLINE size_t hk_count(_Atomic size_t *counter)
 HK_INLINE bool hk_pool_scarce(void)
 {
 	return atomic_load_explicit(&hk_os_mapped, memory_order_relaxed) >=
-	       hk_os_memory_limit - hk_os_memory_limit / 4;
+	       hk_os_memory_limit - hk_os_memory_limit / HK_SCARCE_LEFT;
 }
 
 /* A slab for this class, owned by the cache, from stage 1 or 2, or NULL: the pool

@@ -14,7 +14,7 @@
 #include "slab/pagemap.h"
 
 /* Of a period: what one left free and dirty may go. */
-_Atomic size_t hk_purge_delay = 500;
+_Atomic size_t hk_purge_delay = HK_DELAY_MS;
 
 static size_t delay(void)
 {

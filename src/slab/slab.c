@@ -1,10 +1,10 @@
 #include "slab/slab.h"
 
+#include "config/policy.h"
+
 #include <string.h>
 
 const struct hk_block hk_list_end;
-
-enum { CARVE_BYTES = 4096 };
 
 /*
  * The inverse of the odd part of size, modulo 2^64 / unit, by Newton's method:
@@ -130,7 +130,7 @@ static void mark_new(struct hk_slab *slab, unsigned from, unsigned end)
  */
 static bool carve(struct hk_slab *slab)
 {
-	unsigned more = CARVE_BYTES / slab->size;
+	unsigned more = HK_CARVE_BYTES / slab->size;
 	unsigned i = slab->carved, end;
 
 	if (slab->purging)

@@ -1,0 +1,118 @@
+#!/bin/sh
+# Every figure that decides how much and how long is in src/config/policy.h. A number
+# in the code of the folders that decide is therefore a figure of the layout, or of
+# arithmetic, which is listed here with its reason, or it belongs there.
+. "${HAKMEM_TEST_SOURCE:?run by make check}/tests/tap.sh"
+src=$HAKMEM_TEST_SOURCE/src
+policy=$src/config/policy.h
+
+# 0, 1 and 2, and the bits of a word (63, 64), are arithmetic everywhere. Hexadecimal
+# numbers are masks and factors. By folder/file, a pattern of the shell:
+numbers_of() {
+	case $1 in
+	# Sizes of blocks, slots and SuperSlabs, and what follows from them.
+	slab/classes.h) echo 3 4 5 7 8 16 28 40 2048 32768 ;;
+	slab/slab.h) echo 15 16 21 ;;
+	# Newton's method begins with three bits; a slab has at most eight slots.
+	slab/slab.c) echo 3 8 ;;
+	slab/holes.c) echo 8 4096 ;;
+	# Bits of addresses.
+	slab/pagemap.c) echo 13 ;;
+	slab/pagemap.h) echo 32 ;;
+	pool/pool.h) echo 4 512 1024 ;;
+	# The smallest page; the address that stands for a closed mailbox.
+	pool/meta.c) echo 4096 ;;
+	cache/cache.h) echo 16 4096 ;;
+	# A size beyond which sums could overflow.
+	cache/fallback.c) echo 4 8 ;;
+	# A hash by the high bits.
+	cache/remote.c) echo 32 ;;
+	# Priorities of constructors, and the fields of a packed decision.
+	cache/thread.c | learn/save.c) echo 101 ;;
+	learn/scavenger.c) echo 102 ;;
+	learn/windows.c) echo 16 32 48 101 ;;
+	# Units: MiB, parts of a block, percent, nanoseconds.
+	learn/adapt.c) echo 20 ;;
+	learn/adapt.h) echo 256 ;;
+	learn/pages.c) echo 100 1000000 ;;
+	debug/ring.c) echo 10 1000 100000 1000000 1000000000 ;;
+	# A debug level, as documented.
+	debug/ring.h) echo 3 ;;
+	# The format of a seal, and a generator of random numbers (xorshift).
+	harden/seal.h) echo 3 8 15 16 18 24 31 32 ;;
+	harden/harden.c) echo 3 4 8 ;;
+	harden/queue.c) echo 7 13 17 32 ;;
+	esac
+}
+
+# Figures of the free ranges, which are still where they are used.
+elsewhere() {
+	case $1 in
+	large/* | pool/claim.c | pool/internal.h | pool/release.c | pool/reuse.c) true ;;
+	*) false ;;
+	esac
+}
+
+# code FILE: without comments, strings and directives other than #define.
+code() {
+	sed 's/"[^"]*"//g' "$1" | awk '
+	{
+		line = $0
+		out = ""
+		while (line != "") {
+			if (inside) {
+				end = index(line, "*/")
+				if (!end) { line = ""; break }
+				line = substr(line, end + 2)
+				inside = 0
+			} else if ((start = index(line, "/*")) != 0) {
+				out = out substr(line, 1, start - 1) " "
+				line = substr(line, start + 2)
+				inside = 1
+			} else {
+				out = out line
+				line = ""
+			}
+		}
+		if (out ~ /^#/ && out !~ /^#define/) out = ""
+		print out
+	}'
+}
+
+# Decimal numbers above two, one a line.
+numbers() {
+	tr -c 'A-Za-z0-9_\n' '\n' | sed -n 's/^\([0-9][0-9]*\)[uUlL]*$/\1/p' | grep -vxE '[012]|6[34]' | sort -un
+}
+
+# found FOLDER/FILE <CODE: numbers that are not allowed there.
+found() {
+	numbers_of "$1" | tr ' ' '\n' >"$work/allowed"
+	numbers | grep -vxF -f "$work/allowed"
+}
+
+for path in "$src"/slab/*.[ch] "$src"/pool/*.[ch] "$src"/range/*.[ch] "$src"/large/*.[ch] "$src"/cache/*.[ch] \
+	"$src"/harden/*.[ch] "$src"/learn/*.[ch] "$src"/debug/*.[ch]; do
+	file=${path#"$src"/}
+	[ -f "$path" ] && ! elsewhere "$file" || continue
+	code "$path" | found "$file" >"$work/numbers"
+	sed "s|^|$file: |" "$work/numbers" >"$work/why"
+	[ ! -s "$work/why" ]
+	check $? "src/$file has no figure of its own"
+done
+
+# A figure without a use decides nothing.
+code "$policy" | grep -o 'HK_[A-Z0-9_]* = ' | sed 's/ = //' | sort -u >"$work/figures"
+cat "$src"/*/*.[ch] | grep -o 'HK_[A-Z0-9_]*' | sort | uniq -c | awk '$1 > 1 { print $2 }' >"$work/used"
+grep -vxF -f "$work/used" "$work/figures" >"$work/why"
+[ -s "$work/figures" ] && [ ! -s "$work/why" ]
+check $? "each figure of policy.h is used"
+
+# The check can fail.
+cat >"$work/new.c" <<'END'
+/* Not 17 of a comment. */
+enum { MOST = 500 };
+size_t f(size_t n) { return hk_problem("300", n / 12); }
+END
+code "$work/new.c" | found cache/new.c | tr '\n' ' ' | grep -qx '12 500 '
+check $? "a figure elsewhere would be seen"
+finish
