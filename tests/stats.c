@@ -12,6 +12,7 @@
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
+#include <sys/mman.h>
 
 static struct hak_stats now(void)
 {
@@ -328,6 +329,52 @@ static void threaded(void)
 	ok(now().threads == 1 && classes_add_up(), "and at rest, with one thread left");
 }
 
+enum { IDLERS = 100, IDLE_BYTES = 4 * MB, IDLE_BLOCKS = 20000 };
+static pthread_barrier_t idle_from, idle_until;
+
+/* Serves one request of mixed sizes, frees it all, and waits. */
+static void *idler(void *argument)
+{
+	uint64_t random = (uint64_t)(uintptr_t)argument;
+	void **block = mmap(NULL, IDLE_BLOCKS * sizeof *block, PROT_READ | PROT_WRITE,
+			    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	size_t n = 0, size, bytes = 0;
+
+	for (; block != MAP_FAILED && n < IDLE_BLOCKS && bytes < IDLE_BYTES; bytes += size) {
+		size = 16 + (size_t)random_below(&random, 16u << random_below(&random, 11));
+		block[n++] = malloc(size);
+	}
+	while (n > 0)
+		free(block[--n]);
+	pthread_barrier_wait(&idle_from);
+	pthread_barrier_wait(&idle_until);
+	if (block != MAP_FAILED)
+		munmap(block, IDLE_BLOCKS * sizeof *block);
+	return NULL;
+}
+
+/* 32 MiB and a 32nd of the heap, and what each thread's lists start with. */
+static void idle_threads(void)
+{
+	pthread_t thread[IDLERS];
+	struct hak_stats s;
+	uintptr_t i;
+
+	pthread_barrier_init(&idle_from, NULL, IDLERS + 1);
+	pthread_barrier_init(&idle_until, NULL, IDLERS + 1);
+	for (i = 0; i < IDLERS; i++)
+		if (pthread_create(&thread[i], NULL, idler, (void *)(i + 1)))
+			abort();
+	pthread_barrier_wait(&idle_from);
+	s = now();
+	pthread_barrier_wait(&idle_until);
+	for (i = 0; i < IDLERS; i++)
+		pthread_join(thread[i], NULL);
+	if (!ok(s.cached <= 32 * MB + s.mapped / 32 + IDLERS * 400 * KB,
+		"the lists of many threads together are bounded"))
+		diag("%zu bytes cached of %zu mapped", s.cached, s.mapped);
+}
+
 int main(int argc, char **argv)
 {
 	if (argc < 2) {
@@ -350,5 +397,6 @@ int main(int argc, char **argv)
 	other_sizes();
 	mallinfos();
 	threaded();
+	idle_threads();
 	return tap_end();
 }

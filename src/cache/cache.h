@@ -141,6 +141,8 @@ struct hk_cache {
 	struct hk_learner *learner;		/* learn/, NULL until a window ended */
 	struct hk_queue *queue;			/* harden/: its quarantine; NULL: none */
 	size_t budget_held;			/* bytes; 0: it has not learned */
+	size_t grown;				/* bytes that its lists may hold, above
+						 * what they start with */
 	size_t remote_sent, remote_received;
 	struct hk_block *inbox;		/* taken from the mailbox, not yet put */
 
@@ -330,7 +332,12 @@ void hk_sparse_all(struct hk_cache *cache);
 /* No lock held: does it; returns the bytes. */
 size_t hk_sparse_purge(struct hk_slab_purge *purge);
 
-/* limits.c; lock held: new limits of a list that learns. */
+/* limits.c; lock held. Doubles the capacity; false: the limit of the list, or of all
+ * lists together, is reached. */
+bool hk_bin_grow(struct hk_cache *cache, struct hk_bin *bin);
+/* The capacity of an empty list becomes what it was at its start. */
+void hk_bin_shorten(struct hk_cache *cache, struct hk_bin *bin);
+/* New limits of a list that learns. */
 void hk_bin_limit(struct hk_cache *cache, struct hk_bin *bin, int32_t capacity, int32_t batch);
 
 /* How much of a list that ran over stays, hottest first. */

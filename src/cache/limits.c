@@ -37,24 +37,92 @@ void hk_limits_find(void)
 		find_limits(&hk_start_limits[class], class);
 }
 
-void hk_bin_shorten(struct hk_bin *bin)
-{
-	int32_t most = bin->capacity_max;
-	int32_t start = most < HK_LIST_SMALL ? clamp(most, 0, HK_LIST_SMALL_START) : most / HK_LIST_START_SHARE;
+/* Bytes by which the lists of all threads have grown; any thread, relaxed. */
+static _Atomic size_t lists_grown;
 
-	bin->room += start - bin->capacity;
-	bin->capacity = start;
+static size_t bin_bytes(const struct hk_cache *cache, const struct hk_bin *bin, int32_t blocks)
+{
+	return (size_t)blocks * hk_class_size((unsigned)(bin - cache->bin));
 }
 
-void hk_bin_restart(struct hk_bin *bin, unsigned class)
+static void give_back(struct hk_cache *cache, size_t bytes)
 {
+	size_t given = bytes < cache->grown ? bytes : cache->grown;
+
+	cache->grown -= given;
+	atomic_fetch_sub_explicit(&lists_grown, given, memory_order_relaxed);
+}
+
+static void set_capacity(struct hk_cache *cache, struct hk_bin *bin, int32_t capacity)
+{
+	int32_t less = bin->capacity - capacity;
+
+	if (less > 0 && cache->grown)
+		give_back(cache, bin_bytes(cache, bin, less));
+	bin->room -= less;
+	bin->capacity = capacity;
+}
+
+/* The lists of all threads share a bound, so that many threads that have stopped calling
+ * do not keep much. Half of it is for the threads that ask first, half is divided
+ * equally. */
+static bool may_grow(const struct hk_cache *cache, size_t bytes)
+{
+	size_t heap = atomic_load_explicit(&hk_pool_counters.superslabs, memory_order_relaxed)
+		      << HK_SUPERSLAB_SHIFT;
+	size_t half = (HK_LISTS_BYTES + heap / HK_LISTS_SHARE) / 2;
+	unsigned threads = atomic_load_explicit(&hk_threads, memory_order_relaxed);
+
+	return atomic_load_explicit(&lists_grown, memory_order_relaxed) + bytes <= half ||
+	       cache->grown + bytes <= half / (threads + 1);
+}
+
+bool hk_bin_grow(struct hk_cache *cache, struct hk_bin *bin)
+{
+	int32_t more = bin->capacity_max - bin->capacity;
+	size_t bytes;
+
+	if (more > bin->capacity)
+		more = bin->capacity;
+	if (more <= 0)
+		return false;
+	bytes = bin_bytes(cache, bin, more);
+	if (!may_grow(cache, bytes))
+		return false;
+	cache->grown += bytes;
+	atomic_fetch_add_explicit(&lists_grown, bytes, memory_order_relaxed);
+	bin->capacity += more;
+	bin->room += more;
+	return true;
+}
+
+void hk_bin_shorten(struct hk_cache *cache, struct hk_bin *bin)
+{
+	int32_t most = bin->capacity_max;
+
+	set_capacity(cache, bin, most < HK_LIST_SMALL ? clamp(most, 0, HK_LIST_SMALL_START) :
+						       most / HK_LIST_START_SHARE);
+}
+
+static void restart(struct hk_cache *cache, unsigned class)
+{
+	struct hk_bin *bin = &cache->bin[class];
 	int32_t capacity = atomic_load_explicit(&hk_start_limits[class].capacity, memory_order_relaxed);
 	int32_t batch = atomic_load_explicit(&hk_start_limits[class].batch, memory_order_relaxed);
 
 	bin->capacity_max = capacity;
 	bin->batch_max = batch < capacity ? batch : clamp(capacity, 1, batch);
 	bin->batch = clamp(HK_BATCH_START, 1, bin->batch_max);
-	hk_bin_shorten(bin);
+	hk_bin_shorten(cache, bin);
+}
+
+void hk_lists_restart(struct hk_cache *cache)
+{
+	unsigned class;
+
+	for (class = 0; class < HK_CLASSES; class++)
+		restart(cache, class);
+	give_back(cache, cache->grown);
 }
 
 /* Lists that hold nothing, or are not one thread's, learn nothing. */
@@ -90,11 +158,8 @@ static void lead_to_lists(struct hk_cache *cache)
 
 void hk_cache_limit(struct hk_cache *cache)
 {
-	unsigned class;
-
 	lead_to_lists(cache);
-	for (class = 0; class < HK_CLASSES; class++)
-		hk_bin_restart(&cache->bin[class], class);
+	hk_lists_restart(cache);
 	cache->window_left = first_window(cache);
 }
 
@@ -106,8 +171,7 @@ void hk_bin_limit(struct hk_cache *cache, struct hk_bin *bin, int32_t capacity, 
 		bin->batch = batch;
 	if (bin->capacity <= capacity)
 		return;
-	bin->room -= bin->capacity - capacity;
-	bin->capacity = capacity;
+	set_capacity(cache, bin, capacity);
 	if (bin->room < 0)
 		hk_flush(cache, bin, capacity);
 }

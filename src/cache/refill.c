@@ -116,8 +116,10 @@ static void sweep(struct hk_cache *cache, uint64_t now, bool owner)
 		if (cache->swept[class] == bin->refills + bin->flushes + spilled->moves) {
 			cache->fresh[class] = 0;
 			drain = hk_drain(cache, class, drain);
-			if (owner && bin->head != HK_LIST_END)
+			if (owner && bin->head != HK_LIST_END) {
 				hk_flush(cache, bin, 0);
+				hk_bin_shorten(cache, bin);
+			}
 			release_empty(bin);
 		}
 		cache->swept[class] = bin->refills + bin->flushes + spilled->moves;

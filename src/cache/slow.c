@@ -203,25 +203,19 @@ static void shorten_lists(struct hk_cache *cache)
 		if (refilled(bin) || bin->head == HK_LIST_END)
 			continue;
 		hk_flush(cache, bin, 0);
-		hk_bin_shorten(bin);
+		hk_bin_shorten(cache, bin);
 	}
 }
 
 /* Most of a list that ran over goes. The capacity grows first, towards
  * its limit: a list that runs over is one that the program uses. Not where
- * memory is scarce, nor where it is released as the program frees, unless the list
+ * all lists hold much or memory is scarce, nor where it is released as the program frees, unless the list
  * was refilled too. */
 static void overflow(struct hk_cache *cache, struct hk_bin *bin)
 {
-	int32_t more = bin->capacity_max - bin->capacity;
-
-	if (more > 0 && !hk_pool_scarce() && (!hk_is_eager() || refilled(bin))) {
-		if (more > bin->capacity)
-			more = bin->capacity;
-		bin->capacity += more;
-		bin->room += more;
+	if (bin->capacity < bin->capacity_max && !hk_pool_scarce() &&
+	    (!hk_is_eager() || refilled(bin)) && hk_bin_grow(cache, bin))
 		return;
-	}
 	hk_spill(cache, bin);
 	hk_tick(cache);
 	if (cache->tick && hk_is_eager() && hk_cache_private(cache))

@@ -345,8 +345,8 @@ void hk_abandon_slabs(struct hk_cache *cache)
 		bin->avail = bin->full = NULL;
 		bin->head = HK_LIST_END;
 		bin->room = bin->capacity;
-		hk_bin_restart(bin, class);
 	}
+	hk_lists_restart(cache);
 }
 
 void hk_flush_all(struct hk_cache *cache)

@@ -38,9 +38,7 @@ struct hk_cache *hk_own_cache(void);
 void hk_limits_find(void);
 /* The lists of a cache, or an empty one, start anew from them. */
 void hk_cache_limit(struct hk_cache *cache);
-void hk_bin_restart(struct hk_bin *bin, unsigned class);
-/* An empty list may be as long as at its start. */
-void hk_bin_shorten(struct hk_bin *bin);
+void hk_lists_restart(struct hk_cache *cache);
 
 /* fork.c. The second one: in a child that ran no fork handlers. */
 void hk_fork_watch(void);
