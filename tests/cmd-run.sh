@@ -99,6 +99,65 @@ stop
 start ./tests/cmd/heap_static "$work"
 gives "linked in" 0 "(linked in)" "$hakmem" check $pid
 stop
+# own NAME CODE: starts a program on the library that takes 44 MiB from the kernel itself.
+own() {
+	{ printf '#include <string.h>\n#include <sys/mman.h>\n#include <unistd.h>\n%s\n' "$2" && cat <<-'END'; } >"$work/$1.c"
+		int main(void)
+		{
+			memset(mmap(0, 44 << 20, 3, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), 1, 44 << 20);
+			if (write(1, "ready\n", 6) == 6)
+				pause();
+			return 1;
+		}
+	END
+	need cc && cc -o "$work/$1" "$work/$1.c" 2>"$work/why"
+	check $? "$1: a program with an allocator of its own"
+	start $run -q -- "$work/$1"
+}
+go_note='__asm__(".pushsection .note.go.buildid,\"a\",@note; .long 4, 4, 4; .byte 71, 111, 0, 0; .long 0; .popsection");'
+if command -v cc >/dev/null; then
+	own few ""
+	gives "few blocks in a large process" 1 "0 blocks in use in a process of 44 MiB" "$hakmem" check $pid
+	stop
+	own go "$go_note"
+	gives "a process in Go" 1 "the program is written in Go" "$hakmem" check $pid
+	[ "$(json 'j["present"], j["reason"][:25]' "$hakmem" check --json $pid)" = "(False, 'the program is written in')" ]
+	check $? "and as JSON"
+	stop
+	strip "$work/go" 2>/dev/null
+	gives "a program in Go" 1 "the program is written in Go" "$hakmem" check --library "$library" -- "$work/go"
+	own named 'void *mi_malloc(size_t size) { return (void *)size; }'
+	gives "another allocator under its own names" 1 "has mimalloc inside" "$hakmem" check $pid
+	stop
+	start $run -- python3 -c 'x = [bytes(1000) for i in range(20000)]; print("ready", flush=True)
+import time
+time.sleep(60)'
+	gives "a large process on malloc" 0 "yes: " "$hakmem" check $pid
+	{ kill $pid && wait $pid; } 2>/dev/null
+fi
+# unknown NAME TEXT PID [COMMAND...]: check cannot tell, and JSON says null; started by the command.
+unknown() {
+	name=$1 part=$2 id=$3
+	shift 3
+	gives "$name: unknown" 2 "unknown: $part" "$@" "$hakmem" check $id
+	[ "$(json 'j["present"], list(j)' "$@" "$hakmem" check --json $id)" = "(None, ['schema', 'present', 'reason', 'advice'])" ]
+	check $? "$name: null"
+}
+sh -c 'sleep 0 & echo $!; exec sleep 60' >"$work/zombie" &
+parent=$!
+until zombie=$(cat "$work/zombie") && grep -q '^State:.Z' "/proc/$zombie/status" 2>/dev/null; do sleep 0.1; done
+unknown "a zombie" "process $zombie has ended" $zombie
+kill $parent
+if [ -n "$as" ] && $as test -x "$hakmem"; then
+	start sh -c 'echo ready; read -r x <"$0"' "$work/never"
+	unknown "another user's process" "process $pid may not be looked at" $pid $as
+	stop
+fi
+if unshare -m sh -c 'umount -l /proc' 2>/dev/null; then
+	unknown "no /proc" "process $$ may not be looked at" $$ unshare -m sh -c 'umount -l /proc; exec "$@"' sh
+else
+	skip "no /proc" "may not unmount it"
+fi
 gives "no such process" 2 "there is no process 999999999" "$hakmem" check 999999999
 gives "no process id" 2 "takes a process id" "$hakmem" check
 gives "check -- program: yes" 0 "yes: $library" "$hakmem" check --library "$library" -- sort
@@ -142,10 +201,23 @@ mkfifo "$work/pipe" && chmod 755 "$work/pipe"
 gives "a FIFO is not waited for" 1 "" timeout 20 "$hakmem" check --library "$library" -- "$work/pipe"
 printf '#!/usr/bin/env sh\n' >"$work/script" && chmod 755 "$work/script"
 gives "a script: what runs it counts" 0 "is a script, run by" "$hakmem" check --library "$library" -- "$work/script"
-cp /bin/true "$work/setuid" && chmod 4755 "$work/setuid"
-gives "a set-user-ID program" 1 "set-user-ID" "$hakmem" check --library "$library" -- "$work/setuid"
+# Set-user-ID matters only if the program has another owner than its caller.
+if [ "$(id -u)" = 0 ]; then
+	cp /bin/true "$work/setuid" && chown 65534 "$work/setuid" && chmod 4755 "$work/setuid"
+else
+	ln -s "$(command -v su)" "$work/setuid"
+fi
+gives "a set-user-ID program" 1 "cannot be preloaded" "$hakmem" check --library "$library" -- "$work/setuid"
+grep -q -x "next: nothing to do" "$work/out"
+check $? "has no advice"
+gives "run says so" 0 "setuid will run without HAKMEM: the program is set-user-ID" $run -- "$work/setuid" --version
+(mkdir "$work/lib" && cp "$library" "$work/lib/libhakmem.so.1" && cd "$work/lib" &&
+	LD_LIBRARY_PATH=$work/lib "$hakmem" run -q -- "$work/setuid" --version) >"$work/out" 2>"$work/why" && [ ! -s "$work/why" ]
+check $? "and the dynamic linker says nothing"
+cp /bin/true "$work/own-setuid" && chmod 4755 "$work/own-setuid"
+gives "a set-user-ID program of the caller" 0 "yes: " "$hakmem" check --library "$library" -- "$work/own-setuid"
 cp "$(command -v sort)" "$work/foreign" && printf '\376\376' | dd of="$work/foreign" bs=1 seek=18 conv=notrunc 2>/dev/null
-gives "a program for another architecture" 1 "another architecture" "$hakmem" check --library "$library" -- "$work/foreign"
+gives "a program for another architecture" 2 "unknown: the program is for another architecture" "$hakmem" check --library "$library" -- "$work/foreign"
 gives "no such program either" 1 'there is no program "nonsense"' "$hakmem" check --library "$library" -- nonsense
 peer=$(ls /usr/lib/*/libjemalloc.so.2 2>/dev/null | head -n 1)
 if [ -n "$peer" ]; then

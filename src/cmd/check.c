@@ -1,67 +1,14 @@
 /* hakmem check: is the library really in a process, or would it be in a
  * program; and if not, why, and what to do. */
 #include "cmd/heap.h"
+#include "cmd/verdict.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
-
-struct verdict {
-	bool present;
-	char *what;		/* the file, or the reason */
-	const char *advice;	/* or NULL */
-};
-
-static struct verdict no(const char *advice, char *why)
-{
-	return (struct verdict){ .what = why, .advice = advice };
-}
-
-static const char link_it[] = "link the program with $(pkg-config --libs --static hakmem)";
-
-/* What keeps any preload out of a program; what stays NULL if nothing does. */
-static struct verdict obstacle(const char *path)
-{
-	struct elf *elf = elf_open(path);
-	struct verdict v = { 0 };
-	const char *interpreter;
-	size_t unused;
-
-	if (!elf)
-		return no("see that you may read the file", text("cannot read %s: %s", path, strerror(errno)));
-	interpreter = elf_interpreter(elf);
-	if (elf_kind(elf) == ELF_OTHER)
-		v = no("install the library of that architecture, as in apt install libhakmem1:i386",
-		       text("the program is for another architecture than this command"));
-	else if (elf_kind(elf) == ELF_NONE)
-		v = no("check the program that interprets it", text("%s is no ELF program", path));
-	else if (elf_symbol(elf, "hakmem_stats_page", &unused))
-		v = (struct verdict){ .present = true, .what = text("%s (linked in)", path) };
-	else if (!interpreter)
-		v = no(link_it, text("the program is statically linked: nothing can be preloaded"));
-	else if (strstr(interpreter, "musl"))
-		v = no("build the library with musl for it", text("the program runs on musl (%s), "
-		       "the library on glibc", printable(interpreter, 256)));
-	else if (elf_symbol(elf, "malloc", &unused))
-		v = no("build the program without its own malloc",
-		       text("the program has a malloc of its own inside, which comes before any preloaded one"));
-	else if (elf_mode(elf) & (S_ISUID | S_ISGID))
-		v = no(link_it, text("the program is set-user-ID or set-group-ID: the dynamic linker ignores "
-				     "LD_PRELOAD there"));
-	elf_close(elf);
-	return v;
-}
-
-static const char *base_of(const char *path)
-{
-	const char *slash = strrchr(path, '/');
-
-	return slash ? slash + 1 : path;
-}
 
 static bool is_ours(const char *path)
 {
@@ -82,12 +29,14 @@ static bool is_other_malloc(const char *path)
 
 struct seen {
 	char *ours, *other;
+	bool any;
 };
 
 static bool look(const struct mapping *m, void *argument)
 {
 	struct seen *seen = argument;
 
+	seen->any = true;
 	if (!seen->ours && is_ours(m->path))
 		seen->ours = text("%s", m->path);
 	if (!seen->other && is_other_malloc(m->path))
@@ -105,6 +54,97 @@ static bool other_wins(const char *preload, const struct seen *seen)
 	return seen->other && other && (!ours || other < ours);
 }
 
+static struct verdict hidden(pid_t pid, const char *why)
+{
+	return verdict_unknown(process_advice(), text("process %d may not be looked at: %s", (int)pid, why));
+}
+
+/* The link to its program cannot be read, with this error. */
+static struct verdict without_program(pid_t pid, int error)
+{
+	enum { OF_KERNEL = 0x200000 };		/* PF_KTHREAD */
+	char *path = text("/proc/%d/stat", (int)pid), *line = file_line(path), *end = line ? strrchr(line, ')') : NULL;
+	unsigned flags = 0;
+	char state = 0;
+
+	if (end && sscanf(end, ") %c %*d %*d %*d %*d %*d %u", &state, &flags) < 2)
+		flags = 0;
+	free(path);
+	free(line);
+	if (flags & OF_KERNEL)
+		return verdict_no(NULL, text("process %d belongs to the kernel", (int)pid));
+	if (state == 'Z')
+		return verdict_unknown(NULL, text("process %d has ended; its parent has not asked for its status yet "
+						  "(a zombie)", (int)pid));
+	if (error == ENOENT)
+		return verdict_unknown(NULL, text("process %d has ended", (int)pid));
+	return hidden(pid, strerror(error));
+}
+
+struct use {
+	size_t blocks, bytes;		/* in the heap */
+	size_t anonymous;		/* bytes of RSS that belong to no file */
+};
+
+static size_t anonymous_of(pid_t pid)
+{
+	char *path = text("/proc/%d/status", (int)pid), line[256];
+	FILE *in = fopen(path, "re");
+	size_t kib = 0;
+
+	while (in && fgets(line, sizeof line, in) && sscanf(line, "RssAnon: %zu kB", &kib) != 1)
+		;
+	if (in)
+		fclose(in);
+	free(path);
+	return kib << 10;
+}
+
+static bool read_use(pid_t pid, struct use *use)
+{
+	static struct heap_reply reply;
+	static struct heap heap;
+	const struct hak_stats *all = &heap.s.all;
+	struct hk_stats_page page;
+
+	if (!heap_find(pid, &page, &reply))
+		return false;
+	heap_read(pid, &page, &reply);
+	heap_accept(&heap, &reply);
+	*use = (struct use){ all->slab_blocks + all->mid_blocks + all->large_blocks, all->in_use, anonymous_of(pid) };
+	return heap.state == HEAP_READ;
+}
+
+/* The library is in the process. Does the program use it? */
+static struct verdict check_use(pid_t pid, const char *exe, char *library)
+{
+	enum { FEW = 64, MUCH = 4 << 20 };
+	struct verdict own = allocator_in(exe);
+	struct use use;
+	bool known = read_use(pid, &use);
+
+	if (own.what && (!known || use.bytes < use.anonymous / 4))
+		return own;
+	if (known && use.blocks < FEW && use.anonymous >= MUCH && use.bytes < use.anonymous / 16)
+		return verdict_no("nothing to do, unless the program can be told to call malloc",
+				  text("%s is loaded, but has %zu blocks in use in a process of %zu MiB: the program has "
+				       "an allocator of its own", library, use.blocks, use.anonymous >> 20));
+	return (struct verdict){ .present = PRESENT, .what = library };
+}
+
+static struct verdict not_loaded(pid_t pid, const char *exe, const char *preload, const struct seen *seen)
+{
+	if (process_secure(pid))
+		return verdict_no("nothing to do", text("%s is set-user-ID or set-group-ID, or has capabilities: it cannot "
+				  "be preloaded", exe));
+	if (!preload || !strstr(preload, "libhakmem"))
+		return verdict_no("start it with hakmem run, or with EnvironmentFile=/etc/hakmem/default.env in its unit",
+			text("%s was started without libhakmem in LD_PRELOAD%s%s", exe,
+			     seen->other ? "; its malloc is that of " : "", seen->other ? seen->other : ""));
+	return verdict_no("install it there (apt install libhakmem1), in the image if it is a container, and restart",
+		text("LD_PRELOAD is %.500s, but the dynamic linker of the process did not find that", preload));
+}
+
 static struct verdict check_process(pid_t pid)
 {
 	char *link = text("/proc/%d/exe", (int)pid), *preload, exe[PATH_MAX];
@@ -114,38 +154,29 @@ static struct verdict check_process(pid_t pid)
 	ssize_t length = readlink(link, exe, sizeof exe - 1);
 	struct verdict v;
 
-	if (length < 0) {
-		if (errno == ENOENT)
-			return no(NULL, text("process %d belongs to the kernel", (int)pid));
-		return no(process_advice(), text("process %d may not be looked at: %s",
-			  (int)pid, strerror(errno)));
-	}
+	if (length < 0)
+		return without_program(pid, errno);
 	exe[length] = 0;
 	maps_walk(pid, look, &seen);
+	if (!seen.any)
+		return hidden(pid, "its mappings cannot be read");
 	preload = process_variable(pid, "LD_PRELOAD");
 	if (seen.ours && other_wins(preload, &seen))
-		return no("take it out of LD_PRELOAD", text("%s comes before it in LD_PRELOAD", seen.other));
+		return verdict_no("take it out of LD_PRELOAD", text("%s comes before it in LD_PRELOAD", seen.other));
 	if (seen.ours)
-		return (struct verdict){ .present = true, .what = seen.ours };
+		return check_use(pid, link, seen.ours);
 	/* Linked in, and perhaps stripped: its statistics page tells. */
 	if (heap_find(pid, &page, &unused))
-		return (struct verdict){ .present = true, .what = text("%s (linked in)", exe) };
-	v = obstacle(link);
-	if (v.what)
-		return v;
-	if (process_secure(pid))
-		return no(link_it, text("%s was started with another user's rights: the dynamic linker ignores "
-					"LD_PRELOAD there", exe));
-	if (!preload || !strstr(preload, "libhakmem"))
-		return no("start it with hakmem run, or with EnvironmentFile=/etc/hakmem/default.env in its unit",
-			  text("%s was started without libhakmem in LD_PRELOAD%s%s", exe,
-			       seen.other ? "; its malloc is that of " : "", seen.other ? seen.other : ""));
-	return no("install it there (apt install libhakmem1), in the image if it is a container, and restart",
-		  text("LD_PRELOAD is %.500s, but the dynamic linker of the process did not find that", preload));
+		return (struct verdict){ .present = PRESENT, .what = text("%s (linked in)", exe) };
+	v = obstacle_in(link);
+	/* Nothing of it is mapped, so the program does not matter. */
+	if (v.present == UNKNOWN)
+		v.present = ABSENT;
+	return v.what ? v : not_loaded(pid, exe, preload, &seen);
 }
 
 struct answer {
-	uint8_t there, present;
+	uint8_t present;
 	char what[2 * PATH_MAX], advice[256];
 };
 
@@ -154,8 +185,7 @@ static void ask_process(pid_t pid, void *reply)
 	struct verdict v = check_process(pid);
 	struct answer *a = reply;
 
-	a->there = true;
-	a->present = v.present;
+	a->present = (uint8_t)v.present;
 	snprintf(a->what, sizeof a->what, "%s", v.what);
 	snprintf(a->advice, sizeof a->advice, "%s", v.advice ? v.advice : "");
 }
@@ -167,39 +197,19 @@ static void answered(pid_t pid, const void *reply, const char *fault, void *argu
 	if (reply)
 		memcpy(a, reply, sizeof *a);
 	else
-		fail(USAGE, "cannot tell: process %d: %s", (int)pid, fault);
+		snprintf(a->what, sizeof a->what, "process %d: %s", (int)pid, fault);
 	a->what[sizeof a->what - 1] = a->advice[sizeof a->advice - 1] = 0;
 }
 
-/* False: an error was printed. The process may have chosen the strings in the verdict. */
-static bool process_verdict(pid_t pid, struct verdict *v)
+/* The process may have chosen the strings in the verdict. */
+static struct verdict process_verdict(pid_t pid)
 {
-	static struct answer a;
+	static struct answer a = { .present = UNKNOWN };
 	const struct reader r = { .size = sizeof a, .read = ask_process, .done = answered, .argument = &a };
 
 	reader_run(&r, &pid, 1);
-	*v = (struct verdict){ .present = a.present == 1, .what = a.what, .advice = *a.advice ? a.advice : NULL };
-	return a.there;
-}
-
-/* As execvp: a script is run by what its first line names. */
-static char *interpreter_of_script(const char *path)
-{
-	int fd = regular_file(open(path, O_PATH | O_CLOEXEC));
-	FILE *in = fd >= 0 ? fdopen(fd, "r") : NULL;
-	char line[PATH_MAX] = "", *word, *rest = line + 2, *found = NULL;
-
-	if (in && fgets(line, sizeof line, in) && !strncmp(line, "#!", 2)) {
-		while ((word = strsep(&rest, " \t\n")) && !*word)
-			;
-		if (word && !strcmp(base_of(word), "env"))
-			while ((word = strsep(&rest, " \t\n")) && (!*word || *word == '-' || strchr(word, '=')))
-				;
-		found = word && *word ? program_find(word) : NULL;
-	}
-	if (in)
-		fclose(in);
-	return found;
+	return (struct verdict){ .present = a.present <= UNKNOWN ? a.present : UNKNOWN, .what = a.what,
+				 .advice = *a.advice ? a.advice : NULL };
 }
 
 static void look_at_list(const char *path, void *argument)
@@ -226,43 +236,14 @@ static struct verdict ask_linker(const char *path)
 	free(own);
 	linker_list(look_at_list, &seen);
 	if (seen.ours && seen.other)
-		return no("take it out of LD_PRELOAD", text("%s comes before it", seen.other));
+		return verdict_no("take it out of LD_PRELOAD", text("%s comes before it", seen.other));
 	if (seen.ours && (same || (preload && strstr(preload, seen.ours))))
-		return (struct verdict){ .present = true, .what = seen.ours };
+		return (struct verdict){ .present = PRESENT, .what = seen.ours };
 	if (seen.ours)
-		return no("name the library by its path: --library " LIBDIR "/" SONAME,
-			  text("the program has a dynamic linker of its own, %s, which may look for it elsewhere",
-			       of_program));
-	return no("see what it says: LD_DEBUG=libs", text("the dynamic linker does not load it"));
-}
-
-/* The file that the kernel would run in the end, in *path, and what stands
- * against a preload there. */
-static struct verdict obstacle_of(const char *name, char **path)
-{
-	char *script;
-
-	*path = program_find(name);
-	if (!*path)
-		return no(strchr(name, ' ') ? "give the program and its arguments as words of their own" : "give its path",
-			  text("there is no program \"%s\"", name));
-	script = interpreter_of_script(*path);
-	if (script) {
-		free(*path);
-		*path = script;
-	}
-	return obstacle(*path);
-}
-
-char *check_obstacle(const char *program)
-{
-	char *path;
-	struct verdict v = obstacle_of(program, &path);
-
-	free(path);
-	if (v.present)
-		return text("it has HAKMEM linked in");
-	return v.what ? text("%s; next: %s", v.what, v.advice) : NULL;
+		return verdict_unknown("name the library by its path: --library " LIBDIR "/" SONAME,
+			text("the program has a dynamic linker of its own, %s, which may look for it elsewhere",
+			     of_program));
+	return verdict_no("see what it says: LD_DEBUG=libs", text("the dynamic linker does not load it"));
 }
 
 static struct verdict check_program(const struct args *a, const char *name)
@@ -275,6 +256,24 @@ static struct verdict check_program(const struct args *a, const char *name)
 	if (v.what)
 		return v;
 	return ask_linker(path);
+}
+
+static int print_verdict(const struct verdict *v, bool as_json)
+{
+	static const struct { const char *word; enum ink ink; int status; } words[] = {
+		[ABSENT] = { "no", BAD, FOUND }, [PRESENT] = { "yes", GOOD, 0 }, [UNKNOWN] = { "unknown", BAD, USAGE },
+	};
+	json_t *present = v->present == UNKNOWN ? json_null() : json_boolean(v->present == PRESENT);
+
+	if (as_json && print_json(json_pack("{si so so so}", "schema", 1, "present", present,
+			v->present == PRESENT ? "file" : "reason", json_text(v->what), "advice", json_text(v->advice))))
+		return FOUND;
+	if (!as_json)
+		printf("%s%s%s: %s\n", ink(words[v->present].ink), words[v->present].word, ink(PLAIN),
+		       printable(v->what, sizeof ((struct answer *)0)->what));
+	if (!as_json && v->advice)
+		printf("next: %s\n", v->advice);
+	return words[v->present].status;
 }
 
 static int check(int argc, char **argv)
@@ -294,20 +293,14 @@ static int check(int argc, char **argv)
 		return USAGE;
 	if (program)
 		v = check_program(&a, a.argv[0]);
-	else if (!process_verdict(pid, &v))
-		return USAGE;
-	if (a.json) {
-		status = print_json(json_pack("{si sb so so}", "schema", 1, "present", v.present,
-				    v.present ? "file" : "reason", json_text(v.what), "advice", json_text(v.advice)));
-	} else {
-		printf("%s%s%s: %s\n", ink(v.present ? GOOD : BAD), v.present ? "yes" : "no", ink(PLAIN),
-		       printable(v.what, sizeof ((struct answer *)0)->what));
-		if (v.advice)
-			printf("next: %s\n", v.advice);
-		else if (v.present && !program)
-			printf("next: hakmem stats %d\n", (int)pid);
-	}
-	return v.present ? status : FOUND;
+	else if (process_hidden(pid))
+		v = hidden(pid, "/proc does not show it");
+	else
+		v = process_verdict(pid);
+	status = print_verdict(&v, a.json);
+	if (status == 0 && !program && !a.json)
+		printf("next: hakmem stats %d\n", (int)pid);
+	return status;
 }
 
 const struct command command_check = {
@@ -315,5 +308,5 @@ const struct command command_check = {
 	"is HAKMEM really in there, and if not, why",
 	"Tells whether a running process has the library, or whether hakmem run would\n"
 	"bring it into a program, which is not run for that.\n"
-	"Exit status: 0 it is in there, 1 it is not, 2 cannot tell.",
+	"Exit status: 0 it is in there, 1 it is not, 2 unknown.",
 };

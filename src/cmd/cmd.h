@@ -111,6 +111,7 @@ int setting_find(const char *name, size_t length);
 bool library_find(const char *given, char *path, size_t size);
 /* The environment of a program, changed in this process; false: said why. */
 bool launch_environment(const struct args *a);
+void preload_restore(const char *before);	/* LD_PRELOAD; NULL: it was not set */
 /* The files that the dynamic linker would load with this command, those of LD_PRELOAD
  * first. Never done for another program: it may name libraries whose code the linker runs
  * while it lists them (DT_AUDIT). */
@@ -122,15 +123,19 @@ char *program_find(const char *name);	/* as execvp would, or NULL */
 /* The error of execvp as shells report it: ENOENT if no directory has such a file. */
 int program_error(const char *name, int error);
 
-/* check.c: why nothing can be preloaded into a program; NULL: it can. */
+/* obstacle.c: why nothing can be preloaded into a program; NULL: it can, or may. */
 char *check_obstacle(const char *program);
+/* Does the dynamic linker ignore LD_PRELOAD for it? */
+bool program_secure(const char *program);
 
 /* elf.c: reads an ELF file; nothing in it is trusted. */
 struct elf;
 enum elf_kind { ELF_NATIVE, ELF_OTHER, ELF_NONE };
 struct elf *elf_open(const char *path);		/* NULL and errno */
 struct elf *elf_read(int fd);			/* the same; takes ownership of fd */
-unsigned elf_mode(const struct elf *elf);	/* as st_mode */
+bool elf_is_go(const struct elf *elf);
+/* Would the program have rights that its caller has not, so that LD_PRELOAD is ignored? */
+bool elf_secure(const struct elf *elf);
 void elf_close(struct elf *elf);
 enum elf_kind elf_kind(const struct elf *elf);
 const char *elf_interpreter(const struct elf *elf);	/* NULL: static */
@@ -148,6 +153,7 @@ struct mapping {
 /* Calls each for every file mapping until it returns true; that, or false. */
 bool maps_walk(pid_t pid, bool (*each)(const struct mapping *m, void *argument), void *argument);
 bool process_id(const char *given, pid_t *pid);	/* false: said why */
+bool process_hidden(pid_t pid);		/* it exists, but /proc does not show it */
 bool process_secure(pid_t pid);
 const char *process_advice(void);	/* when one may not be looked at */
 /* A variable of the environment that it was started with, or NULL. */

@@ -1,5 +1,5 @@
 /*
- * What the command needs from an ELF file: its kind, its interpreter, one symbol.
+ * What the command needs from an ELF file: its kind, its interpreter, a note, one symbol.
  *
  * This is a separate parser instead of libelf, because only three tables are needed.
  * libelf maps the file, whose owner may truncate it meanwhile, and limits neither counts
@@ -14,7 +14,10 @@
 #include <link.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 enum {
@@ -22,6 +25,7 @@ enum {
 	MOST_SECTIONS = 4096,
 	MOST_TABLE = 64 << 20,		/* bytes of symbols, and of their names */
 	MOST_NAMES = 1024,		/* strings that end in the wanted one */
+	MOST_NOTES = 4096,		/* bytes of a segment of notes */
 	PIECE = 2048 * sizeof(ElfW(Sym)),
 };
 
@@ -32,7 +36,8 @@ struct symbols {
 struct elf {
 	int fd;
 	enum elf_kind kind;
-	mode_t mode;
+	bool go;
+	struct stat file;
 	size_t lowest;
 	char *interpreter;
 	struct symbols symbols[2];
@@ -85,6 +90,26 @@ static bool native(const ElfW(Ehdr) *head)
 	       head->e_machine == own.e_machine;
 }
 
+/* The linker of Go writes a note with the build id of Go, also into a stripped program. */
+static bool has_go_note(int fd, const ElfW(Phdr) *p)
+{
+	enum { GO_BUILD_ID = 4 };
+	char notes[MOST_NOTES];
+	size_t size = copy(fd, notes, p->p_filesz < sizeof notes ? p->p_filesz : sizeof notes, p->p_offset), at = 0;
+	ElfW(Nhdr) note;
+
+	while (at + sizeof note + 4 <= size) {
+		memcpy(&note, notes + at, sizeof note);
+		at += sizeof note;
+		if (note.n_type == GO_BUILD_ID && note.n_namesz == 4 && !memcmp(notes + at, "Go\0", 4))
+			return true;
+		if (note.n_namesz > size || note.n_descsz > size)
+			return false;
+		at += ((note.n_namesz + 3) & ~3u) + ((note.n_descsz + 3) & ~3u);
+	}
+	return false;
+}
+
 static void read_segments(struct elf *elf, const ElfW(Ehdr) *head)
 {
 	size_t count = head->e_phnum < MOST_SEGMENTS ? head->e_phnum : MOST_SEGMENTS, i;
@@ -98,6 +123,7 @@ static void read_segments(struct elf *elf, const ElfW(Ehdr) *head)
 		if (p[i].p_type == PT_INTERP && !elf->interpreter &&
 		    memchr(path, 0, copy(elf->fd, path, sizeof path, p[i].p_offset)))
 			elf->interpreter = text("%s", path);
+		elf->go |= p[i].p_type == PT_NOTE && has_go_note(elf->fd, &p[i]);
 	}
 	elf->lowest &= -page;
 	free(p);
@@ -132,7 +158,7 @@ struct elf *elf_read(int fd)
 		free(elf);
 		return NULL;
 	}
-	*elf = (struct elf){ .fd = fd, .kind = ELF_NONE, .mode = s.st_mode, .lowest = SIZE_MAX };
+	*elf = (struct elf){ .fd = fd, .kind = ELF_NONE, .file = s, .lowest = SIZE_MAX };
 	got = copy(fd, &head, sizeof head, 0);
 	if (got < EI_NIDENT || memcmp(&head, ELFMAG, SELFMAG) != 0)
 		return elf;
@@ -162,9 +188,24 @@ enum elf_kind elf_kind(const struct elf *elf)
 	return elf->kind;
 }
 
-unsigned elf_mode(const struct elf *elf)
+bool elf_is_go(const struct elf *elf)
 {
-	return elf->mode;
+	return elf->go;
+}
+
+/* As the kernel decides it for AT_SECURE; see capabilities(7) and getauxval(3). */
+bool elf_secure(const struct elf *elf)
+{
+	const struct stat *s = &elf->file;
+	struct statvfs mount;
+
+	if (prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) == 1 || (fstatvfs(elf->fd, &mount) == 0 && mount.f_flag & ST_NOSUID))
+		return false;
+	if (s->st_mode & S_ISUID && s->st_uid != getuid())
+		return true;
+	if (s->st_mode & S_ISGID && s->st_mode & S_IXGRP && s->st_gid != getgid())
+		return true;
+	return getuid() != 0 && fgetxattr(elf->fd, "security.capability", NULL, 0) > 0;
 }
 
 const char *elf_interpreter(const struct elf *elf)

@@ -73,6 +73,14 @@ static void compare_name(const char *path, void *argument)
 		snprintf(w->path, w->size, "%s", path);
 }
 
+void preload_restore(const char *before)
+{
+	if (before)
+		setenv("LD_PRELOAD", before, 1);
+	else
+		unsetenv("LD_PRELOAD");
+}
+
 /* Where the dynamic linker looks depends on caches and paths that only it
  * knows, so it is asked what it would preload. */
 bool linker_finds(const char *name, char *path, size_t size)
@@ -84,10 +92,7 @@ bool linker_finds(const char *name, char *path, size_t size)
 	*path = 0;
 	setenv("LD_PRELOAD", name, 1);
 	linker_list(compare_name, &w);
-	if (kept)
-		setenv("LD_PRELOAD", kept, 1);
-	else
-		unsetenv("LD_PRELOAD");
+	preload_restore(kept);
 	free(kept);
 	return *path;
 }

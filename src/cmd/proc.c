@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <link.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -20,6 +21,15 @@ double seconds_now(void)
 	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
 }
 
+bool process_hidden(pid_t pid)
+{
+	char *path = text("/proc/%d", (int)pid);
+	bool shown = access(path, F_OK) == 0;
+
+	free(path);
+	return !shown && (kill(pid, 0) == 0 || errno == EPERM);
+}
+
 bool process_id(const char *given, pid_t *pid)
 {
 	char *end, *path;
@@ -32,7 +42,7 @@ bool process_id(const char *given, pid_t *pid)
 	}
 	*pid = (pid_t)value;
 	path = text("/proc/%ld", value);
-	there = access(path, F_OK) == 0;
+	there = access(path, F_OK) == 0 || process_hidden(*pid);
 	free(path);
 	if (!there)
 		warn("there is no process %ld", value);

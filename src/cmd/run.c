@@ -3,11 +3,13 @@
 #include "cmd/cmd.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 static int run(int argc, char **argv)
 {
+	const char *preload = getenv("LD_PRELOAD");
 	struct args a;
 	int status;
 	char *why;
@@ -16,8 +18,12 @@ static int run(int argc, char **argv)
 		return status;
 	if (!a.argc)
 		return fail(RUN_FAILED, "run needs a program, as in: hakmem run -- sort FILE");
+	preload = preload ? text("%s", preload) : NULL;
 	if (!launch_environment(&a))
 		return RUN_FAILED;
+	/* There the dynamic linker would report that it cannot preload the library. */
+	if (program_secure(a.argv[0]))
+		preload_restore(preload);
 	why = a.quiet || !program_find(a.argv[0]) ? NULL : check_obstacle(a.argv[0]);
 	if (why)
 		warn("note: %s will run without HAKMEM: %s", a.argv[0], why);

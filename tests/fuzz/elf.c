@@ -28,6 +28,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	found = elf_symbol(elf, "hakmem_stats_page", &address);
 	MUST(elf_symbol(elf, "hakmem_stats_page", &again) == found);
 	MUST(!found || (address == again && elf_kind(elf) == ELF_NATIVE && memmem(data, size, "hakmem_stats_page", 18)));
+	MUST(!elf_is_go(elf) || memmem(data, size, "Go\0", 4));
 	found = elf_symbol(elf, "malloc", &address);
 	MUST(!found || memmem(data, size, "malloc", 7));
 	elf_close(elf);
