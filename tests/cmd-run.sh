@@ -58,7 +58,10 @@ check $? "a later file wins over an earlier one, and options over files"
 printf 'HAKMEM_STATS=9\nHAKMEM_STATS=0\n' >"$work/a.env"
 gives "a bad value that another one covers" 0 "" $run -f "$work/a.env" -- true
 printf 'HAKMEM_STATS=0\nHAKMEM_STATS=9\n' >"$work/a.env"
-gives "and one that covers another" 125 'HAKMEM_STATS: bad value "9"' $run -f "$work/a.env" -- true
+gives "and one that covers another" 125 "a.env:2: HAKMEM_STATS: bad value \"9\"" $run -f "$work/a.env" -- true
+printf '\n\nHAKMEM_STATSS=1\n' >"$work/a.env"
+gives "an unknown setting, with file and line" 125 "a.env:3: HAKMEM_STATSS: no such setting" $run -f "$work/a.env" -- true
+gives "a binary file" 125 "cannot read /bin/sh: it is a binary file" $run -f /bin/sh -- true
 
 gives "no such program" 127 "cannot run nonsense-program" $run -- nonsense-program
 mkdir -p "$work/dirs/nonsense-program" "$work/files" && : >"$work/files/nonsense-file"

@@ -4,9 +4,16 @@
 
 gives "no command: the list of them" 2 "usage: hakmem COMMAND" "$hakmem"
 gives "an unknown command" 2 'there is no command "nonsense"' "$hakmem" nonsense
+for meant in "comprae compare" "chekc check" "stat stats" "confg config" "profile profiles"; do
+	gives "${meant% *}: did you mean" 2 "did you mean \"${meant#* }\"?" "$hakmem" ${meant% *}
+	[ "$(wc -l <"$work/out")" = 1 ]
+	check $? "in one line"
+done
+gives "an option that is misspelt" 2 "did you mean --json?" "$hakmem" doctor --jsno
 gives "--help" 0 "compare" "$hakmem" --help
 gives "--version" 0 "hakmem 1." "$hakmem" --version
-for command in run profiles show diff lint config check doctor stats top compare; do
+gives "version" 0 "hakmem 1." "$hakmem" version
+for command in run profiles show diff lint config check doctor stats top compare version; do
 	gives "$command --help" 0 "usage: hakmem $command" "$hakmem" $command --help
 	case $command in run) bad=125 ;; *) bad=2 ;; esac
 	gives "$command with an option that it has not" $bad "try 'hakmem $command --help'" "$hakmem" $command --nonsense
@@ -58,6 +65,16 @@ finds "a backslash in a comment" '# c \\\\'
 finds "not printable ASCII" '# \303\274'
 finds "for the second time" 'A=1\nB=2\nA=1'
 finds "LD_PRELOAD with a path" 'LD_PRELOAD=/usr/lib/libhakmem.so.1'
+finds "only libhakmem-dev has: write libhakmem.so.1" 'LD_PRELOAD=libhakmem.so'
+finds "only libhakmem-dev has" 'LD_PRELOAD=libm.so.6:libhakmem.so'
+printf 'LD_PRELOAD=libm.so.6:libhakmem.so.1\n' >"$work/good.env"
+gives "lint: another library before ours" 0 "good" "$hakmem" lint "$work/good.env"
+gives "lint of a binary file" 2 "cannot read /bin/sh: it is a binary file" "$hakmem" lint /bin/sh
+[ "$(wc -l <"$work/out")" = 1 ]
+check $? "says so once"
+gives "lint of a directory" 2 "cannot read $work: Is a directory" "$hakmem" lint "$work"
+[ "$(wc -l <"$work/out")" = 1 ]
+check $? "and nothing else"
 printf 'A=b' >"$work/bad.env"
 gives "lint: no line feed at the end" 1 "no line feed" "$hakmem" lint "$work/bad.env"
 gives "lint of a file that is none" 2 "cannot read" "$hakmem" lint "$work/none.env"
@@ -84,6 +101,14 @@ is "an option over all, in short" "2 option" \
 	"$(HAKMEM_DEBUG_LEVEL=1 origin HAKMEM_DEBUG_LEVEL -f "$work/mine.env" -s debug_level=2)"
 start env HAKMEM_DEBUG_LEVEL=1 sh -c 'echo ready; read -r x <"$0"' "$work/never"
 is "config PID: the environment of a process" "1 environment" "$(origin HAKMEM_DEBUG_LEVEL $pid)"
+gives "config of a process that is not on HAKMEM says so" 1 "process $pid is not on HAKMEM" "$hakmem" config $pid
+is "and as JSON" False "$(json 'j["present"]' "$hakmem" config --json $pid)"
+stop
+start env LD_PRELOAD="$library" HAKMEM_DEBUG_LEVEL=1 sh -c 'echo ready; read -r x <"$0"' "$work/never"
+gives "config of a process on HAKMEM" 0 "HAKMEM_DEBUG_LEVEL               1 " "$hakmem" config $pid
+! grep -q "not on HAKMEM" "$work/out"
+check $? "has no note"
+is "and as JSON" True "$(json 'j["present"]' "$hakmem" config --json $pid)"
 stop
 gives "config of a process that is none" 2 "there is no process 999999999" "$hakmem" config 999999999
 "$hakmem" config | grep -q "$(printf '\033')"

@@ -132,6 +132,20 @@ static bool take(struct args *a, int letter, char *value)
 	return false;
 }
 
+/* getopt has reported an option that it does not know; it was perhaps this one. */
+static void suggest_option(const char *typed, const struct option *longs)
+{
+	const char *names[ROWS + 1], *name;
+	unsigned i;
+
+	for (i = 0; longs[i].name; i++)
+		names[i] = longs[i].name;
+	names[i] = NULL;
+	name = strncmp(typed, "--", 2) == 0 ? nearest(typed + 2, names) : NULL;
+	if (name)
+		warn("did you mean --%s?", name);
+}
+
 bool args_read(struct args *a, const struct command *command, int argc, char **argv, int *status)
 {
 	struct option longs[ROWS + 1];
@@ -164,6 +178,8 @@ bool args_read(struct args *a, const struct command *command, int argc, char **a
 		}
 		if (letter != '?' && take(a, letter, optarg))
 			continue;
+		if (letter == '?' && !optopt)
+			suggest_option(argv[optind - 1], longs);
 		if (letter != '?')
 			warn("%s: -%c does not take \"%s\"", command->name, letter, optarg);
 		*status = fail(command->usage, "try 'hakmem %s --help'", command->name);

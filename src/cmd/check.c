@@ -201,12 +201,13 @@ static void answered(pid_t pid, const void *reply, const char *fault, void *argu
 	a->what[sizeof a->what - 1] = a->advice[sizeof a->advice - 1] = 0;
 }
 
-/* The process may have chosen the strings in the verdict. */
-static struct verdict process_verdict(pid_t pid)
+struct verdict process_verdict(pid_t pid)
 {
 	static struct answer a = { .present = UNKNOWN };
 	const struct reader r = { .size = sizeof a, .read = ask_process, .done = answered, .argument = &a };
 
+	if (process_hidden(pid))
+		return hidden(pid, "/proc does not show it");
 	reader_run(&r, &pid, 1);
 	return (struct verdict){ .present = a.present <= UNKNOWN ? a.present : UNKNOWN, .what = a.what,
 				 .advice = *a.advice ? a.advice : NULL };
@@ -258,14 +259,18 @@ static struct verdict check_program(const struct args *a, const char *name)
 	return ask_linker(path);
 }
 
+json_t *verdict_json(const struct verdict *v)
+{
+	return v->present == UNKNOWN ? json_null() : json_boolean(v->present == PRESENT);
+}
+
 static int print_verdict(const struct verdict *v, bool as_json)
 {
 	static const struct { const char *word; enum ink ink; int status; } words[] = {
 		[ABSENT] = { "no", BAD, FOUND }, [PRESENT] = { "yes", GOOD, 0 }, [UNKNOWN] = { "unknown", BAD, USAGE },
 	};
-	json_t *present = v->present == UNKNOWN ? json_null() : json_boolean(v->present == PRESENT);
 
-	if (as_json && print_json(json_pack("{si so so so}", "schema", 1, "present", present,
+	if (as_json && print_json(json_pack("{si so so so}", "schema", 1, "present", verdict_json(v),
 			v->present == PRESENT ? "file" : "reason", json_text(v->what), "advice", json_text(v->advice))))
 		return FOUND;
 	if (!as_json)
@@ -291,12 +296,7 @@ static int check(int argc, char **argv)
 		return fail(USAGE, "check takes a process id, or -- and a program");
 	if (program ? !launch_environment(&a) : !process_id(a.argv[0], &pid))
 		return USAGE;
-	if (program)
-		v = check_program(&a, a.argv[0]);
-	else if (process_hidden(pid))
-		v = hidden(pid, "/proc does not show it");
-	else
-		v = process_verdict(pid);
+	v = program ? check_program(&a, a.argv[0]) : process_verdict(pid);
 	status = print_verdict(&v, a.json);
 	if (status == 0 && !program && !a.json)
 		printf("next: hakmem stats %d\n", (int)pid);

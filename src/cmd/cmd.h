@@ -32,7 +32,7 @@ struct command {
 };
 extern const struct command command_run, command_profiles, command_show, command_diff,
 	command_lint, command_config, command_check, command_doctor,
-	command_stats, command_top, command_compare;
+	command_stats, command_top, command_compare, command_version;
 
 struct args {
 	const char *profile, *library, *plot, *output, *load;
@@ -48,6 +48,9 @@ struct args {
 /* True: go on. False: end with *status; all is said. */
 bool args_read(struct args *a, const struct command *command, int argc, char **argv, int *status);
 void command_help(const struct command *command);
+
+/* nearest.c: the name of a list, which ends in NULL, that was probably meant; or NULL. */
+const char *nearest(const char *typed, const char *const *list);
 
 /* say.c: messages, and words in colour where it is a terminal. fail says why
  * on standard error and returns the status. */

@@ -1,5 +1,6 @@
 /* hakmem config: each effective value and where it came from. */
 #include "cmd/reader.h"
+#include "cmd/verdict.h"
 #include "config/settings.h"
 
 #include <errno.h>
@@ -53,35 +54,61 @@ static void add_environment(pid_t pid, const void *reply, const char *fault, voi
 	source_add(argument, "", "");
 }
 
-static bool add_process(struct source *s, const char *given)
+static bool add_process(struct source *s, pid_t pid)
 {
 	const struct reader r = { .size = sizeof(struct started_with), .read = read_environment,
 		.done = add_environment, .argument = s };
 	unsigned before = s->count;
-	pid_t pid;
 
-	return process_id(given, &pid) && reader_run(&r, &pid, 1) && s->count > before;
+	return reader_run(&r, &pid, 1) && s->count > before;
 }
 
 /* The first of a name counts, so the strongest comes first. */
-static bool gather(struct source *s, const struct args *a)
+static bool gather(struct source *s, const struct args *a, pid_t pid)
 {
 	char **entry;
 
 	if (!source_add_options(s, a))
 		return false;
-	if (a->argc)
-		return add_process(s, a->argv[0]);
+	if (pid)
+		return add_process(s, pid);
 	for (entry = environ; *entry; entry++)
 		source_add(s, *entry, "environment");
 	return true;
 }
 
+/* Without the library in it, a process has no settings, whatever its environment says. */
+static int say_presence(pid_t pid, const struct verdict *v)
+{
+	char *what = printable(v->what, 8192);
+
+	if (v->present != PRESENT)
+		warn("note: process %d %s on HAKMEM, so this is what its environment asks for, not what is in force: %s",
+		     (int)pid, v->present == ABSENT ? "is not" : "may not be", what);
+	free(what);
+	return v->present == ABSENT ? FOUND : 0;
+}
+
+static void put_setting(json_t *list, unsigned id, const char *origin)
+{
+	const struct hk_setting *setting = &hk_setting_table[id];
+	bool changed = strcmp(origin, "default") != 0;
+
+	if (list)
+		json_array_append_new(list, json_pack("{ss ss ss ss}", "name", setting->name,
+			"value", setting_now(id), "source", origin, "accepted", setting->accepted));
+	else
+		printf("%s%-32s %-14s %s%s\n", ink(changed ? BOLD : PLAIN), setting->name,
+		       setting_now(id), origin, ink(PLAIN));
+}
+
 static int config(int argc, char **argv)
 {
 	struct source s = { 0 };
-	json_t *list = json_array();
+	struct verdict v = { 0 };
+	json_t *list, *all;
 	struct args a;
+	pid_t pid = 0;
 	unsigned id;
 	int status;
 
@@ -89,22 +116,22 @@ static int config(int argc, char **argv)
 		return status;
 	if (a.argc > 1)
 		return fail(USAGE, "config takes at most one process id");
-	if (!gather(&s, &a))
+	if ((a.argc && !process_id(a.argv[0], &pid)) || !gather(&s, &a, pid))
 		return USAGE;
 	source_load(&s, say_problem);
-	for (id = 0; id < HK_SET_COUNT; id++) {
-		const struct hk_setting *setting = &hk_setting_table[id];
-		const char *origin = setting_origin(&s, id);
-		bool changed = strcmp(origin, "default") != 0;
-
-		if (a.json)
-			json_array_append_new(list, json_pack("{ss ss ss ss}", "name", setting->name,
-				"value", setting_now(id), "source", origin, "accepted", setting->accepted));
-		else
-			printf("%s%-32s %-14s %s%s\n", ink(changed ? BOLD : PLAIN), setting->name,
-			       setting_now(id), origin, ink(PLAIN));
+	list = a.json ? json_array() : NULL;
+	for (id = 0; id < HK_SET_COUNT; id++)
+		put_setting(list, id, setting_origin(&s, id));
+	if (pid) {
+		v = process_verdict(pid);
+		status = say_presence(pid, &v);
 	}
-	return a.json ? print_json(json_pack("{si so}", "schema", 1, "settings", list)) : 0;
+	if (!list)
+		return status;
+	all = json_pack("{si so}", "schema", 1, "settings", list);
+	if (pid)
+		json_object_set_new(all, "present", verdict_json(&v));
+	return print_json(all) ? FOUND : status;
 }
 
 const struct command command_config = {
@@ -112,5 +139,6 @@ const struct command command_config = {
 	"each value in force and where it came from",
 	"Shows the settings that a program started now would get, or those of a running\n"
 	"process. Options win over files, files over the environment, all of these over\n"
-	"the profile, and the profile over the defaults.",
+	"the profile, and the profile over the defaults.\n"
+	"Exit status: 0 done, 1 the process is not on HAKMEM, 2 trouble.",
 };

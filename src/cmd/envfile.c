@@ -29,15 +29,18 @@ bool envfile_open(struct envfile *file, const char *path)
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
 	char *data = NULL;
 	ssize_t size = fd < 0 ? -1 : read_all(fd, &data);
+	bool binary = size > 0 && memchr(data, 0, (size_t)size);
 
 	if (size < 0)
 		warn("cannot read %s: %s", path, strerror(errno));
 	else if (size > MOST)
 		warn("cannot read %s: longer than %d bytes", path, MOST);
+	else if (binary)
+		warn("cannot read %s: it is a binary file", path);
 	if (fd >= 0)
 		close(fd);
 	envfile_use(file, data, size < 0 ? 0 : (size_t)size);
-	if (size >= 0 && size <= MOST)
+	if (size >= 0 && size <= MOST && !binary)
 		return true;
 	envfile_close(file);
 	return false;

@@ -81,12 +81,27 @@ static void check_repeated(char **seen, unsigned count, const char *line)
 		}
 }
 
+static void check_preload(const char *list)
+{
+	char *copy = text("%s", list), *rest = copy, *one;
+
+	while ((one = strsep(&rest, ":"))) {
+		const char *slash = strrchr(one, '/');
+
+		if (!strncmp(one, "libhakmem.so", 12) && strcmp(one, SONAME) != 0)
+			finding("LD_PRELOAD with a file that only libhakmem-dev has: write " SONAME);
+		else if (slash && !strncmp(slash + 1, "libhakmem.so", 12))
+			finding("LD_PRELOAD with a path: write " SONAME ", which suits every architecture");
+	}
+	free(copy);
+}
+
 static void check_meaning(const char *line)
 {
 	struct source one = { 0 };
 
-	if (!strncmp(line, "LD_PRELOAD=", 11) && strchr(line, '/') && strstr(line, "libhakmem"))
-		finding("LD_PRELOAD with a path: write " SONAME ", which suits every architecture");
+	if (!strncmp(line, "LD_PRELOAD=", 11))
+		check_preload(line + 11);
 	source_add(&one, line, "");
 	source_load(&one, finding);
 }
@@ -145,5 +160,5 @@ const struct command command_lint = {
 	"lint", "j", lint, USAGE, "[--json] FILE ...", "check files of settings",
 	"Checks files as /etc/hakmem/*.env: the syntax that systemd, sh, docker, compose\n"
 	"and Kubernetes read alike, and every name and value of HAKMEM.\n"
-	"Exit status: 0 good, 1 something to mend, 2 trouble.",
+	"Exit status: 0 good, 1 something to correct, 2 trouble.",
 };

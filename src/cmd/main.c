@@ -5,7 +5,7 @@
 static const struct command *const commands[] = {
 	&command_run, &command_profiles, &command_show, &command_diff, &command_lint,
 	&command_config, &command_check, &command_doctor,
-	&command_stats, &command_top, &command_compare,
+	&command_stats, &command_top, &command_compare, &command_version,
 };
 enum { COMMANDS = sizeof commands / sizeof *commands };
 
@@ -29,6 +29,41 @@ static void help(FILE *out)
 	fprintf(out, "\nhakmem COMMAND --help tells about each, hakmem(1) about all.\n");
 }
 
+static int version(int argc, char **argv)
+{
+	struct args a;
+	int status;
+
+	if (!args_read(&a, &command_version, argc, argv, &status))
+		return status;
+	if (a.argc)
+		return fail(USAGE, "version takes no argument");
+	puts("hakmem " PACKAGE_VERSION);
+	return 0;
+}
+
+const struct command command_version = {
+	"version", "", version, USAGE, "", "the version of this command",
+	"Shows the version of this command. The version of the library in a process:\n"
+	"hakmem stats PID.",
+};
+
+static int unknown(const char *name)
+{
+	const char *names[COMMANDS + 1], *meant;
+	unsigned i;
+
+	for (i = 0; i < COMMANDS; i++)
+		names[i] = commands[i]->name;
+	names[COMMANDS] = NULL;
+	meant = nearest(name, names);
+	if (meant)
+		return fail(USAGE, "there is no command \"%s\"; did you mean \"%s\"? See: hakmem --help", name, meant);
+	warn("there is no command \"%s\"", name);
+	help(stderr);
+	return USAGE;
+}
+
 int main(int argc, char **argv)
 {
 	const char *name = argc > 1 ? argv[1] : "";
@@ -36,10 +71,8 @@ int main(int argc, char **argv)
 
 	if (command)
 		return finish(command->run(argc - 1, argv + 1));
-	if (!strcmp(name, "--version") || !strcmp(name, "-V")) {
-		puts("hakmem " PACKAGE_VERSION);
-		return finish(0);
-	}
+	if (!strcmp(name, "--version") || !strcmp(name, "-V"))
+		return finish(command_version.run(1, argv));
 	if (!strcmp(name, "help") && argc > 2 && find(argv[2])) {
 		command_help(find(argv[2]));
 		return finish(0);
@@ -49,7 +82,7 @@ int main(int argc, char **argv)
 		return finish(0);
 	}
 	if (*name)
-		warn("there is no command \"%s\"", name);
+		return unknown(name);
 	help(stderr);
 	return USAGE;
 }

@@ -14,21 +14,42 @@
 enum { LEFT_OUT_SHOWN = 8 };
 
 static void (*listener)(const char *line);
+static const struct source *loading;
+
+/* File and line of the setting that a line is about; NULL: it is from no file. */
+static const char *place_of(const char *line)
+{
+	unsigned i;
+
+	for (i = 0; i < loading->count; i++) {
+		size_t length = strcspn(loading->entry[i], "=");
+
+		if (!strncmp(loading->entry[i], line, length) && line[length] == ':')
+			return strchr(loading->origin[i], ':') ? loading->origin[i] : NULL;
+	}
+	return NULL;
+}
 
 void hk_line_write(struct hk_line *line);
 void hk_line_write(struct hk_line *line)
 {
 	static const char prefix[] = "hakmem: ";
 
-	char *kept;
+	char *kept, *said;
+	const char *place;
 
 	line->text[line->length] = 0;
 	/* It is for the caller to say what follows from it. */
 	kept = strstr(line->text, "; keeping ");
 	if (kept)
 		*kept = 0;
-	if (listener)
-		listener(line->text + sizeof prefix - 1);
+	if (!listener)
+		return;
+	said = line->text + sizeof prefix - 1;
+	place = place_of(said);
+	said = place ? text("%s: %s", place, said) : text("%s", said);
+	listener(said);
+	free(said);
 }
 
 long hk_os_process_id(void)
@@ -176,6 +197,7 @@ bool source_add_options(struct source *s, const struct args *a)
 void source_load(const struct source *s, void (*said)(const char *line))
 {
 	listener = said;
+	loading = s;
 	hk_settings_load(s->entry, false);
 	listener = NULL;
 }

@@ -24,6 +24,10 @@ struct verdict obstacle_of(const char *name, char **path);
 /* The allocator that the program has inside, if it has one. */
 struct verdict allocator_in(const char *path);
 
+/* check.c: a process; it may have chosen the strings in the verdict. */
+struct verdict process_verdict(pid_t pid);
+json_t *verdict_json(const struct verdict *v);	/* true, false, or null if unknown */
+
 const char *base_of(const char *path);
 
 #endif

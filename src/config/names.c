@@ -85,7 +85,7 @@ static char upper(char c)
  * than a wrong one, so that PREWARM finds SUPERSLAB_PREWARM and not some
  * short name. Only the start of a long text counts: the work is bounded.
  */
-static unsigned distance(const char *typed, size_t length, const char *name)
+unsigned hk_name_distance(const char *typed, size_t length, const char *name)
 {
 	enum { LEFT_OUT = 1, WRONG = 3 };
 	unsigned row[LONGEST + 1], i, j, n;
@@ -98,7 +98,7 @@ static unsigned distance(const char *typed, size_t length, const char *name)
 
 		row[0] += WRONG;
 		for (j = 1; j <= n; j++) {
-			unsigned same = upper(typed[i]) == name[j - 1] ? 0 : WRONG;
+			unsigned same = upper(typed[i]) == upper(name[j - 1]) ? 0 : WRONG;
 			unsigned best = least(corner + same, row[j] + WRONG);
 
 			corner = row[j];
@@ -122,7 +122,7 @@ static void unknown(struct hk_found *found, const char *name, size_t length)
 
 		if (!valid)
 			continue;
-		far = distance(name + PREFIX, length - PREFIX, valid + PREFIX);
+		far = hk_name_distance(name + PREFIX, length - PREFIX, valid + PREFIX);
 		if (far < best) {
 			best = far;
 			nearest = i / 2;

@@ -85,6 +85,10 @@ extern uint8_t hk_harden;
  */
 void hk_settings_load(char *const *environment, bool secure);
 
+/* How far what was typed is from a name, in any case; 1 for a letter left out, 3 for a
+ * wrong one. Only the start of a long text counts. */
+unsigned hk_name_distance(const char *typed, size_t length, const char *name);
+
 /*
  * The path of a pattern with the process id of this moment filled in; its
  * length, or 0 if there is none or it does not fit (out is then empty). A
