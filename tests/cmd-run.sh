@@ -36,6 +36,17 @@ of() {
 	printf '%b\n' "$1" >"$work/of.env"
 	$run -f "$work/of.env" -- env 2>"$work/why"
 }
+# thp_of COMMAND...: what a program of it gets from prctl(PR_GET_THP_DISABLE).
+thp_of() {
+	"$@" python3 -c 'import ctypes; print(ctypes.CDLL(None).prctl(42, 0, 0, 0, 0))' 2>"$work/why"
+}
+wanted=0
+! "$hakmem" doctor | grep -q "huge pages by advice only  *yes" || wanted=3
+need python3 && [ "$(thp_of $run --)" = $wanted ] && [ "$(thp_of env)" = 0 ]
+check $? "the kernel makes huge pages by advice only, if it can"
+disable='import ctypes, os, sys; ctypes.CDLL(None).prctl(41, 1, 0, 0, 0); os.execvp(sys.argv[1], sys.argv[1:])'
+need python3 && [ "$(thp_of python3 -c "$disable" $run --)" = 1 ]
+check $? "or none, if that was so before"
 of 'LD_PRELOAD=libhakmem.so.1\nHAKMEM_STATS=1' | grep -q "^LD_PRELOAD=$library$" && [ ! -s "$work/why" ]
 check $? "our own LD_PRELOAD goes without a word"
 of 'LD_PRELOAD=libhakmem.so.1:/tmp/libx.so' | grep -q "^LD_PRELOAD=$library$" && grep -q "of.env:1: LD_PRELOAD is left out" "$work/why"
@@ -102,6 +113,9 @@ stop
 start ./tests/cmd/heap_static "$work"
 gives "linked in" 0 "(linked in)" "$hakmem" check $pid
 stop
+timeout 1 $run -- ./tests/cmd/heap_static "$work" >"$work/out" 2>"$work/why"
+[ -s "$work/out" ] && [ ! -s "$work/why" ]
+check $? "run has no note about such a program"
 # own NAME CODE: starts a program on the library that takes 44 MiB from the kernel itself.
 own() {
 	{ printf '#include <string.h>\n#include <sys/mman.h>\n#include <unistd.h>\n%s\n' "$2" && cat <<-'END'; } >"$work/$1.c"
@@ -246,18 +260,39 @@ machine() {
 	done
 }
 thp=/sys/kernel/mm/transparent_hugepage
+advice_only=$(json '[f["value"][:3] for f in j["findings"] if "advice only" in f["what"]][0]' "$hakmem" doctor --json)
 HAKMEM_TEST_ROOT=$work/root
 export HAKMEM_TEST_ROOT
+# advises NAME COMMAND LASTING OTHERS: doctor has this advice.
+advises() {
+	gives "doctor: $1" 1 "now:     $2" "$hakmem" doctor
+	grep -q -F -e "lasting: $3" "$work/out"
+	check $? "$1: what lasts"
+	tr -s '\n ' ' ' <"$work/out" | grep -q -F -e "others: $4"
+	check $? "$1: what it changes for others"
+}
 machine $thp/enabled 'always madvise [never]'
-gives "doctor: huge pages off" 1 "echo madvise | sudo tee $thp/enabled" "$hakmem" doctor
-machine $thp/enabled '[always] madvise never' $thp/khugepaged/max_ptes_none 511
-gives "huge pages everywhere" 1 "which costs memory" "$hakmem" doctor
+advises "huge pages off" "echo madvise | sudo tee $thp/enabled" \
+	"echo 'w $thp/enabled - - - - madvise' | sudo tee /etc/tmpfiles.d/hakmem-thp-enabled.conf" "other programs that ask"
+machine $thp/enabled '[always] madvise never' $thp/khugepaged/max_ptes_none 511 \
+	/proc/meminfo "$(printf 'AnonPages: 2097152 kB\nAnonHugePages: 1048576 kB')"
+if [ "$advice_only" = yes ]; then
+	advises "huge pages everywhere" "hakmem run -- PROGRAM" "in the unit, from systemd 260 on: MemoryTHP=madvise" "nothing changes"
+else
+	advises "huge pages everywhere" "echo madvise | sudo tee $thp/enabled" "echo 'w $thp/enabled" "programs that do not ask"
+fi
+tr -s '\n ' ' ' <"$work/out" | grep -q "up to 511 of 512 pages unused; here 1024 of 2048 MiB" && ! grep -v lasting: "$work/out" | grep '.\{81\}'
+check $? "explained for this machine"
 machine $thp/enabled 'always [madvise] never' $thp/defrag '[always] defer never'
-gives "faults that wait" 1 "echo defer+madvise" "$hakmem" doctor
+advises "faults that wait" "echo defer+madvise" "echo 'w $thp/defrag - - - - defer+madvise'" "other programs get fewer"
 machine /proc/sys/vm/overcommit_memory 2
-gives "strict overcommit" 1 "sysctl vm.overcommit_memory=0" "$hakmem" doctor
+advises "strict overcommit" "sudo sysctl vm.overcommit_memory=0" \
+	"echo 'vm.overcommit_memory = 0' | sudo tee /etc/sysctl.d/90-hakmem-vm.overcommit_memory.conf" "no allocation is refused early"
 machine /proc/sys/vm/max_map_count 1000
-gives "few mappings" 1 "sysctl vm.max_map_count=262144" "$hakmem" doctor
+advises "few mappings" "sudo sysctl vm.max_map_count=262144" "echo 'vm.max_map_count = 262144' | sudo tee" "a process may have more"
+[ "$(json '[sorted(f) for f in j["findings"] if f["advice"]][0]' "$hakmem" doctor --json)" = \
+	"['advice', 'command', 'lasting', 'others', 'value', 'what']" ]
+check $? "and as JSON"
 machine /proc/self/cgroup 0::/a/b /sys/fs/cgroup/a/memory.max 268435456 /sys/fs/cgroup/a/b/memory.max max
 gives "the limit of a group above (version 2)" 1 "256 MiB" "$hakmem" doctor
 machine /proc/self/cgroup 4:memory:/a /sys/fs/cgroup/memory/a/memory.limit_in_bytes 134217728

@@ -114,6 +114,9 @@ int setting_find(const char *name, size_t length);
 bool library_find(const char *given, char *path, size_t size);
 /* The environment of a program, changed in this process; false: said why. */
 bool launch_environment(const struct args *a);
+/* Can a process have huge pages by advice only, and from now on by advice only? */
+bool huge_pages_by_advice(void);
+void huge_pages_advised(void);
 void preload_restore(const char *before);	/* LD_PRELOAD; NULL: it was not set */
 /* The files that the dynamic linker would load with this command, those of LD_PRELOAD
  * first. Never done for another program: it may name libraries whose code the linker runs

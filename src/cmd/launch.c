@@ -5,6 +5,7 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -71,6 +72,32 @@ static void compare_name(const char *path, void *argument)
 
 	if (!strcmp(strrchr(path, '/') + 1, w->name))
 		snprintf(w->path, w->size, "%s", path);
+}
+
+/* Linux 6.18; libc may not have it yet. */
+#ifndef PR_THP_DISABLE_EXCEPT_ADVISED
+#define PR_THP_DISABLE_EXCEPT_ADVISED 2
+#endif
+
+/* If the kernel makes huge pages of all memory, the program would get them also where the
+ * library does not advise it. A restriction that is already in force stays. */
+void huge_pages_advised(void)
+{
+	if (prctl(PR_GET_THP_DISABLE, 0L, 0L, 0L, 0L) == 0)
+		prctl(PR_SET_THP_DISABLE, 1L, (long)PR_THP_DISABLE_EXCEPT_ADVISED, 0L, 0L);
+}
+
+bool huge_pages_by_advice(void)
+{
+	int before = prctl(PR_GET_THP_DISABLE, 0L, 0L, 0L, 0L);
+	bool can;
+
+	if (before)
+		return before == (PR_THP_DISABLE_EXCEPT_ADVISED | 1);
+	can = prctl(PR_SET_THP_DISABLE, 1L, (long)PR_THP_DISABLE_EXCEPT_ADVISED, 0L, 0L) == 0;
+	if (can)
+		prctl(PR_SET_THP_DISABLE, 0L, 0L, 0L, 0L);
+	return can;
 }
 
 void preload_restore(const char *before)

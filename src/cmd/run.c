@@ -1,6 +1,6 @@
 /* hakmem run: one program under the library. It becomes that program, so exit
  * status, signals and standard streams are the program's. */
-#include "cmd/cmd.h"
+#include "cmd/verdict.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -11,8 +11,9 @@ static int run(int argc, char **argv)
 {
 	const char *preload = getenv("LD_PRELOAD");
 	struct args a;
+	struct verdict v;
 	int status;
-	char *why;
+	char *path;
 
 	if (!args_read(&a, &command_run, argc, argv, &status))
 		return status;
@@ -24,9 +25,11 @@ static int run(int argc, char **argv)
 	/* There the dynamic linker would report that it cannot preload the library. */
 	if (program_secure(a.argv[0]))
 		preload_restore(preload);
-	why = a.quiet || !program_find(a.argv[0]) ? NULL : check_obstacle(a.argv[0]);
-	if (why)
-		warn("note: %s will run without HAKMEM: %s", a.argv[0], why);
+	v = obstacle_of(a.argv[0], &path);
+	if (path && v.what && v.present == ABSENT && !a.quiet)
+		warn("note: %s will run without HAKMEM: %s; next: %s", a.argv[0], v.what, v.advice);
+	if (v.present != ABSENT || !v.what)
+		huge_pages_advised();
 	execvp(a.argv[0], a.argv);
 	status = program_error(a.argv[0], errno);
 	return fail(status == ENOENT ? RUN_NOWHERE : RUN_CANNOT, "cannot run %s: %s",

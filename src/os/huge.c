@@ -7,6 +7,7 @@
 #include "os/syscall.h"
 
 #include <string.h>
+#include <sys/prctl.h>
 
 #define SYSFS "/sys/kernel/mm/transparent_hugepage/"
 
@@ -17,14 +18,19 @@ static enum hk_huge_mode mode;
  * a page: with pages of 64 KiB it is 512 MiB, which nobody wants here. */
 static enum hk_huge_mode read_mode(void)
 {
+	enum { DISABLED = 1, EXCEPT_ADVISED = 3 };	/* of prctl(PR_GET_THP_DISABLE) */
 	char text[64], size[32];
+	long exempt;
 
 	hk_os_read_text(SYSFS "hpage_pmd_size", size, sizeof size);
 	if (strcmp(size, "2097152\n") != 0)
 		return HK_HUGE_NEVER;
 	hk_os_read_text(SYSFS "enabled", text, sizeof text);
-	return strstr(text, "[always]") ? HK_HUGE_ALWAYS :
-	       strstr(text, "[madvise]") ? HK_HUGE_MADVISE : HK_HUGE_NEVER;
+	if (strstr(text, "[always]")) {
+		exempt = HK_SYS(prctl, PR_GET_THP_DISABLE, 0, 0, 0, 0);
+		return exempt == EXCEPT_ADVISED ? HK_HUGE_MADVISE : exempt == DISABLED ? HK_HUGE_NEVER : HK_HUGE_ALWAYS;
+	}
+	return strstr(text, "[madvise]") ? HK_HUGE_MADVISE : HK_HUGE_NEVER;
 }
 
 void hk_os_read_huge_mode(void)
