@@ -115,23 +115,73 @@ gives "config of a process that is none" 2 "there is no process 999999999" "$hak
 [ $? = 1 ]
 check $? "no colour in a pipe"
 
-# completes LINE WORD: bash offers the word.
-completes() {
-	PATH=$PWD/src/cmd:$PATH bash -c '. "$1"; read -ra COMP_WORDS <<<"$2"; [[ $2 == *" " ]] && COMP_WORDS+=("")
-		COMP_CWORD=$((${#COMP_WORDS[@]} - 1)); compopt() { :; }; _hakmem; printf "%s\n" "${COMPREPLY[@]}"' \
-		bash "$source/src/cmd/completion.bash" "$1" >"$work/why" 2>&1
-	grep -q -x -F -e "$2" "$work/why"
-	check $? "bash completes \"$1\" by $2"
+PATH=$PWD/src/cmd:$PATH
+# shell_words SHELL LINE: what the shell offers at the end of the line, a word in each line.
+cat >"$work/bash" <<'END'
+. "$1/completion.bash"
+read -ra COMP_WORDS <<<"$2"
+[[ $2 == *" " ]] && COMP_WORDS+=("")
+COMP_CWORD=$((${#COMP_WORDS[@]} - 1))
+compopt() { :; }
+_hakmem
+printf "%s\n" "${COMPREPLY[@]}"
+END
+# The functions of zsh that talk to its editor are replaced.
+cat >"$work/zsh" <<'END'
+_call_program() { shift; "$@" }
+_describe() { print -l -- ${(P)@[-1]} | sed 's/:.*//' }
+_arguments() { print -l -- $@ | sed 's/^[*]//; s/[=+:[].*//' }
+_hakmem_words() { source $1/completion.zsh }
+words=(${(z)2})
+[[ $2 == *" " ]] && words+=("")
+CURRENT=$#words
+_hakmem_words $1
+END
+cat >"$work/fish" <<'END'
+source $argv[1]/completion.fish
+complete -C $argv[2] | string replace -r '\t.*' ''
+END
+shell_words() {
+	case $1 in
+	fish) set -- fish --no-config "$2" ;;
+	zsh) set -- zsh "-f" "$2" ;;
+	*) set -- bash --norc "$2" ;;
+	esac
+	HOME=$work $1 $2 "$work/$1" "$source/src/cmd" "$3" 2>"$work/err"
 }
-if command -v bash >/dev/null; then
-	completes "hakmem comp" compare
-	completes "hakmem run -p " default
-	completes "hakmem run -s HAKMEM_DEB" HAKMEM_DEBUG_LEVEL=
-	completes "hakmem stats --pro" --prometheus
-	completes "hakmem diff def" default
-else
-	skip "bash completes" "no bash"
-fi
+completes() {	# shell line word
+	shell_words "$1" "$2" >"$work/out"
+	cat "$work/out" "$work/err" >"$work/why"
+	grep -q -x -F -e "$3" "$work/out"
+	check $? "$1 completes \"$2\" by $3"
+}
+for shell in bash zsh fish; do
+	if ! command -v $shell >/dev/null; then
+		skip "$shell completes" "no $shell"
+		continue
+	fi
+	case $shell in fish) only=--no-execute ;; *) only=-n ;; esac
+	$shell $only "$source/src/cmd/completion.$shell" 2>"$work/why" && [ ! -s "$work/why" ]
+	check $? "$shell reads its completion"
+	# All commands, and all options of each.
+	"$hakmem" --help | sed -n 's/^  \([a-z]*\) .*/\1/p' | sort >"$work/wants"
+	shell_words $shell "hakmem " | grep -v ^- | sort | diff "$work/wants" - >"$work/why"
+	check $? "$shell knows all commands"
+	while read -r command; do
+		"$hakmem" $command --help | sed -n 's/^  ... \(--[a-z-]*\) .*/\1/p' | sort >"$work/options"
+		shell_words $shell "hakmem $command --" | grep -e ^-- | sort | diff "$work/options" -
+	done <"$work/wants" >"$work/why"
+	[ ! -s "$work/why" ]
+	check $? "$shell knows all options"
+done
+for shell in bash fish; do
+	command -v $shell >/dev/null || continue
+	completes $shell "hakmem comp" compare
+	completes $shell "hakmem run -p " default
+	completes $shell "hakmem run -s HAKMEM_DEB" HAKMEM_DEBUG_LEVEL=
+	completes $shell "hakmem stats --pro" --prometheus
+	completes $shell "hakmem diff def" default
+done
 
 # The page has every command and every option of it.
 for command in $("$hakmem" --help | awk '/^  / { print $1 }'); do

@@ -20,6 +20,12 @@ for file in libhakmem.so.1 hakmem.pc hakmem.h hakmem/balanced.env hakmem.7 hak_f
 	grep "/$file\$" "$work/fresh" >"$work/why"
 	check $? "there is $file"
 done
+if [ -x "$build/src/cmd/hakmem" ]; then
+	for file in bash-completion/completions/hakmem zsh/site-functions/_hakmem fish/vendor_completions.d/hakmem.fish; do
+		grep "/share/$file\$" "$work/fresh" >"$work/why"
+		check $? "there is $file"
+	done
+fi
 profiles=$root/$(dirname "$(grep /hakmem/balanced.env "$work/fresh")")
 echo '# mine' >>"$profiles/tight.env"
 rm "$profiles/adaptive.env"

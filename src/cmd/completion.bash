@@ -30,7 +30,7 @@ _hakmem()
 		return ;;
 	esac
 	if [[ $cur == -* ]]; then
-		COMPREPLY=($(compgen -W "$(hakmem "$command" --help | grep -o -e ' --[a-z]*')" -- "$cur"))
+		COMPREPLY=($(compgen -W "$(hakmem "$command" --help | sed -n 's/^  ... \(--[a-z-]*\) .*/\1/p')" -- "$cur"))
 		return
 	fi
 	case $command in
