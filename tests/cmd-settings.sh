@@ -183,6 +183,12 @@ for shell in bash fish; do
 	completes $shell "hakmem diff def" default
 done
 
+# libhakmem1 is the library, libhakmem the profiles, for which units and containers have a use.
+(cd "$source" && grep -n -E 'apt(-get)? install[^"]*libhakmem' src/cmd/*.c examples/* man/*.[1-9] README.md INSTALL.md) |
+	grep -v -e libhakmem1 -e 'for units and containers: apt install libhakmem"' >"$work/why"
+[ ! -s "$work/why" ]
+check $? "the advice how to install the library is the same everywhere"
+
 # The page has every command and every option of it.
 for command in $("$hakmem" --help | awk '/^  / { print $1 }'); do
 	"$hakmem" $command --help | grep -o -e ' --[a-z]*' | grep -v -e --help -e --profile -e --set -e --file \

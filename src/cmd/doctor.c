@@ -265,8 +265,8 @@ static int doctor(int argc, char **argv)
 		tell("library", path, NULL);
 	else
 		tell("library", "not found", &missing);
-	if (access("/etc/hakmem", F_OK) == 0)
-		tell("profile files", "/etc/hakmem", NULL);
+	tell("profile files", access("/etc/hakmem", F_OK) == 0 ? "/etc/hakmem" :
+	     "none; for units and containers: apt install libhakmem", NULL);
 	huge_pages();
 	kernel_limits();
 	memory();
