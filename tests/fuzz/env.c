@@ -3,12 +3,14 @@
  * it accepts only settings and prints only plain text; if lint accepts the file, so does
  * the library.
  *
- * sources: src/cmd/args.c src/cmd/envfile.c src/cmd/output.c src/cmd/say.c src/cmd/settings.c
+ * sources: src/cmd/args.c src/cmd/envfile.c src/cmd/nearest.c src/cmd/output.c src/cmd/say.c
+ * sources: src/cmd/settings.c
  * sources: src/config/names.c src/config/settings.c src/config/values.c src/os/file.c
  */
 #include "cmd/lint.c"
 #include "fuzz.h"
 
+#include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -34,12 +36,15 @@ static const char *put(const uint8_t *data, size_t size)
 	return path;
 }
 
-static void take(const char *path)
+/* False: it is a binary file, which is refused. */
+static bool take(const char *path, bool binary)
 {
 	struct source s = { 0 };
 	unsigned i;
 
-	MUST(source_add_file(&s, path));
+	MUST(source_add_file(&s, path) == !binary);
+	if (binary)
+		return false;
 	for (i = 0; i < s.count; i++) {
 		MUST(!strncmp(s.entry[i], "HAKMEM_", 7) || !strcmp(s.entry[i], "LD_PRELOAD=" SONAME));
 		MUST(!strchr(s.entry[i], '\n') && strchr(s.entry[i], '='));
@@ -52,13 +57,15 @@ static void take(const char *path)
 	}
 	free(s.entry);
 	free(s.origin);
+	return true;
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	const char *path = put(data, size);
 
-	take(path);
+	if (!take(path, size && memchr(data, 0, size)))
+		return 0;
 	now.found = 0;
 	MUST(lint_file(path) == 0);
 	MUST(now.found || !said);
