@@ -18,7 +18,10 @@ static const struct row {
 	{ { "rounds", required_argument, NULL, 'n' }, "N", "rounds" },
 	{ { "peers", no_argument, NULL, 'P' }, "", "installed jemalloc, mimalloc, tcmalloc too" },
 	{ { "load", required_argument, NULL, 'l' }, "COMMAND", "drive the program, a server, by this command" },
-	{ { "plot", required_argument, NULL, 'o' }, "FILE", "draw RSS over time, as .svg or .png" },
+	{ { "prepare", required_argument, NULL, 'R' }, "COMMAND", "run this command before each run" },
+	{ { "warmup", required_argument, NULL, 'W' }, "N", "so many rounds first that do not count" },
+	{ { "plot", required_argument, NULL, 'o' }, "FILE", "draw memory over time, as SVG" },
+	{ { "export-markdown", required_argument, NULL, 'M' }, "FILE", "write the table as Markdown too" },
 	{ { "delay", required_argument, NULL, 'd' }, "SECONDS", "time between two pictures" },
 	{ { "frames", required_argument, NULL, 'c' }, "N", "end after so many pictures" },
 	{ { "names", no_argument, NULL, 'N' }, "", "names only" },
@@ -123,6 +126,9 @@ static bool take(struct args *a, int letter, char *value)
 	case 'P': a->peers = true; return true;
 	case 'o': a->plot = value; return true;
 	case 'l': a->load = value; return true;
+	case 'R': a->prepare = value; return true;
+	case 'W': return number(value, &a->warmup);
+	case 'M': a->markdown = value; return true;
 	case 'O': a->output = value; return true;
 	case 'N': a->names = true; return true;
 	case 'j': a->json = true; return true;

@@ -10,23 +10,6 @@
 #include <string.h>
 #include <unistd.h>
 
-static bool is_ours(const char *path)
-{
-	return !strncmp(base_of(path), "libhakmem.so", 12);
-}
-
-static bool is_other_malloc(const char *path)
-{
-	static const char *const names[] = { "libjemalloc", "libtcmalloc", "libmimalloc", "libsnmalloc",
-					     "libhardened_malloc", "libscudo", "librpmalloc", "libasan" };
-	unsigned i;
-
-	for (i = 0; i < sizeof names / sizeof *names; i++)
-		if (!strncmp(base_of(path), names[i], strlen(names[i])))
-			return true;
-	return false;
-}
-
 struct seen {
 	char *ours, *other;
 	bool any;
@@ -37,9 +20,9 @@ static bool look(const struct mapping *m, void *argument)
 	struct seen *seen = argument;
 
 	seen->any = true;
-	if (!seen->ours && is_ours(m->path))
+	if (!seen->ours && is_library(m->path))
 		seen->ours = text("%s", m->path);
-	if (!seen->other && is_other_malloc(m->path))
+	if (!seen->other && allocator_of(m->path) >= 0)
 		seen->other = text("%s", m->path);
 	return false;
 }
@@ -218,9 +201,9 @@ static void look_at_list(const char *path, void *argument)
 	struct seen *seen = argument;
 
 	/* Whichever comes first is the one that counts. */
-	if (is_other_malloc(path) && !seen->ours && !seen->other)
+	if (allocator_of(path) >= 0 && !seen->ours && !seen->other)
 		seen->other = text("%s", path);
-	if (is_ours(path) && !seen->ours)
+	if (is_library(path) && !seen->ours)
 		seen->ours = text("%s", path);
 }
 
@@ -235,7 +218,7 @@ static struct verdict ask_linker(const char *path)
 	struct seen seen = { 0 };
 
 	free(own);
-	linker_list(look_at_list, &seen);
+	linker_list(NULL, look_at_list, &seen);
 	if (seen.ours && seen.other)
 		return verdict_no("take it out of LD_PRELOAD", text("%s comes before it", seen.other));
 	if (seen.ours && (same || (preload && strstr(preload, seen.ours))))
@@ -245,6 +228,14 @@ static struct verdict ask_linker(const char *path)
 			text("the program has a dynamic linker of its own, %s, which may look for it elsewhere",
 			     of_program));
 	return verdict_no("see what it says: LD_DEBUG=libs", text("the dynamic linker does not load it"));
+}
+
+char *program_file(const char *name)
+{
+	char *path;
+
+	obstacle_of(name, &path);
+	return path;
 }
 
 static struct verdict check_program(const struct args *a, const char *name)

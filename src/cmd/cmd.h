@@ -35,11 +35,11 @@ extern const struct command command_run, command_profiles, command_show, command
 	command_stats, command_top, command_compare, command_version;
 
 struct args {
-	const char *profile, *library, *plot, *output, *load;
+	const char *profile, *library, *plot, *output, *load, *prepare, *markdown;
 	char **set;			/* HAKMEM_NAME=value, ends in NULL */
 	char **file;			/* ends in NULL */
 	bool json, prometheus, names, quiet, peers;
-	unsigned rounds, frames;	/* 0: not given */
+	unsigned rounds, warmup, frames;	/* 0: not given */
 	double delay;
 	int argc;			/* what follows the options */
 	char **argv;
@@ -71,6 +71,9 @@ int finish(int status);			/* FOUND if standard output failed */
 /* output.c: writes a file that replaces the old one when it is complete; false: an
  * error was printed. */
 bool output_replace(const char *path, const char *data, size_t size);
+/* The same for what a function writes. */
+bool output_made(const char *path, void (*make)(FILE *out, const void *argument), const void *argument);
+bool output_possible(const char *path);	/* tries it, and changes nothing */
 
 /* envfile.c: a file of settings, line by line. */
 struct envfile {
@@ -118,10 +121,11 @@ bool launch_environment(const struct args *a);
 bool huge_pages_by_advice(void);
 void huge_pages_advised(void);
 void preload_restore(const char *before);	/* LD_PRELOAD; NULL: it was not set */
-/* The files that the dynamic linker would load with this command, those of LD_PRELOAD
- * first. Never done for another program: it may name libraries whose code the linker runs
- * while it lists them (DT_AUDIT). */
-void linker_list(void (*each)(const char *path, void *argument), void *argument);
+/* The files that the dynamic linker would load with this command (program: NULL), those of
+ * LD_PRELOAD first; or without LD_PRELOAD with a program that the user wants to be run.
+ * Never done for any other program: it may name libraries whose code the linker runs while
+ * it lists them (DT_AUDIT). */
+void linker_list(const char *program, void (*each)(const char *path, void *argument), void *argument);
 bool linker_finds(const char *name, char *path, size_t size);
 char *linker_of(const char *path);	/* the one that a program names, or NULL */
 bool settings_good(char *const *set);	/* false: said why */
@@ -133,6 +137,15 @@ int program_error(const char *name, int error);
 char *check_obstacle(const char *program);
 /* Does the dynamic linker ignore LD_PRELOAD for it? */
 bool program_secure(const char *program);
+/* The file that the kernel runs in the end, which is another one for a script; NULL: there
+ * is no such program. */
+char *program_file(const char *name);
+
+/* allocators.c: an allocator other than HAKMEM by the path of its library, or -1. */
+const char *base_of(const char *path);
+int allocator_of(const char *path);
+const char *allocator_name(int which);	/* -1: glibc */
+bool is_library(const char *path);	/* of HAKMEM */
 
 /* elf.c: reads an ELF file; nothing in it is trusted. */
 struct elf;

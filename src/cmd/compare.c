@@ -4,16 +4,18 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/utsname.h>
+#include <time.h>
 #include <unistd.h>
 
 extern char **environ;
 
-enum { ROUNDS = 5 };
+enum { ROUNDS = 5, INTERRUPTED = 130 };
 
 static const struct {
 	const char *name, *soname;
@@ -25,9 +27,18 @@ static const struct {
 
 static struct {
 	struct args a;
+	struct subject subject;
 	struct contender *list;
-	unsigned count, rounds;
-	char *input;
+	unsigned count, rounds, done;	/* done: complete rounds */
+	int profile[HK_PROFILE_COUNT];
+	unsigned profiles;
+	char library[PATH_MAX];
+	char *program;			/* the file that runs in the end */
+	int other;			/* the allocator that it brings, or -1 */
+	char *fault;			/* of the program as it is, or NULL */
+	double began;
+	unsigned runs;			/* so far, and how many there will be */
+	unsigned all_runs;
 } this;
 
 /* The user's environment without what this comparison is about. */
@@ -66,27 +77,34 @@ static char **with_settings(char **list, char **set)
 	return list;
 }
 
-static void add(const char *name, int profile, const char *preload)
+static struct contender *add(enum kind kind, const char *name, const char *preload)
 {
-	const char *of_profile = profile >= 0 ? name : NULL;
 	struct contender *c;
 
 	this.list = grow(this.list, (this.count + 1) * sizeof *this.list);
 	c = &this.list[this.count++];
-	*c = (struct contender){ .name = text("%s", name), .profile = profile };
-	c->environment = bare_environment(preload, of_profile);
-	if (profile >= 0)
-		c->environment = with_settings(c->environment, this.a.set);
-	c->run = grow(NULL, this.rounds * sizeof *c->run);
+	*c = (struct contender){ .kind = kind, .name = text("%s", name), .other = -1 };
+	c->environment = bare_environment(preload, kind == PROFILE ? name : NULL);
+	c->run = calloc(this.rounds, sizeof *c->run);
+	if (!c->run)
+		exit(fail(RUN_FAILED, "out of memory"));
+	return c;
 }
 
-static bool add_profiles(const char *library)
+static void add_profile(int profile)
+{
+	struct contender *c = add(PROFILE, hk_profile_table[profile].name, this.library);
+
+	c->environment = with_settings(c->environment, this.a.set);
+}
+
+/* The profiles of the options; false: one is unknown, which was said. */
+static bool choose_profiles(void)
 {
 	char *copy, *rest, *name;
-	unsigned i;
 
-	for (i = 0; !this.a.profile && i < HK_PROFILE_COUNT; i++)
-		add(hk_profile_table[i].name, (int)i, library);
+	for (; !this.a.profile && this.profiles < HK_PROFILE_COUNT; this.profiles++)
+		this.profile[this.profiles] = (int)this.profiles;
 	if (!this.a.profile)
 		return true;
 	rest = copy = text("%s", this.a.profile);
@@ -95,29 +113,58 @@ static bool add_profiles(const char *library)
 
 		if (profile < 0)
 			return false;
-		add(name, profile, library);
+		if (this.profiles < HK_PROFILE_COUNT)
+			this.profile[this.profiles++] = profile;
 	}
 	free(copy);
 	return true;
 }
 
-static bool add_contenders(void)
+static void add_peers(void)
 {
-	char library[PATH_MAX], path[PATH_MAX];
+	char path[PATH_MAX];
 	unsigned i;
 
-	if (!settings_good(this.a.set) || !library_find(this.a.library, library, sizeof library))
-		return false;
-	add("glibc", -1, NULL);
-	if (!add_profiles(library))
-		return false;
 	for (i = 0; this.a.peers && i < sizeof peers / sizeof *peers; i++) {
+		int other = allocator_of(peers[i].soname);
+
+		if (other == this.other)
+			continue;
 		if (linker_finds(peers[i].soname, path, sizeof path))
-			add(peers[i].name, -1, peers[i].soname);
+			add(PEER, peers[i].name, peers[i].soname)->other = other;
 		else if (!this.a.quiet)
 			warn("%s is not installed (%s): left out", peers[i].name, peers[i].soname);
 	}
-	return true;
+}
+
+/* The program as it is, whatever that is, and glibc's malloc beside it if it brings
+ * another one: libc's names come first then. */
+static void add_base(void)
+{
+	char *name = this.other < 0 ? text("glibc") : text("as it is: %s", allocator_name(this.other));
+
+	add(AS_IT_IS, name, NULL)->other = this.other;
+	add(AGAIN, "the same again", NULL);
+	free(name);
+	if (this.other >= 0)
+		add(C_LIBRARY, "glibc", "libc.so.6");
+}
+
+/* Whichever comes first is the one that counts. */
+static void note_allocator(const char *path, void *argument)
+{
+	int *other = argument;
+
+	if (*other < 0)
+		*other = allocator_of(path);
+}
+
+static int allocator_brought(const char *program)
+{
+	int other = -1;
+
+	linker_list(program, note_allocator, &other);
+	return other;
 }
 
 /* Every run reads the same input from its start. */
@@ -139,136 +186,337 @@ static char *input_for_all(void)
 	return text("/proc/%d/fd/%d", (int)getpid(), copy);
 }
 
-static void progress(unsigned round, const char *name, bool last)
+static char *duration(double seconds)
 {
-	if (this.a.quiet)
-		return;
-	if (isatty(STDERR_FILENO))
-		fprintf(stderr, last ? "\r\033[K" : "\r\033[Kround %u of %u: %s", round, this.rounds, name);
-	else if (!strcmp(name, this.list[0].name) && round)
-		fprintf(stderr, "round %u of %u\n", round, this.rounds);
-	fflush(stderr);
+	if (seconds < 90)
+		return text("%.0f s", seconds);
+	return seconds < 5400 ? text("%.0f min", seconds / 60) : text("%.1f h", seconds / 3600);
 }
 
-/* False: the program cannot be run at all. */
-static bool run_all(void)
+/* On a terminal, one line that changes; else a line for each round. */
+static void progress(const char *stage, const char *name, bool new_round)
 {
-	struct run first;
-	unsigned round, i;
+	char *left;
 
-	progress(0, "warming up", false);
-	first = measure(this.a.argv, &this.list[0], this.a.load, this.input);
-	free(first.curve);
-	if (this.a.load && first.status) {
-		progress(0, "", true);
-		warn("the load does not succeed with glibc either: try it by hand while %s runs", this.a.argv[0]);
+	if (this.a.quiet || (!isatty(STDERR_FILENO) && !new_round))
+		return;
+	left = this.runs ? duration((seconds_now() - this.began) / this.runs * (this.all_runs - this.runs)) : NULL;
+	if (isatty(STDERR_FILENO))
+		fprintf(stderr, "\r\033[K%s: %s", stage, name);
+	else
+		fprintf(stderr, "%s", stage);
+	if (left)
+		fprintf(stderr, ", about %s left", left);
+	if (!isatty(STDERR_FILENO))
+		fputc('\n', stderr);
+	fflush(stderr);
+	free(left);
+}
+
+static void progress_end(void)
+{
+	if (!this.a.quiet && isatty(STDERR_FILENO))
+		fputs("\r\033[K", stderr);
+}
+
+static int lowest(uint32_t others)
+{
+	return others ? __builtin_ctz(others) : -1;
+}
+
+/* Was the allocator of its row in the program? Something between the command and the
+ * program may have changed the environment. */
+static char *stranger(const struct contender *c, const struct identity *who)
+{
+	bool good = c->kind == PROFILE ? who->ours : c->kind != PEER || (!who->ours && who->others >> c->other & 1);
+
+	if (!who->valid || good)
+		return NULL;
+	return text("not measured: %s is in the process instead",
+		    who->ours ? "HAKMEM" : allocator_name(lowest(who->others)));
+}
+
+static void complain(const struct contender *c, const struct run *r)
+{
+	char *shown = printable(this.a.argv[0], 200);
+
+	progress_end();
+	warn("%s: %s %s%s%s", c->name, shown, c->fault, r->words ? "\n" : "", r->words ? r->words : "");
+	free(shown);
+}
+
+/* False: interrupted, or it cannot continue. */
+static bool measure_one(struct contender *c, struct run *r)
+{
+	if (!measure(r, &this.subject, c->environment))
 		return false;
+	this.runs++;
+	if (!r->fault)
+		r->fault = stranger(c, &r->identity);
+	if (r->fault && !c->fault) {
+		c->fault = text("%s", r->fault);
+		if (!this.fault || strcmp(this.fault, c->fault) != 0)
+			complain(c, r);
 	}
-	for (round = 0; round < this.rounds; round++)
-		for (i = 0; i < this.count; i++) {
-			/* Nobody is always first after another. */
-			struct contender *c = &this.list[(i + round) % this.count];
-
-			progress(round + 1, c->name, false);
-			c->run[round] = measure(this.a.argv, c, this.a.load, this.input);
-			if (c->run[round].status != first.status) {
-				progress(0, "", true);
-				warn("%s: %s ended with status %d, not %d", c->name, this.a.argv[0],
-				     c->run[round].status, first.status);
-				c->broken = true;
-			}
-		}
-	progress(0, "", true);
-	if (first.status && !this.a.quiet)
-		warn("note: %s ends with status %d under all of them", this.a.argv[0], first.status);
 	return true;
 }
 
-static const struct {
-	const char *name, *head;
-	double unit;
-	int places;
-} columns[FIGURES] = {
-	{ "wall_seconds", "wall s", 1, 3 },
-	{ "cpu_seconds", "CPU s", 1, 3 },
-	{ "peak_rss_bytes", "peak MiB", 1 << 20, 1 },
-	{ "average_rss_bytes", "average MiB", 1 << 20, 1 },
-	{ "page_faults", "faults", 1, 0 },
-};
-
-static void table(const struct advice *advice)
+static bool run_round(unsigned round, const char *stage)
 {
-	unsigned i, f;
+	unsigned i;
 
-	printf("%s%-10s", ink(BOLD), "");
-	for (f = 0; f < FIGURES; f++)
-		printf(" %15s", columns[f].head);
-	printf("%s\n", ink(PLAIN));
 	for (i = 0; i < this.count; i++) {
-		const struct contender *c = &this.list[i];
+		/* Nobody is always first after another. */
+		struct contender *c = &this.list[(i + round) % this.count];
 
-		printf("%s%-10s", ink((int)i == advice->best ? GOOD : c->broken ? BAD : PLAIN), c->name);
-		for (f = 0; f < FIGURES; f++)
-			printf(" %10.*f +-%2.0f%%", columns[f].places, median_of(c, this.rounds, f) / columns[f].unit,
-			       spread_of(c, this.rounds, f) * 100);
-		printf("%s%s\n", c->broken ? "  FAILED" : "", ink(PLAIN));
+		progress(stage, c->name, i == 0);
+		run_free(&c->run[round]);
+		if (c->fault)
+			this.all_runs--;
+		else if (!measure_one(c, &c->run[round]))
+			return false;
 	}
+	return true;
 }
 
-static json_t *figures_json(const struct contender *c)
+static bool run_rounds(unsigned rounds, const char *format, bool count)
 {
-	json_t *object = json_pack("{ss sb sb}", "name", c->name, "profile", c->profile >= 0, "failed", c->broken);
-	unsigned f, i;
+	unsigned round;
+	char *stage;
+	bool good = true;
 
-	for (f = 0; f < FIGURES; f++) {
-		json_t *runs = json_array();
-
-		for (i = 0; i < this.rounds; i++)
-			json_array_append_new(runs, json_real(c->run[i].figure[f]));
-		json_object_set_new(object, columns[f].name, json_pack("{sf sf so}", "median",
-			median_of(c, this.rounds, f), "spread", spread_of(c, this.rounds, f), "runs", runs));
+	for (round = 0; round < rounds && good; round++) {
+		stage = text(format, round + 1, rounds);
+		good = run_round(count ? round : 0, stage);
+		free(stage);
+		this.done += count && good;
 	}
-	return object;
+	return good;
 }
 
-static void as_json(const struct advice *advice)
+/* What a script or a shim becomes in the end is only seen when it runs. */
+static void say_what_runs(const struct identity *who)
 {
-	json_t *list = json_array(), *program = json_array();
+	char *given = program_find(this.a.argv[0]), *file = realpath(given, NULL), *runs = realpath(this.program, NULL);
+	char *shown = printable(this.a.argv[0], 200), *by = printable(this.program, 200), *in;
+
+	if (this.a.quiet || !file || !runs)
+		return;
+	in = who->valid && strcmp(who->program, runs) != 0 ? printable(who->program, 200) : NULL;
+	progress_end();
+	if (strcmp(file, runs) != 0)
+		warn("note: %s is a script, run by %s%s%s", shown, by, in ? "; its largest process is " : "", in ? in : "");
+	else if (in)
+		warn("note: the largest process of %s is %s", shown, in);
+	free(given);
+	free(file);
+	free(runs);
+	free(shown);
+	free(by);
+	free(in);
+}
+
+/* One run that does not count. It tells what is in the process, unless it is too short
+ * for that; then what the dynamic linker says of the program has to do. */
+static bool probe(void)
+{
+	struct contender first = { .name = text("as it is"), .environment = bare_environment(NULL, NULL) };
+	struct run r;
+	bool good;
+
+	this.began = seconds_now();
+	progress("warming up", "as it is", false);
+	good = measure_one(&first, &r);
+	if (good)
+		say_what_runs(&r.identity);
+	if (good && r.identity.valid && r.identity.others)
+		this.other = lowest(r.identity.others);
+	else if (good && r.identity.valid)
+		this.other = allocator_brought(r.identity.program);
+	/* If it fails, one round shows whether it does so under all. */
+	if (first.fault && this.subject.load)
+		return false;
+	this.fault = first.fault;
+	if (first.fault)
+		this.rounds = 1;
+	run_free(&r);
+	return good;
+}
+
+static void add_contenders(void)
+{
+	unsigned i;
+
+	add_base();
+	for (i = 0; i < this.profiles; i++)
+		add_profile(this.profile[i]);
+	add_peers();
+	this.all_runs = this.count * (this.a.warmup + this.rounds) + 1;
+}
+
+/* The share of the processors that was used, with what a hypervisor took, in seconds of
+ * one; false: the kernel does not tell. */
+static bool used(double *seconds)
+{
+	double user, nice, system, irq, soft, stolen;
+	char *line = file_line("/proc/stat");
+	bool good = line && sscanf(line, "cpu %lf %lf %lf %*f %*f %lf %lf %lf", &user, &nice, &system, &irq, &soft,
+				   &stolen) == 6;
+
+	if (good)
+		*seconds = (user + nice + system + irq + soft + stolen) / (double)sysconf(_SC_CLK_TCK);
+	free(line);
+	return good;
+}
+
+static double used_by(int who)
+{
+	struct rusage usage;
+
+	getrusage(who, &usage);
+	return (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
+	       (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6;
+}
+
+static double used_here(void)
+{
+	return used_by(RUSAGE_SELF) + used_by(RUSAGE_CHILDREN);
+}
+
+/* Runs all; the share of the processors that others used meanwhile. */
+static double run_all(void)
+{
+	double before = 0, after = 0, own = used_here(), from = seconds_now(), others;
+	bool known = used(&before);
+
+	if (run_rounds(this.a.warmup, "warming up, round %u of %u", false))
+		run_rounds(this.rounds, "round %u of %u", true);
+	progress_end();
+	if (!known || !used(&after))
+		return 0;
+	others = (after - before - (used_here() - own)) /
+		 ((seconds_now() - from) * (double)sysconf(_SC_NPROCESSORS_ONLN));
+	return others > 0 ? others : 0;
+}
+
+static char *quoted_command(void)
+{
+	char *all = text("%s", ""), *word, *more;
 	int i;
 
-	for (i = 0; i < (int)this.count; i++)
-		json_array_append_new(list, figures_json(&this.list[i]));
-	for (i = 0; i < this.a.argc; i++)
-		json_array_append_new(program, json_string(this.a.argv[i]));
-	print_json(json_pack("{si so si so ss? ss}", "schema", 1, "program", program, "rounds", (int)this.rounds,
-			     "contenders", list, "recommended",
-			     advice->best < 0 ? NULL : this.list[advice->best].name, "reason", advice->reason));
+	for (i = 0; i < this.a.argc; i++) {
+		word = printable(this.a.argv[i], 400);
+		more = text(*word && !strpbrk(word, " '\"$&;<>|*?()") ? "%s%s%s" : "%s%s'%s'", all, i ? " " : "", word);
+		free(word);
+		free(all);
+		all = more;
+	}
+	if (!this.a.load)
+		return all;
+	word = printable(this.a.load, 400);
+	more = text("%s, driven by: %s", all, word);
+	free(word);
+	free(all);
+	return more;
 }
 
-static void report(const struct advice *advice)
+static char *processor(void)
 {
-	table(advice);
-	if (median_of(&this.list[0], this.rounds, WALL) < 0.05)
-		printf("\n%sa run is shorter than 0.05 s: starting counts more than the program; give it more work%s\n",
-		       ink(BAD), ink(PLAIN));
-	else if (spread_of(&this.list[0], this.rounds, WALL) > 0.1)
-		printf("\n%sthe machine is busy, or the program differs from run to run: take more rounds (-n %u)%s\n",
-		       ink(BAD), 3 * this.rounds, ink(PLAIN));
-	printf("\nmedian of %u rounds, +- half the distance between the quartiles\n", this.rounds);
-	printf("%s%s%s\n", ink(BOLD), advice->reason, ink(PLAIN));
-	if (advice->best < 0)
-		return;
-	if (this.a.set)
-		printf("with the settings of -s after it, the line for the unit file, in [Service]:\n");
+	char *line = NULL, *name = NULL;
+	FILE *in = fopen("/proc/cpuinfo", "re");
+	size_t room = 0;
+
+	while (in && !name && getline(&line, &room, in) > 0)
+		if (!strncmp(line, "model name", 10) && strchr(line, ':')) {
+			line[strcspn(line, "\n")] = 0;
+			name = printable(strchr(line, ':') + 2, 60);
+		}
+	free(line);
+	if (in)
+		fclose(in);
+	return name;
+}
+
+static struct setting describe(void)
+{
+	struct setting s = { .command = quoted_command(), .set = this.a.set };
+	char *name = processor(), date[32];
+	struct utsname kernel;
+	time_t now = time(NULL);
+	long processors = sysconf(_SC_NPROCESSORS_ONLN);
+
+	uname(&kernel);
+	strftime(date, sizeof date, "%Y-%m-%d", localtime(&now));
+	s.date = text("%s", date);
+	s.machine = text("%s, %ld processor%s, Linux %.40s, HAKMEM %s", name ? name : kernel.machine, processors,
+			 processors == 1 ? "" : "s", kernel.release, PACKAGE_VERSION);
+	free(name);
+	return s;
+}
+
+static int write_all(const struct outcome *o)
+{
+	int status = 0;
+
+	if (this.a.plot && !output_made(this.a.plot, plot, o))
+		status = FOUND;
+	if (this.a.markdown && !output_made(this.a.markdown, report_markdown, o))
+		status = FOUND;
+	if (this.a.json)
+		report_json(o, this.a.argv);
 	else
-		printf("the line for the unit file, in [Service]:\n");
-	printf("EnvironmentFile=/etc/hakmem/%s.env\n", this.list[advice->best].name);
+		report_table(o);
+	return status;
+}
+
+/* The same ending under all says more of the program than of any of them. */
+static bool all_failed(void)
+{
+	unsigned i;
+	char *shown;
+
+	for (i = 0; i < this.count; i++)
+		if (!this.list[i].fault || strcmp(this.list[i].fault, this.list[0].fault) != 0)
+			return false;
+	shown = printable(this.a.argv[0], 200);
+	warn("%s %s under all of them", shown, this.list[0].fault);
+	free(shown);
+	return true;
+}
+
+static int conclude(double others)
+{
+	struct comparison c = { this.list, this.count, this.done, others };
+	struct setting setting = describe();
+	struct advice advice;
+	int status;
+	unsigned i;
+
+	if (all_failed())
+		return FOUND;
+	advice = judge(&c);
+	status = write_all(&(struct outcome){ &c, &advice, &setting });
+	for (i = 0; i < this.count; i++)
+		if (this.list[i].fault)
+			status = FOUND;
+	return status;
+}
+
+static bool paths_good(void)
+{
+	const char *dot = this.a.plot ? strrchr(this.a.plot, '.') : NULL;
+
+	if (this.a.plot && (!dot || strcmp(dot, ".svg") != 0)) {
+		warn("--plot draws SVG: the file has to end in .svg, not as %s", this.a.plot);
+		return false;
+	}
+	return (!this.a.plot || output_possible(this.a.plot)) &&
+	       (!this.a.markdown || output_possible(this.a.markdown));
 }
 
 static int compare(int argc, char **argv)
 {
-	struct advice advice;
-	unsigned i;
+	double others;
 	int status;
 	char *why;
 
@@ -280,30 +528,34 @@ static int compare(int argc, char **argv)
 	why = check_obstacle(this.a.argv[0]);
 	if (why)
 		return fail(USAGE, "%s cannot be compared: %s", this.a.argv[0], why);
-	if ((this.a.plot && !can_plot(this.a.plot)) || !add_contenders())
+	if (!paths_good() || !settings_good(this.a.set) || !choose_profiles() ||
+	    !library_find(this.a.library, this.library, sizeof this.library))
 		return USAGE;
-	this.input = input_for_all();
-	if (!run_all())
+	this.program = program_file(this.a.argv[0]);
+	this.other = allocator_brought(this.program);
+	this.subject = (struct subject){ this.a.argv, this.a.load, this.a.prepare, input_for_all() };
+	measure_begin();
+	if (!probe())
+		return measure_interrupted() ? fail(INTERRUPTED, "interrupted before there is a figure") : FOUND;
+	add_contenders();
+	others = run_all();
+	if (!this.done)
+		return measure_interrupted() ? fail(INTERRUPTED, "interrupted before the first round was complete") : FOUND;
+	if (measure_interrupted())
+		warn("interrupted: %u of %u rounds are complete", this.done, this.rounds);
+	else if (this.done < this.rounds)
 		return FOUND;
-	advice = judge(this.list, this.count, this.rounds);
-	if (this.a.plot && !plot(this.a.plot, this.list, this.count, this.rounds - 1, this.a.argv[0]))
-		status = FOUND;
-	if (this.a.json)
-		as_json(&advice);
-	else
-		report(&advice);
-	for (i = 0; i < this.count; i++)
-		if (this.list[i].broken)
-			status = FOUND;
-	return status;
+	status = conclude(others);
+	return measure_interrupted() ? INTERRUPTED : status;
 }
 
 const struct command command_compare = {
-	"compare", "AsnPjoLlq", compare, USAGE, "[-p A,B] [-n ROUNDS] [--peers] [--plot FILE] -- PROGRAM [ARGUMENT ...]",
+	"compare", "AsnPjoLlqRWM", compare, USAGE, "[-p A,B] [-n ROUNDS] [--peers] [--plot FILE] -- PROGRAM [ARGUMENT ...]",
 	"which profile suits a program",
-	"Runs the program under glibc and each profile in turn, several rounds, and says\n"
-	"which profile suits it, or that there is no clear winner. Its output is dropped;\n"
-	"each run gets the same standard input. A server is driven by --load: it is\n"
-	"started, the command runs until it succeeds, and the server gets SIGTERM.\n"
-	"Exit status: 0 measured, 1 a run failed, 2 usage.",
+	"Runs the program as it is, twice, and under each profile in turn, several rounds,\n"
+	"and says which profile suits it, or that there is no clear winner. Its output is\n"
+	"dropped; each run gets the same standard input. A server is driven by --load: it\n"
+	"is started, the command runs until it succeeds, and the server gets SIGTERM.\n"
+	"Ctrl-C ends the measuring and shows the rounds that are complete.\n"
+	"Exit status: 0 measured, 1 a run failed, 2 usage, 130 interrupted.",
 };

@@ -25,7 +25,7 @@ _hakmem()
 		COMPREPLY=($(compgen -S = -W "$(hakmem config | awk '{ print $1 }')" -- "$cur"))
 		compopt -o nospace
 		return ;;
-	-f | --file | -o | --plot | --output | --library)
+	-f | --file | -o | --plot | --export-markdown | --output | --library)
 		COMPREPLY=($(compgen -f -- "$cur"))
 		return ;;
 	esac

@@ -1,19 +1,30 @@
 /*
- * What follows from the runs. Rounds are interleaved, so contenders are
- * compared round by round, which takes out what the machine did meanwhile:
+ * What follows from the runs. Rounds are interleaved, so contenders are compared round by
+ * round, which takes out what the machine did meanwhile:
  *
- *	score = ln(wall) + ln(time-averaged RSS) / 2
+ *	score = ln(time) + ln(time-averaged memory) / 2
  *
- * that is, 10 % of time count like 20 % of memory. One is clearly better than
- * another if the median of the differences is at least 2 % and more than their
- * spread, the medians of the figures say the same, and all rounds agree but
- * one in eight: by chance, five of five do so once in 32 times.
+ * that is, 10 % of time count like 20 % of memory. The program as it is takes part twice.
+ * What these two differ by is noise.
+ *
+ * One contender is clearly better than another if the median of the differences is at
+ * least 2 % and more than their spread and than the noise, the medians of the figures say
+ * the same, and all rounds agree but one in eight: by chance, five of five do so once in
+ * 32 times. A profile that is recommended is clearly better than both of the two.
+ *
+ * Time is that on the clock. If others use the processors, it is that of the processors,
+ * unless the program mostly waits.
  */
 #include "cmd/compare.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+
+enum { LEAST_ROUNDS = 5 };
+static const double least = 0.02;		/* what is worth a recommendation */
+static const double shortest = 0.1;		/* seconds of a run */
+static const double busy = 0.1;			/* share of the processors */
 
 static int ascending(const void *a, const void *b)
 {
@@ -31,128 +42,210 @@ static double quantile(const double *sorted, unsigned count, double share)
 	return i + 1 < count ? sorted[i] + (sorted[i + 1] - sorted[i]) * (place - i) : sorted[i];
 }
 
+static double half_distance(const double *sorted, unsigned count)
+{
+	return (quantile(sorted, count, 0.75) - quantile(sorted, count, 0.25)) / 2;
+}
+
 double median(double *values, unsigned count)
 {
 	qsort(values, count, sizeof *values, ascending);
 	return quantile(values, count, 0.5);
 }
 
-static double *figures_of(const struct contender *c, unsigned rounds, enum figure f)
+static double *figures_of(const struct comparison *c, unsigned which, enum figure f)
 {
-	double *values = grow(NULL, rounds * sizeof *values);
+	double *values = grow(NULL, c->rounds * sizeof *values);
 	unsigned i;
 
-	for (i = 0; i < rounds; i++)
-		values[i] = c->run[i].figure[f];
-	qsort(values, rounds, sizeof *values, ascending);
+	for (i = 0; i < c->rounds; i++)
+		values[i] = c->list[which].run[i].figure[f];
+	qsort(values, c->rounds, sizeof *values, ascending);
 	return values;
 }
 
-double median_of(const struct contender *c, unsigned rounds, enum figure f)
+double median_of(const struct comparison *c, unsigned which, enum figure f)
 {
-	double *values = figures_of(c, rounds, f), result = quantile(values, rounds, 0.5);
+	double *values = figures_of(c, which, f), result = quantile(values, c->rounds, 0.5);
 
 	free(values);
 	return result;
 }
 
-double spread_of(const struct contender *c, unsigned rounds, enum figure f)
+double spread_of(const struct comparison *c, unsigned which, enum figure f)
 {
-	double *values = figures_of(c, rounds, f), middle = quantile(values, rounds, 0.5);
-	double half = (quantile(values, rounds, 0.75) - quantile(values, rounds, 0.25)) / 2;
+	double *values = figures_of(c, which, f), middle = quantile(values, c->rounds, 0.5);
+	double half = half_distance(values, c->rounds);
 
 	free(values);
 	return middle > 0 ? half / middle : 0;
 }
 
-static double score(const struct run *r)
+static double log_of(const struct run *r, enum figure f)
 {
-	double memory = r->figure[AVERAGE] > 0 ? r->figure[AVERAGE] : 1;
+	const double tick = f == AVERAGE ? 1 : 1e-4;
 
-	return log(r->figure[WALL]) + log(memory) / 2;
+	return log(r->figure[f] > tick ? r->figure[f] : tick);
 }
 
-enum { LEAST_ROUNDS = 5 };
-
-static bool clearly_better(const struct contender *a, const struct contender *b, unsigned rounds)
+static double score(const struct run *r, enum figure time)
 {
-	const double least = 0.02;
-	double *difference = grow(NULL, rounds * sizeof *difference), middle, spread, medians;
-	unsigned i, agree = 0;
-
-	for (i = 0; i < rounds; i++) {
-		difference[i] = score(&a->run[i]) - score(&b->run[i]);
-		agree += difference[i] < 0;
-	}
-	middle = median(difference, rounds);
-	spread = (quantile(difference, rounds, 0.75) - quantile(difference, rounds, 0.25)) / 2;
-	free(difference);
-	medians = log(median_of(a, rounds, WALL) / median_of(b, rounds, WALL)) +
-		  log(median_of(a, rounds, AVERAGE) / median_of(b, rounds, AVERAGE)) / 2;
-	return rounds >= LEAST_ROUNDS && middle <= -least && middle < -spread && medians < 0 &&
-	       agree >= rounds - rounds / 8;
+	return log_of(r, time) + log_of(r, AVERAGE) / 2;
 }
 
-static double median_score(const struct contender *c, unsigned rounds)
+/* Over the rounds, the median of the differences of two contenders, and what it may be by
+ * chance. */
+struct difference {
+	double middle, spread;
+	unsigned agree;			/* rounds in which the first has less */
+};
+
+static struct difference differ(const struct comparison *c, unsigned a, unsigned b,
+				double (*of)(const struct run *r, enum figure f), enum figure f)
 {
-	double *values = grow(NULL, rounds * sizeof *values), result;
+	double *values = grow(NULL, c->rounds * sizeof *values);
+	struct difference d = { 0 };
 	unsigned i;
 
-	for (i = 0; i < rounds; i++)
-		values[i] = score(&c->run[i]);
-	result = median(values, rounds);
+	for (i = 0; i < c->rounds; i++) {
+		values[i] = of(&c->list[a].run[i], f) - of(&c->list[b].run[i], f);
+		d.agree += values[i] < 0;
+	}
+	d.middle = median(values, c->rounds);
+	d.spread = half_distance(values, c->rounds);
+	free(values);
+	return d;
+}
+
+static double noise_of(const struct comparison *c, double (*of)(const struct run *r, enum figure f), enum figure f)
+{
+	struct difference d = differ(c, AS_IT_IS, AGAIN, of, f);
+	double middle = fabs(d.middle);
+
+	return middle > d.spread ? middle : d.spread;
+}
+
+static double ratio(const struct comparison *c, unsigned a, unsigned b, enum figure f)
+{
+	double below = median_of(c, b, f);
+
+	return below > 0 ? median_of(c, a, f) / below : 1;
+}
+
+static bool clearly_better(const struct comparison *c, unsigned a, unsigned b, enum figure time)
+{
+	struct difference d = differ(c, a, b, score, time);
+	double medians = log(ratio(c, a, b, time)) + log(ratio(c, a, b, AVERAGE)) / 2;
+
+	return c->rounds >= LEAST_ROUNDS && d.middle <= -least && d.middle < -d.spread &&
+	       d.middle < -noise_of(c, score, time) && medians < 0 && d.agree >= c->rounds - c->rounds / 8;
+}
+
+static double median_score(const struct comparison *c, unsigned which, enum figure time)
+{
+	double *values = grow(NULL, c->rounds * sizeof *values), result;
+	unsigned i;
+
+	for (i = 0; i < c->rounds; i++)
+		values[i] = score(&c->list[which].run[i], time);
+	result = median(values, c->rounds);
 	free(values);
 	return result;
 }
 
-static char *in_words(const struct contender *c, const struct contender *base, unsigned rounds)
+static char *in_words(const struct comparison *c, unsigned which, enum figure time)
 {
-	double time = median_of(c, rounds, WALL) / median_of(base, rounds, WALL) * 100 - 100;
-	double memory = median_of(c, rounds, AVERAGE) / median_of(base, rounds, AVERAGE) * 100 - 100;
-
-	return text("%+.1f %% time, %+.1f %% memory against %s", time, memory, base->name);
+	return text("%+.1f %% %s, %+.1f %% memory against %s", ratio(c, which, AS_IT_IS, time) * 100 - 100,
+		    time == CPU ? "CPU time" : "time", ratio(c, which, AS_IT_IS, AVERAGE) * 100 - 100,
+		    allocator_name(c->list[AS_IT_IS].other));
 }
 
-/* Of profiles that are as good as the best the first in the table is taken:
- * the table begins with the simplest. */
-struct advice judge(const struct contender *list, unsigned count, unsigned rounds)
+static bool is_profile(const struct comparison *c, unsigned which)
 {
-	struct advice a = { .best = -1 };
-	int best = -1;
+	return c->list[which].kind == PROFILE && !c->list[which].fault;
+}
+
+/* Of profiles that are as good as the best the first in the table is taken: the table
+ * begins with the simplest. */
+static void recommend(struct advice *a, const struct comparison *c, unsigned best)
+{
 	unsigned i, ties = 0;
 	char *words;
 
-	for (i = 1; i < count; i++)
-		if (list[i].profile >= 0 && !list[i].broken &&
-		    (best < 0 || median_score(&list[i], rounds) < median_score(&list[best], rounds)))
+	for (i = 0; i < c->count; i++)
+		if (is_profile(c, i) && !clearly_better(c, best, i, a->time) && !ties++)
+			a->best = (int)i;
+	words = in_words(c, (unsigned)a->best, a->time);
+	a->reason = text("%s: %s%s", c->list[a->best].name, words,
+			 ties > 1 ? "; other profiles are as good, this is the simplest of them" : "");
+	free(words);
+}
+
+/* Does the program work for at least half of the time, or would with a processor? */
+static bool works(const struct comparison *c)
+{
+	double *share = grow(NULL, c->rounds * sizeof *share), middle;
+	unsigned i;
+
+	for (i = 0; i < c->rounds; i++) {
+		const struct run *r = &c->list[AS_IT_IS].run[i];
+
+		share[i] = (r->figure[CPU] + r->delay) / r->figure[WALL];
+	}
+	middle = median(share, c->rounds);
+	free(share);
+	return middle >= 0.5;
+}
+
+static enum figure deciding(const struct comparison *c)
+{
+	return c->others > busy && works(c) ? CPU : WALL;
+}
+
+static void judge_measured(struct advice *a, const struct comparison *c)
+{
+	int best = -1;
+	unsigned i;
+	char *words;
+
+	a->time = deciding(c);
+	a->brief = median_of(c, AS_IT_IS, WALL) < shortest;
+	a->noise_time = exp(noise_of(c, log_of, a->time)) - 1;
+	a->noise_memory = exp(noise_of(c, log_of, AVERAGE)) - 1;
+	for (i = 0; i < c->count; i++)
+		if (is_profile(c, i) &&
+		    (best < 0 || median_score(c, i, a->time) < median_score(c, (unsigned)best, a->time)))
 			best = (int)i;
 	if (best < 0) {
-		a.reason = text("no profile ran this program to its end");
-		return a;
+		a->reason = text("no profile ran this program to its end");
+		return;
 	}
-	words = in_words(&list[best], &list[0], rounds);
-	if (rounds < LEAST_ROUNDS) {
-		a.reason = text("no clear winner: it takes at least %d rounds, -n %d (%s: %s)", LEAST_ROUNDS,
-				LEAST_ROUNDS, list[best].name, words);
-		free(words);
-		return a;
+	if (a->brief) {
+		a->reason = text("no recommendation: a run takes less than %.1f s, and starting is most of it; "
+				 "give it more work", shortest);
+		return;
 	}
-	if (!clearly_better(&list[best], &list[0], rounds)) {
-		a.reason = text("no clear winner: no profile is ahead of glibc by more than the rounds differ "
-				"(best is %s, %s; more rounds may tell: -n %u)", list[best].name, words, 3 * rounds);
-		free(words);
-		return a;
-	}
-	for (i = 1; i < count; i++) {
-		if (list[i].profile < 0 || list[i].broken || clearly_better(&list[best], &list[i], rounds))
-			continue;
-		if (!ties++)
-			a.best = (int)i;
-	}
+	words = in_words(c, (unsigned)best, a->time);
+	if (c->rounds < LEAST_ROUNDS)
+		a->reason = text("no clear winner: it takes at least %d rounds, -n %d (%s: %s)", LEAST_ROUNDS,
+				 LEAST_ROUNDS, c->list[best].name, words);
+	else if (!clearly_better(c, (unsigned)best, AS_IT_IS, a->time) ||
+		 !clearly_better(c, (unsigned)best, AGAIN, a->time))
+		a->reason = text("no clear winner: no profile is ahead of %s by more than the noise "
+				 "(best is %s, %s; more rounds may tell: -n %u)",
+				 allocator_name(c->list[AS_IT_IS].other), c->list[best].name, words, 3 * c->rounds);
+	else
+		recommend(a, c, (unsigned)best);
 	free(words);
-	words = in_words(&list[a.best], &list[0], rounds);
-	a.reason = text("%s: %s%s", list[a.best].name, words,
-			ties > 1 ? "; other profiles are as good, this is the simplest of them" : "");
-	free(words);
+}
+
+struct advice judge(const struct comparison *c)
+{
+	struct advice a = { .best = -1, .time = WALL, .brief = true };
+
+	if (c->list[AS_IT_IS].fault || c->list[AGAIN].fault)
+		a.reason = text("nothing to recommend: the program does not succeed as it is");
+	else
+		judge_measured(&a, c);
 	return a;
 }

@@ -21,29 +21,35 @@ char *linker_of(const char *path)
 	return copy;
 }
 
-static void start_linker(const char *linker, const char *program, int out)
+static void start_linker(const char *linker, const char *program, int out, bool bare)
 {
 	int quiet = open("/dev/null", O_WRONLY);
 
+	if (bare)
+		unsetenv("LD_PRELOAD");
 	dup2(out, STDOUT_FILENO);
 	dup2(quiet, STDERR_FILENO);
 	execl(linker, linker, "--list", program, (char *)NULL);
 	_exit(RUN_CANNOT);
 }
 
-void linker_list(void (*each)(const char *path, void *argument), void *argument)
+void linker_list(const char *program, void (*each)(const char *path, void *argument), void *argument)
 {
-	char line[PATH_MAX + 64], own[PATH_MAX] = "", *linker = linker_of("/proc/self/exe");
+	char line[PATH_MAX + 64], own[PATH_MAX] = "", *linker = linker_of(program ? program : "/proc/self/exe");
 	int ends[2], status;
 	pid_t child;
 	FILE *in;
 
-	if (!linker || readlink("/proc/self/exe", own, sizeof own - 1) <= 0 || pipe2(ends, O_CLOEXEC) < 0)
+	if (!program && readlink("/proc/self/exe", own, sizeof own - 1) > 0)
+		program = own;
+	if (!linker || !program || pipe2(ends, O_CLOEXEC) < 0) {
+		free(linker);
 		return;
+	}
 	fflush(NULL);
 	child = fork();
 	if (child == 0)
-		start_linker(linker, own, ends[1]);
+		start_linker(linker, program, ends[1], program != own);
 	close(ends[1]);
 	in = fdopen(ends[0], "r");
 	while (in && fgets(line, sizeof line, in)) {
@@ -118,7 +124,7 @@ bool linker_finds(const char *name, char *path, size_t size)
 
 	*path = 0;
 	setenv("LD_PRELOAD", name, 1);
-	linker_list(compare_name, &w);
+	linker_list(NULL, compare_name, &w);
 	preload_restore(kept);
 	free(kept);
 	return *path;

@@ -17,13 +17,6 @@ struct verdict verdict_unknown(const char *advice, char *why)
 	return (struct verdict){ .present = UNKNOWN, .what = why, .advice = advice };
 }
 
-const char *base_of(const char *path)
-{
-	const char *slash = strrchr(path, '/');
-
-	return slash ? slash + 1 : path;
-}
-
 static const struct {
 	const char *symbol, *allocator;
 } inside[] = {
@@ -41,7 +34,7 @@ static bool is_go(const struct elf *elf)
 	return elf_is_go(elf) || elf_symbol(elf, "runtime.mallocgc", &unused);
 }
 
-static struct verdict allocator_of(const struct elf *elf)
+static struct verdict allocator_linked(const struct elf *elf)
 {
 	size_t unused;
 	unsigned i;
@@ -66,7 +59,7 @@ struct verdict allocator_in(const char *path)
 	struct verdict v = { 0 };
 
 	if (elf && elf_kind(elf) == ELF_NATIVE)
-		v = allocator_of(elf);
+		v = allocator_linked(elf);
 	if (elf)
 		elf_close(elf);
 	return v;
@@ -87,7 +80,7 @@ static struct verdict native_obstacle(const struct elf *elf, const char *path)
 	if (interpreter && strstr(interpreter, "musl"))
 		return verdict_no("build the library with musl for it", text("the program runs on musl (%s), "
 				  "the library on glibc", printable(interpreter, 256)));
-	v = allocator_of(elf);
+	v = allocator_linked(elf);
 	if (!v.what && elf_secure(elf))
 		return verdict_no("nothing to do", text("the program is set-user-ID or set-group-ID, or has capabilities: "
 				  "it cannot be preloaded"));

@@ -28,6 +28,4 @@ struct verdict allocator_in(const char *path);
 struct verdict process_verdict(pid_t pid);
 json_t *verdict_json(const struct verdict *v);	/* true, false, or null if unknown */
 
-const char *base_of(const char *path);
-
 #endif

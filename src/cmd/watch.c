@@ -1,0 +1,456 @@
+/*
+ * The memory of a program and its descendants while it runs, and what else has to be read
+ * in /proc about them. A child of the command does it, because a read may block: the
+ * command kills it when the run is over. It may not disturb the program either, so each
+ * kind of reading takes at most one percent of the time.
+ *
+ * PSS is exact but takes the kernel milliseconds for a large process. Between two such
+ * readings the change of RSS is added, which costs nothing, unless a process has started
+ * or ended.
+ */
+#include "cmd/compare.h"
+
+#include <ctype.h>
+#include <dirent.h>
+#include <fcntl.h>
+#include <math.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { MOST_PROCESSES = 4096, MOST_SOCKETS = 65536, REST = 99 };
+
+struct tree {
+	pid_t pid[MOST_PROCESSES];
+	unsigned count;
+	double rss, largest_rss;
+	pid_t largest;
+};
+
+/* Reads a file of /proc into a buffer, which it ends with a NUL; 0: it cannot. */
+static size_t slurp(const char *path, char *to, size_t size)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	size_t have = 0;
+	ssize_t got;
+
+	while (fd >= 0 && have < size - 1 && (got = read(fd, to + have, size - 1 - have)) > 0)
+		have += (size_t)got;
+	if (fd >= 0)
+		close(fd);
+	to[have] = 0;
+	return have;
+}
+
+/* Calls use with what is in a file of each thread of a process. */
+static void each_thread(pid_t pid, const char *file, void (*use)(char *content, void *argument), void *argument)
+{
+	static char content[65536];
+	struct dirent *entry;
+	char path[96];
+	DIR *threads;
+
+	snprintf(path, sizeof path, "/proc/%d/task", (int)pid);
+	threads = opendir(path);
+	while (threads && (entry = readdir(threads))) {
+		snprintf(path, sizeof path, "/proc/%d/task/%.20s/%s", (int)pid, entry->d_name, file);
+		if (isdigit((unsigned char)*entry->d_name) && slurp(path, content, sizeof content))
+			use(content, argument);
+	}
+	if (threads)
+		closedir(threads);
+}
+
+struct list {
+	pid_t *pid;
+	unsigned count;
+};
+
+static void add_to_list(char *content, void *argument)
+{
+	struct list *list = argument;
+	char *end;
+
+	for (; list->count < MOST_PROCESSES; content = end) {
+		long child = strtol(content, &end, 10);
+
+		if (end == content || child <= 0)
+			break;
+		list->pid = grow(list->pid, (list->count + 2) * sizeof *list->pid);
+		list->pid[list->count++] = (pid_t)child;
+	}
+}
+
+/* The kernel lists the children of each thread. */
+pid_t *children_of(pid_t pid)
+{
+	struct list list = { grow(NULL, sizeof *list.pid), 0 };
+
+	each_thread(pid, "children", add_to_list, &list);
+	list.pid[list.count] = 0;
+	return list.pid;
+}
+
+static bool is_among(const pid_t *list, pid_t pid)
+{
+	while (*list && *list != pid)
+		list++;
+	return *list;
+}
+
+static double resident(pid_t pid)
+{
+	char path[64], line[256];
+	double pages = 0;
+
+	snprintf(path, sizeof path, "/proc/%d/statm", (int)pid);
+	if (!slurp(path, line, sizeof line) || sscanf(line, "%*s %lf", &pages) != 1)
+		return 0;
+	return pages * (double)sysconf(_SC_PAGESIZE);
+}
+
+static void add(struct tree *t, pid_t pid)
+{
+	if (t->count < MOST_PROCESSES)
+		t->pid[t->count++] = pid;
+}
+
+/* Processes that have ended have no memory. */
+static void look_for_processes(struct tree *t, const struct watcher *what)
+{
+	pid_t own = getpid(), *list, *at;
+	unsigned i, count = 0;
+
+	t->count = 0;
+	t->rss = t->largest_rss = 0;
+	add(t, what->program);
+	list = children_of(getppid());
+	for (at = list; what->orphans && *at; at++)
+		if (*at != own && *at != what->program && !is_among(what->apart, *at))
+			add(t, *at);
+	free(list);
+	for (i = 0; i < t->count; i++) {
+		double bytes = resident(t->pid[i]);
+
+		list = children_of(t->pid[i]);
+		for (at = list; *at; at++)
+			add(t, *at);
+		free(list);
+		t->rss += bytes;
+		if (bytes > t->largest_rss) {
+			t->largest_rss = bytes;
+			t->largest = t->pid[i];
+		}
+		if (bytes > 0)
+			t->pid[count++] = t->pid[i];
+	}
+	t->count = count;
+}
+
+static bool same_processes(const struct tree *a, const struct tree *b)
+{
+	return a->count == b->count && !memcmp(a->pid, b->pid, a->count * sizeof *a->pid);
+}
+
+/* False: the kernel does not tell. */
+static bool proportional(pid_t pid, double *bytes)
+{
+	char path[64], text[4096], *line;
+	double kib;
+
+	snprintf(path, sizeof path, "/proc/%d/smaps_rollup", (int)pid);
+	line = slurp(path, text, sizeof text) ? strstr(text, "\nPss:") : NULL;
+	if (!line || sscanf(line, "\nPss: %lf", &kib) != 1)
+		return false;
+	*bytes = kib * 1024;
+	return true;
+}
+
+/* Of the processes whose PSS is not known, RSS: of other users, or not dumpable. */
+static double proportional_of(const struct tree *t, bool *partly)
+{
+	double sum = 0, bytes;
+	unsigned i;
+
+	for (i = 0; i < t->count; i++) {
+		if (!proportional(t->pid[i], &bytes)) {
+			bytes = resident(t->pid[i]);
+			*partly |= bytes > 0;
+		}
+		sum += bytes;
+	}
+	return sum;
+}
+
+static void add_delay(char *content, void *argument)
+{
+	double *sum = argument, nanoseconds;
+
+	if (sscanf(content, "%*s %lf", &nanoseconds) == 1)
+		*sum += nanoseconds / 1e9;
+}
+
+/* For how long the processes that there are could have run, but had no processor. */
+static double delay_of(const struct tree *t)
+{
+	double sum = 0;
+	unsigned i;
+
+	for (i = 0; i < t->count; i++)
+		each_thread(t->pid[i], "schedstat", add_delay, &sum);
+	return sum;
+}
+
+/* The dynamic linker maps what is preloaded, and most of the rest, before libc. */
+static bool look_at_mapping(const struct mapping *m, void *argument)
+{
+	struct identity *found = argument;
+
+	found->ours |= is_library(m->path);
+	if (allocator_of(m->path) >= 0)
+		found->others |= 1u << allocator_of(m->path);
+	found->valid |= strstr(m->path, "/libc.so.") || strstr(m->path, "/libc-2.");
+	return false;
+}
+
+static void identify(const struct tree *t, struct identity *out)
+{
+	struct identity found = { 0 };
+	char path[64];
+	ssize_t length;
+
+	snprintf(path, sizeof path, "/proc/%d/exe", (int)t->largest);
+	length = readlink(path, found.program, sizeof found.program - 1);
+	maps_walk(t->largest, look_at_mapping, &found);
+	if (length > 0 && found.valid)
+		*out = found;
+}
+
+static int by_number(const void *a, const void *b)
+{
+	unsigned long x = *(const unsigned long *)a, y = *(const unsigned long *)b;
+
+	return (x > y) - (x < y);
+}
+
+/* The inodes of the sockets in a table of the kernel that wait for clients. */
+static unsigned listeners_in(pid_t pid, const char *table, unsigned long *inode, unsigned count)
+{
+	char path[64], line[512];
+	unsigned state, flags, type;
+	FILE *in;
+
+	snprintf(path, sizeof path, "/proc/%d/net/%s", (int)pid, table);
+	in = fopen(path, "re");
+	while (in && count < MOST_SOCKETS && fgets(line, sizeof line, in)) {
+		if (!strcmp(table, "unix")) {
+			enum { ACCEPTS = 0x10000, DATAGRAMS = 2 };
+
+			if (sscanf(line, "%*s %*x %*x %x %x %*x %lu", &flags, &type, &inode[count]) == 3 &&
+			    (flags & ACCEPTS || type == DATAGRAMS))
+				count++;
+		} else {
+			enum { LISTENS = 10, UNCONNECTED = 7 };
+
+			if (sscanf(line, "%*s %*s %*s %x %*s %*s %*s %*s %*s %lu", &state, &inode[count]) == 2 &&
+			    state == (*table == 't' ? LISTENS : UNCONNECTED))
+				count++;
+		}
+	}
+	if (in)
+		fclose(in);
+	return count;
+}
+
+static bool has_one(pid_t pid, const unsigned long *inode, unsigned count)
+{
+	char path[96], name[64];
+	struct dirent *entry;
+	bool found = false;
+	DIR *files;
+
+	snprintf(path, sizeof path, "/proc/%d/fd", (int)pid);
+	files = opendir(path);
+	while (files && !found && (entry = readdir(files))) {
+		ssize_t length = readlinkat(dirfd(files), entry->d_name, name, sizeof name - 1);
+		unsigned long number;
+
+		name[length > 0 ? length : 0] = 0;
+		found = sscanf(name, "socket:[%lu]", &number) == 1 &&
+			bsearch(&number, inode, count, sizeof *inode, by_number);
+	}
+	if (files)
+		closedir(files);
+	return found;
+}
+
+static bool listens(const struct tree *t)
+{
+	static const char *const tables[] = { "tcp", "tcp6", "udp", "udp6", "unix" };
+	static unsigned long inode[MOST_SOCKETS];
+	unsigned count = 0, i;
+
+	for (i = 0; i < sizeof tables / sizeof *tables; i++)
+		count = listeners_in(t->pid[0], tables[i], inode, count);
+	qsort(inode, count, sizeof *inode, by_number);
+	for (i = 0; i < t->count; i++)
+		if (has_one(t->pid[i], inode, count))
+			return true;
+	return false;
+}
+
+static bool is_asleep(pid_t pid)
+{
+	char path[64], line[512], *end;
+
+	snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
+	end = slurp(path, line, sizeof line) ? strrchr(line, ')') : NULL;
+	return end && !strncmp(end, ") S", 3);
+}
+
+/* A server that listens and has slept for a while has nothing left to do before its
+ * first client. One that listens and never sleeps is not waited for longer than this. */
+static bool is_ready(const struct tree *t, double now)
+{
+	static double listens_since, asleep_since;
+	const double asleep = 0.1, patience = 5;
+
+	if (!listens_since && listens(t))
+		listens_since = now;
+	if (!listens_since)
+		return false;
+	if (!is_asleep(t->pid[0]))
+		asleep_since = 0;
+	else if (!asleep_since)
+		asleep_since = now;
+	return (asleep_since && now - asleep_since > asleep) || now - listens_since > patience;
+}
+
+static void report(int out, const struct sight *s)
+{
+	if (write(out, s, sizeof *s) != (ssize_t)sizeof *s)
+		_exit(0);
+}
+
+static void rest(double seconds)
+{
+	nanosleep(&(struct timespec){ (time_t)seconds, (long)((seconds - (double)(time_t)seconds) * 1e9) }, NULL);
+}
+
+/* What reading costs: on a busy machine it takes longer than that. */
+static double own_time(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+/* PSS, and RSS at about the same time. Of processes that start or end meanwhile, what
+ * they share would count more than once: then it is read again. */
+struct exact {
+	double pss, rss, delay;
+	bool partly;
+};
+
+static void read_exactly(struct exact *e, struct tree *now, const struct watcher *what)
+{
+	static struct tree after;
+	unsigned tries;
+
+	for (tries = 0; tries < 3; tries++) {
+		e->pss = proportional_of(now, &e->partly);
+		e->delay = fmax(e->delay, delay_of(now));
+		look_for_processes(&after, what);
+		e->rss = (now->rss + after.rss) / 2;
+		if (same_processes(now, &after))
+			break;
+		*now = after;
+	}
+}
+
+static _Noreturn void be_watcher(const struct watcher *what, struct identity *identity, int out)
+{
+	static struct tree now, before;
+	const double began = seconds_now();
+	struct exact exact = { 0 };
+	double next = 0, largest = 0;
+	bool ready = !what->ready;
+
+	for (;;) {
+		double cost = -own_time(), exact_cost = 0, pause;
+		struct sight s = { .when = seconds_now() };
+		bool changed;
+
+		look_for_processes(&now, what);
+		changed = !same_processes(&now, &before);
+		if (now.count && (s.when >= next || changed)) {
+			exact_cost = -own_time();
+			read_exactly(&exact, &now, what);
+			if (now.largest_rss >= largest) {
+				largest = now.largest_rss;
+				identify(&now, identity);
+			}
+			before = now;
+			exact_cost += own_time();
+			next = seconds_now() + REST * exact_cost;
+			s.bytes = exact.pss;
+		} else {
+			s.bytes = exact.pss + now.rss - exact.rss;
+		}
+		if (now.count) {
+			s.shared = exact.rss - exact.pss;
+			s.delay = exact.delay;
+			s.several = now.count > 1;
+			s.partly = exact.partly;
+			s.ready = ready = ready || is_ready(&now, s.when);
+			report(out, &s);
+		}
+		cost += own_time() - (changed ? 0 : exact_cost);
+		/* Often in a short run, seldom enough in a long one. */
+		pause = fmin(fmax((s.when - began) / 500, 0.001), 0.02);
+		rest(!ready ? 0.02 : fmin(fmax(pause, REST * cost), 1));
+	}
+}
+
+bool watch_begin(struct watch *w, const struct watcher *what)
+{
+	static const int signals[] = { SIGINT, SIGTERM, SIGHUP, SIGCHLD };
+	pid_t parent = getpid();
+	int ends[2];
+	unsigned i;
+
+	w->child = w->in = -1;
+	w->identity = mmap(NULL, sizeof *w->identity, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (w->identity == MAP_FAILED || pipe2(ends, O_CLOEXEC) < 0)
+		return false;
+	w->child = fork();
+	if (w->child == 0) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		for (i = 0; i < sizeof signals / sizeof *signals; i++)
+			signal(signals[i], i ? SIG_DFL : SIG_IGN);
+		if (getppid() == parent)
+			be_watcher(what, w->identity, ends[1]);
+		_exit(0);
+	}
+	close(ends[1]);
+	w->in = ends[0];
+	fcntl(w->in, F_SETFL, O_NONBLOCK);
+	return w->child > 0;
+}
+
+void watch_end(struct watch *w)
+{
+	if (w->child > 0)
+		kill(w->child, SIGKILL);
+	if (w->in >= 0)
+		close(w->in);
+	if (w->identity != MAP_FAILED)
+		munmap(w->identity, sizeof *w->identity);
+	w->in = -1;
+	w->identity = MAP_FAILED;
+}
