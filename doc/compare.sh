@@ -1,12 +1,16 @@
 #!/bin/sh
-# What the README shows: hakmem compare on a server under load and on a python
-# program. Run on a quiet machine, in the build folder or with BUILD= its path;
-# ROUNDS=2 for a first look. Writes doc/redis.* and doc/python.*.
+# What the README shows: hakmem compare on a server under load and on a python program,
+# by the paths of the programs themselves, because what PATH finds may be a script. Run on
+# a quiet machine, in the build folder or with BUILD= its path; ROUNDS=2 for a first look.
+# Writes doc/redis.* and doc/python.*.
 set -eu
 doc=$(cd "$(dirname "$0")" && pwd)
 build=$(cd "${BUILD:-.}" && pwd)
+python=$(readlink -f "${PYTHON:-/usr/bin/python3}")
+redis=${REDIS:-/usr/bin/redis-server}
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
+cp "$doc/records.py" "$work"
 cd "$work"
 
 compare() {	# name options...
@@ -18,5 +22,5 @@ compare() {	# name options...
 }
 
 compare redis --load 'redis-benchmark -s redis.sock -q -n 300000 -r 200000 -d 200 -P 16 -t set,get,lpush,lrange_100' \
-	-- redis-server --port 0 --unixsocket redis.sock --save '' --appendonly no
-compare python -- python3 "$doc/records.py"
+	-- "$redis" --port 0 --unixsocket redis.sock --save '' --appendonly no
+compare python -- "$python" records.py
