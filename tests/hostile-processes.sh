@@ -38,7 +38,7 @@ plain_text() {	# file...: printable ASCII alone
 # hostile one has FAULT in its one line, or is shown too if there is none.
 others() {
 	timeout 60 "$hakmem" stats --prometheus >"$work/out" 2>"$work/why" </dev/null &&
-		grep -q "^hakmem_mapped{pid=\"$healthy\"" "$work/out" &&
+		grep -q "^hakmem_mapped_bytes{pid=\"$healthy\"" "$work/out" &&
 		if [ -n "$2" ]; then
 			[ "$(grep -c "process $pid (" "$work/why")" = 1 ] && grep "process $pid (" "$work/why" | grep -q -F -e "$2"
 		else
@@ -150,7 +150,7 @@ else
 	is_held
 	[ "$before" -ge 1 ] && [ "$(readers)" = "$before" ]
 	check $? "no more readers stay behind"
-	$command stats --prometheus 2>"$work/why" | grep -q "^hakmem_mapped{pid=\"$healthy\""
+	$command stats --prometheus 2>"$work/why" | grep -q "^hakmem_mapped_bytes{pid=\"$healthy\""
 	check $? "no pipe waits for them"
 	{ kill -9 $pid && wait $pid; } 2>/dev/null
 	no_readers() { [ "$(readers)" = 0 ]; }
@@ -174,7 +174,7 @@ else
 	for one in $crowd; do
 		named=$((named + $(grep -c "process $one (hostile): reading it takes too long" "$work/why")))
 	done
-	[ $named = 8 ] && grep -q "^hakmem_mapped{pid=\"$healthy\"" "$work/out"
+	[ $named = 8 ] && grep -q "^hakmem_mapped_bytes{pid=\"$healthy\"" "$work/out"
 	check $? "a crowd of slow processes"
 	"$hakmem" top -c 1000 -d 0.05 >"$work/pictures" 2>"$work/why" &
 	top=$!

@@ -22,8 +22,9 @@ static const struct row {
 	{ { "warmup", required_argument, NULL, 'W' }, "N", "so many rounds first that do not count" },
 	{ { "plot", required_argument, NULL, 'o' }, "FILE", "draw memory over time, as SVG" },
 	{ { "export-markdown", required_argument, NULL, 'M' }, "FILE", "write the table as Markdown too" },
-	{ { "delay", required_argument, NULL, 'd' }, "SECONDS", "time between two pictures" },
-	{ { "frames", required_argument, NULL, 'c' }, "N", "end after so many pictures" },
+	{ { "delay", required_argument, NULL, 'd' }, "SECONDS", "time between two pictures or lines" },
+	{ { "frames", required_argument, NULL, 'c' }, "N", "end after so many pictures or lines" },
+	{ { "watch", no_argument, NULL, 'w' }, "", "a line now and then, until the process ends" },
 	{ { "names", no_argument, NULL, 'N' }, "", "names only" },
 	{ { "json", no_argument, NULL, 'j' }, "", "write JSON" },
 	{ { "prometheus", no_argument, NULL, 'm' }, "", "write a Prometheus textfile" },
@@ -133,6 +134,7 @@ static bool take(struct args *a, int letter, char *value)
 	case 'N': a->names = true; return true;
 	case 'j': a->json = true; return true;
 	case 'm': a->prometheus = true; return true;
+	case 'w': a->watch = true; return true;
 	case 'q': a->quiet = true; return true;
 	}
 	return false;

@@ -38,7 +38,7 @@ struct args {
 	const char *profile, *library, *plot, *output, *load, *prepare, *markdown;
 	char **set;			/* HAKMEM_NAME=value, ends in NULL */
 	char **file;			/* ends in NULL */
-	bool json, prometheus, names, quiet, peers;
+	bool json, prometheus, names, quiet, peers, watch;
 	unsigned rounds, warmup, frames;	/* 0: not given */
 	double delay;
 	int argc;			/* what follows the options */
@@ -67,6 +67,16 @@ int print_json(json_t *value);		/* prints all of it and frees it; 0 or reports w
 char *text(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void *grow(void *list, size_t bytes);
 int finish(int status);			/* FOUND if standard output failed */
+
+/* units.c: sizes for people, as "1.5 GiB", as "1.5G", and the second less the first
+ * as "+1.5G"; they return out. */
+enum { SIZE_TEXT = 16 };
+char *size_text(char *out, size_t bytes);
+char *size_short(char *out, size_t bytes);
+char *size_change(char *out, size_t before, size_t now);
+#define SIZE(bytes) size_text((char[SIZE_TEXT]){ 0 }, bytes)
+#define SHORT(bytes) size_short((char[SIZE_TEXT]){ 0 }, bytes)
+#define CHANGE(before, now) size_change((char[SIZE_TEXT]){ 0 }, before, now)
 
 /* output.c: writes a file that replaces the old one when it is complete; false: an
  * error was printed. */
@@ -174,6 +184,8 @@ bool maps_walk(pid_t pid, bool (*each)(const struct mapping *m, void *argument),
 bool process_id(const char *given, pid_t *pid);	/* false: said why */
 bool process_hidden(pid_t pid);		/* it exists, but /proc does not show it */
 bool process_secure(pid_t pid);
+/* When it started, in ticks of the kernel: with its id, this tells it from others. */
+unsigned long long process_started(pid_t pid);
 const char *process_advice(void);	/* when one may not be looked at */
 /* A variable of the environment that it was started with, or NULL. */
 char *process_variable(pid_t pid, const char *name);
@@ -183,6 +195,7 @@ int mapping_file(pid_t pid, const struct mapping *m);
 /* The same for the file of an O_PATH descriptor, which is closed. */
 int regular_file(int found);
 void path_there(char *path);		/* removes " (deleted)" */
+FILE *file_open(const char *path);	/* for reading, or NULL */
 char *file_line(const char *path);	/* the first line, or NULL */
 double seconds_now(void);
 

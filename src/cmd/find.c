@@ -104,15 +104,20 @@ static bool by_magic(const struct mapping *m, void *argument)
 	return false;
 }
 
+static bool is_hidden(int error)
+{
+	return error == EPERM || error == EACCES;
+}
+
 static void say_why_not(const struct search *s, bool looked)
 {
 	struct heap_reply *r = s->reply;
 	int pid = (int)s->pid;
 
-	r->state = s->other ? HEAP_FAULT : HEAP_NONE;
+	r->state = s->other ? HEAP_FAULT : is_hidden(s->error) || !looked ? HEAP_HIDDEN : HEAP_NONE;
 	if (s->other)
 		return;
-	if (s->error == EPERM || !looked)
+	if (r->state == HEAP_HIDDEN)
 		snprintf(r->why, sizeof r->why, "process %d may not be looked at: %s", pid, process_advice());
 	else if (s->error == ESRCH)
 		snprintf(r->why, sizeof r->why, "process %d has ended", pid);
@@ -125,6 +130,7 @@ bool heap_find(pid_t pid, struct hk_stats_page *page, struct heap_reply *reply)
 	char *link = text("/proc/%d/exe", (int)pid), exe[4096];
 	struct search s = { .pid = pid, .page = page, .exe = exe, .reply = reply };
 	ssize_t length = readlink(link, exe, sizeof exe - 1);
+	bool looked = length > 0 || !is_hidden(errno);
 
 	free(link);
 	exe[length > 0 ? length : 0] = 0;
@@ -136,6 +142,6 @@ bool heap_find(pid_t pid, struct hk_stats_page *page, struct heap_reply *reply)
 	s.everywhere = true;
 	if (!s.other && !s.error && maps_walk(pid, first_mapping, &s))
 		return true;
-	say_why_not(&s, length > 0);
+	say_why_not(&s, looked);
 	return false;
 }

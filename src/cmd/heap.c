@@ -137,10 +137,25 @@ static size_t counted(struct reading *r, const char *cache, size_t offset)
 	return value;
 }
 
-static void add_cache(struct reading *r, const char *cache)
+/* Keeps the threads that have most in their lists; number is 0 in an unused place. */
+static void keep_thread(struct heap_reply *s, const struct heap_thread *thread)
+{
+	struct heap_thread *least = s->thread;
+	unsigned i;
+
+	for (i = 1; i < HEAP_THREADS && least->number; i++)
+		if (!s->thread[i].number || s->thread[i].cached < least->cached)
+			least = &s->thread[i];
+	if (!least->number || least->cached < thread->cached)
+		*least = *thread;
+}
+
+static void add_cache(struct reading *r, const char *cache, size_t number)
 {
 	const struct hk_stats_page *p = r->page;
-	size_t class;
+	struct heap_thread thread = { .number = number };
+	bool live = member(cache, p->cache.size, p->cache.live, 1);
+	size_t class, refills, flushes;
 
 	for (class = 0; class < HK_CLASSES; class++) {
 		struct hak_class_stats *c = &r->s->class[class];
@@ -154,15 +169,25 @@ static void add_cache(struct reading *r, const char *cache)
 
 		note(r, (uint32_t)capacity);
 		note(r, spilled);
-		c->cached += (cached > 0 ? (size_t)cached : 0) + spilled;
-		c->refills += counted(r, cache, bin + p->cache.refills);
-		c->flushes += counted(r, cache, bin + p->cache.flushes);
+		cached = (cached > 0 ? cached : 0) + spilled;
+		refills = counted(r, cache, bin + p->cache.refills);
+		flushes = counted(r, cache, bin + p->cache.flushes);
+		c->cached += (size_t)cached;
+		c->refills += refills;
+		c->flushes += flushes;
+		thread.cached += (size_t)cached * hk_class_size((unsigned)class);
+		thread.refills += refills;
+		thread.flushes += flushes;
 		c->filled += counted(r, cache, p->cache.filled + word);
 		c->flushed += counted(r, cache, p->cache.flushed + word);
 	}
-	r->s->all.threads += member(cache, p->cache.size, p->cache.live, 1);
-	r->s->all.remote_sent += counted(r, cache, p->cache.sent);
-	r->s->all.remote_received += counted(r, cache, p->cache.received);
+	thread.sent = counted(r, cache, p->cache.sent);
+	thread.received = counted(r, cache, p->cache.received);
+	r->s->all.threads += live;
+	r->s->all.remote_sent += thread.sent;
+	r->s->all.remote_received += thread.received;
+	if (live)
+		keep_thread(r->s, &thread);
 }
 
 /* A cycle in the list is detected by comparison with an earlier entry, which is replaced
@@ -171,6 +196,7 @@ static void read_caches(struct reading *r)
 {
 	size_t size = r->page->cache.size, at = get_size(r, r->page->caches), earlier = 0, way = 0, limit = 1;
 	char *cache = grow(NULL, size);
+	unsigned i;
 
 	for (; at && !r->fault; at = (size_t)member(cache, size, r->page->cache.next, sizeof at)) {
 		if (at == earlier)
@@ -180,8 +206,12 @@ static void read_caches(struct reading *r)
 			limit *= 2;
 		}
 		get(r, (void *)at, 0, cache, size);
-		add_cache(r, cache);
+		add_cache(r, cache, way);
 	}
+	/* The newest is the first of the list: numbered so, they would change. */
+	for (i = 0; i < HEAP_THREADS; i++)
+		if (r->s->thread[i].number)
+			r->s->thread[i].number = way + 1 - r->s->thread[i].number;
 	free(cache);
 }
 
@@ -243,6 +273,7 @@ static const char *read_once(pid_t pid, const struct hk_stats_page *page, struct
 
 	memset(&s->all, 0, sizeof s->all);
 	memset(s->class, 0, sizeof s->class);
+	memset(s->thread, 0, sizeof s->thread);
 	read_totals(&r);
 	read_limits(&r);
 	read_by_class(&r);
@@ -278,6 +309,18 @@ void heap_read(pid_t pid, const struct hk_stats_page *page, struct heap_reply *s
 	snprintf(s->why, sizeof s->why, "%s", fault ? fault : "");
 }
 
+/* Unused places last. */
+static int by_cached(const void *a, const void *b)
+{
+	const struct heap_thread *x = a, *y = b;
+
+	if (!x->number != !y->number)
+		return !x->number ? 1 : -1;
+	if (x->cached != y->cached)
+		return x->cached < y->cached ? 1 : -1;
+	return (x->number > y->number) - (x->number < y->number);
+}
+
 void heap_accept(struct heap *heap, const struct heap_reply *reply)
 {
 	struct hak_stats *all = &heap->s.all;
@@ -293,6 +336,10 @@ void heap_accept(struct heap *heap, const struct heap_reply *reply)
 	heap->s = (struct hk_snapshot){ .pid = heap->pid, .version = heap->version, .history = reply->history != 0,
 					.all = reply->all };
 	memcpy(heap->s.class, reply->class, sizeof reply->class);
+	memcpy(heap->thread, reply->thread, sizeof reply->thread);
+	qsort(heap->thread, HEAP_THREADS, sizeof *heap->thread, by_cached);
+	for (heap->threads = 0; heap->threads < HEAP_THREADS && heap->thread[heap->threads].number; heap->threads++)
+		;
 	hk_snapshot_add_up(&heap->s);
 	/* What moved between two places was seen in both of them. */
 	if (all->free_bytes > all->mapped)

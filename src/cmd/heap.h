@@ -11,30 +11,68 @@
 #include "stats/page.h"
 
 enum heap_state {
-	HEAP_NONE,			/* not on HAKMEM, access denied, or ended */
+	HEAP_NONE,			/* not on HAKMEM, or ended */
+	HEAP_HIDDEN,			/* access denied: not known whether on HAKMEM */
 	HEAP_READ,
 	HEAP_FAULT,			/* on HAKMEM, but cannot be read */
 	HEAP_STATES
 };
 
+/* What the kernel reports; see memory.c. */
+struct memory {
+	bool known;			/* rss and anonymous */
+	bool exact;			/* these are, and pss and swap are known */
+	size_t rss, anonymous, pss, swap;
+	char *cgroup, *unit;		/* not printable; NULL: unknown, or none */
+};
+
+/* The lists of one thread. */
+struct heap_thread {
+	size_t number;			/* of its cache, which other threads may have had before */
+	size_t cached;			/* bytes */
+	size_t refills, flushes, sent, received;
+};
+enum { HEAP_THREADS = 64 };
+
 struct heap {
 	pid_t pid;
+	unsigned long long started;	/* see process_started() */
 	enum heap_state state;
 	char *command;			/* its name from /proc/PID/comm, printable */
 	char *why;			/* NULL if it was read; printable */
 	bool exact;			/* false: figures changed while they were read */
 	char version[sizeof(((struct hk_stats_page *)0)->library) + 1];
 	struct hk_snapshot s;		/* without decisions */
+	struct heap_thread thread[HEAP_THREADS];	/* those that have most, first */
+	unsigned threads;
+	struct memory memory;
 };
 
 /* Reads these processes; the result is in the order of their ids. NULL: stopped by watch,
  * which may be NULL; see reader.h. */
 struct heap *heaps_read(const pid_t *pid, unsigned count, const struct reader *watch);
-/* Reads all processes on HAKMEM that may be read. */
-struct heap *heaps_read_all(unsigned *count, const struct reader *watch);
+/* Reads all processes on HAKMEM that may be read; hidden: how many processes may not. */
+struct heap *heaps_read_all(unsigned *count, unsigned *hidden, const struct reader *watch);
 void heaps_free(struct heap *list, unsigned count);
+size_t heap_slow_paths(const struct heap *heap);	/* refills and flushes so far */
 /* One line about a heap that could not be read; the caller frees it. */
 char *heap_fault(const struct heap *heap);
+
+/* memory.c: fills in the memory of these heaps, in children. False: stopped by watch. */
+bool memory_read(struct heap *heap, unsigned count, const struct reader *watch);
+/* The same from what the parent may read; false: it has none, or has ended. */
+bool memory_quick(pid_t pid, size_t *rss, size_t *anonymous);
+void memory_forget(struct memory *m);
+/* How much of RSS is what; free is at most that. The sum of all but absent is RSS. */
+struct shares {
+	size_t in_use, cached, free, metadata;
+	size_t other;			/* not of the heap */
+	size_t absent;			/* of the heap, and not in memory */
+};
+struct shares memory_shares(const struct memory *m, const struct hak_stats *a);
+
+/* metrics.c: heaps in the text format of Prometheus. */
+void metrics_write(FILE *out, const struct heap *heap, unsigned count, unsigned hidden);
 
 /* The reply of the child. */
 struct heap_reply {
@@ -43,6 +81,7 @@ struct heap_reply {
 	char why[512];
 	struct hak_stats all;
 	struct hak_class_stats class[HK_CLASSES];
+	struct heap_thread thread[HEAP_THREADS];
 };
 /* find.c: finds the page of a process; if false, the reply has the reason. */
 bool heap_find(pid_t pid, struct hk_stats_page *page, struct heap_reply *reply);

@@ -12,6 +12,7 @@ struct list {
 	struct heap *heap;
 	unsigned count;
 	bool all;		/* of all processes; keep only those on HAKMEM */
+	unsigned hidden;		/* of these */
 };
 
 static void read_one(pid_t pid, void *reply)
@@ -36,11 +37,13 @@ static void add(pid_t pid, const void *reply, const char *fault, void *argument)
 	struct list *list = argument;
 	struct heap *heap;
 
-	if (reply && list->all && ((const struct heap_reply *)reply)->state == HEAP_NONE)
+	if (reply && list->all && ((const struct heap_reply *)reply)->state <= HEAP_HIDDEN) {
+		list->hidden += ((const struct heap_reply *)reply)->state == HEAP_HIDDEN;
 		return;
+	}
 	list->heap = grow(list->heap, (list->count + 1) * sizeof *heap);
 	heap = &list->heap[list->count++];
-	*heap = (struct heap){ .pid = pid, .command = command_of(pid) };
+	*heap = (struct heap){ .pid = pid, .started = process_started(pid), .command = command_of(pid) };
 	if (reply) {
 		heap_accept(heap, reply);
 	} else {
@@ -83,18 +86,19 @@ struct heap *heaps_read(const pid_t *pid, unsigned count, const struct reader *w
 	return read_list(&list, pid, count, watch) ? list.heap : NULL;
 }
 
-/* Kernel threads have no program. If the program of a process may not be seen, nothing
- * else of it may be read either. */
-static bool has_program(const char *pid)
+/* Kernel threads and zombies have no program. If the program of a process may not be
+ * seen, nothing else of it may be read either: it is hidden. */
+static bool has_program(const char *pid, unsigned *hidden)
 {
 	char *link = text("/proc/%s/exe", pid), unused;
 	ssize_t length = readlink(link, &unused, 1);
 
+	*hidden += length < 0 && (errno == EACCES || errno == EPERM);
 	free(link);
 	return length > 0;
 }
 
-struct heap *heaps_read_all(unsigned *count, const struct reader *watch)
+struct heap *heaps_read_all(unsigned *count, unsigned *hidden, const struct reader *watch)
 {
 	struct list list = { .all = true };
 	DIR *proc = opendir("/proc");
@@ -104,7 +108,7 @@ struct heap *heaps_read_all(unsigned *count, const struct reader *watch)
 
 	*count = 0;
 	while (proc && (entry = readdir(proc))) {
-		if (!isdigit((unsigned char)*entry->d_name) || !has_program(entry->d_name))
+		if (!isdigit((unsigned char)*entry->d_name) || !has_program(entry->d_name, &list.hidden))
 			continue;
 		pid = grow(pid, (*count + 1) * sizeof *pid);
 		pid[(*count)++] = (pid_t)atoi(entry->d_name);
@@ -114,6 +118,7 @@ struct heap *heaps_read_all(unsigned *count, const struct reader *watch)
 	whole = read_list(&list, pid, *count, watch);
 	free(pid);
 	*count = list.count;
+	*hidden = list.hidden;
 	return whole ? list.heap : NULL;
 }
 
@@ -124,8 +129,19 @@ void heaps_free(struct heap *list, unsigned count)
 	for (i = 0; i < count; i++) {
 		free(list[i].command);
 		free(list[i].why);
+		memory_forget(&list[i].memory);
 	}
 	free(list);
+}
+
+size_t heap_slow_paths(const struct heap *heap)
+{
+	size_t sum = 0;
+	unsigned i;
+
+	for (i = 0; i < HK_CLASSES; i++)
+		sum += heap->s.class[i].refills + heap->s.class[i].flushes;
+	return sum;
 }
 
 char *heap_fault(const struct heap *heap)

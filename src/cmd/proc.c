@@ -49,6 +49,19 @@ bool process_id(const char *given, pid_t *pid)
 	return there;
 }
 
+unsigned long long process_started(pid_t pid)
+{
+	char *path = text("/proc/%d/stat", (int)pid), *line = file_line(path), *end = line ? strrchr(line, ')') : NULL;
+	unsigned long long started;
+
+	if (!end || sscanf(end, ") %*c %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %llu",
+			   &started) != 1)
+		started = 0;
+	free(path);
+	free(line);
+	return started;
+}
+
 /* The kernel appends this to the name of a deleted file. */
 void path_there(char *path)
 {
@@ -192,15 +205,23 @@ char *process_variable(pid_t pid, const char *name)
 }
 
 /* Tests show it other machines than this one. */
-char *file_line(const char *path)
+FILE *file_open(const char *path)
 {
 	const char *root = getenv("HAKMEM_TEST_ROOT");
-	char *full = text("%s%s", root ? root : "", path), *line = NULL;
+	char *full = text("%s%s", root ? root : "", path);
 	FILE *in = fopen(full, "re");
+
+	free(full);
+	return in;
+}
+
+char *file_line(const char *path)
+{
+	FILE *in = file_open(path);
+	char *line = NULL;
 	size_t room = 0;
 	ssize_t length = in ? getline(&line, &room, in) : -1;
 
-	free(full);
 	if (in)
 		fclose(in);
 	if (length < 0) {

@@ -4,46 +4,81 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
-struct metric {
-	const char *name, *type, *help;
+struct figure {
+	const char *name;
 	size_t offset;
 };
-static const struct metric metrics[] = {
-#define FIGURE(field, kind, meaning) { #field, #kind, meaning, offsetof(struct hak_stats, field) },
+static const struct figure figures[] = {
+#define FIGURE(field, ...) { #field, offsetof(struct hak_stats, field) },
 #include "stats/figures.def"
 };
-static const struct metric class_metrics[] = {
-#define CLASS_FIGURE(field, kind, meaning) { #field, #kind, meaning, offsetof(struct hak_class_stats, field) },
+static const struct figure class_figures[] = {
+#define CLASS_FIGURE(field, ...) { #field, offsetof(struct hak_class_stats, field) },
 #include "stats/figures.def"
 };
 
-static size_t value_of(const struct metric *m, const void *of)
+static json_t *json_size(size_t value)
 {
-	return *(const size_t *)((const char *)of + m->offset);
+	return json_integer(value < INT64_MAX ? (json_int_t)value : INT64_MAX);
 }
 
-static void put_values(json_t *to, const struct metric *list, unsigned count, const void *of)
+static void put_values(json_t *to, const struct figure *list, unsigned count, const void *of)
 {
 	unsigned i;
 
-	for (i = 0; i < count; i++) {
-		size_t value = value_of(&list[i], of);
-
-		json_object_set_new(to, list[i].name, json_integer(value < INT64_MAX ? (json_int_t)value : INT64_MAX));
-	}
+	for (i = 0; i < count; i++)
+		json_object_set_new(to, list[i].name, json_size(*(const size_t *)((const char *)of + list[i].offset)));
 }
 
-/* Like the report of the library, with additional members about the reading. */
-static int as_json(const struct heap *heap)
+/* The command, unit and memory of the process. What is not known is null. */
+static json_t *process_json(const struct heap *heap)
+{
+	const struct memory *m = &heap->memory;
+	json_t *process = json_pack("{ss so so}", "command", heap->command, "cgroup", json_text(m->cgroup),
+				    "unit", json_text(m->unit));
+
+	json_object_set_new(process, "rss", m->known ? json_size(m->rss) : json_null());
+	json_object_set_new(process, "pss", m->exact ? json_size(m->pss) : json_null());
+	json_object_set_new(process, "swap", m->exact ? json_size(m->swap) : json_null());
+	return process;
+}
+
+static json_t *shares_json(const struct heap *heap)
+{
+	struct shares s = memory_shares(&heap->memory, &heap->s.all);
+
+	if (!heap->memory.known)
+		return json_null();
+	return json_pack("{so so so so so so}", "in_use", json_size(s.in_use), "cached", json_size(s.cached),
+			 "free_at_most", json_size(s.free), "metadata", json_size(s.metadata),
+			 "other", json_size(s.other), "heap_absent", json_size(s.absent));
+}
+
+static json_t *threads_json(const struct heap *heap)
+{
+	json_t *threads = json_array();
+	unsigned i;
+
+	for (i = 0; i < heap->threads; i++) {
+		const struct heap_thread *t = &heap->thread[i];
+
+		json_array_append_new(threads, json_pack("{so so so so so so}", "cache", json_size(t->number),
+			"cached", json_size(t->cached), "refills", json_size(t->refills),
+			"flushes", json_size(t->flushes), "remote_sent", json_size(t->sent),
+			"remote_received", json_size(t->received)));
+	}
+	return threads;
+}
+
+static json_t *classes_json(const struct heap *heap)
 {
 	enum { HISTORY = 3 };		/* the last ones; see figures.def */
 	json_t *classes = json_array();
-	json_t *report = json_pack("{si so si}", "schema", 1, "version", json_text(heap->version), "pid", (int)heap->pid);
 	unsigned i;
 
-	put_values(report, metrics, HK_FIGURES, &heap->s.all);
 	for (i = 0; i < HK_CLASSES; i++) {
 		const struct hak_class_stats *c = &heap->s.class[i];
 		json_t *one;
@@ -51,95 +86,122 @@ static int as_json(const struct heap *heap)
 		if (!c->slabs && !c->refills)
 			continue;
 		one = json_pack("{si}", "group", (int)c->group);
-		put_values(one, class_metrics, HK_CLASS_FIGURES - (heap->s.history ? 0 : HISTORY), c);
+		put_values(one, class_figures, HK_CLASS_FIGURES - (heap->s.history ? 0 : HISTORY), c);
 		json_array_append_new(classes, one);
 	}
-	json_object_set_new(report, "classes", classes);
+	return classes;
+}
+
+/* Like the report of the library, with additional members that it does not have. */
+static json_t *as_json(const struct heap *heap)
+{
+	json_t *report = json_pack("{si so si}", "schema", 1, "version", json_text(heap->version), "pid", (int)heap->pid);
+
+	put_values(report, figures, HK_FIGURES, &heap->s.all);
+	json_object_set_new(report, "classes", classes_json(heap));
 	json_object_set_new(report, "decisions", json_array());
 	json_object_set_new(report, "exact", json_boolean(heap->exact));
-	return print_json(report);
+	json_object_set_new(report, "process", process_json(heap));
+	json_object_set_new(report, "resident", shares_json(heap));
+	json_object_set_new(report, "thread_caches", threads_json(heap));
+	return report;
 }
 
-static double mib(size_t bytes)
+static unsigned percent(size_t part, size_t whole)
 {
-	return (double)bytes / (1 << 20);
+	return whole ? (unsigned)(100 * (double)part / (double)whole + 0.5) : 0;
 }
 
-static int as_text(const struct heap *heap)
+static void put_memory(const struct heap *heap)
 {
-	const struct hk_snapshot *s = &heap->s;
-	const struct hak_stats *a = &s->all;
-	char *version = printable(heap->version, 4 * sizeof heap->version);
-	unsigned i;
+	const struct memory *m = &heap->memory;
+	struct shares s = memory_shares(m, &heap->s.all);
 
-	printf("%s%s (%ld)%s on HAKMEM %s, %zu threads\n", ink(BOLD), heap->command, s->pid, ink(PLAIN),
-	       version, a->threads);
-	free(version);
-	if (!heap->exact)
-		printf("%sbusy: figures moved while they were read, and may miss a few blocks%s\n", ink(DIM), ink(PLAIN));
-	printf("\n%12.1f MiB mapped, at most %.1f MiB\n", mib(a->mapped), mib(a->mapped_peak));
-	printf("%12.1f MiB in use: %.1f MiB in %zu blocks to 32 KiB, %.1f MiB in %zu to 1 MiB, %.1f MiB in %zu larger\n",
-	       mib(a->in_use), mib(a->slab_bytes), a->slab_blocks, mib(a->mid_bytes), a->mid_blocks,
-	       mib(a->large_bytes), a->large_blocks);
-	printf("%12.1f MiB cached in threads\n", mib(a->cached));
-	printf("%12.1f MiB free, %.1f MiB given back so far\n", mib(a->free_bytes), mib(a->purged_bytes));
-	printf("%12.1f MiB metadata\n", mib(a->metadata));
+	if (!m->known)
+		return;
+	printf("%12s RSS", SIZE(m->rss));
+	if (m->exact)
+		printf(", %s PSS, %s in swap", SIZE(m->pss), SIZE(m->swap));
+	printf("\n%14sof RSS: %u%% in use, %u%% cached, up to %u%% free, %u%% metadata, %u%% not of the heap\n", "",
+	       percent(s.in_use, m->rss), percent(s.cached, m->rss), percent(s.free, m->rss),
+	       percent(s.metadata, m->rss), percent(s.other, m->rss));
+}
+
+static void put_totals(const struct heap *heap)
+{
+	const struct hak_stats *a = &heap->s.all;
+
+	printf("%12s mapped, at most %s", SIZE(a->mapped), SIZE(a->mapped_peak));
+	if (heap->memory.known)
+		printf("; %s of it not in memory", SIZE(memory_shares(&heap->memory, a).absent));
+	printf("\n%12s in use: %s in %zu blocks to 32 KiB, %s in %zu to 1 MiB, %s in %zu larger\n",
+	       SIZE(a->in_use), SIZE(a->slab_bytes), a->slab_blocks, SIZE(a->mid_bytes), a->mid_blocks,
+	       SIZE(a->large_bytes), a->large_blocks);
+	printf("%12s cached in threads\n", SIZE(a->cached));
+	printf("%12s free, %s of it in holes without memory; %s given back so far\n", SIZE(a->free_bytes),
+	       SIZE(a->hole_bytes), SIZE(a->purged_bytes + a->holed_bytes));
+	printf("%12s metadata\n", SIZE(a->metadata));
 	printf("\n%12zu SuperSlabs, at most %zu; slabs acquired by reuse %zu, claim %zu, grow %zu\n", a->superslabs,
 	       a->superslabs_peak, a->reuse, a->claim, a->grow);
 	printf("%12zu blocks freed by other threads, %zu taken back\n\n", a->remote_sent, a->remote_received);
-	printf("%s%-6s %6s %10s %8s %8s %7s %9s %9s%s\n", ink(BOLD), "group", "size", "used", "cached", "free",
-	       "slabs", "refills", "flushes", ink(PLAIN));
-	for (i = 0; i < HK_CLASSES; i++) {
-		const struct hak_class_stats *c = &s->class[i];
-
-		if (c->slabs || c->refills)
-			printf("C%-5zu %6zu %10zu %8zu %8zu %7zu %9zu %9zu\n", c->group, c->size, c->used, c->cached,
-			       c->free_blocks, c->slabs, c->refills, c->flushes);
-	}
-	return 0;
 }
 
-/* Writes a value for the quotes of a label. */
-static void put_label(FILE *out, const char *value)
-{
-	for (; *value; value++)
-		fprintf(out, strchr("\"\\", *value) ? "\\%c" : "%c", *value);
-}
-
-static void put_metric(FILE *out, const struct metric *m, bool of_class, const struct heap *heap, unsigned count)
-{
-	const char *middle = of_class ? "class_" : "", *end = *m->type == 'c' ? "_total" : "";
-	unsigned i, class;
-
-	fprintf(out, "# HELP hakmem_%s%s%s %s\n# TYPE hakmem_%s%s%s %s\n", middle, m->name, end, m->help,
-		middle, m->name, end, m->type);
-	for (i = 0; i < count; i++)
-		for (class = 0; class < (of_class ? HK_CLASSES : 1); class++) {
-			const struct hak_class_stats *c = &heap[i].s.class[class];
-
-			if (heap[i].state != HEAP_READ || (of_class && !c->slabs && !c->refills))
-				continue;
-			fprintf(out, "hakmem_%s%s%s{pid=\"%d\",command=\"", middle, m->name, end, (int)heap[i].pid);
-			put_label(out, heap[i].command);
-			if (of_class)
-				fprintf(out, "\",size=\"%zu", c->size);
-			fprintf(out, "\"} %zu\n", value_of(m, of_class ? (const void *)c : &heap[i].s.all));
-		}
-}
-
-static void put_metrics(FILE *out, const struct heap *heap, unsigned count)
+static void put_classes(const struct heap *heap)
 {
 	unsigned i;
 
-	for (i = 0; i < HK_FIGURES; i++)
-		put_metric(out, &metrics[i], false, heap, count);
-	/* The size is a label. */
-	for (i = HK_CLASS_FIGURE_used; i < HK_CLASS_FIGURES; i++)
-		put_metric(out, &class_metrics[i], true, heap, count);
+	printf("%s%-6s %6s %10s %8s %8s %8s %7s %9s %9s%s\n", ink(BOLD), "group", "size", "used", "cached", "free",
+	       "in use", "slabs", "refills", "flushes", ink(PLAIN));
+	for (i = 0; i < HK_CLASSES; i++) {
+		const struct hak_class_stats *c = &heap->s.class[i];
+
+		if (c->slabs || c->refills)
+			printf("C%-5zu %6zu %10zu %8zu %8zu %7u%% %7zu %9zu %9zu\n", c->group, c->size, c->used,
+			       c->cached, c->free_blocks, percent(c->used, c->used + c->cached + c->free_blocks),
+			       c->slabs, c->refills, c->flushes);
+	}
+}
+
+static void put_threads(const struct heap *heap)
+{
+	enum { SHOWN = 16 };
+	unsigned i;
+
+	if (!heap->threads)
+		return;
+	printf("\n%s%-6s %10s %9s %9s %10s %10s%s\n", ink(BOLD), "thread", "cached", "refills", "flushes", "sent",
+	       "received", ink(PLAIN));
+	for (i = 0; i < heap->threads && i < SHOWN; i++) {
+		const struct heap_thread *t = &heap->thread[i];
+
+		printf("%-6zu %10s %9zu %9zu %10zu %10zu\n", t->number, SIZE(t->cached), t->refills, t->flushes,
+		       t->sent, t->received);
+	}
+	if (heap->s.all.threads > i)
+		printf("%sand %zu with less%s\n", ink(DIM), heap->s.all.threads - i, ink(PLAIN));
+}
+
+static void as_text(const struct heap *heap)
+{
+	const struct hak_stats *a = &heap->s.all;
+	char *version = printable(heap->version, 4 * sizeof heap->version);
+	char *unit = printable(heap->memory.unit ? heap->memory.unit : "", 128);
+
+	printf("%s%s (%ld)%s on HAKMEM %s, %zu thread%s%s%s\n", ink(BOLD), heap->command, heap->s.pid, ink(PLAIN),
+	       version, a->threads, a->threads == 1 ? "" : "s", *unit ? ", unit " : "", unit);
+	free(version);
+	free(unit);
+	if (!heap->exact)
+		printf("%sbusy: figures moved while they were read, and may miss a few blocks%s\n", ink(DIM), ink(PLAIN));
+	putchar('\n');
+	put_memory(heap);
+	put_totals(heap);
+	put_classes(heap);
+	put_threads(heap);
 }
 
 /* A collector must never see half a file. */
-static int to_file(const char *path, const struct heap *heap, unsigned count)
+static int to_file(const char *path, const struct heap *heap, unsigned count, unsigned hidden)
 {
 	char *all = NULL;
 	size_t size = 0;
@@ -148,7 +210,7 @@ static int to_file(const char *path, const struct heap *heap, unsigned count)
 
 	if (!out)
 		return fail(FOUND, "out of memory");
-	put_metrics(out, heap, count);
+	metrics_write(out, heap, count, hidden);
 	good = fclose(out) == 0 && output_replace(path, all, size);
 	free(all);
 	return good ? 0 : FOUND;
@@ -189,19 +251,113 @@ static struct heap *read_given(const struct args *a, unsigned *count)
 /* Fails for an unreadable process only if it was given by its id. */
 static int for_prometheus(const struct args *a)
 {
-	unsigned count;
-	struct heap *heap = a->argc ? read_given(a, &count) : heaps_read_all(&count, NULL);
+	unsigned count, hidden = 0;
+	struct heap *heap = a->argc ? read_given(a, &count) : heaps_read_all(&count, &hidden, NULL);
 	int status = 0, missing;
 
 	if (!heap)
 		return USAGE;
+	memory_read(heap, count, NULL);
 	missing = say_faults(heap, count) && a->argc ? FOUND : 0;
 	if (a->output)
-		status = to_file(a->output, heap, count);
+		status = to_file(a->output, heap, count, hidden);
 	else
-		put_metrics(stdout, heap, count);
+		metrics_write(stdout, heap, count, hidden);
 	heaps_free(heap, count);
 	return status ? status : missing;
+}
+
+/* At most 80 columns. */
+static void put_line(const struct heap *before, const struct heap *now, double seconds, bool head)
+{
+	const struct hak_stats *a = &now->s.all, *b = before ? &before->s.all : a;
+	const struct memory *m = &now->memory, *n = before ? &before->memory : m;
+	time_t clock = time(NULL);
+	char hour[16] = "", rate[24] = "-";
+
+	if (head)
+		printf("%s%-8s %7s %8s %7s %8s %7s %8s %7s %9s%s\n", ink(BOLD), "time", "RSS", "", "in use", "",
+		       "cached", "", "free", "slow/s", ink(PLAIN));
+	strftime(hour, sizeof hour, "%T", localtime(&clock));
+	if (before && heap_slow_paths(now) >= heap_slow_paths(before))
+		snprintf(rate, sizeof rate, "%.0f", (double)(heap_slow_paths(now) - heap_slow_paths(before)) / seconds);
+	printf("%-8s %7s %8s %7s %8s %7s %8s %7s %9s\n", hour, SHORT(m->rss), CHANGE(n->rss, m->rss), SHORT(a->in_use),
+	       CHANGE(b->in_use, a->in_use), SHORT(a->cached), CHANGE(b->cached, a->cached), SHORT(a->free_bytes), rate);
+}
+
+/* One object to a line. */
+static bool put_json_line(const struct heap *heap)
+{
+	json_t *report = as_json(heap);
+	char *line;
+	bool good;
+
+	json_object_set_new(report, "time", json_integer((json_int_t)time(NULL)));
+	line = json_dumps(report, JSON_COMPACT | JSON_ENSURE_ASCII);
+	json_decref(report);
+	good = line && puts(line) >= 0;
+	free(line);
+	return good;
+}
+
+/* Waits, and reads the process again; NULL: it has ended, which is said. A reading that
+ * failed is reported, and tried again. */
+static struct heap *read_again(const struct heap *before, double delay)
+{
+	struct timespec wait = { (time_t)delay, (long)((delay - (double)(time_t)delay) * 1e9) };
+	struct heap *now;
+
+	for (;;) {
+		nanosleep(&wait, NULL);
+		if (process_started(before->pid) != before->started)
+			break;
+		now = heaps_read(&before->pid, 1, NULL);
+		if (!say_faults(now, 1))
+			return now;
+		heaps_free(now, 1);
+	}
+	warn("process %d has ended", (int)before->pid);
+	return NULL;
+}
+
+/* Until the process ends, or so many lines. */
+static int watch(const struct args *a, struct heap *now)
+{
+	enum { HEAD = 20 };		/* lines from one head to the next */
+	double delay = a->delay > 0 ? a->delay : 2, when = 0, earlier;
+	struct heap *before = NULL;
+	unsigned lines = 0;
+	bool good = true;
+
+	for (; now && good; now = read_again(before, delay)) {
+		memory_read(now, 1, NULL);
+		earlier = when;
+		when = seconds_now();
+		if (a->json)
+			good = put_json_line(now);
+		else
+			put_line(before, now, when - earlier, lines % HEAD == 0);
+		if (before)
+			heaps_free(before, 1);
+		before = now;
+		if (fflush(stdout) || ++lines == a->frames)
+			break;
+	}
+	heaps_free(before, 1);
+	return good ? 0 : FOUND;
+}
+
+static int once(const struct args *a, struct heap *heap)
+{
+	int status = 0;
+
+	memory_read(heap, 1, NULL);
+	if (a->json)
+		status = print_json(as_json(heap));
+	else
+		as_text(heap);
+	heaps_free(heap, 1);
+	return status;
 }
 
 static int stats(int argc, char **argv)
@@ -215,6 +371,10 @@ static int stats(int argc, char **argv)
 		return status;
 	if (a.output && !a.prometheus)
 		return fail(USAGE, "--output goes with --prometheus");
+	if ((a.delay > 0 || a.frames) && !a.watch)
+		return fail(USAGE, "--delay and --frames go with --watch");
+	if (a.watch && a.prometheus)
+		return fail(USAGE, "--watch does not go with --prometheus");
 	if (a.prometheus)
 		return for_prometheus(&a);
 	if (a.argc != 1)
@@ -222,17 +382,20 @@ static int stats(int argc, char **argv)
 	heap = read_given(&a, &count);
 	if (!heap)
 		return USAGE;
-	status = say_faults(heap, count) ? FOUND : a.json ? as_json(heap) : as_text(heap);
-	heaps_free(heap, count);
-	return status;
+	if (!say_faults(heap, 1))
+		return a.watch ? watch(&a, heap) : once(&a, heap);
+	heaps_free(heap, 1);
+	return FOUND;
 }
 
 const struct command command_stats = {
-	"stats", "jmO", stats, USAGE, "[--json] PID | --prometheus [--output FILE] [PID ...]",
+	"stats", "jmOwdc", stats, USAGE,
+	"[--json] [--watch [-d SECONDS] [-c N]] PID | --prometheus [--output FILE] [PID ...]",
 	"live figures of a running process",
 	"Reads the statistics of a running process from outside: it is not stopped and\n"
 	"does nothing for it. The figures are those of hak_stats(), malloc_info() and\n"
 	"HAKMEM_STATS_DUMP; hakmem(3) explains them. --prometheus without a process id\n"
-	"takes all processes that can be read.\n"
+	"takes all processes that can be read. --watch writes a line every two seconds, with\n"
+	"the changes since the line before.\n"
 	"Exit status: 0 done, 1 not on HAKMEM or not to be read, 2 usage.",
 };

@@ -13,7 +13,7 @@
 
 struct row {
 	struct heap *heap;
-	size_t rss;
+	size_t rss, anonymous;
 	size_t slow;			/* refills and flushes so far */
 	double rate;			/* of these per second; < 0: not known yet */
 };
@@ -21,7 +21,7 @@ struct row {
 struct table {
 	struct heap *heap;
 	struct row *row;
-	unsigned count, good;
+	unsigned count, good, hidden;
 	double when;
 };
 
@@ -67,18 +67,6 @@ static bool read_keys(void)
 	return ended;
 }
 
-static size_t resident(pid_t pid)
-{
-	char *path = text("/proc/%d/statm", (int)pid), *line = file_line(path);
-	size_t pages = 0;
-
-	if (!line || sscanf(line, "%*u %zu", &pages) != 1)
-		pages = 0;
-	free(path);
-	free(line);
-	return pages * (size_t)sysconf(_SC_PAGESIZE);
-}
-
 /* The largest first, unreadable ones last. */
 static int by_mapped(const void *a, const void *b)
 {
@@ -106,13 +94,14 @@ static struct table take(const struct table *before)
 	struct table t = { 0 };
 	unsigned i, class;
 
-	t.heap = heaps_read_all(&t.count, &watch);
+	t.heap = heaps_read_all(&t.count, &t.hidden, &watch);
 	t.when = seconds_now();
 	t.row = grow(NULL, (t.count + 1) * sizeof *t.row);
 	for (i = 0; t.heap && i < t.count; i++) {
 		struct row *row = &t.row[i];
 
-		*row = (struct row){ .heap = &t.heap[i], .rss = resident(t.heap[i].pid) };
+		*row = (struct row){ .heap = &t.heap[i] };
+		memory_quick(t.heap[i].pid, &row->rss, &row->anonymous);
 		for (class = 0; class < HK_CLASSES; class++)
 			row->slow += row->heap->s.class[class].refills + row->heap->s.class[class].flushes;
 		row->rate = rate_since(before, row, t.when);

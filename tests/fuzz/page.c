@@ -47,6 +47,9 @@ static void accept_it(const struct heap_reply *reply)
 	MUST(heap.state < HEAP_STATES && (heap.state == HEAP_READ) == !heap.why);
 	MUST(strlen(heap.version) < sizeof heap.version);
 	MUST(!heap.s.decisions && heap.s.all.free_bytes <= heap.s.all.mapped);
+	MUST(heap.threads <= HEAP_THREADS);
+	for (i = 0; i < heap.threads; i++)
+		MUST(heap.thread[i].number && (!i || heap.thread[i].cached <= heap.thread[i - 1].cached));
 	for (i = 0; i < HK_CLASSES; i++)
 		MUST(heap.s.class[i].size == hk_class_size(i));
 	if (heap.why)
