@@ -1,5 +1,5 @@
 #!/bin/sh
-# hakmem stats and top: figures of a process that does nothing for it, equal to
+# hakmem stats: figures of a process that does nothing for it, equal to
 # those that its library gives.
 . "${HAKMEM_TEST_SOURCE:?run by make check}/tests/cmd/tap.sh"
 
@@ -65,7 +65,6 @@ gives "stats for people" 0 "MiB mapped, at most" "$hakmem" stats $pid
 "$hakmem" stats $pid >"$work/out" 2>"$work/why" && grep -q ' [KM]iB RSS, .* [KM]iB PSS, ' "$work/out" &&
 	grep -q '^ *of RSS: [0-9]*% in use, [0-9]*% cached, up to [0-9]*% free, [0-9]*% metadata, [0-9]*% not of the heap$' "$work/out"
 check $? "RSS, PSS and what RSS is made of"
-gives "top in a pipe: one picture" 0 "$pid" "$hakmem" top
 root="$work/root/proc/$pid"
 mkdir -p "$root"
 echo heap >"$root/comm"
@@ -201,45 +200,4 @@ if command -v setpriv >/dev/null && [ "$(id -u)" = 0 ]; then
 	stop
 fi
 
-cat >"$work/top.py" <<'END'
-import fcntl, os, pty, re, select, struct, sys, termios, time
-hakmem, pid = sys.argv[1:3]
-child, terminal = pty.fork()
-if child == 0:
-    os.environ["TERM"] = "xterm"
-    time.sleep(0.2)
-    os.execv(hakmem, ["hakmem", "top", "-d", "0.1"])
-fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 10, 76, 0, 0))
-before, seen, end = termios.tcgetattr(terminal), "", time.time() + 60
-def until(what):
-    global seen
-    while not what(seen):
-        if time.time() > end or not select.select([terminal], [], [], 60)[0]:
-            sys.exit("not seen: " + repr(seen[-600:]))
-        seen += os.read(terminal, 65536).decode(errors="replace")
-until(lambda s: s.count("\033[H") >= 3 and re.search(r"\b" + pid + r"\b.*heap", s))
-if not seen.startswith("\033[?1049h"):
-    sys.exit("not on the other screen")
-rows = [re.sub(r"\033\[[0-9;?]*[A-Za-z]", "", row) for row in seen.split("\r\n")]
-if max(map(len, rows)) > 76:
-    sys.exit("wider than the terminal: " + repr(rows))
-if termios.tcgetattr(terminal)[3] & termios.ECHO:
-    sys.exit("keys are echoed")
-if sys.argv[3] == "q":
-    os.write(terminal, b"q")
-else:
-    os.write(terminal, b"\003")
-until(lambda s: s.endswith("\033[?25h\033[?1049l"))
-status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-if status != 0 or termios.tcgetattr(terminal) != before:
-    sys.exit(f"status {status}, or the terminal is not as it was")
-END
-start ./tests/cmd/heap "$work"
-need python3 && python3 "$work/top.py" "$hakmem" $pid q 2>"$work/why"
-check $? "top in a terminal, ended by q"
-need python3 && python3 "$work/top.py" "$hakmem" $pid c 2>"$work/why"
-check $? "and by Control-C"
-"$hakmem" top -c 2 -d 0.05 >"$work/out" && ! grep -q "$(printf '\033')" "$work/out" && [ "$(grep -c PID "$work/out")" = 2 ]
-check $? "pictures into a file, without codes"
-stop
 finish

@@ -185,8 +185,12 @@ else
 	echo "status $status" >>"$work/why"
 	[ $status = 0 ]
 	check $? "SIGTERM ends top meanwhile"
-	need python3 && timeout 60 python3 "$work/q.py" "$hakmem" 2>"$work/why"
-	check $? "q ends it meanwhile"
+	if has_screen; then
+		need python3 && timeout 60 python3 "$work/q.py" "$hakmem" 2>"$work/why"
+		check $? "q ends it meanwhile"
+	else
+		skip "q ends it meanwhile" "built without ncurses"
+	fi
 	{ kill -9 $crowd && wait $crowd; } 2>/dev/null
 fi
 { kill $healthy && wait $healthy; } 2>/dev/null

@@ -24,6 +24,8 @@ static const struct row {
 	{ { "export-markdown", required_argument, NULL, 'M' }, "FILE", "write the table as Markdown too" },
 	{ { "delay", required_argument, NULL, 'd' }, "SECONDS", "time between two pictures or lines" },
 	{ { "frames", required_argument, NULL, 'c' }, "N", "end after so many pictures or lines" },
+	{ { "sort", required_argument, NULL, 'S' }, "KEY", "the order of the rows" },
+	{ { "filter", required_argument, NULL, 'F' }, "TEXT", "only commands that contain this" },
 	{ { "watch", no_argument, NULL, 'w' }, "", "a line now and then, until the process ends" },
 	{ { "names", no_argument, NULL, 'N' }, "", "names only" },
 	{ { "json", no_argument, NULL, 'j' }, "", "write JSON" },
@@ -134,6 +136,8 @@ static bool take(struct args *a, int letter, char *value)
 	case 'N': a->names = true; return true;
 	case 'j': a->json = true; return true;
 	case 'm': a->prometheus = true; return true;
+	case 'S': a->sort = value; return true;
+	case 'F': a->filter = value; return true;
 	case 'w': a->watch = true; return true;
 	case 'q': a->quiet = true; return true;
 	}

@@ -35,7 +35,7 @@ extern const struct command command_run, command_profiles, command_show, command
 	command_stats, command_top, command_compare, command_version;
 
 struct args {
-	const char *profile, *library, *plot, *output, *load, *prepare, *markdown;
+	const char *profile, *library, *plot, *output, *load, *prepare, *markdown, *sort, *filter;
 	char **set;			/* HAKMEM_NAME=value, ends in NULL */
 	char **file;			/* ends in NULL */
 	bool json, prometheus, names, quiet, peers, watch;
@@ -68,8 +68,8 @@ char *text(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void *grow(void *list, size_t bytes);
 int finish(int status);			/* FOUND if standard output failed */
 
-/* units.c: sizes for people, as "1.5 GiB", as "1.5G", and the second less the first
- * as "+1.5G"; they return out. */
+/* units.c: sizes for people, as "1.5 GiB", as "1.5G" (at most 5 characters), and the
+ * second less the first as "+1.5G"; they return out. */
 enum { SIZE_TEXT = 16 };
 char *size_text(char *out, size_t bytes);
 char *size_short(char *out, size_t bytes);

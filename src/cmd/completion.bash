@@ -25,6 +25,9 @@ _hakmem()
 		COMPREPLY=($(compgen -S = -W "$(hakmem config | awk '{ print $1 }')" -- "$cur"))
 		compopt -o nospace
 		return ;;
+	--sort)
+		COMPREPLY=($(compgen -W "memory rss growth slow pid" -- "$cur"))
+		return ;;
 	-f | --file | -o | --plot | --export-markdown | --output | --library)
 		COMPREPLY=($(compgen -f -- "$cur"))
 		return ;;

@@ -32,18 +32,25 @@ static char *command_of(pid_t pid)
 	return command;
 }
 
+/* Of all processes, those that are shown: on HAKMEM, or not known and still there. */
+static bool is_shown(struct list *list, const struct heap_reply *reply, unsigned long long started)
+{
+	if (reply && reply->state == HEAP_HIDDEN)
+		list->hidden++;
+	return reply && reply->state <= HEAP_READ ? reply->state == HEAP_READ : started;
+}
+
 static void add(pid_t pid, const void *reply, const char *fault, void *argument)
 {
+	unsigned long long started = process_started(pid);
 	struct list *list = argument;
 	struct heap *heap;
 
-	if (reply && list->all && ((const struct heap_reply *)reply)->state <= HEAP_HIDDEN) {
-		list->hidden += ((const struct heap_reply *)reply)->state == HEAP_HIDDEN;
+	if (list->all && !is_shown(list, reply, started))
 		return;
-	}
 	list->heap = grow(list->heap, (list->count + 1) * sizeof *heap);
 	heap = &list->heap[list->count++];
-	*heap = (struct heap){ .pid = pid, .started = process_started(pid), .command = command_of(pid) };
+	*heap = (struct heap){ .pid = pid, .started = started, .command = command_of(pid) };
 	if (reply) {
 		heap_accept(heap, reply);
 	} else {

@@ -183,8 +183,9 @@ static void set_limit(int which, rlim_t value)
 	setrlimit(which, &(struct rlimit){ value, value });
 }
 
-/* out becomes descriptor 3, the only one that the child keeps. */
-static void be_child(pid_t pid, int out)
+/* out becomes descriptor 3, the only one that the child keeps. All signals are blocked
+ * until no handler of the parent is left: that of ncurses would use the terminal. */
+static void be_child(pid_t pid, int out, const sigset_t *mask)
 {
 	char name[16];
 	static const int signals[] = { SIGINT, SIGTERM, SIGHUP, SIGWINCH, SIGPIPE };
@@ -197,6 +198,8 @@ static void be_child(pid_t pid, int out)
 	prctl(PR_SET_NAME, name);
 	for (i = 0; i < sizeof signals / sizeof *signals; i++)
 		signal(signals[i], SIG_DFL);
+	signal(SIGTSTP, SIG_IGN);
+	sigprocmask(SIG_SETMASK, mask, NULL);
 	dup2(out, 3);
 	nothing = open("/dev/null", O_RDWR);
 	for (fd = 0; fd < 3; fd++)
@@ -211,13 +214,13 @@ static void be_child(pid_t pid, int out)
 #endif
 }
 
-static void child(const struct reader *r, pid_t pid, int out)
+static void child(const struct reader *r, pid_t pid, int out, const sigset_t *mask)
 {
 	char *reply = grow(NULL, r->size);
 	size_t done = 0;
 	ssize_t n;
 
-	be_child(pid, out);
+	be_child(pid, out, mask);
 	memset(reply, 0, r->size);
 	r->read(pid, reply);
 	while (done < r->size && (n = write(3, reply + done, r->size - done)) > 0)
@@ -228,6 +231,7 @@ static void child(const struct reader *r, pid_t pid, int out)
 /* False: no child was started, and done has been called with the reason. */
 static bool begin(struct reading *now, const struct reader *r, pid_t pid)
 {
+	sigset_t every, mask;
 	int ends[2];
 
 	if (is_held(pid)) {
@@ -237,9 +241,12 @@ static bool begin(struct reading *now, const struct reader *r, pid_t pid)
 	fflush(stdout);
 	*now = (struct reading){ .pid = pid, .child = -1, .until = seconds_now() + patience(pid) };
 	if (pipe2(ends, O_CLOEXEC) == 0) {
+		sigfillset(&every);
+		sigprocmask(SIG_BLOCK, &every, &mask);
 		now->child = fork();
 		if (now->child == 0)
-			child(r, pid, ends[1]);
+			child(r, pid, ends[1], &mask);
+		sigprocmask(SIG_SETMASK, &mask, NULL);
 		close(ends[1]);
 		now->in = ends[0];
 		fcntl(now->in, F_SETFL, O_NONBLOCK);
@@ -263,10 +270,11 @@ static void end(struct reading *now)
 /* True: the child is done, and done has been called. */
 static bool proceed(struct reading *now, const struct reader *r)
 {
-	ssize_t got = read(now->in, now->reply + now->have, r->size + 1 - now->have);
 	const char *fault = NULL;
+	ssize_t got;
 
-	if (got > 0)
+	/* All that is there: this process may have been stopped for a while. */
+	while ((got = read(now->in, now->reply + now->have, r->size + 1 - now->have)) > 0)
 		now->have += (size_t)got;
 	if (got == 0 || now->have > r->size)
 		fault = now->have == r->size ? NULL : "the reader of it crashed";

@@ -1,5 +1,5 @@
 /* hakmem top: all processes on HAKMEM, again and again. */
-#include "cmd/heap.h"
+#include "cmd/top.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -7,25 +7,14 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
-#include <termios.h>
 #include <unistd.h>
 
-struct row {
-	struct heap *heap;
-	size_t rss, anonymous;
-	size_t slow;			/* refills and flushes so far */
-	double rate;			/* of these per second; < 0: not known yet */
-};
+const char *const sort_names[SORTS] = { "memory", "rss", "growth", "slow", "pid" };
 
-struct table {
-	struct heap *heap;
-	struct row *row;
-	unsigned count, good, hidden;
-	double when;
-};
-
-static volatile sig_atomic_t ended, resized, refresh;
+static volatile sig_atomic_t ended;
+static struct view view;
+static struct table shown;		/* the last one that was read */
+static bool on_screen;
 
 /* What may interrupt a wait: keys, unless there are none, and signals, each of which
  * writes a byte. */
@@ -37,54 +26,96 @@ static void on_signal(int number)
 {
 	int kept = errno;
 
-	if (number == SIGWINCH)
-		resized = 1;
-	else
-		ended = 1;
+	(void)number;
+	ended = 1;
 	if (write(from.signals[1], "", 1) < 0)
 		errno = kept;
 }
 
-static bool readable(int fd)
+/* POLLHUP: the terminal is gone. */
+static short events(int fd)
 {
 	struct pollfd in = { .fd = fd, .events = POLLIN };
 
-	return poll(&in, 1, 0) > 0;
+	return poll(&in, 1, 0) > 0 ? in.revents : 0;
 }
 
 /* True: a key or a signal ends the command. */
 static bool read_keys(void)
 {
-	char key;
+	char byte;
 
-	while (readable(from.signals[0]) && read(from.signals[0], &key, 1) == 1)
+	while (events(from.signals[0]) && read(from.signals[0], &byte, 1) == 1)
 		;
-	while (!ended && from.keys >= 0 && readable(from.keys)) {
-		if (read(from.keys, &key, 1) != 1 || key == 'q' || key == 'Q')
-			ended = 1;
-		refresh |= key == ' ';
-	}
-	return ended;
+	if (on_screen && screen_keys(&view) && shown.heap)
+		screen_draw(&shown, &view);
+	return ended || view.ended || (from.keys >= 0 && events(from.keys) & (POLLHUP | POLLERR));
 }
+
+/* How row x compares with y: below 0 if it comes first. */
+static int compare_sizes(size_t x, size_t y)
+{
+	return x < y ? 1 : x > y ? -1 : 0;
+}
+
+static long long growth(const struct row *row)
+{
+	return (long long)row->heap->s.all.in_use - (long long)row->in_use_first;
+}
+
+static enum sort sorted_by;
 
 /* The largest first, unreadable ones last. */
-static int by_mapped(const void *a, const void *b)
+static int by_sort(const void *a, const void *b)
 {
-	const struct heap *x = ((const struct row *)a)->heap, *y = ((const struct row *)b)->heap;
+	const struct row *x = a, *y = b;
+	int order = 0;
 
-	if (x->state != y->state)
-		return x->state == HEAP_READ ? -1 : 1;
-	return x->s.all.mapped < y->s.all.mapped ? 1 : x->s.all.mapped > y->s.all.mapped ? -1 : 0;
+	if (x->heap->state != y->heap->state)
+		return x->heap->state == HEAP_READ ? -1 : y->heap->state == HEAP_READ ? 1 : 0;
+	switch (sorted_by) {
+	case SORT_MEMORY: order = compare_sizes(x->heap->s.all.mapped, y->heap->s.all.mapped); break;
+	case SORT_RSS: order = compare_sizes(x->rss, y->rss); break;
+	case SORT_GROWTH: order = (growth(x) < growth(y)) - (growth(x) > growth(y)); break;
+	case SORT_SLOW: order = (x->rate < y->rate) - (x->rate > y->rate); break;
+	case SORT_PID: case SORTS: break;
+	}
+	return order ? order : (x->heap->pid > y->heap->pid) - (x->heap->pid < y->heap->pid);
 }
 
-static double rate_since(const struct table *before, const struct row *now, double when)
+void table_sort(struct table *t, enum sort sort)
+{
+	sorted_by = sort;
+	qsort(t->row, t->count, sizeof *t->row, by_sort);
+}
+
+bool table_shows(const struct view *v, const struct row *row)
+{
+	return strcasestr(row->heap->command, v->filter);
+}
+
+static const struct row *same_process(const struct table *before, const struct heap *heap)
 {
 	unsigned i;
 
 	for (i = 0; i < before->count; i++)
-		if (before->row[i].heap->pid == now->heap->pid && now->slow >= before->row[i].slow)
-			return (double)(now->slow - before->row[i].slow) / (when - before->when);
-	return -1;
+		if (before->row[i].heap->pid == heap->pid && before->row[i].heap->started == heap->started &&
+		    before->row[i].heap->state == HEAP_READ && heap->state == HEAP_READ)
+			return &before->row[i];
+	return NULL;
+}
+
+static struct row new_row(const struct table *before, struct heap *heap, double seconds)
+{
+	const struct row *earlier = same_process(before, heap);
+	struct row row = { .heap = heap, .in_use_first = heap->s.all.in_use, .rate = -1 };
+
+	memory_quick(heap->pid, &row.rss, &row.anonymous);
+	if (!earlier || heap_slow_paths(heap) < heap_slow_paths(earlier->heap))
+		return row;
+	row.in_use_first = earlier->in_use_first;
+	row.rate = (double)(heap_slow_paths(heap) - heap_slow_paths(earlier->heap)) / seconds;
+	return row;
 }
 
 /* Has no heaps if the user ended the command meanwhile. */
@@ -92,23 +123,15 @@ static struct table take(const struct table *before)
 {
 	const struct reader watch = { .stop = read_keys, .watched = { from.keys, from.signals[0] } };
 	struct table t = { 0 };
-	unsigned i, class;
+	unsigned i;
 
 	t.heap = heaps_read_all(&t.count, &t.hidden, &watch);
 	t.when = seconds_now();
 	t.row = grow(NULL, (t.count + 1) * sizeof *t.row);
 	for (i = 0; t.heap && i < t.count; i++) {
-		struct row *row = &t.row[i];
-
-		*row = (struct row){ .heap = &t.heap[i] };
-		memory_quick(t.heap[i].pid, &row->rss, &row->anonymous);
-		for (class = 0; class < HK_CLASSES; class++)
-			row->slow += row->heap->s.class[class].refills + row->heap->s.class[class].flushes;
-		row->rate = rate_since(before, row, t.when);
-		t.good += row->heap->state == HEAP_READ;
+		t.row[i] = new_row(before, &t.heap[i], t.when - before->when);
+		t.good += t.heap[i].state == HEAP_READ;
 	}
-	if (t.heap)
-		qsort(t.row, t.count, sizeof *t.row, by_mapped);
 	return t;
 }
 
@@ -119,18 +142,25 @@ static void forget(struct table *t)
 	free(t->row);
 }
 
-static double mib(size_t bytes)
+void table_summary(const struct table *t, char line[TOP_LINE])
 {
-	return (double)bytes / (1 << 20);
+	char failed[40] = "", hidden[60] = "";
+
+	if (t->count > t->good)
+		snprintf(failed, sizeof failed, ", %u not readable", t->count - t->good);
+	if (t->hidden)
+		snprintf(hidden, sizeof hidden, "; %u may not be looked at", t->hidden);
+	snprintf(line, TOP_LINE, "hakmem top: %u process%s on HAKMEM%s%s", t->good, t->good == 1 ? "" : "es",
+		 failed, hidden);
 }
 
-/* A line that is wider than the terminal is cut there. */
-static void put(unsigned columns, bool whole, const char *line)
+void table_head(char line[TOP_LINE])
 {
-	printf("%.*s%s\n", columns ? (int)columns : (int)strlen(line), line, whole ? "\033[K" : "");
+	snprintf(line, TOP_LINE, "%7s %6s %6s %6s %6s %6s %6s %4s %7s %s", "PID", "RSS", "MAPPED", "IN USE", "GROWTH",
+		 "CACHED", "FREE", "THR", "SLOW/S", "COMMAND");
 }
 
-static void put_row(const struct row *r, char *line, size_t size)
+void table_row(const struct row *r, char line[TOP_LINE])
 {
 	const struct heap *heap = r->heap;
 	const struct hak_stats *a = &heap->s.all;
@@ -139,41 +169,37 @@ static void put_row(const struct row *r, char *line, size_t size)
 	if (r->rate >= 0)
 		snprintf(rate, sizeof rate, "%.0f", r->rate);
 	if (heap->state == HEAP_READ)
-		snprintf(line, size, "%7d %8.1f %8.1f %8.1f %8.1f %8.1f %7zu %8s %s", (int)heap->pid, mib(r->rss),
-			 mib(a->mapped), mib(a->in_use), mib(a->cached), mib(a->free_bytes), a->threads, rate,
-			 heap->command);
+		snprintf(line, TOP_LINE, "%7d %6s %6s %6s %6s %6s %6s %4zu %7s %s", (int)heap->pid, SHORT(r->rss),
+			 SHORT(a->mapped), SHORT(a->in_use), CHANGE(r->in_use_first, a->in_use), SHORT(a->cached),
+			 SHORT(a->free_bytes), a->threads, rate, heap->command);
 	else
-		snprintf(line, size, "%7d %8.1f %s: %s", (int)heap->pid, mib(r->rss), heap->command, heap->why);
+		snprintf(line, TOP_LINE, "%7d %6s %s: %s", (int)heap->pid, SHORT(r->rss), heap->command, heap->why);
 }
 
-static void draw(const struct table *t, bool screen)
+const char *table_none(const struct table *t)
 {
-	struct winsize size = { 0 };
-	unsigned columns = 0, lines = t->count + 3, i;
-	char line[256];
+	return t->count ? "no command contains this text" : "none yet; start one: hakmem run -- PROGRAM";
+}
 
-	if (screen && ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col) {
-		columns = size.ws_col;
-		lines = size.ws_row;
+static void draw_plain(void)
+{
+	char line[TOP_LINE];
+	unsigned i, rows = 0;
+
+	table_summary(&shown, line);
+	puts(line);
+	table_head(line);
+	printf("%s%s%s\n", ink(BOLD), line, ink(PLAIN));
+	table_sort(&shown, view.sort);
+	for (i = 0; i < shown.count; i++) {
+		if (!table_shows(&view, &shown.row[i]))
+			continue;
+		table_row(&shown.row[i], line);
+		puts(line);
+		rows++;
 	}
-	if (screen)
-		printf("\033[H");
-	snprintf(line, sizeof line, "hakmem top: %u process%s on HAKMEM%s", t->good, t->good == 1 ? "" : "es",
-		 screen ? "; q ends, space refreshes" : "");
-	put(columns, screen, line);
-	printf("%s", ink(BOLD));
-	snprintf(line, sizeof line, "%7s %8s %8s %8s %8s %8s %7s %8s %s", "PID", "RSS MiB", "MAPPED", "IN USE",
-		 "CACHED", "FREE", "THREADS", "SLOW/S", "COMMAND");
-	put(columns, screen, line);
-	printf("%s", ink(PLAIN));
-	for (i = 0; i < t->count && i + 3 < lines; i++) {
-		put_row(&t->row[i], line, sizeof line);
-		put(columns, screen, line);
-	}
-	if (!t->count)
-		put(columns, screen, "none yet; start one: hakmem run -- PROGRAM");
-	if (screen)
-		printf("\033[J");
+	if (!rows)
+		puts(table_none(&shown));
 	fflush(stdout);
 }
 
@@ -183,28 +209,36 @@ static bool wait_for(double delay)
 	struct pollfd in[] = { { .fd = from.keys, .events = POLLIN }, { .fd = from.signals[0], .events = POLLIN } };
 	double until = seconds_now() + delay, left;
 
-	while (!read_keys() && !resized && !refresh && (left = until - seconds_now()) > 0)
+	view.refresh = false;
+	while (!read_keys()) {
+		left = until - seconds_now();
+		if (left <= 0 || view.refresh)
+			return true;
 		poll(in, 2, (int)(left * 1000) + 1);
-	resized = refresh = 0;
-	return !ended;
+	}
+	return false;
 }
 
 /* Returns the number of pictures. */
-static unsigned loop(const struct args *a, bool screen)
+static unsigned loop(const struct args *a)
 {
 	double delay = a->delay > 0 ? a->delay : 2;
-	struct table before = { 0 }, now;
 	unsigned frame = 0;
+	struct table now;
 
 	do {
-		now = take(&before);
-		forget(&before);
-		before = now;
-		if (!now.heap)
+		now = take(&shown);
+		if (!now.heap) {
+			forget(&now);
 			break;
-		draw(&now, screen);
+		}
+		forget(&shown);
+		shown = now;
+		if (on_screen)
+			screen_draw(&shown, &view);
+		else
+			draw_plain();
 	} while (++frame != a->frames && !ferror(stdout) && wait_for(delay));
-	forget(&before);
 	return frame;
 }
 
@@ -217,44 +251,60 @@ static void catch(void)
 	sigaction(SIGINT, &act, NULL);
 	sigaction(SIGTERM, &act, NULL);
 	sigaction(SIGHUP, &act, NULL);
-	sigaction(SIGWINCH, &act, NULL);
+}
+
+/* False: said why. */
+static bool view_from(const struct args *a)
+{
+	unsigned i;
+
+	for (i = 0; a->sort && i < SORTS && strcmp(a->sort, sort_names[i]) != 0; i++)
+		;
+	if (i == SORTS) {
+		warn("top sorts by memory, rss, growth, slow or pid, not by \"%s\"", a->sort);
+		return false;
+	}
+	view.sort = (enum sort)i;
+	snprintf(view.filter, sizeof view.filter, "%s", a->filter ? a->filter : "");
+	return true;
 }
 
 static int top(int argc, char **argv)
 {
-	struct termios before, raw;
+	bool terminal = isatty(STDOUT_FILENO);
 	struct args a;
-	bool screen = isatty(STDOUT_FILENO);
+	unsigned frames;
 	int status;
 
 	if (!args_read(&a, &command_top, argc, argv, &status))
 		return status;
 	if (a.argc)
 		return fail(USAGE, "top takes no process; for one: hakmem stats %s", a.argv[0]);
+	if (!view_from(&a))
+		return USAGE;
 	/* Into a file or a pipe one picture is what is wanted. */
-	if (!screen && !a.frames)
+	if (!terminal && !a.frames)
 		a.frames = 1;
-	from.keys = screen && tcgetattr(STDIN_FILENO, &before) == 0 ? STDIN_FILENO : -1;
 	catch();
-	if (from.keys >= 0) {
-		raw = before;
-		raw.c_lflag &= ~(tcflag_t)(ICANON | ECHO);
-		tcsetattr(STDIN_FILENO, TCSANOW, &raw);
+	/* One picture stays on the terminal. */
+	on_screen = terminal && a.frames != 1 && isatty(STDIN_FILENO) && screen_open();
+	if (on_screen)
+		from.keys = STDIN_FILENO;
+	frames = loop(&a);
+	if (on_screen) {
+		screen_close();
+		if (frames && frames == a.frames)
+			draw_plain();
 	}
-	/* The other screen, so that the user's own is there again at the end. */
-	if (screen)
-		printf("\033[?1049h\033[?25l\033[2J");
-	status = loop(&a, screen) || screen ? 0 : FOUND;
-	if (screen)
-		printf("\033[?25h\033[?1049l");
-	fflush(stdout);
-	if (from.keys >= 0)
-		tcsetattr(STDIN_FILENO, TCSANOW, &before);
-	return status;
+	forget(&shown);
+	return frames || terminal ? 0 : FOUND;
 }
 
 const struct command command_top = {
-	"top", "dc", top, USAGE, "[-d SECONDS] [-c N]", "live figures of all processes on HAKMEM",
-	"Shows the processes on HAKMEM that you may look at, largest first, every two\n"
-	"seconds; SLOW/S are trips to slow paths per second. In a pipe: one picture.",
+	"top", "dcSF", top, USAGE, "[-d SECONDS] [-c N] [--sort KEY] [--filter TEXT]",
+	"live figures of all processes on HAKMEM",
+	"Shows the processes on HAKMEM that you may look at, every two seconds. GROWTH is\n"
+	"that of IN USE since top first saw the process, SLOW/S are trips to slow paths per\n"
+	"second. Keys: h shows them all. In a pipe, or with -c 1: one picture.\n"
+	"KEY is memory, rss, growth, slow or pid.",
 };

@@ -5,12 +5,12 @@
 
 static const char *const names[] = { "B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB" };
 
-/* A size that rounds to 1024 of a unit is written as 1 of the next. */
+/* A size that rounds to 1024 of a unit is 1 of the next one. */
 static double scale(size_t bytes, unsigned *unit)
 {
 	double value = (double)bytes;
 
-	for (*unit = 0; value >= (*unit ? 1023.95 : 1024); value /= 1024)
+	for (*unit = 0; value >= (*unit ? 1023.5 : 1024); value /= 1024)
 		++*unit;
 	return value;
 }
@@ -29,7 +29,7 @@ char *size_short(char *out, size_t bytes)
 	unsigned unit;
 	double value = scale(bytes, &unit);
 
-	snprintf(out, SIZE_TEXT, "%.*f%.1s", unit != 0, value, unit ? names[unit] : "");
+	snprintf(out, SIZE_TEXT, "%.*f%.1s", unit && value < 99.95, value, unit ? names[unit] : "");
 	return out;
 }
 

@@ -5,6 +5,11 @@ library=${HAKMEM_TEST_LIBRARY:?run by make check}
 hakmem=$PWD/src/cmd/hakmem
 unset LD_PRELOAD HAKMEM_PROFILE
 
+# Was the command built with ncurses?
+has_screen() {
+	ldd "$hakmem" 2>/dev/null | grep -q ncurses
+}
+
 # gives NAME STATUS TEXT COMMAND...: its status, and TEXT in what it writes.
 gives() {
 	name=$1 wanted=$2 part=$3

@@ -1,0 +1,134 @@
+#!/bin/sh
+# hakmem top: in a pipe, on a terminal without a cursor, and on one with it, which is
+# tmux's.
+. "${HAKMEM_TEST_SOURCE:?run by make check}/tests/cmd/tap.sh"
+
+start ./tests/cmd/heap "$work"
+gives "top in a pipe: one picture" 0 "$pid" "$hakmem" top
+"$hakmem" top -c 2 -d 0.05 >"$work/out" && ! grep -q "$(printf '\033')" "$work/out" && [ "$(grep -c PID "$work/out")" = 2 ]
+check $? "pictures into a file, without codes"
+gives "--filter leaves the matching commands" 0 " HEAP" sh -c '"$1" top --filter HEA | tr a-z A-Z' sh "$hakmem"
+gives "or tells that there is none" 0 "no command contains this text" "$hakmem" top --filter 'no such command'
+gives "an unknown order" 2 'not by "colour"' "$hakmem" top --sort colour
+"$hakmem" top >"$work/out" && [ "$(awk 'length > 80 && $3 != "heap:"' "$work/out" | wc -l)" = 0 ]
+check $? "80 columns"
+larger=$pid
+start sh -c 'LD_PRELOAD=$0 exec python3 -c "
+import time
+print(1, flush=True)
+some = []
+while len(some) < 2000:
+    some.append(bytearray(b\"x\" * 100000))
+    time.sleep(0.005)
+time.sleep(1000)"' "$library"
+if need python3; then
+	# The second picture; one line for each process.
+	second() {	# top's options
+		"$hakmem" top -c 2 -d 0.5 "$@" 2>>"$work/why" | awk '/^ *PID/ { picture++ } picture == 2' >"$work/out"
+		cat "$work/out" >>"$work/why"
+	}
+	place() {	# pid
+		awk -v pid="$1" '$1 == pid { print NR }' "$work/out"
+	}
+	second --sort growth
+	[ "$(place $pid)" -lt "$(place $larger)" ] &&
+		awk -v pid="$pid" '$1 == pid && $5 ~ /^[+].*[KM]$/ { found = 1 } END { exit !found }' "$work/out"
+	check $? "growth, and the order by it"
+	second --sort pid
+	if [ $larger -lt $pid ]; then
+		[ "$(place $larger)" -lt "$(place $pid)" ]
+	else
+		[ "$(place $pid)" -lt "$(place $larger)" ]
+	fi
+	check $? "the order by process id"
+	stop
+else
+	rm "$work/lacks"
+	skip "growth, and the order by it" "no python3"
+	skip "the order by process id" "no python3"
+fi
+pid=$larger
+
+if ! command -v tmux >/dev/null; then
+	skip "top in a terminal" "no tmux"
+	stop
+	finish
+	exit
+fi
+
+in_tmux() {
+	tmux -S "$work/tmux" -f /dev/null "$@" 2>>"$work/why"
+}
+type_in() {	# key...
+	in_tmux send-keys -t top "$@"
+}
+# Waits until the picture has a line that matches; it is in $work/picture.
+sees() {	# regular expression
+	tries=0
+	until in_tmux capture-pane -p -t top >"$work/picture" && grep -q -e "$1" "$work/picture"; do
+		[ $((tries += 1)) -lt 600 ] || { echo "not seen: $1, but:"; cat "$work/picture"; } >>"$work/why"
+		[ $tries -lt 600 ] || return
+		sleep 0.1
+	done
+}
+in_tmux new-session -d -s top -x 80 -y 12 "PS1='\$ ' ENV= sh -i"
+sees '^\$' && type_in "echo be''fore" Enter && sees '^before'
+check $? "a terminal with a shell"
+
+type_in "TERM=dumb $hakmem top -d 0.1 --filter heap" Enter
+sees "$pid .* heap" && sees '^before' && sees 'PID.*COMMAND' && [ "$(grep -c PID "$work/picture")" -ge 1 ]
+check $? "on a terminal without a cursor, pictures follow each other"
+type_in C-c
+type_in "echo status''=\$?" Enter
+sees '^status=0'
+check $? "Control-C ends that"
+type_in clear Enter
+type_in "$hakmem top -c 1 --filter heap; echo status''=\$?" Enter
+sees '^status=0' && grep -q "$pid .* heap" "$work/picture" && grep -q -F "top -c 1" "$work/picture"
+check $? "-c 1 leaves its picture on the terminal"
+
+if ! has_screen; then
+	skip "the full screen" "built without ncurses"
+	in_tmux kill-server
+	stop
+	finish
+	exit
+fi
+type_in clear Enter
+type_in "echo be''fore; stty -g >$work/stty.before" Enter
+sees '^before'
+type_in "$hakmem top -d 0.2" Enter
+sees '^sorted by memory' && ! grep -q before "$work/picture"
+check $? "a full screen"
+type_in h && sees '^/ .*filter\|^/  show only' && type_in x && sees '^sorted by memory'
+check $? "h shows help, any key leaves it"
+type_in s && sees '^sorted by slow' && type_in r && sees '^sorted by rss' && type_in m && sees '^sorted by memory'
+check $? "keys choose the order"
+type_in / h e a && sees 'contain: hea_$' && type_in p Enter && sees 'only commands that contain heap;' &&
+	sees "$pid .* heap" && [ "$(awk 'NR > 3 && NF' "$work/picture" | grep -c -v heap)" = 0 ]
+check $? "/ filters"
+type_in / q q && sees 'no command contains this text' && type_in Escape && sees 'sorted by memory; h helps'
+check $? "Escape clears the filter"
+in_tmux resize-window -t top -x 50 -y 6
+sees 'sorted by memory' && [ "$(awk 'length > 50' "$work/picture" | wc -l)" = 0 ] && [ "$(wc -l <"$work/picture")" = 6 ] &&
+	sees '^ *[0-9]* '
+check $? "a smaller terminal"
+in_tmux resize-window -t top -x 80 -y 12
+sees ' COMMAND$'
+check $? "a larger one"
+type_in C-z && sees 'Stopped' && sees before && type_in fg Enter && sees '^sorted by memory'
+check $? "Control-Z and fg"
+type_in q && sees '^before' && type_in "echo status''=\$?; stty -g >$work/stty.after" Enter && sees '^status=0' &&
+	! grep -q 'sorted by' "$work/picture" && cmp "$work/stty.before" "$work/stty.after" 2>"$work/why"
+check $? "q: the terminal is as it was"
+type_in clear Enter
+type_in "$hakmem top; echo status''=\$?" Enter
+sees '^sorted by memory' && type_in C-c && sees '^status=0'
+check $? "Control-C ends it too"
+type_in clear Enter
+type_in "$hakmem top -c 2 -d 0.1 --filter heap; echo status''=\$?" Enter
+sees '^status=0' && grep -q "$pid .* heap" "$work/picture"
+check $? "-c 2 leaves the last picture on the terminal"
+in_tmux kill-server
+stop
+finish
