@@ -11,7 +11,7 @@
  * but the room of a list changed meanwhile, it knows.
  *
  * The version counts all that a reader relies on: this structure, figures.def
- * and the size classes.
+ * and the size classes. hakmem-stats-page(5) describes it for others.
  */
 #ifndef HK_STATS_PAGE_H
 #define HK_STATS_PAGE_H
