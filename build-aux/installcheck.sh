@@ -77,4 +77,12 @@ else
 	check $? "a static program that only allocates writes its reports at exit"
 fi
 
+here_cmake=$here/cmake
+. "$here_cmake/project.sh"
+if command -v cmake >/dev/null; then
+	project_programs "$lib/cmake/hakmem" "$(pc --modversion)" "$defines"
+else
+	skip "find_package(hakmem)" "no cmake"
+fi
+
 finish

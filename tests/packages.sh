@@ -166,7 +166,7 @@ for suite in ${suites:-bookworm}; do
 	[ -n "$more" ] || wanted=5
 	foreign=
 	[ "$suite" = "$native" ] || foreign=build wanted=$((wanted + 1))
-	new_system "$suite" /dev/null --format=null --include=gcc,g++,libc6-dev,pkgconf \
+	new_system "$suite" /dev/null --format=null --include=cmake,gcc,g++,libc6-dev,make,pkgconf \
 		--customize-hook="chroot \"\$1\" sh /srv/inside '$more' '$foreign' >'$work/result'"
 	status=$?
 	cat "$work/result" >>"$log"
