@@ -34,11 +34,11 @@ sanitized() {	# sanitizers tests
 		CFLAGS="-O1 -g -fsanitize=$1 -fno-sanitize-recover=all" CXXFLAGS="-O1 -g -fsanitize=$1"
 }
 
-everything='tests/abuse tests/alignment tests/calloc tests/churn tests/early tests/fork tests/model
+everything='tests/abuse tests/alignment tests/calloc tests/churn tests/containers tests/early tests/fork tests/model
 	tests/realloc tests/sizes tests/teardown tests/threads'
 
 # Sanitizers hold freed memory and shadows of their own: no cases on memory.
-no_memory='tests/abuse tests/alignment tests/calloc tests/early tests/fork tests/model
+no_memory='tests/abuse tests/alignment tests/calloc tests/containers tests/early tests/fork tests/model
 	tests/sizes tests/threads'
 
 # One run is enough of a program that is 50 times slower.

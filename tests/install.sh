@@ -16,7 +16,7 @@ files() {
 act install
 check $? "make install"
 files >"$work/fresh"
-for file in libhakmem.so.1 hakmem.pc hakmem.h hakmem/balanced.env hakmem.7 hak_free.3 README.md; do
+for file in libhakmem.so.1 hakmem.pc hakmem.h hakmem.hpp hakmemConfig.cmake hakmem/balanced.env hakmem.7 hak_free.3 README.md; do
 	grep "/$file\$" "$work/fresh" >"$work/why"
 	check $? "there is $file"
 done
