@@ -44,8 +44,9 @@ static const struct {
 	const char *name;
 	enum hk_amount amount;
 } kind[HK_EVENT_COUNT] = {
-#define KIND(id, name, amount) { name, HK_AMOUNT_##amount },
-	HK_EVENT_LIST(KIND)
+#define KIND(id, name, amount, ...) { name, HK_AMOUNT_##amount },
+	HK_BLOCK_EVENTS(KIND)
+	HK_SLOW_EVENTS(KIND)
 };
 
 #define SET(field, value) atomic_store_explicit(&(field), (value), memory_order_relaxed)

@@ -14,42 +14,48 @@
 
 #include "config/settings.h"
 #include "os/platform.h"
+#include "os/probe.h"
 
 #include <stdint.h>
 
 /* What the amount of an event counts; an event with BYTES concerns them all. */
 enum hk_amount { HK_AMOUNT_NONE, HK_AMOUNT_BLOCKS, HK_AMOUNT_BYTES };
 
-#define HK_EVENT_LIST(EVENT)						\
+/* Events in the life of one block. */
+#define HK_BLOCK_EVENTS(EVENT)						\
 	EVENT(MALLOC, "malloc", BYTES)					\
 	EVENT(FREE, "free", NONE)					\
 	EVENT(RESIZE, "resize in place to", BYTES)			\
 	EVENT(REMOTE, "free for its owner", NONE)			\
-	EVENT(HOME, "back with its owner", NONE)			\
-	EVENT(REFILL, "refill", BLOCKS)					\
-	EVENT(FLUSH, "flush", BLOCKS)					\
-	EVENT(SEND, "remote batch sent", BLOCKS)			\
-	EVENT(RECEIVE, "remote batches received", BLOCKS)		\
-	EVENT(REUSE, "stage 1 reuse", BYTES)				\
-	EVENT(CLAIM, "stage 2 claim", BYTES)				\
-	EVENT(GROW, "stage 3 grow", BYTES)				\
-	EVENT(ADOPT, "slab adopted", BYTES)				\
-	EVENT(DISOWN, "slab without owner", BYTES)			\
-	EVENT(RELEASE, "slots free", BYTES)				\
-	EVENT(MAP, "SuperSlab mapped", BYTES)				\
-	EVENT(UNMAP, "SuperSlab unmapped", BYTES)			\
-	EVENT(PURGE, "SuperSlab purged", BYTES)				\
-	EVENT(LARGE_MAP, "Large mapped", BYTES)				\
-	EVENT(LARGE_REUSE, "Large reused", BYTES)			\
-	EVENT(LARGE_KEEP, "Large kept", BYTES)				\
-	EVENT(LARGE_UNMAP, "Large unmapped", BYTES)			\
-	EVENT(ATTACH, "thread cache attached", NONE)			\
-	EVENT(EXIT, "thread cache retired", NONE)			\
-	EVENT(FORK, "fork", NONE)
+	EVENT(HOME, "back with its owner", NONE)
+
+/* Events of slow paths, with the names of their probe points. */
+#define HK_SLOW_EVENTS(EVENT)						\
+	EVENT(REFILL, "refill", BLOCKS, refill)				\
+	EVENT(FLUSH, "flush", BLOCKS, flush)				\
+	EVENT(SEND, "remote batch sent", BLOCKS, send)			\
+	EVENT(RECEIVE, "remote batches received", BLOCKS, receive)	\
+	EVENT(REUSE, "stage 1 reuse", BYTES, reuse)			\
+	EVENT(CLAIM, "stage 2 claim", BYTES, claim)			\
+	EVENT(GROW, "stage 3 grow", BYTES, grow)			\
+	EVENT(ADOPT, "slab adopted", BYTES, adopt)			\
+	EVENT(DISOWN, "slab without owner", BYTES, disown)		\
+	EVENT(RELEASE, "slots free", BYTES, release)			\
+	EVENT(MAP, "SuperSlab mapped", BYTES, map)			\
+	EVENT(UNMAP, "SuperSlab unmapped", BYTES, unmap)		\
+	EVENT(PURGE, "SuperSlab purged", BYTES, purge)			\
+	EVENT(LARGE_MAP, "Large mapped", BYTES, large_map)		\
+	EVENT(LARGE_REUSE, "Large reused", BYTES, large_reuse)		\
+	EVENT(LARGE_KEEP, "Large kept", BYTES, large_keep)		\
+	EVENT(LARGE_UNMAP, "Large unmapped", BYTES, large_unmap)	\
+	EVENT(ATTACH, "thread cache attached", NONE, thread_start)	\
+	EVENT(EXIT, "thread cache retired", NONE, thread_end)		\
+	EVENT(FORK, "fork", NONE, fork)
 
 enum hk_event {
-#define HK_EVENT_ID(id, name, amount) HK_EVENT_##id,
-	HK_EVENT_LIST(HK_EVENT_ID)
+#define HK_EVENT_ID(id, ...) HK_EVENT_##id,
+	HK_BLOCK_EVENTS(HK_EVENT_ID)
+	HK_SLOW_EVENTS(HK_EVENT_ID)
 	HK_EVENT_COUNT
 };
 
@@ -75,9 +81,21 @@ void hk_ring_start(void);
 void hk_ring_put(enum hk_event event, size_t size, const void *at, size_t amount,
 		 const void *caller);
 
+/* event is a constant, so that one probe point is left of all. */
+HK_INLINE void hk_probe_event(enum hk_event event, size_t size, const void *at, size_t amount)
+{
+	switch (event) {
+#define HK_EVENT_PROBE(id, name, counts, probe) \
+	case HK_EVENT_##id: HK_PROBE3(probe, size, at, amount); break;
+	HK_SLOW_EVENTS(HK_EVENT_PROBE)
+	default: break;
+	}
+}
+
 /* A slow-path event. */
 HK_INLINE void hk_event(enum hk_event event, size_t size, const void *at, size_t amount)
 {
+	hk_probe_event(event, size, at, amount);
 	if (hk_ring_on())
 		hk_ring_put(event, size, at, amount, NULL);
 }

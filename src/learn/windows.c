@@ -11,6 +11,7 @@
 
 #include "cache/cache.h"
 #include "os/os.h"
+#include "os/probe.h"
 #include "pool/meta.h"
 
 /* Owned by the cache's thread, under the cache lock. Counts are those of the
@@ -36,6 +37,7 @@ void hk_learn_record(unsigned class, unsigned from, unsigned to, enum hk_reason 
 
 	atomic_store_explicit(&decisions[at], (uint64_t)reason << 48 | (uint64_t)class << 32 |
 			      (uint64_t)from << 16 | to, memory_order_relaxed);
+	HK_PROBE5(learn, hk_learn_moved(reason), hk_learn_reason(reason), hk_class_size(class), from, to);
 }
 
 bool hk_learn_decision(unsigned index, struct hk_decision *d)

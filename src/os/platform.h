@@ -1,6 +1,6 @@
 /*
- * Every platform conditional of the library but os/glibc.h: what the compiler, the target
- * and configure say. Other files ask for a name from here instead.
+ * Every platform conditional of the library but os/glibc.h and
+ * os/probe.h: what the compiler, the target and configure say. Other files ask for a name from here instead.
  */
 #ifndef HK_OS_PLATFORM_H
 #define HK_OS_PLATFORM_H

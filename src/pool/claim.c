@@ -145,8 +145,9 @@ static struct hk_superslab *grow(struct hk_superslab *s, uint64_t taken, bool po
 	return s;
 }
 
-static void count(enum hk_event event, _Atomic size_t *counters, unsigned hint,
-		  const struct hk_superslab *s, unsigned first, unsigned slots)
+/* Inline: each caller has one probe point. */
+HK_INLINE void count(enum hk_event event, _Atomic size_t *counters, unsigned hint,
+		     const struct hk_superslab *s, unsigned first, unsigned slots)
 {
 	hk_count(&counters[hint]);
 	hk_event(event, hint < HK_CLASSES ? hk_class_size(hint) : 0,
