@@ -43,11 +43,15 @@ for file in $pages README.md INSTALL.md; do
 	check $? "$file names no setting that does not exist"
 done
 
+version=$(sed -n 's/^AC_INIT(\[hakmem\], \[\(.*\)\])/\1/p' "$source/configure.ac")
 for file in $pages; do
+	grep '^\.Os' "$source/$file" >"$work/why"
+	[ "$(cat "$work/why")" = ".Os HAKMEM $version" ]
+	check $? "$file has the version at its foot"
 	if command -v mandoc >/dev/null; then
 		# Pages of this package are not installed yet, others perhaps not here.
 		mandoc -T lint "$source/$file" 2>&1 |
-			grep -v -e 'referenced manual not found' -e 'outdated mandoc.db' >"$work/why"
+			grep -v -e 'referenced manual not found' -e 'outdated mandoc.db' -e 'operating system explicitly specified' >"$work/why"
 		[ ! -s "$work/why" ]
 		check $? "$file passes mandoc's lint"
 	else
