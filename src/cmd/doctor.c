@@ -266,7 +266,7 @@ static int doctor(int argc, char **argv)
 	else
 		tell("library", "not found", &missing);
 	tell("profile files", access("/etc/hakmem", F_OK) == 0 ? "/etc/hakmem" :
-	     "none; for units and containers: apt install libhakmem", NULL);
+	     "none; for units: apt install libhakmem", NULL);
 	huge_pages();
 	kernel_limits();
 	memory();
