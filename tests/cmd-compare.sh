@@ -200,6 +200,9 @@ connect="'$python' -c 'import socket; socket.socket(socket.AF_UNIX).connect(\"$w
 serve "a server is driven" 0 "median of 3 rounds" "$connect"
 need python3 && [ "$(wc -l <"$work/log")" = 10 ]
 check $? "one start for each run"
+# The second run is prevented: the first one tells.
+gives "a load that does not reach the server" 1 "does the load reach it?" "$hakmem" compare --library "$library" -n 1 -p default \
+	--prepare "mkdir '$work/once only'" --load 'sleep 8' -- "$python" "$work/server.py" "$work/s" "$work/log"
 serve "a server that ends" 1 "ended with status 1 before the load began" "touch '$work/touched'" fails
 grep -q "^  cannot listen here" "$work/out" && [ ! -e "$work/touched" ]
 check $? "its last words, and no load"

@@ -2,15 +2,10 @@
 #include "cmd/compare.h"
 #include "config/settings.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
-#include <sys/utsname.h>
-#include <time.h>
 #include <unistd.h>
 
 extern char **environ;
@@ -316,6 +311,18 @@ static void say_what_runs(const struct identity *who)
 	free(in);
 }
 
+/* A server that did next to nothing was perhaps not the one that was driven. */
+static void say_if_idle(const struct run *r)
+{
+	const double least_wall = 0.5, least_share = 0.01;
+
+	if (this.a.quiet || r->figure[WALL] < least_wall || r->figure[CPU] >= least_share * r->figure[WALL])
+		return;
+	progress_end();
+	warn("note: the server used %.3f s of CPU time for a load of %.1f s: does the load reach it?",
+	     r->figure[CPU], r->figure[WALL]);
+}
+
 /* One run that does not count. It tells what is in the process, unless it is too short
  * for that; then what the dynamic linker says of the program has to do. */
 static bool probe(void)
@@ -329,6 +336,8 @@ static bool probe(void)
 	good = measure_one(&first, &r);
 	if (good)
 		say_what_runs(&r.identity);
+	if (good && this.subject.load && !first.fault)
+		say_if_idle(&r);
 	if (good && r.identity.valid && r.identity.others)
 		this.other = lowest(r.identity.others);
 	else if (good && r.identity.valid)
@@ -354,104 +363,15 @@ static void add_contenders(void)
 	this.all_runs = this.count * (this.a.warmup + this.rounds) + 1;
 }
 
-/* The share of the processors that was used, with what a hypervisor took, in seconds of
- * one; false: the kernel does not tell. */
-static bool used(double *seconds)
-{
-	double user, nice, system, irq, soft, stolen;
-	char *line = file_line("/proc/stat");
-	bool good = line && sscanf(line, "cpu %lf %lf %lf %*f %*f %lf %lf %lf", &user, &nice, &system, &irq, &soft,
-				   &stolen) == 6;
-
-	if (good)
-		*seconds = (user + nice + system + irq + soft + stolen) / (double)sysconf(_SC_CLK_TCK);
-	free(line);
-	return good;
-}
-
-static double used_by(int who)
-{
-	struct rusage usage;
-
-	getrusage(who, &usage);
-	return (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) +
-	       (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6;
-}
-
-static double used_here(void)
-{
-	return used_by(RUSAGE_SELF) + used_by(RUSAGE_CHILDREN);
-}
-
 /* Runs all; the share of the processors that others used meanwhile. */
 static double run_all(void)
 {
-	double before = 0, after = 0, own = used_here(), from = seconds_now(), others;
-	bool known = used(&before);
+	struct use before = machine_use();
 
 	if (run_rounds(this.a.warmup, "warming up, round %u of %u", false))
 		run_rounds(this.rounds, "round %u of %u", true);
 	progress_end();
-	if (!known || !used(&after))
-		return 0;
-	others = (after - before - (used_here() - own)) /
-		 ((seconds_now() - from) * (double)sysconf(_SC_NPROCESSORS_ONLN));
-	return others > 0 ? others : 0;
-}
-
-static char *quoted_command(void)
-{
-	char *all = text("%s", ""), *word, *more;
-	int i;
-
-	for (i = 0; i < this.a.argc; i++) {
-		word = printable(this.a.argv[i], 400);
-		more = text(*word && !strpbrk(word, " '\"$&;<>|*?()") ? "%s%s%s" : "%s%s'%s'", all, i ? " " : "", word);
-		free(word);
-		free(all);
-		all = more;
-	}
-	if (!this.a.load)
-		return all;
-	word = printable(this.a.load, 400);
-	more = text("%s, driven by: %s", all, word);
-	free(word);
-	free(all);
-	return more;
-}
-
-static char *processor(void)
-{
-	char *line = NULL, *name = NULL;
-	FILE *in = fopen("/proc/cpuinfo", "re");
-	size_t room = 0;
-
-	while (in && !name && getline(&line, &room, in) > 0)
-		if (!strncmp(line, "model name", 10) && strchr(line, ':')) {
-			line[strcspn(line, "\n")] = 0;
-			name = printable(strchr(line, ':') + 2, 60);
-		}
-	free(line);
-	if (in)
-		fclose(in);
-	return name;
-}
-
-static struct setting describe(void)
-{
-	struct setting s = { .command = quoted_command(), .set = this.a.set };
-	char *name = processor(), date[32];
-	struct utsname kernel;
-	time_t now = time(NULL);
-	long processors = sysconf(_SC_NPROCESSORS_ONLN);
-
-	uname(&kernel);
-	strftime(date, sizeof date, "%Y-%m-%d", localtime(&now));
-	s.date = text("%s", date);
-	s.machine = text("%s, %ld processor%s, Linux %.40s, HAKMEM %s", name ? name : kernel.machine, processors,
-			 processors == 1 ? "" : "s", kernel.release, PACKAGE_VERSION);
-	free(name);
-	return s;
+	return used_by_others(&before);
 }
 
 static int write_all(const struct outcome *o)
@@ -487,7 +407,7 @@ static bool all_failed(void)
 static int conclude(double others)
 {
 	struct comparison c = { this.list, this.count, this.done, others };
-	struct setting setting = describe();
+	struct setting setting = describe(&this.a);
 	struct advice advice;
 	int status;
 	unsigned i;

@@ -1,7 +1,7 @@
 /*
- * What hakmem compare consists of: one run (measure.c), what is in its processes while it
- * runs (watch.c), the figures of many and what follows from them (judge.c), tables
- * (report.c) and pictures (plot.c).
+ * What hakmem compare consists of: one run (measure.c, spawn.c), what is in its processes
+ * while it runs (watch.c, listen.c), the figures of many and what follows from them
+ * (judge.c), on what machine (machine.c), tables (report.c) and pictures (plot.c).
  */
 #ifndef HK_CMD_COMPARE_H
 #define HK_CMD_COMPARE_H
@@ -9,6 +9,7 @@
 #include "cmd/cmd.h"
 
 #include <limits.h>
+#include <signal.h>
 #include <stdint.h>
 
 /* watch.c: a child of the command that reads a program and its descendants and reports
@@ -41,8 +42,29 @@ struct watch {
 };
 bool watch_begin(struct watch *w, const struct watcher *what);
 void watch_end(struct watch *w);
+/* Reads a file of /proc into a buffer, which it ends with a NUL; 0: it cannot. */
+size_t slurp(const char *path, char *to, size_t size);
+/* listen.c: does a server wait for its first client? Called in the watcher, with all its
+ * processes, the first of which is the program. */
+bool is_ready(const pid_t *pid, unsigned count, double now);
 /* The children of a process, which may have ended meanwhile, in a list that ends in 0. */
 pid_t *children_of(pid_t pid);
+
+/* spawn.c */
+struct output {
+	int in;				/* or -1 */
+	char tail[2048];		/* the end of what was written */
+	size_t length;
+};
+extern sigset_t outside_mask;		/* of whoever started the command */
+/* Starts a process and returns when it has called exec; 0, or errno. Its standard error is
+ * kept, and with all its standard output too. */
+int spawn(struct output *o, pid_t *pid, char *const *argv, char *const *environment, const char *input, bool all);
+void output_read(struct output *o);	/* what there is by now */
+char *output_last(struct output *o);	/* the last lines, printable and indented, or NULL */
+void output_end(struct output *o);
+/* How a process ended, by its status of wait; NULL: it succeeded. */
+char *exit_text(int status);
 
 /* measure.c */
 enum figure { WALL, CPU, PEAK, AVERAGE, FAULTS, FIGURES };
@@ -113,6 +135,15 @@ struct setting {
 	char *machine, *date;
 	char *const *set;		/* of -s, or NULL */
 };
+
+/* machine.c */
+struct setting describe(const struct args *a);
+struct use {
+	bool known;
+	double when, all, here;		/* seconds: of all processors, of this command and its children */
+};
+struct use machine_use(void);
+double used_by_others(const struct use *before);	/* their share of the processors since then */
 
 struct outcome {
 	const struct comparison *c;

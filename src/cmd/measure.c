@@ -5,7 +5,6 @@
 #include "cmd/compare.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <math.h>
 #include <poll.h>
 #include <signal.h>
@@ -17,12 +16,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { SERVER_START = 30, LOAD_START = 10, SERVER_END = 10, REST_END = 1, MOST_POINTS = 8192, WORDS = 2048 };
+enum { SERVER_START = 30, LOAD_START = 10, SERVER_END = 10, REST_END = 1, MOST_POINTS = 8192 };
 
 extern char **environ;
 
 static volatile sig_atomic_t interrupted;
-static sigset_t outside;		/* the mask of whoever started the command */
 static pid_t *inherited;		/* children from before exec */
 
 static void on_signal(int number)
@@ -46,8 +44,8 @@ void measure_begin(void)
 
 	sigemptyset(&child);
 	sigaddset(&child, SIGCHLD);
-	sigprocmask(SIG_BLOCK, &child, &outside);
-	sigdelset(&outside, SIGCHLD);
+	sigprocmask(SIG_BLOCK, &child, &outside_mask);
+	sigdelset(&outside_mask, SIGCHLD);
 	catch(SIGCHLD, 0);
 	/* Whoever presses Ctrl-C twice is in a hurry. */
 	catch(SIGINT, (int)SA_RESETHAND);
@@ -76,13 +74,6 @@ struct process {
 	int status;
 };
 
-/* The end of what processes write, for messages. */
-struct output {
-	int in;				/* or -1 */
-	char tail[WORDS];
-	size_t length;
-};
-
 /* What goes on during a run. */
 struct stage {
 	struct run *r;
@@ -94,118 +85,6 @@ struct stage {
 	double began, ended, last_when, last_bytes, area, first_when, shared;
 	bool several;
 };
-
-/* Starts a process and waits until it has called exec; errno, or 0. */
-static int spawn(pid_t *pid, char *const *argv, char *const *environment, const char *input, int out, int error)
-{
-	int ends[2], failed = 0, in;
-
-	if (pipe2(ends, O_CLOEXEC) < 0)
-		return errno;
-	*pid = fork();
-	if (*pid == 0) {
-		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		in = open(input, O_RDONLY);
-		dup2(in, STDIN_FILENO);
-		if (in > STDERR_FILENO)
-			close(in);
-		dup2(out, STDOUT_FILENO);
-		dup2(error, STDERR_FILENO);
-		sigprocmask(SIG_SETMASK, &outside, NULL);
-		execvpe(argv[0], argv, environment);
-		failed = errno;
-		if (write(ends[1], &failed, sizeof failed) < 0)
-			_exit(RUN_NOWHERE);
-		_exit(RUN_CANNOT);
-	}
-	failed = *pid < 0 ? errno : 0;
-	close(ends[1]);
-	if (*pid > 0 && read(ends[0], &failed, sizeof failed) != (ssize_t)sizeof failed)
-		failed = 0;
-	close(ends[0]);
-	if (failed && *pid > 0)
-		waitpid(*pid, NULL, 0);
-	if (failed)
-		*pid = 0;
-	return failed;
-}
-
-/* Without all, standard output is dropped by the kernel: a pipe would slow down a program
- * that writes much. */
-static int spawn_heard(struct output *o, pid_t *pid, char *const *argv, char *const *environment,
-		       const char *input, bool all)
-{
-	int ends[2], nothing = open("/dev/null", O_WRONLY | O_CLOEXEC), failed;
-
-	if (o->in >= 0)
-		close(o->in);
-	o->in = -1;
-	o->length = 0;
-	if (pipe2(ends, O_CLOEXEC) < 0) {
-		failed = errno;
-	} else {
-		failed = spawn(pid, argv, environment, input, all ? ends[1] : nothing, ends[1]);
-		close(ends[1]);
-		o->in = ends[0];
-		fcntl(o->in, F_SETFL, O_NONBLOCK);
-	}
-	close(nothing);
-	return failed;
-}
-
-static void hear(struct output *o)
-{
-	char piece[4096];
-	unsigned times;
-
-	for (times = 0; times < 64 && o->in >= 0; times++) {
-		ssize_t got = read(o->in, piece, sizeof piece);
-		size_t keep, size;
-
-		if (got < 0)
-			return;
-		if (got == 0) {
-			close(o->in);
-			o->in = -1;
-			return;
-		}
-		size = (size_t)got < WORDS ? (size_t)got : WORDS;
-		keep = o->length + size > WORDS ? WORDS - size : o->length;
-		memmove(o->tail, o->tail + o->length - keep, keep);
-		memcpy(o->tail + keep, piece + got - size, size);
-		o->length = keep + size;
-	}
-}
-
-/* The last lines, each printable and indented. */
-static char *last_words(struct output *o)
-{
-	enum { LINES = 5 };
-	char copy[WORDS + 1], *from, *line, *out = text("%s", ""), *more, *shown;
-	unsigned lines = 0;
-
-	hear(o);
-	while (o->length && o->tail[o->length - 1] == '\n')
-		o->length--;
-	if (!o->length) {
-		free(out);
-		return NULL;
-	}
-	memcpy(copy, o->tail, o->length);
-	copy[o->length] = 0;
-	for (from = copy + o->length; from > copy && lines < LINES; from--)
-		lines += from[-1] == '\n';
-	if (lines == LINES)
-		from++;
-	while ((line = strsep(&from, "\n"))) {
-		shown = printable(line, 200);
-		more = text("%s%s  %s", out, *out ? "\n" : "", shown);
-		free(shown);
-		free(out);
-		out = more;
-	}
-	return out;
-}
 
 static void add_point(struct stage *s, double when, double bytes)
 {
@@ -321,49 +200,14 @@ static void step(struct stage *s, double seconds)
 	struct timespec most = { .tv_nsec = (long)((seconds < 0.5 ? seconds > 0 ? seconds : 0 : 0.5) * 1e9) };
 
 	reap(s);
-	if (ppoll(in, 3, &most, &outside) > 0 && in[0].revents & POLLHUP && !(in[0].revents & POLLIN)) {
+	if (ppoll(in, 3, &most, &outside_mask) > 0 && in[0].revents & POLLHUP && !(in[0].revents & POLLIN)) {
 		close(s->watch.in);
 		s->watch.in = -1;
 	}
 	look(s);
-	hear(&s->of_program);
-	hear(&s->of_helper);
+	output_read(&s->of_program);
+	output_read(&s->of_helper);
 	reap(s);
-}
-
-static char *signal_text(int number)
-{
-	static const struct {
-		int number;
-		const char *name;
-	} signals[] = {
-		{ SIGSEGV, "SEGV" }, { SIGABRT, "ABRT" }, { SIGBUS, "BUS" }, { SIGILL, "ILL" }, { SIGFPE, "FPE" },
-		{ SIGKILL, "KILL" }, { SIGTERM, "TERM" }, { SIGTRAP, "TRAP" }, { SIGPIPE, "PIPE" }, { SIGSYS, "SYS" },
-		{ SIGINT, "INT" }, { SIGHUP, "HUP" }, { SIGALRM, "ALRM" }, { SIGXCPU, "XCPU" }, { SIGXFSZ, "XFSZ" },
-	};
-	unsigned i;
-
-	for (i = 0; i < sizeof signals / sizeof *signals; i++)
-		if (signals[i].number == number)
-			return text("killed by SIG%s", signals[i].name);
-	return text("killed by signal %d", number);
-}
-
-/* How a process ended, unless it succeeded. A shell adds 128 to the signal that killed
- * its command. */
-static char *ending(int status)
-{
-	int code = WEXITSTATUS(status);
-	char *killed, *out;
-
-	if (WIFSIGNALED(status))
-		return signal_text(WTERMSIG(status));
-	if (code <= 128 || code >= 128 + NSIG)
-		return code ? text("ended with status %d", code) : NULL;
-	killed = signal_text(code - 128);
-	out = text("ended with status %d, as if %s", code, killed);
-	free(killed);
-	return out;
 }
 
 static bool is_apart(const struct stage *s, pid_t pid)
@@ -409,7 +253,7 @@ static void end_server(struct stage *s)
 static bool shell(struct stage *s, const char *command)
 {
 	char *const argv[] = { (char *)"sh", (char *)"-c", (char *)command, NULL };
-	int failed = spawn_heard(&s->of_helper, &s->helper.pid, argv, environ, "/dev/null", true);
+	int failed = spawn(&s->of_helper, &s->helper.pid, argv, environ, "/dev/null", true);
 
 	if (failed)
 		warn("cannot start a shell: %s", strerror(failed));
@@ -418,7 +262,7 @@ static bool shell(struct stage *s, const char *command)
 
 static void complain(const char *what, const char *command, int status, char *words)
 {
-	char *how = ending(status), *shown = printable(command, 200);
+	char *how = exit_text(status), *shown = printable(command, 200);
 
 	warn("the %s command %s: %s%s%s", what, how, shown, words ? "\n" : "", words ? words : "");
 	free(how);
@@ -433,7 +277,7 @@ static bool prepare(struct stage *s, const char *command)
 	while (s->helper.pid && !interrupted)
 		step(s, 0.5);
 	if (!s->helper.pid && s->helper.status)
-		complain("--prepare", command, s->helper.status, last_words(&s->of_helper));
+		complain("--prepare", command, s->helper.status, output_last(&s->of_helper));
 	end_rest(s);
 	return !s->helper.status && !interrupted;
 }
@@ -453,7 +297,7 @@ static char *wait_ready(struct stage *s)
 	left = children_of(getpid());
 	for (at = left; *at && is_apart(s, *at); at++)
 		;
-	how = ending(s->program.status);
+	how = exit_text(s->program.status);
 	if (*at && !how)
 		how = text("became a daemon: tell it to stay in the foreground");
 	else
@@ -484,7 +328,7 @@ static char *drive(struct stage *s, const char *load)
 		if (!s->helper.status)
 			return NULL;
 		if (!complained)
-			complain("--load", load, s->helper.status, last_words(&s->of_helper));
+			complain("--load", load, s->helper.status, output_last(&s->of_helper));
 		complained = true;
 		if (seconds_now() > until || !s->program.pid)
 			break;
@@ -492,7 +336,7 @@ static char *drive(struct stage *s, const char *load)
 	}
 	if (interrupted || s->program.pid)
 		return interrupted ? NULL : text("cannot be measured: its --load failed for %d s", LOAD_START);
-	how = ending(s->program.status);
+	how = exit_text(s->program.status);
 	return text("%s during the load", how ? how : "ended");
 }
 
@@ -502,7 +346,7 @@ static void run_server(struct stage *s, const char *load)
 	if (!s->r->fault && !interrupted)
 		s->r->fault = drive(s, load);
 	if (s->r->fault)
-		s->r->words = last_words(&s->of_program);
+		s->r->words = output_last(&s->of_program);
 }
 
 static void run_program(struct stage *s)
@@ -510,9 +354,9 @@ static void run_program(struct stage *s)
 	while (s->program.pid && !interrupted)
 		step(s, 0.5);
 	s->r->figure[WALL] = seconds_now() - s->began;
-	s->r->fault = s->program.pid ? NULL : ending(s->program.status);
+	s->r->fault = s->program.pid ? NULL : exit_text(s->program.status);
 	if (s->r->fault)
-		s->r->words = last_words(&s->of_program);
+		s->r->words = output_last(&s->of_program);
 }
 
 static void average(struct stage *s)
@@ -544,7 +388,7 @@ static void run(struct stage *s, const struct subject *what, char *const *enviro
 	int failed;
 
 	restart(s, seconds_now());
-	failed = spawn_heard(&s->of_program, &s->program.pid, what->argv, environment, what->input, what->load);
+	failed = spawn(&s->of_program, &s->program.pid, what->argv, environment, what->input, what->load);
 	if (failed) {
 		s->r->fault = text("cannot be run: %s", strerror(failed));
 		return;
@@ -577,10 +421,8 @@ bool measure(struct run *r, const struct subject *s, char *const *environment)
 	memset(r->figure, 0, sizeof r->figure);
 	if (good)
 		run(&stage, s, environment);
-	if (stage.of_program.in >= 0)
-		close(stage.of_program.in);
-	if (stage.of_helper.in >= 0)
-		close(stage.of_helper.in);
+	output_end(&stage.of_program);
+	output_end(&stage.of_helper);
 	return good && !interrupted;
 }
 

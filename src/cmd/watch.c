@@ -22,7 +22,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { MOST_PROCESSES = 4096, MOST_SOCKETS = 65536, REST = 99 };
+enum { MOST_PROCESSES = 4096, REST = 99 };
 
 struct tree {
 	pid_t pid[MOST_PROCESSES];
@@ -32,7 +32,7 @@ struct tree {
 };
 
 /* Reads a file of /proc into a buffer, which it ends with a NUL; 0: it cannot. */
-static size_t slurp(const char *path, char *to, size_t size)
+size_t slurp(const char *path, char *to, size_t size)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
 	size_t have = 0;
@@ -230,106 +230,6 @@ static void identify(const struct tree *t, struct identity *out)
 		*out = found;
 }
 
-static int by_number(const void *a, const void *b)
-{
-	unsigned long x = *(const unsigned long *)a, y = *(const unsigned long *)b;
-
-	return (x > y) - (x < y);
-}
-
-/* The inodes of the sockets in a table of the kernel that wait for clients. */
-static unsigned listeners_in(pid_t pid, const char *table, unsigned long *inode, unsigned count)
-{
-	char path[64], line[512];
-	unsigned state, flags, type;
-	FILE *in;
-
-	snprintf(path, sizeof path, "/proc/%d/net/%s", (int)pid, table);
-	in = fopen(path, "re");
-	while (in && count < MOST_SOCKETS && fgets(line, sizeof line, in)) {
-		if (!strcmp(table, "unix")) {
-			enum { ACCEPTS = 0x10000, DATAGRAMS = 2 };
-
-			if (sscanf(line, "%*s %*x %*x %x %x %*x %lu", &flags, &type, &inode[count]) == 3 &&
-			    (flags & ACCEPTS || type == DATAGRAMS))
-				count++;
-		} else {
-			enum { LISTENS = 10, UNCONNECTED = 7 };
-
-			if (sscanf(line, "%*s %*s %*s %x %*s %*s %*s %*s %*s %lu", &state, &inode[count]) == 2 &&
-			    state == (*table == 't' ? LISTENS : UNCONNECTED))
-				count++;
-		}
-	}
-	if (in)
-		fclose(in);
-	return count;
-}
-
-static bool has_one(pid_t pid, const unsigned long *inode, unsigned count)
-{
-	char path[96], name[64];
-	struct dirent *entry;
-	bool found = false;
-	DIR *files;
-
-	snprintf(path, sizeof path, "/proc/%d/fd", (int)pid);
-	files = opendir(path);
-	while (files && !found && (entry = readdir(files))) {
-		ssize_t length = readlinkat(dirfd(files), entry->d_name, name, sizeof name - 1);
-		unsigned long number;
-
-		name[length > 0 ? length : 0] = 0;
-		found = sscanf(name, "socket:[%lu]", &number) == 1 &&
-			bsearch(&number, inode, count, sizeof *inode, by_number);
-	}
-	if (files)
-		closedir(files);
-	return found;
-}
-
-static bool listens(const struct tree *t)
-{
-	static const char *const tables[] = { "tcp", "tcp6", "udp", "udp6", "unix" };
-	static unsigned long inode[MOST_SOCKETS];
-	unsigned count = 0, i;
-
-	for (i = 0; i < sizeof tables / sizeof *tables; i++)
-		count = listeners_in(t->pid[0], tables[i], inode, count);
-	qsort(inode, count, sizeof *inode, by_number);
-	for (i = 0; i < t->count; i++)
-		if (has_one(t->pid[i], inode, count))
-			return true;
-	return false;
-}
-
-static bool is_asleep(pid_t pid)
-{
-	char path[64], line[512], *end;
-
-	snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
-	end = slurp(path, line, sizeof line) ? strrchr(line, ')') : NULL;
-	return end && !strncmp(end, ") S", 3);
-}
-
-/* A server that listens and has slept for a while has nothing left to do before its
- * first client. One that listens and never sleeps is not waited for longer than this. */
-static bool is_ready(const struct tree *t, double now)
-{
-	static double listens_since, asleep_since;
-	const double asleep = 0.1, patience = 5;
-
-	if (!listens_since && listens(t))
-		listens_since = now;
-	if (!listens_since)
-		return false;
-	if (!is_asleep(t->pid[0]))
-		asleep_since = 0;
-	else if (!asleep_since)
-		asleep_since = now;
-	return (asleep_since && now - asleep_since > asleep) || now - listens_since > patience;
-}
-
 static void report(int out, const struct sight *s)
 {
 	if (write(out, s, sizeof *s) != (ssize_t)sizeof *s)
@@ -407,7 +307,7 @@ static _Noreturn void be_watcher(const struct watcher *what, struct identity *id
 			s.delay = exact.delay;
 			s.several = now.count > 1;
 			s.partly = exact.partly;
-			s.ready = ready = ready || is_ready(&now, s.when);
+			s.ready = ready = ready || is_ready(now.pid, now.count, s.when);
 			report(out, &s);
 		}
 		cost += own_time() - (changed ? 0 : exact_cost);
