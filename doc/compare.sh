@@ -21,6 +21,6 @@ compare() {	# name options...
 	cat "$doc/$name.txt"
 }
 
-compare redis --load 'redis-benchmark -s redis.sock -q -n 300000 -r 200000 -d 200 -P 16 -t set,get,lpush,lrange_100' \
+compare redis --load 'redis-benchmark -s redis.sock -q -n 100000 -r 100000 -d 200 -P 16 -t set,get,lpush,lrange_100' \
 	-- "$redis" --port 0 --unixsocket redis.sock --save '' --appendonly no
 compare python -- "$python" records.py
