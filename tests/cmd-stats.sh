@@ -197,6 +197,11 @@ if command -v setpriv >/dev/null && [ "$(id -u)" = 0 ]; then
 	$as_other "$hakmem" stats --prometheus >"$work/out" 2>"$work/why" &&
 		[ "$(sed -n 's/^hakmem_processes{state="hidden"} //p' "$work/out")" -ge 1 ]
 	check $? "is counted as hidden"
+	mkdir "$work/nothing"
+	chmod 755 "$work" "$work/nothing"
+	HAKMEM_TEST_ROOT="$work/nothing" $as_other "$hakmem" stats --prometheus >"$work/out" 2>"$work/why" &&
+		[ "$(sed -n 's/^hakmem_processes{state="hidden"} //p' "$work/out")" = 0 ]
+	check $? "kernel threads, which have no memory, are not"
 	stop
 fi
 

@@ -93,14 +93,17 @@ struct heap *heaps_read(const pid_t *pid, unsigned count, const struct reader *w
 	return read_list(&list, pid, count, watch) ? list.heap : NULL;
 }
 
-/* Kernel threads and zombies have no program. If the program of a process may not be
- * seen, nothing else of it may be read either: it is hidden. */
+/* Kernel threads and zombies have no program, and no memory either, which everybody may
+ * see. If the program of a process may not be seen, nothing else of it may be read: it is
+ * hidden. */
 static bool has_program(const char *pid, unsigned *hidden)
 {
 	char *link = text("/proc/%s/exe", pid), unused;
 	ssize_t length = readlink(link, &unused, 1);
+	bool denied = length < 0 && (errno == EACCES || errno == EPERM);
+	size_t rss, anonymous;
 
-	*hidden += length < 0 && (errno == EACCES || errno == EPERM);
+	*hidden += denied && memory_quick((pid_t)atoi(pid), &rss, &anonymous);
 	free(link);
 	return length > 0;
 }

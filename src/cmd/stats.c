@@ -109,7 +109,7 @@ static json_t *as_json(const struct heap *heap)
 
 static unsigned percent(size_t part, size_t whole)
 {
-	return whole ? (unsigned)(100 * (double)part / (double)whole + 0.5) : 0;
+	return part < whole ? (unsigned)(100 * (double)part / (double)whole + 0.5) : whole ? 100 : 0;
 }
 
 static void put_memory(const struct heap *heap)

@@ -58,9 +58,9 @@ static int compare_sizes(size_t x, size_t y)
 	return x < y ? 1 : x > y ? -1 : 0;
 }
 
-static long long growth(const struct row *row)
+static double growth(const struct row *row)
 {
-	return (long long)row->heap->s.all.in_use - (long long)row->in_use_first;
+	return (double)row->heap->s.all.in_use - (double)row->in_use_first;
 }
 
 static enum sort sorted_by;

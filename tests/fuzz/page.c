@@ -1,7 +1,7 @@
 /*
  * The reader of another process in the command: the input is all memory of that process,
  * at address 0 and again at each multiple of its size below 4 GiB. Then the same bytes are
- * the reply of a reader that the process has compromised.
+ * the replies of readers that the process has compromised.
  *
  * Unless the highest bit of its first byte is set, the memory begins with the header of a
  * page of this version, so that the corpus stays useful for later versions.
@@ -10,6 +10,7 @@
  * options: -max_len=8192 -timeout=5
  */
 #include "cmd/find.c"
+#include "cmd/memory.c"
 #include "fuzz.h"
 
 static struct {
@@ -38,6 +39,29 @@ bool reader_late(double share)
 	return ++memory.reads > share * 5000;
 }
 
+/* Children are not part of this. */
+bool reader_run(const struct reader *r, const pid_t *pid, unsigned count)
+{
+	(void)r, (void)pid, (void)count;
+	return true;
+}
+
+/* The memory of a process that has this heap. */
+static void accept_memory(const struct hak_stats *heap)
+{
+	struct reply reply = { 0 };
+	struct memory m = { 0 };
+	struct shares s;
+
+	memcpy(&reply, memory.data, memory.size < sizeof reply ? memory.size : sizeof reply);
+	memory_accept(&m, &reply);
+	s = memory_shares(&m, heap);
+	MUST(s.in_use <= m.rss && s.cached <= m.rss && s.free <= m.rss && s.metadata <= m.rss && s.other <= m.rss);
+	MUST(s.in_use + s.cached + s.free + s.metadata + s.other == m.rss);
+	MUST(!m.unit || strstr(m.cgroup, m.unit));
+	memory_forget(&m);
+}
+
 static void accept_it(const struct heap_reply *reply)
 {
 	struct heap heap = { .pid = 1 };
@@ -55,6 +79,7 @@ static void accept_it(const struct heap_reply *reply)
 	if (heap.why)
 		must_be_plain(heap.why);
 	free(heap.why);
+	accept_memory(&heap.s.all);
 }
 
 static void search_and_read(void)
@@ -94,8 +119,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		page->classes = HK_CLASSES;
 	}
 	search_and_read();
-	free(memory.data);
 	memcpy(&reply, data, size < sizeof reply ? size : sizeof reply);
 	accept_it(&reply);
+	free(memory.data);
 	return 0;
 }
