@@ -113,7 +113,7 @@ ctypes.CDLL(None).prctl(15, b'a"b\\c\t\xff{}', 0, 0, 0)
 print("ready", flush=True)
 time.sleep(1000)
 END
-"$hakmem" stats --prometheus --output /dev/stdout $pid | grep -q '^hakmem_mapped_bytes{'
+"$hakmem" stats --prometheus --output /dev/stdout $pid | grep '^hakmem_mapped_bytes{' >/dev/null
 check $? "/dev/stdout"
 gives "a textfile that cannot be written" 1 "cannot write /nowhere/x.prom: there is no such directory" \
 	"$hakmem" stats --prometheus --output /nowhere/x.prom $pid
