@@ -46,7 +46,7 @@ struct hk_bin {
 	int32_t room;			/* hot */
 	int32_t capacity, capacity_max;
 	int32_t batch, batch_max;
-	struct hk_slab *avail, *full;
+	struct hk_list avail, full;
 	size_t refills, flushes;	/* for statistics */
 	size_t refills_seen;		/* when it last grew or was shortened; see slow.c */
 };
@@ -121,7 +121,7 @@ struct hk_cache {
 	size_t swept[HK_CLASSES];		/* refills and flushes by then */
 	/* Owned slabs that are sparse: since this period, the one before,
 	 * and those to be purged. */
-	struct hk_slab *sparse_new, *sparse_old, *sparse_due;
+	struct hk_list sparse_new, sparse_old, sparse_due;
 	uint64_t sparse_since;			/* ms */
 	size_t sweep_slots;			/* of the heap, before growing to which
 						 * it sweeps again */
@@ -148,7 +148,7 @@ struct hk_cache {
 
 	/* Registry lock. */
 	struct hk_cache *next_registered, *next_spare;
-	struct hk_cache *next_live, *prev_live;
+	struct hk_link among_live;		/* in hk_live_caches */
 	bool lost;			/* its thread was the parent's; see fork.c */
 
 	/* Chains of freed blocks of this cache's slabs. Pushed to by any
@@ -326,7 +326,7 @@ void hk_sparse_freed(struct hk_cache *cache, struct hk_slab *slab, unsigned bloc
 void hk_sparse_wanted(struct hk_cache *cache, struct hk_slab *slab);
 /* The next slab to be purged, of those that waited long enough; pages is 0 in it
  * where some were looked at and none is worth it. False: there is none. */
-bool hk_sparse_due(struct hk_cache *cache, uint64_t now, struct hk_slab_purge *purge);
+bool hk_sparse_begin(struct hk_cache *cache, uint64_t now, struct hk_slab_purge *purge);
 /* From now on every slab is due that can give a page. */
 void hk_sparse_all(struct hk_cache *cache);
 /* No lock held: does it; returns the bytes. */

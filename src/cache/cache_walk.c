@@ -9,7 +9,6 @@
 #include "pool/pool.h"
 #include "slab/pagemap.h"
 
-
 static void walk_list(const struct hk_cache *cache, const struct hk_bin *bin,
 		      const struct hk_block *head, int32_t left)
 {
@@ -30,21 +29,23 @@ static void walk_list(const struct hk_cache *cache, const struct hk_bin *bin,
 
 static void walk_slabs(const struct hk_cache *cache, const struct hk_bin *bin, bool full)
 {
-	const struct hk_slab *slab = full ? bin->full : bin->avail, *prev = NULL;
+	const struct hk_list *list = full ? &bin->full : &bin->avail;
+	const struct hk_slab *slab = hk_slab_listed(list->first);
+	struct hk_link *const *at_link = &list->first;
 	unsigned n;
 
 	for (n = 0; slab && n < HK_WALKED_SLABS; n++) {
 		const void *at = (const void *)slab->base;
 
-		hk_invariant(slab->owner == cache && slab->bin == bin && slab->prev == prev,
+		hk_invariant(slab->owner == cache && slab->bin == bin && slab->listed.at == at_link,
 			     "a bin lists slabs that its cache owns", at);
 		hk_invariant(slab->listed_full == full && hk_slab_exhausted(slab) == full,
 			     "avail lists the slabs with blocks, full the others", at);
 		hk_slab_walk(slab);
 		if (n == 0)
 			hk_pool_walk(slab);
-		prev = slab;
-		slab = slab->next;
+		at_link = &slab->listed.next;
+		slab = hk_slab_after(slab);
 	}
 }
 

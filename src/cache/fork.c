@@ -34,7 +34,8 @@ static void each_cache_lock(void (*visit)(struct hk_lock *lock, bool arg), bool 
 
 	visit(&hk_orphan.lock, arg);
 	if (hk_lock_mine(&hk_registry_lock)) {
-		for (cache = hk_live_caches; cache; cache = cache->next_live)
+		for (cache = hk_live_cache(hk_live_caches.first); cache;
+		     cache = hk_live_cache(cache->among_live.next))
 			visit(&cache->lock, arg);
 		return;
 	}
@@ -201,8 +202,8 @@ static void lose_threads(void)
 		close_if_held(&mine->lock);
 	if (atomic_load(&hk_heap_closed))
 		return;
-	for (cache = hk_live_caches; cache; cache = next) {
-		next = cache->next_live;
+	for (cache = hk_live_cache(hk_live_caches.first); cache; cache = next) {
+		next = hk_live_cache(cache->among_live.next);
 		if (cache == mine || cache->lost)
 			continue;
 		cache->lost = !cache->lock.holder || hk_lock_mine(&cache->lock);

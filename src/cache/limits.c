@@ -134,9 +134,11 @@ static int64_t first_window(const struct hk_cache *cache)
 	return hk_trace_on() || !hk_cache_private(cache) ? INT64_MAX : alloc < mem ? alloc : mem;
 }
 
-static void limit_again(struct hk_slab *slab)
+static void limit_again(struct hk_list *slabs)
 {
-	for (; slab; slab = slab->next)
+	struct hk_slab *slab;
+
+	for (slab = hk_slab_listed(slabs->first); slab; slab = hk_slab_after(slab))
 		hk_slab_set_limit(slab, slab->limit);
 }
 
@@ -151,8 +153,8 @@ static void lead_to_lists(struct hk_cache *cache)
 		cache->front.bin_offset[i] = hk_harden ? 0 : (uint16_t)
 			((char *)&cache->bin[hk_class_of(i * HK_GRAIN)] - (char *)cache);
 	for (i = 0; i < HK_CLASSES; i++) {
-		limit_again(cache->bin[i].avail);
-		limit_again(cache->bin[i].full);
+		limit_again(&cache->bin[i].avail);
+		limit_again(&cache->bin[i].full);
 	}
 }
 

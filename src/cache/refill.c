@@ -5,28 +5,10 @@
 #include "os/os.h"
 #include "pool/pool.h"
 
-static void unlink_slab(struct hk_bin *bin, struct hk_slab *slab)
+static void list_slab(struct hk_bin *bin, struct hk_slab *slab, bool full)
 {
-	struct hk_slab **list = slab->listed_full ? &bin->full : &bin->avail;
-
-	if (slab->prev)
-		slab->prev->next = slab->next;
-	else
-		*list = slab->next;
-	if (slab->next)
-		slab->next->prev = slab->prev;
-}
-
-static void link_slab(struct hk_bin *bin, struct hk_slab *slab, bool full)
-{
-	struct hk_slab **list = full ? &bin->full : &bin->avail;
-
 	slab->listed_full = full;
-	slab->prev = NULL;
-	slab->next = *list;
-	if (slab->next)
-		slab->next->prev = slab;
-	*list = slab;
+	hk_list_push(full ? &bin->full : &bin->avail, &slab->listed);
 }
 
 void hk_own_slab(struct hk_cache *cache, struct hk_slab *slab)
@@ -36,7 +18,7 @@ void hk_own_slab(struct hk_cache *cache, struct hk_slab *slab)
 	atomic_store_explicit(&slab->bin, bin, memory_order_relaxed);
 	/* The settings may have become known while it had no owner. */
 	hk_slab_set_limit(slab, slab->limit);
-	link_slab(bin, slab, hk_slab_exhausted(slab));
+	list_slab(bin, slab, hk_slab_exhausted(slab));
 }
 
 void hk_slab_exhausts(struct hk_cache *cache, struct hk_slab *slab)
@@ -44,8 +26,8 @@ void hk_slab_exhausts(struct hk_cache *cache, struct hk_slab *slab)
 	struct hk_bin *bin = &cache->bin[slab->class];
 
 	if (!slab->listed_full && hk_slab_exhausted(slab)) {
-		unlink_slab(bin, slab);
-		link_slab(bin, slab, true);
+		hk_list_remove(&slab->listed);
+		list_slab(bin, slab, true);
 	}
 }
 
@@ -59,11 +41,11 @@ void hk_slab_moves(struct hk_cache *cache, struct hk_slab *slab)
 	struct hk_bin *bin = &cache->bin[slab->class];
 
 	if (slab->listed_full) {
-		unlink_slab(bin, slab);
-		link_slab(bin, slab, false);
+		hk_list_remove(&slab->listed);
+		list_slab(bin, slab, false);
 	}
-	if (slab->used == 0 && (slab->prev || slab->next)) {
-		unlink_slab(bin, slab);
+	if (slab->used == 0 && !hk_list_single(&bin->avail, &slab->listed)) {
+		hk_list_remove(&slab->listed);
 		hk_pool_return(slab);
 	}
 }
@@ -91,10 +73,10 @@ static void release_empty(struct hk_bin *bin)
 {
 	struct hk_slab *slab, *next;
 
-	for (slab = bin->avail; slab; slab = next) {
-		next = slab->next;
+	for (slab = hk_slab_listed(bin->avail.first); slab; slab = next) {
+		next = hk_slab_after(slab);
 		if (slab->used == 0) {
-			unlink_slab(bin, slab);
+			hk_list_remove(&slab->listed);
 			hk_pool_return(slab);
 		}
 	}
@@ -164,9 +146,9 @@ static struct hk_slab *available(struct hk_cache *cache, struct hk_bin *bin)
 {
 	unsigned class = (unsigned)(bin - cache->bin);
 
-	if (!bin->avail)
+	if (!bin->avail.first)
 		hk_drain_some(cache);
-	while (!bin->avail) {
+	while (!bin->avail.first) {
 		bool fresh = hk_pool_touched() < cache->sweep_slots;
 		struct hk_slab *slab = hk_pool_acquire(class, cache, fresh);
 
@@ -179,7 +161,7 @@ static struct hk_slab *available(struct hk_cache *cache, struct hk_bin *bin)
 		hk_own_slab(cache, slab);
 		touch(cache, slab);
 	}
-	return bin->avail;
+	return hk_slab_listed(bin->avail.first);
 }
 
 void hk_add_slab(struct hk_cache *cache, unsigned class, const struct hk_run *run)

@@ -59,7 +59,7 @@ size_t hk_release_sparse(struct hk_cache *cache, uint64_t now, unsigned most)
 	bool found = true;
 
 	while (found && most-- && hk_enter_cache(cache)) {
-		found = hk_sparse_due(cache, now, &purge);
+		found = hk_sparse_begin(cache, now, &purge);
 		hk_leave(cache);
 		bytes += found ? hk_sparse_purge(&purge) : 0;
 	}

@@ -38,7 +38,7 @@ static void leave(struct hk_cache *cache, unsigned class)
 		hk_os_populate((void *)at, size);
 	if (hk_unlikely(grew))
 		hk_collect_mail();
-	if (tick | hk_pool_freed())
+	if (tick | hk_pool_clear_freed())
 		hk_release(tick);
 	if (hk_unlikely(look) && hk_hooks.look)
 		hk_hooks.look();
@@ -183,7 +183,8 @@ void *hk_calloc_slow(size_t size, bool *zero, const void *caller)
 	return take(size, zero, caller);
 }
 
-static bool refilled(struct hk_bin *bin)
+/* Was the list refilled since the last call? Forgets it. */
+static bool clear_refilled(struct hk_bin *bin)
 {
 	bool since = bin->refills != bin->refills_seen;
 
@@ -200,7 +201,7 @@ static void shorten_lists(struct hk_cache *cache)
 	for (class = 0; class < HK_CLASSES; class++) {
 		struct hk_bin *bin = &cache->bin[class];
 
-		if (refilled(bin) || bin->head == HK_LIST_END)
+		if (clear_refilled(bin) || bin->head == HK_LIST_END)
 			continue;
 		hk_flush(cache, bin, 0);
 		hk_bin_shorten(cache, bin);
@@ -214,7 +215,7 @@ static void shorten_lists(struct hk_cache *cache)
 static void overflow(struct hk_cache *cache, struct hk_bin *bin)
 {
 	if (bin->capacity < bin->capacity_max && !hk_pool_scarce() &&
-	    (!hk_is_eager() || refilled(bin)) && hk_bin_grow(cache, bin))
+	    (!hk_is_eager() || clear_refilled(bin)) && hk_bin_grow(cache, bin))
 		return;
 	hk_spill(cache, bin);
 	hk_tick(cache);

@@ -33,18 +33,9 @@ static size_t least(const struct hk_slab *slab)
 	return slab->slots * HK_SLOT_SIZE / (memory_first ? HK_HOLES_SHARE_MEMORY : HK_HOLES_SHARE);
 }
 
-static void insert(struct hk_slab **list, struct hk_slab *slab)
-{
-	slab->sparse_next = *list;
-	slab->sparse_at = list;
-	if (slab->sparse_next)
-		slab->sparse_next->sparse_at = &slab->sparse_next;
-	*list = slab;
-}
-
 static void list(struct hk_cache *cache, struct hk_slab *slab)
 {
-	insert(&cache->sparse_new, slab);
+	hk_list_push(&cache->sparse_new, &slab->sparse);
 	cache->sparse_listed += slab->slots;
 	if (cache->sparse_listed > HK_SPARSE_WAITING >> HK_SLOT_SHIFT)
 		hk_sparse_tell();
@@ -60,7 +51,7 @@ void hk_sparse_freed(struct hk_cache *cache, struct hk_slab *slab, unsigned bloc
 {
 	if (!is_sparse(slab))
 		return;
-	if (!slab->sparse_at)
+	if (!hk_linked(&slab->sparse))
 		list(cache, slab);
 	cache->sparse_bytes += blocks * (size_t)slab->size;
 	cache->tick |= too_much(cache);
@@ -68,24 +59,16 @@ void hk_sparse_freed(struct hk_cache *cache, struct hk_slab *slab, unsigned bloc
 
 void hk_sparse_wanted(struct hk_cache *cache, struct hk_slab *slab)
 {
-	if (!slab->sparse_at || slab->sparse_at == &cache->sparse_new)
+	if (!hk_linked(&slab->sparse) || slab->sparse.at == &cache->sparse_new.first)
 		return;
-	hk_slab_unlist(slab);
+	hk_list_remove(&slab->sparse);
 	if (is_sparse(slab))
 		list(cache, slab);
 }
 
-static void move(struct hk_slab **to, struct hk_slab **from)
-{
-	*to = *from;
-	*from = NULL;
-	if (*to)
-		(*to)->sparse_at = to;
-}
-
 /* Of a slab that gave nothing, whole pages become free once a quarter of what is
- * used of it is not: so often at most its pages are looked through. */
-static bool worth_a_look(struct hk_slab *slab)
+ * used of it is not: so often at most its pages are looked through. False: not yet. */
+static bool note_look(struct hk_slab *slab)
 {
 	if (slab->looked_at && slab->used * (unsigned)HK_LOOK_OF > slab->looked_at * (unsigned)HK_LOOK_USED)
 		return false;
@@ -93,24 +76,25 @@ static bool worth_a_look(struct hk_slab *slab)
 	return true;
 }
 
-bool hk_sparse_due(struct hk_cache *cache, uint64_t now, struct hk_slab_purge *purge)
+bool hk_sparse_begin(struct hk_cache *cache, uint64_t now, struct hk_slab_purge *purge)
 {
 	uint64_t delay = atomic_load_explicit(&hk_purge_delay, memory_order_relaxed);
 	struct hk_slab *slab;
 	unsigned n;
 
-	if (!cache->sparse_due && (hk_elapsed(now, cache->sparse_since, delay) || too_much(cache))) {
-		move(&cache->sparse_due, &cache->sparse_old);
-		move(&cache->sparse_old, &cache->sparse_new);
+	if (!cache->sparse_due.first && (hk_elapsed(now, cache->sparse_since, delay) || too_much(cache))) {
+		hk_list_move(&cache->sparse_due, &cache->sparse_old);
+		hk_list_move(&cache->sparse_old, &cache->sparse_new);
 		cache->sparse_since = now;
 		cache->sparse_listed = 0;
 		cache->sparse_bytes = 0;
 		cache->sparse_least = 0;
 	}
 	purge->pages = 0;
-	for (n = 0; n < HK_SPARSE_LOOKS && (slab = cache->sparse_due) != NULL; n++) {
-		hk_slab_unlist(slab);
-		if (!cache->sparse_least && !worth_a_look(slab))
+	for (n = 0; n < HK_SPARSE_LOOKS && cache->sparse_due.first; n++) {
+		slab = hk_holder(cache->sparse_due.first, struct hk_slab, sparse);
+		hk_list_remove(&slab->sparse);
+		if (!cache->sparse_least && !note_look(slab))
 			continue;
 		if (!hk_slab_purge_begin(slab, cache->sparse_least ? cache->sparse_least : least(slab),
 					 purge))
@@ -127,9 +111,9 @@ void hk_sparse_all(struct hk_cache *cache)
 	unsigned class;
 
 	for (class = 0; class < HK_CLASSES; class++)
-		for (slab = cache->bin[class].avail; slab; slab = slab->next) {
-			hk_slab_unlist(slab);
-			insert(&cache->sparse_due, slab);
+		for (slab = hk_slab_listed(cache->bin[class].avail.first); slab; slab = hk_slab_after(slab)) {
+			hk_list_remove(&slab->sparse);
+			hk_list_push(&cache->sparse_due, &slab->sparse);
 		}
 	cache->sparse_least = 1;
 }

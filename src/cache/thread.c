@@ -14,7 +14,7 @@ struct hk_front hk_busy_front = { .none = HK_LIST_END };
 HK_TLS struct hk_cache *hk_tls = HK_EMPTY_CACHE;
 HK_TLS struct hk_cache *hk_tls_cxx = HK_EMPTY_CACHE;
 _Atomic(struct hk_cache *) hk_caches;
-struct hk_cache *hk_live_caches;
+struct hk_list hk_live_caches;
 void (*hk_window_end)(struct hk_cache *cache);
 struct hk_hooks hk_hooks;
 
@@ -177,11 +177,7 @@ static void enlist(struct hk_cache *cache, bool fresh)
 		cache->next_registered = atomic_load_explicit(&hk_caches, memory_order_relaxed);
 		atomic_store_explicit(&hk_caches, cache, memory_order_release);
 	}
-	cache->prev_live = NULL;
-	cache->next_live = hk_live_caches;
-	if (cache->next_live)
-		cache->next_live->prev_live = cache;
-	hk_live_caches = cache;
+	hk_list_push(&hk_live_caches, &cache->among_live);
 	atomic_store_explicit(&cache->front.live, true, memory_order_relaxed);
 	atomic_fetch_add_explicit(&hk_threads, 1, memory_order_relaxed);
 	atomic_store_explicit(&cache->mailbox, NULL, memory_order_relaxed);
@@ -319,12 +315,12 @@ bool hk_cache_private(const struct hk_cache *cache)
 }
 
 /* A slab that is being purged is not empty, so the purge finds it later. */
-static void abandon_list(struct hk_slab *slab)
+static void abandon_list(struct hk_list *slabs)
 {
-	struct hk_slab *next;
+	struct hk_slab *slab;
 
-	for (; slab; slab = next) {
-		next = slab->next;
+	while ((slab = hk_slab_listed(slabs->first)) != NULL) {
+		hk_list_remove(&slab->listed);
 		if (slab->used == 0)
 			hk_pool_return(slab);
 		else
@@ -340,9 +336,8 @@ void hk_abandon_slabs(struct hk_cache *cache)
 	for (class = 0; class < HK_CLASSES; class++) {
 		struct hk_bin *bin = &cache->bin[class];
 
-		abandon_list(bin->avail);
-		abandon_list(bin->full);
-		bin->avail = bin->full = NULL;
+		abandon_list(&bin->avail);
+		abandon_list(&bin->full);
 		bin->head = HK_LIST_END;
 		bin->room = bin->capacity;
 	}
@@ -362,9 +357,7 @@ void hk_flush_all(struct hk_cache *cache)
 
 void hk_unlist_live(struct hk_cache *cache)
 {
-	*(cache->prev_live ? &cache->prev_live->next_live : &hk_live_caches) = cache->next_live;
-	if (cache->next_live)
-		cache->next_live->prev_live = cache->prev_live;
+	hk_list_remove(&cache->among_live);
 	atomic_store_explicit(&cache->front.live, false, memory_order_relaxed);
 }
 
@@ -411,7 +404,7 @@ static void detach(struct hk_cache *cache)
 		hk_retire(cache);
 	}
 	hk_find_again((struct hk_before){ HK_DEAD_CACHE, HK_DEAD_CACHE });
-	if (hk_pool_freed())
+	if (hk_pool_clear_freed())
 		hk_release(false);
 }
 

@@ -15,8 +15,15 @@ extern struct hk_lock hk_registry_lock HK_HIDDEN;
 extern struct hk_cache hk_orphan HK_HIDDEN;
 extern struct hk_lock hk_orphan_lock HK_HIDDEN;
 
-/* Those with a thread, by next_live; registry lock. */
-extern struct hk_cache *hk_live_caches;
+/* Those with a thread, by among_live; registry lock. */
+extern struct hk_list hk_live_caches;
+
+/* The caches of a list by among_live: the first one, and the next one, or NULL. */
+HK_INLINE struct hk_cache *hk_live_cache(struct hk_link *link)
+{
+	return link ? hk_holder(link, struct hk_cache, among_live) : NULL;
+}
+
 /* Of those no more. */
 void hk_unlist_live(struct hk_cache *cache);
 

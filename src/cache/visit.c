@@ -68,11 +68,13 @@ void hk_adopt_lost(void)
  * as those of all its slabs. */
 static void take_abandoned(struct hk_cache *cache)
 {
-	struct hk_slab *slab, *next;
+	struct hk_list kept = { NULL };
+	struct hk_link *link;
 
-	for (slab = hk_reuse_drain(cache); slab; slab = next) {
-		next = slab->next;
-		hk_own_slab(cache, slab);
+	hk_reuse_drain(cache, &kept);
+	while ((link = kept.first) != NULL) {
+		hk_list_remove(link);
+		hk_own_slab(cache, hk_slab_listed(link));
 	}
 }
 
@@ -144,8 +146,8 @@ static size_t age_caches(uint64_t now, bool *due)
 		bytes += hk_release_sparse(cache, now, HK_SPARSE_VISIT);
 		if (!begin_visit(cache))
 			break;
-		*due |= cache->sparse_due != NULL;
-		waits |= cache->sparse_due || cache->sparse_old || cache->sparse_new ||
+		*due |= cache->sparse_due.first != NULL;
+		waits |= cache->sparse_due.first || cache->sparse_old.first || cache->sparse_new.first ||
 			cache->spilled_bytes;
 		end_visit(cache);
 	}

@@ -239,7 +239,7 @@ static void expect_more(struct hk_large *b, size_t size, size_t before)
 	if (!again || before <= HK_LARGE_MAX || fresh + HK_SUPERSLAB_SIZE > size ||
 	    hk_os_huge_mode() == HK_HUGE_NEVER)
 		return;
-	if (!hk_huge_pausing())
+	if (hk_huge_admit())
 		b->huge = hk_huge_advise((void *)b->start, b->mapped, (char *)b->start + fresh);
 	else if (b->huge)
 		b->huge = !hk_os_small((void *)b->start, b->mapped);

@@ -131,8 +131,8 @@ static void scavenge(void)
 	over(atomic_load(&main_ended) ? OFF : NONE);
 }
 
-/* The kernel may still have the last one, though it has said that it ends. */
-static bool gone(void)
+/* False: the kernel still has the last one, though it has said that it ends. */
+static bool forget_gone(void)
 {
 	long id = atomic_load(&task), it = id;
 
@@ -154,7 +154,7 @@ static void start(const void *caller)
 		return;
 	if (hk_os_sandboxed()) {
 		over(OFF);
-	} else if (hk_os_process_id() != process || !wanted() || !gone()) {
+	} else if (hk_os_process_id() != process || !wanted() || !forget_gone()) {
 		over(NONE);
 	} else {
 		hk_os_watch_forks();
@@ -216,7 +216,7 @@ static void await_end(void)
 		     atomic_load(&ends) == before; n++)
 			hk_os_wait(&ends, before, HK_SCAVENGER_SLEEP_MS);
 	id = atomic_load(&task);
-	for (n = 0; atomic_load(&task) == id && !gone() && n < HK_SCAVENGER_SPINS + HK_SCAVENGER_END_MS; n++)
+	for (n = 0; atomic_load(&task) == id && !forget_gone() && n < HK_SCAVENGER_SPINS + HK_SCAVENGER_END_MS; n++)
 		if (n >= HK_SCAVENGER_SPINS)
 			hk_os_wait(&never, 0, 1);
 }

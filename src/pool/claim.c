@@ -127,7 +127,7 @@ static struct hk_superslab *grow(struct hk_superslab *s, uint64_t taken, bool po
 		hk_meta_spare(s);
 		return NULL;
 	}
-	huge = (populate || hk_huge_wanted()) &&
+	huge = (populate || hk_huge_choose()) &&
 	       hk_huge_advise(memory, HK_SUPERSLAB_SIZE, memory);
 	/* The kernel does not ask whether it is dense; learning does. */
 	if (always && !huge && !hk_settings.mem_learn)

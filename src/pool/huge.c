@@ -59,16 +59,16 @@ bool hk_huge_advise(void *start, size_t size, char *first)
 	return true;
 }
 
-bool hk_huge_pausing(void)
+bool hk_huge_admit(void)
 {
 	unsigned left = atomic_load_explicit(&grown.pause, memory_order_relaxed);
 
 	if (left)
 		atomic_store_explicit(&grown.pause, left - 1, memory_order_relaxed);
-	return left != 0;
+	return left == 0;
 }
 
-bool hk_huge_wanted(void)
+bool hk_huge_choose(void)
 {
 	size_t count = atomic_load_explicit(&hk_pool_counters.superslabs, memory_order_relaxed);
 	size_t parents = atomic_load_explicit(&grown.before_fork, memory_order_relaxed);
@@ -77,7 +77,7 @@ bool hk_huge_wanted(void)
 
 	return count >= parents + from && !hk_elapsed(hk_os_now(), then, HK_HUGE_SOON_MS) &&
 	       !hk_pool_scarce() && hk_os_huge_mode() != HK_HUGE_NEVER &&
-	       !hk_huge_pausing() && is_dense();
+	       hk_huge_admit() && is_dense();
 }
 
 void hk_huge_grown(struct hk_superslab *s)

@@ -74,8 +74,9 @@ bool hk_released_at_once(const struct hk_superslab *s);
 bool hk_pool_lock(void);
 void hk_pool_unlock(void);
 
-/* huge.c: is the next SuperSlab to be a huge page; this one is the newest. */
-bool hk_huge_wanted(void);
+/* huge.c: decides whether the next SuperSlab is a huge page, and counts it if it is
+ * in a pause; this one is the newest. */
+bool hk_huge_choose(void);
 void hk_huge_grown(struct hk_superslab *s);
 
 /* So many dirty slots are free no more. */

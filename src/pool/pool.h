@@ -126,14 +126,14 @@ size_t hk_pool_release(const struct hk_pool_release *r);
 bool hk_pool_is_due(uint64_t now);
 
 /* Were slots freed since the last call? Clears the mark. */
-bool hk_pool_freed(void);
+bool hk_pool_clear_freed(void);
 
 /* Bytes of free slots that hold pages; any thread. */
 size_t hk_pool_waiting(void);
 
 /* Makes the slots of the empty slabs that stage 1 holds free. The other slabs are
- * the owner's from then on: a list by next. */
-struct hk_slab *hk_reuse_drain(struct hk_cache *owner);
+ * the owner's from then on, and are added to kept. */
+void hk_reuse_drain(struct hk_cache *owner, struct hk_list *kept);
 
 /* Maps and pre-faults a SuperSlab before it is needed, in the same way. */
 bool hk_pool_prewarm(struct hk_superslab *s);
@@ -158,12 +158,13 @@ void hk_pages_unpin_all(void);
 extern _Atomic size_t hk_purge_delay;
 
 /*
- * huge.c. Makes a range huge pages of which the one at first is touched at
- * once, and its price noted: while huge pages are dear, pausing says so to
- * those who would want one. False: none are to be had.
+ * huge.c. Makes a range huge pages, touches the one at first and measures how long
+ * that takes. False: there are none.
  */
 bool hk_huge_advise(void *start, size_t size, char *first);
-bool hk_huge_pausing(void);
+/* Counts one huge page that would be wanted; false if it is in a pause because they
+ * took long. */
+bool hk_huge_admit(void);
 
 /* In the child of a fork: huge pages are for what it adds itself. */
 void hk_huge_forked(void);

@@ -285,7 +285,7 @@ void hk_pool_run_free(struct hk_superslab *home, unsigned first, unsigned slots)
 	atomic_store_explicit(&hk_pool.wanted, true, memory_order_relaxed);
 }
 
-bool hk_pool_freed(void)
+bool hk_pool_clear_freed(void)
 {
 	return atomic_load_explicit(&hk_pool.wanted, memory_order_relaxed) &&
 	       atomic_exchange_explicit(&hk_pool.wanted, false, memory_order_relaxed);

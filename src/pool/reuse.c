@@ -102,7 +102,7 @@ void hk_pool_abandon(struct hk_slab *slab)
 	unsigned class = slab->class;
 
 	hk_event(HK_EVENT_DISOWN, slab->size, (void *)slab->base, slab->slots * HK_SLOT_SIZE);
-	hk_slab_unlist(slab);
+	hk_list_remove(&slab->sparse);
 	atomic_store_explicit(&slab->bin, NULL, memory_order_relaxed);
 	atomic_store(&slab->owner, NULL);
 	push(slab, id, class);
@@ -119,7 +119,7 @@ static void dissolve(struct hk_slab *slab)
 
 	hk_run_forget(slab);
 	atomic_fetch_sub_explicit(&hk_pool_counters.slabs[slab->class], 1, memory_order_relaxed);
-	hk_slab_unlist(slab);
+	hk_list_remove(&slab->sparse);
 	/* The limit first: the marks in its holes are gone. */
 	hk_slab_set_limit(slab, 0);
 	hk_slab_fill(slab);
@@ -217,9 +217,9 @@ struct hk_slab *hk_pool_acquire(unsigned class, struct hk_cache *owner, bool fre
 	       hk_pool_slab(&run, class, owner) : NULL;
 }
 
-struct hk_slab *hk_reuse_drain(struct hk_cache *owner)
+void hk_reuse_drain(struct hk_cache *owner, struct hk_list *kept)
 {
-	struct hk_slab *slab, *kept = NULL;
+	struct hk_slab *slab;
 	unsigned class;
 
 	for (class = 0; class < HK_CLASSES; class++)
@@ -228,12 +228,9 @@ struct hk_slab *hk_reuse_drain(struct hk_cache *owner)
 			if (!hk_pool_adopt(slab, owner))
 				continue;
 			count_taken(slab);
-			if (slab->used == 0) {
+			if (slab->used == 0)
 				dissolve(slab);
-			} else {
-				slab->next = kept;
-				kept = slab;
-			}
+			else
+				hk_list_push(kept, &slab->listed);
 		}
-	return kept;
 }

@@ -21,6 +21,7 @@
 #include "os/platform.h"
 #include "os/secret.h"
 #include "slab/classes.h"
+#include "slab/list.h"
 
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -132,8 +133,7 @@ enum hk_run_kind { HK_RUN_NONE, HK_RUN_SLAB, HK_RUN_MID };
  *	bin		the owner (relaxed): a bin of its cache from when it
  *			lists the slab until it lets go of it, else NULL.
  *			So whose bin it is, is the owner's question only
- *	sparse_next, sparse_at	the owner: cache/sparse.c; at is NULL where
- *			the slab is in no list
+ *	sparse		the owner: cache/sparse.c
  *	size, carved	as blocks and used, but stored whole (relaxed), for
  *			pool/pages.c looks at them from outside
  *	all others	the owner, or who acts for it, holding its cache lock
@@ -165,10 +165,10 @@ struct hk_slab {
 					 * and nothing is carved */
 	_Atomic uint32_t stack_link;
 	uint64_t limit;			/* by hk_slab_valid and hk_slab_set_limit */
-	struct hk_slab *prev, *next;	/* the owner's avail or full list */
+	struct hk_link listed;		/* in the owner's avail or full list */
 	struct hk_superslab *home;
 	_Atomic uint64_t holes;		/* relaxed */
-	struct hk_slab *sparse_next, **sparse_at;
+	struct hk_link sparse;
 	union {
 		uint64_t free[HK_SLOT_SIZE / HK_GRAIN / 64];
 		struct hk_note note;	/* of a Mid run */
@@ -294,15 +294,15 @@ HK_INLINE bool hk_slab_exhausted(const struct hk_slab *slab)
 	return slab->words == 0 && (slab->carved == slab->blocks || slab->purging);
 }
 
-/* Out of the list of sparse slabs, if it is in one. */
-HK_INLINE void hk_slab_unlist(struct hk_slab *slab)
+/* The slabs of a list by listed: the first one, and the next one; NULL: there is none. */
+HK_INLINE struct hk_slab *hk_slab_listed(struct hk_link *link)
 {
-	if (!slab->sparse_at)
-		return;
-	*slab->sparse_at = slab->sparse_next;
-	if (slab->sparse_next)
-		slab->sparse_next->sparse_at = slab->sparse_at;
-	slab->sparse_at = NULL;
+	return link ? hk_holder(link, struct hk_slab, listed) : NULL;
+}
+
+HK_INLINE struct hk_slab *hk_slab_after(const struct hk_slab *slab)
+{
+	return hk_slab_listed(slab->listed.next);
 }
 
 /* Makes the run that starts at this slot a slab of the class, unowned. */
