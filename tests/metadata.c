@@ -5,7 +5,7 @@
 #include "child.h"
 #include "heap.h"
 
-#include "cache/threads.h"
+#include "cache/internal.h"
 #include "large/internal.h"
 #include "pool/meta.h"
 #include "pool/pool.h"

@@ -200,12 +200,6 @@ extern struct hk_hooks hk_hooks;
 /* Many slabs became sparse, or blocks went to other threads, of late. */
 extern _Atomic bool hk_sparse_waits;
 
-HK_INLINE void hk_sparse_tell(void)
-{
-	if (!atomic_load_explicit(&hk_sparse_waits, memory_order_relaxed))
-		atomic_store_explicit(&hk_sparse_waits, true, memory_order_relaxed);
-}
-
 /* visit.c: what refills and flushes would do now and then, for threads that do
  * not call. Returns the bytes that went back, or 1 where blocks moved. idle:
  * nobody has called for long. */
@@ -258,9 +252,6 @@ HK_INLINE bool hk_bin_push(struct hk_bin *bin, struct hk_block *block, uint64_t 
 	return --bin->room >= 0;
 }
 
-/* The first block of a list, or NULL; stops the program if it is not a free block. */
-void *hk_bin_take(struct hk_bin *bin);
-
 /* thread.c: this thread's cache, made if need be, or the one that threads
  * after their teardown share; locked. NULL: this thread cannot enter now. Leave
  * unlocks. */
@@ -278,12 +269,15 @@ void hk_find_again(struct hk_before before);
 /* Reads the settings, if nothing did so yet. */
 void hk_start(void);
 
-/* Leaves the cache that this thread is in, if any: a SIGABRT handler may
- * allocate, and fork. */
-void hk_leave_to_abort(void);
+/* The cache of threads that have none: after their teardown, or when there is no memory
+ * for one. Its lists are used under its own lock, taken before the cache lock. */
+extern struct hk_cache hk_orphan HK_HIDDEN;
 
-/* True if the cache belongs to this thread alone. */
-bool hk_cache_private(const struct hk_cache *cache);
+/* True if the cache belongs to one thread only. */
+HK_INLINE bool hk_cache_private(const struct hk_cache *cache)
+{
+	return cache != &hk_orphan;
+}
 
 /* fork.c: all locks of the allocator, in order, for statistics; not inside. */
 void hk_lock_everything(void);
@@ -291,53 +285,10 @@ void hk_unlock_everything(void);
 /* All, by next_registered: grows at its head alone (release), under the registry lock. */
 extern _Atomic(struct hk_cache *) hk_caches;
 
-/* visit.c, no lock held: releases what this thread and the pool hold without need;
- * hk_cache_trim also what other threads do. */
+/* visit.c, no lock held: releases what all threads and the pool hold without need. */
 size_t hk_cache_trim(void);
-size_t hk_reclaim(void);
 
-/* release.c, no lock held: releases what has waited long enough, a little of it.
- * tick: also what is looked for now and then alone. */
-void hk_release(bool tick);
-
-/* Where the heap grows; no lock held: blocks that wait for threads which do not
- * call go home, as long as that is not done twice for one growth. */
-void hk_collect_mail(void);
-
-/* refill.c; lock held. A block of the class, or NULL. *zero, if asked for, gets
- * true if all of it behind the part that free blocks use reads as zero. */
-void *hk_refill(struct hk_cache *cache, unsigned class, bool *zero);
-/* NULL with memory left: the pool must grow. A slab of a new run serves then. */
-void hk_add_slab(struct hk_cache *cache, unsigned class, const struct hk_run *run);
-void hk_release_empty(struct hk_cache *cache);
-/* Lists a slab that the cache owns now; moves it once it can give no block, or
- * has blocks again. */
-void hk_own_slab(struct hk_cache *cache, struct hk_slab *slab);
-void hk_slab_exhausts(struct hk_cache *cache, struct hk_slab *slab);
-void hk_slab_moves(struct hk_cache *cache, struct hk_slab *slab);
-/* Now and then: delivers, sweeps, and asks for hk_release. */
-void hk_tick(struct hk_cache *cache);
-/* The same of a thread that does not call, by another one: its lists are its own,
- * but what it set aside is not. */
-void hk_sweep_idle(struct hk_cache *cache, uint64_t now);
-
-/* sparse.c; lock held. Blocks of an owned slab came back, or went out. */
-void hk_sparse_freed(struct hk_cache *cache, struct hk_slab *slab, unsigned blocks);
-void hk_sparse_wanted(struct hk_cache *cache, struct hk_slab *slab);
-/* The next slab to be purged, of those that waited long enough; pages is 0 in it
- * where some were looked at and none is worth it. False: there is none. */
-bool hk_sparse_begin(struct hk_cache *cache, uint64_t now, struct hk_slab_purge *purge);
-/* From now on every slab is due that can give a page. */
-void hk_sparse_all(struct hk_cache *cache);
-/* No lock held: does it; returns the bytes. */
-size_t hk_sparse_purge(struct hk_slab_purge *purge);
-
-/* limits.c; lock held. Doubles the capacity; false: the limit of the list, or of all
- * lists together, is reached. */
-bool hk_bin_grow(struct hk_cache *cache, struct hk_bin *bin);
-/* The capacity of an empty list becomes what it was at its start. */
-void hk_bin_shorten(struct hk_cache *cache, struct hk_bin *bin);
-/* New limits of a list that learns. */
+/* limits.c; lock held: new limits of a list that learns. */
 void hk_bin_limit(struct hk_cache *cache, struct hk_bin *bin, int32_t capacity, int32_t batch);
 
 /* How much of a list that ran over stays, hottest first. */
@@ -346,42 +297,9 @@ HK_INLINE int32_t hk_list_keep(int32_t capacity)
 	return capacity < HK_LIST_LONG ? capacity / HK_LIST_KEEP_SHORT : capacity / HK_LIST_KEEP_LONG;
 }
 
-/* spill.c; lock held, by any thread but for the first two. */
 extern _Atomic unsigned hk_threads;		/* with a cache, relaxed */
-/* Sets aside or flushes all but what hk_list_keep says. */
-void hk_spill(struct hk_cache *cache, struct hk_bin *bin);
-/* An empty list gets what was set aside last. False: nothing was. */
-bool hk_unspill(struct hk_cache *cache, struct hk_bin *bin);
-/* Puts chains back into their slabs; the first one returns how many of those
- * allowed are left. */
-unsigned hk_drain(struct hk_cache *cache, unsigned class, unsigned chains);
-void hk_drain_all(struct hk_cache *cache);
-void hk_drain_some(struct hk_cache *cache);
 
-/* flush.c; lock held. Cuts a list after so many blocks; returns the rest. */
-struct hk_block *hk_list_cut(struct hk_bin *bin, int32_t keep);
-void hk_flush(struct hk_cache *cache, struct hk_bin *bin, int32_t keep);
-/* Puts the blocks of a chain back; returns how many. */
-int32_t hk_put_chain(struct hk_cache *cache, struct hk_bin *bin, struct hk_block *chain);
-/* A freed block goes back into its slab, which this cache owns: put_block does
- * that alone and stops the program if the block is there already; put_back
- * lists the slab anew where that is due. */
-void hk_put_block(struct hk_slab *slab, void *block);
-void hk_put_back(struct hk_cache *cache, struct hk_slab *slab, void *block);
-
-/* remote.c */
-void hk_remote_free(struct hk_cache *cache, struct hk_slab *slab, void *block);
-/* The same without the lock, if p is a sound block of another thread and no
- * slab has to be adopted. False: nothing was done. */
-bool hk_remote_append(struct hk_cache *cache, void *p);
-void hk_deliver_all(struct hk_cache *cache);
-/* Empties mailbox and inbox, or until a wanted bin has a batch; both caches are
- * locked. by: the cache to act with, the same one but when another thread than
- * the owner does it. */
-void hk_receive(struct hk_cache *cache, struct hk_cache *by, const struct hk_bin *wanted);
-void hk_mailbox_close(struct hk_cache *cache);
-
-/* check.c */
+/* check.c, abort.c */
 enum hk_call { HK_CALL_FREE, HK_CALL_REALLOC, HK_CALL_USABLE, HK_CALL_FREE_SIZED,
 	       HK_CALL_FREE_ALIGNED_SIZED };
 const char *hk_call_name(enum hk_call call);
@@ -389,21 +307,12 @@ const char *hk_call_name(enum hk_call call);
 struct hk_line;
 _Noreturn void hk_stop(struct hk_line *line, const void *p);
 _Noreturn void hk_bad_pointer(enum hk_call call, const void *p);
+_Noreturn void hk_already_free(enum hk_call call, const void *p, const struct hk_slab *slab);
 /* The slab of which p is a carved block; NULL: p lies in no slab at all. A
  * pointer into a slab that is no start of a block stops the program. */
 struct hk_slab *hk_slab_of(const void *p, enum hk_call call);
 /* Is the block at p, in this slab, free? */
 bool hk_is_free(const struct hk_slab *slab, const void *p);
-/* The same for a block that was found in a list of free blocks: stops the program if it
- * is in no slab or has no mark. */
-struct hk_slab *hk_slab_of_freed(const struct hk_block *block);
-_Noreturn void hk_already_free(enum hk_call call, const void *p, const struct hk_slab *slab);
-/* Stops the program: p was found in a list of free blocks, but is not one. */
-_Noreturn void hk_bad_link(const void *p);
-
-/* cache_walk.c; lock held, by the owner: aborts where an invariant of the class's
- * bin does not hold. */
-void hk_cache_walk(const struct hk_cache *cache, unsigned class);
 
 /* slow.c: what the hot path calls. errno: malloc sets ENOMEM, free keeps it.
  * caller: where the program is, for the trace; only a slow path looks. */

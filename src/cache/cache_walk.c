@@ -4,7 +4,8 @@
  * front alone, of what is set aside the newest, so a program with a large heap
  * still gets on; any other slab is looked at when a block goes back into it.
  */
-#include "cache/cache.h"
+#include "cache/internal.h"
+
 #include "debug/ring.h"
 #include "pool/pool.h"
 #include "slab/pagemap.h"

@@ -15,7 +15,8 @@
  * long as its holder is in such a handler.
  */
 #include "cache/fallback.h"
-#include "cache/threads.h"
+#include "cache/internal.h"
+
 #include "debug/ring.h"
 #include "large/large.h"
 #include "os/os.h"

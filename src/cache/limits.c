@@ -1,9 +1,9 @@
 /* How long lists may be, and how much moves at a time. */
-#include "cache/threads.h"
+#include "cache/internal.h"
+
 #include "debug/ring.h"
 
 struct hk_limits hk_start_limits[HK_CLASSES];
-_Atomic size_t hk_budget_held, hk_budget_holders;
 
 static int32_t clamp(int32_t value, int32_t low, int32_t high)
 {

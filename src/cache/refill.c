@@ -1,54 +1,10 @@
 /* Blocks from slabs into a TLS SLL. */
-#include "cache/cache.h"
+#include "cache/internal.h"
+
 #include "config/settings.h"
 #include "debug/ring.h"
 #include "os/os.h"
 #include "pool/pool.h"
-
-static void list_slab(struct hk_bin *bin, struct hk_slab *slab, bool full)
-{
-	slab->listed_full = full;
-	hk_list_push(full ? &bin->full : &bin->avail, &slab->listed);
-}
-
-void hk_own_slab(struct hk_cache *cache, struct hk_slab *slab)
-{
-	struct hk_bin *bin = &cache->bin[slab->class];
-
-	atomic_store_explicit(&slab->bin, bin, memory_order_relaxed);
-	/* The settings may have become known while it had no owner. */
-	hk_slab_set_limit(slab, slab->limit);
-	list_slab(bin, slab, hk_slab_exhausted(slab));
-}
-
-void hk_slab_exhausts(struct hk_cache *cache, struct hk_slab *slab)
-{
-	struct hk_bin *bin = &cache->bin[slab->class];
-
-	if (!slab->listed_full && hk_slab_exhausted(slab)) {
-		hk_list_remove(&slab->listed);
-		list_slab(bin, slab, true);
-	}
-}
-
-/*
- * A slab that was full and has a block again goes to the front: the fullest
- * slabs serve first, the sparse ones at the back get their chance to empty.
- * An empty slab goes back to the pool unless it is all that the bin has.
- */
-void hk_slab_moves(struct hk_cache *cache, struct hk_slab *slab)
-{
-	struct hk_bin *bin = &cache->bin[slab->class];
-
-	if (slab->listed_full) {
-		hk_list_remove(&slab->listed);
-		list_slab(bin, slab, false);
-	}
-	if (slab->used == 0 && !hk_list_single(&bin->avail, &slab->listed)) {
-		hk_list_remove(&slab->listed);
-		hk_pool_return(slab);
-	}
-}
 
 /*
  * A class that takes fresh slabs one after the other fills this one too: its
@@ -66,19 +22,6 @@ static void touch(struct hk_cache *cache, struct hk_slab *slab)
 		cache->touch_at = slab->base;
 		cache->touch_size = slab->slots * HK_SLOT_SIZE;
 		slab->dirty_tail = true;
-	}
-}
-
-static void release_empty(struct hk_bin *bin)
-{
-	struct hk_slab *slab, *next;
-
-	for (slab = hk_slab_listed(bin->avail.first); slab; slab = next) {
-		next = hk_slab_after(slab);
-		if (slab->used == 0) {
-			hk_list_remove(&slab->listed);
-			hk_pool_return(slab);
-		}
 	}
 }
 
@@ -102,7 +45,7 @@ static void sweep(struct hk_cache *cache, uint64_t now, bool owner)
 				hk_flush(cache, bin, 0);
 				hk_bin_shorten(cache, bin);
 			}
-			release_empty(bin);
+			hk_bin_release_empty(bin);
 		}
 		cache->swept[class] = bin->refills + bin->flushes + spilled->moves;
 	}
@@ -172,17 +115,6 @@ void hk_add_slab(struct hk_cache *cache, unsigned class, const struct hk_run *ru
 	touch(cache, slab);
 }
 
-void *hk_bin_take(struct hk_bin *bin)
-{
-	struct hk_block *block = bin->head;
-
-	if (block == HK_LIST_END)
-		return NULL;
-	if (hk_unlikely(!hk_marked(block)))
-		hk_bad_link(block);
-	return hk_bin_pop(bin, block, block->mark);
-}
-
 /*
  * The batch doubles from a small start: a program with few blocks of a class
  * has few of them lying idle.
@@ -223,10 +155,3 @@ void *hk_refill(struct hk_cache *cache, unsigned class, bool *zero)
 	return hk_bin_take(bin);
 }
 
-void hk_release_empty(struct hk_cache *cache)
-{
-	unsigned class;
-
-	for (class = 0; class < HK_CLASSES; class++)
-		release_empty(&cache->bin[class]);
-}

@@ -1,5 +1,6 @@
 /* Memory on its way to the OS: claimed under a lock, released without one. */
-#include "cache/threads.h"
+#include "cache/internal.h"
+
 #include "large/large.h"
 #include "os/os.h"
 #include "pool/eager.h"
@@ -7,7 +8,7 @@
 
 static bool release_superslab(uint64_t now, bool all, size_t *bytes)
 {
-	struct hk_cache *cache = hk_enter();
+	struct hk_cache *cache = hk_enter_own();
 	struct hk_pool_release r;
 	bool found;
 
@@ -42,7 +43,7 @@ size_t hk_unmap_ranges(struct hk_large *ranges)
 
 size_t hk_release_ranges(uint64_t now, bool all)
 {
-	struct hk_cache *cache = hk_enter();
+	struct hk_cache *cache = hk_enter_own();
 	struct hk_large *ranges;
 
 	if (!cache)

@@ -10,7 +10,8 @@
  * may still reach a cache whose new thread never owned the slab; it is sent
  * on from there.
  */
-#include "cache/cache.h"
+#include "cache/internal.h"
+
 #include "debug/ring.h"
 #include "pool/pool.h"
 #include "slab/pagemap.h"

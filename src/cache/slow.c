@@ -1,6 +1,7 @@
 /* What the hot path falls into: the slow halves of malloc and free. */
 #include "cache/fallback.h"
-#include "cache/threads.h"
+#include "cache/internal.h"
+
 #include "debug/ring.h"
 #include "large/large.h"
 #include "os/os.h"

@@ -4,19 +4,13 @@
  * what is free in it, and the wait begins anew. What waited in vain is purged,
  * a few slabs at a time, so that the work grows with what goes back.
  */
-#include "cache/threads.h"
+#include "cache/internal.h"
+
 #include "config/settings.h"
 #include "debug/ring.h"
 #include "os/os.h"
 #include "pool/eager.h"
 #include "pool/pool.h"
-
-_Atomic bool hk_sparse_waits;
-
-static bool is_sparse(const struct hk_slab *slab)
-{
-	return slab->used * (unsigned)HK_SPARSE_OF <= slab->blocks * (unsigned)HK_SPARSE_USED;
-}
 
 /*
  * Every free into a slab with holes is a slow path until they are in use
@@ -31,39 +25,6 @@ static size_t least(const struct hk_slab *slab)
 		return 1;
 
 	return slab->slots * HK_SLOT_SIZE / (memory_first ? HK_HOLES_SHARE_MEMORY : HK_HOLES_SHARE);
-}
-
-static void list(struct hk_cache *cache, struct hk_slab *slab)
-{
-	hk_list_push(&cache->sparse_new, &slab->sparse);
-	cache->sparse_listed += slab->slots;
-	if (cache->sparse_listed > HK_SPARSE_WAITING >> HK_SLOT_SHIFT)
-		hk_sparse_tell();
-}
-
-/* Twice so much waits: in the new list, and in the old one. */
-static bool too_much(const struct hk_cache *cache)
-{
-	return hk_is_eager() && cache->sparse_bytes > hk_eager_bytes(HK_EAGER_SPARSE) / 2;
-}
-
-void hk_sparse_freed(struct hk_cache *cache, struct hk_slab *slab, unsigned blocks)
-{
-	if (!is_sparse(slab))
-		return;
-	if (!hk_linked(&slab->sparse))
-		list(cache, slab);
-	cache->sparse_bytes += blocks * (size_t)slab->size;
-	cache->tick |= too_much(cache);
-}
-
-void hk_sparse_wanted(struct hk_cache *cache, struct hk_slab *slab)
-{
-	if (!hk_linked(&slab->sparse) || slab->sparse.at == &cache->sparse_new.first)
-		return;
-	hk_list_remove(&slab->sparse);
-	if (is_sparse(slab))
-		list(cache, slab);
 }
 
 /* Of a slab that gave nothing, whole pages become free once a quarter of what is
@@ -82,7 +43,7 @@ bool hk_sparse_begin(struct hk_cache *cache, uint64_t now, struct hk_slab_purge 
 	struct hk_slab *slab;
 	unsigned n;
 
-	if (!cache->sparse_due.first && (hk_elapsed(now, cache->sparse_since, delay) || too_much(cache))) {
+	if (!cache->sparse_due.first && (hk_elapsed(now, cache->sparse_since, delay) || hk_sparse_excess(cache))) {
 		hk_list_move(&cache->sparse_due, &cache->sparse_old);
 		hk_list_move(&cache->sparse_old, &cache->sparse_new);
 		cache->sparse_since = now;

@@ -9,7 +9,8 @@
  * chain is put back when its class was idle for a while or another class
  * needs a slab.
  */
-#include "cache/cache.h"
+#include "cache/internal.h"
+
 #include "config/settings.h"
 #include "pool/pool.h"
 
@@ -21,8 +22,6 @@
  * soon at an end. A refill from slabs forgives one unit, so that a program that
  * takes again what it dropped gets another try, once in 256 refills.
  */
-_Atomic unsigned hk_threads;
-
 static size_t most_bytes(void)
 {
 	size_t heap = atomic_load_explicit(&hk_pool_counters.superslabs, memory_order_relaxed)

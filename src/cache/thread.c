@@ -1,6 +1,7 @@
 /* A thread's life: its cache comes with the first slow path and goes with a
  * pthread key; before and after, static empty caches stand in. */
-#include "cache/threads.h"
+#include "cache/internal.h"
+
 #include "debug/ring.h"
 #include "os/os.h"
 #include "pool/meta.h"
@@ -8,23 +9,11 @@
 
 #include <errno.h>
 
-struct hk_front hk_empty_front = { .none = HK_LIST_END };
-struct hk_front hk_dead_front = { .none = HK_LIST_END };
-struct hk_front hk_busy_front = { .none = HK_LIST_END };
-HK_TLS struct hk_cache *hk_tls = HK_EMPTY_CACHE;
-HK_TLS struct hk_cache *hk_tls_cxx = HK_EMPTY_CACHE;
-_Atomic(struct hk_cache *) hk_caches;
-struct hk_list hk_live_caches;
 void (*hk_window_end)(struct hk_cache *cache);
 struct hk_hooks hk_hooks;
 
-struct hk_cache hk_orphan;
-struct hk_lock hk_orphan_lock = HK_LOCK_INITIALIZER(HK_RANK_ORPHAN);
-struct hk_lock hk_registry_lock = HK_LOCK_INITIALIZER(HK_RANK_REGISTRY);
-
 /* All under the registry lock, but for started (acquire). */
 static struct {
-	struct hk_cache *spare;
 	_Atomic bool started;
 	bool had_environment;
 } registry;
@@ -134,58 +123,9 @@ __attribute__((constructor(101))) static void hk_constructor(void)
 		;
 }
 
-bool hk_inside(void)
-{
-	return hk_tls == HK_BUSY_CACHE;
-}
-
-struct hk_before hk_find_nothing(void)
-{
-	struct hk_before before = { hk_tls, hk_tls_cxx };
-
-	hk_tls = hk_tls_cxx = HK_BUSY_CACHE;
-	/* A signal handler sees this before it sees a change. */
-	atomic_signal_fence(memory_order_seq_cst);
-	return before;
-}
-
-void hk_find_again(struct hk_before before)
-{
-	uintptr_t self = hk_self();
-
-	atomic_signal_fence(memory_order_seq_cst);
-	hk_tls = before.tls;
-	hk_tls_cxx = before.cxx;
-	if (hk_unlikely(atomic_load_explicit(&hk_heap_closed, memory_order_relaxed) == self) &&
-	    !hk_inside())
-		atomic_compare_exchange_strong(&hk_heap_closed, &self, 0);
-}
-
-static struct hk_cache *spare_cache(void)
-{
-	struct hk_cache *cache = registry.spare;
-
-	if (cache)
-		registry.spare = cache->next_spare;
-	return cache;
-}
-
-/* For one thread, whose lists are at rest. */
-static void enlist(struct hk_cache *cache, bool fresh)
-{
-	if (fresh) {
-		cache->next_registered = atomic_load_explicit(&hk_caches, memory_order_relaxed);
-		atomic_store_explicit(&hk_caches, cache, memory_order_release);
-	}
-	hk_list_push(&hk_live_caches, &cache->among_live);
-	atomic_store_explicit(&cache->front.live, true, memory_order_relaxed);
-	atomic_fetch_add_explicit(&hk_threads, 1, memory_order_relaxed);
-	atomic_store_explicit(&cache->mailbox, NULL, memory_order_relaxed);
-}
-
 static struct hk_cache *new_cache(void)
 {
-	struct hk_cache *cache = spare_cache();
+	struct hk_cache *cache = hk_spare_cache();
 	bool fresh = !cache;
 
 	if (fresh)
@@ -194,7 +134,7 @@ static struct hk_cache *new_cache(void)
 		return NULL;
 	if (fresh)
 		init_cache(cache);
-	enlist(cache, fresh);
+	hk_enlist(cache, fresh);
 	return cache;
 }
 
@@ -212,38 +152,6 @@ static struct hk_cache *attach(void)
 	}
 	hk_find_again(before);
 	return cache;
-}
-
-static bool enter(struct hk_cache *cache)
-{
-	struct hk_before before = hk_find_nothing();
-
-	if (hk_lock_or_leave(&cache->lock)) {
-		cache->before = before;
-		return true;
-	}
-	hk_find_again(before);
-	return false;
-}
-
-bool hk_enter_cache(struct hk_cache *cache)
-{
-	struct hk_before before;
-	bool entered;
-
-	if (cache != &hk_orphan)
-		return enter(cache);
-	before = hk_find_nothing();
-	entered = hk_lock_or_leave(&hk_orphan_lock);
-	if (entered && !enter(cache)) {
-		hk_unlock(&hk_orphan_lock);
-		entered = false;
-	}
-	if (entered)
-		cache->before = before;
-	else
-		hk_find_again(before);
-	return entered;
 }
 
 static struct hk_cache *enter_without_cache(void)
@@ -264,12 +172,7 @@ static struct hk_cache *enter_without_cache(void)
 	/* Beyond 32 keys this may allocate: from the cache just made. */
 	hk_os_key_set(cache);
 	errno = saved;
-	return enter(cache) ? cache : NULL;
-}
-
-struct hk_cache *hk_own_cache(void)
-{
-	return hk_os_key_get();
+	return hk_enter_cache(cache) ? cache : NULL;
 }
 
 struct hk_cache *hk_enter(void)
@@ -282,36 +185,7 @@ struct hk_cache *hk_enter(void)
 		return NULL;
 	if (cache == HK_EMPTY_CACHE || cache == HK_DEAD_CACHE)
 		return enter_without_cache();
-	return enter(cache) ? cache : NULL;
-}
-
-void hk_leave(struct hk_cache *cache)
-{
-	struct hk_before before = cache->before;
-
-	hk_unlock(&cache->lock);
-	if (cache == &hk_orphan)
-		hk_unlock(&hk_orphan_lock);
-	hk_find_again(before);
-}
-
-/* From the innermost: a cache that is visited, the shared one, this thread's. */
-void hk_leave_to_abort(void)
-{
-	struct hk_cache *cache;
-
-	if (hk_all_locked)
-		return;
-	for (cache = hk_caches; cache; cache = cache->next_registered)
-		if (cache != &hk_orphan && hk_lock_mine(&cache->lock))
-			hk_leave(cache);
-	if (hk_lock_mine(&hk_orphan.lock))
-		hk_leave(&hk_orphan);
-}
-
-bool hk_cache_private(const struct hk_cache *cache)
-{
-	return cache != &hk_orphan;
+	return hk_enter_cache(cache) ? cache : NULL;
 }
 
 /* A slab that is being purged is not empty, so the purge finds it later. */
@@ -353,33 +227,6 @@ void hk_flush_all(struct hk_cache *cache)
 	for (class = 0; class < HK_CLASSES; class++)
 		if (cache->bin[class].head != HK_LIST_END)
 			hk_flush(cache, &cache->bin[class], 0);
-}
-
-void hk_unlist_live(struct hk_cache *cache)
-{
-	hk_list_remove(&cache->among_live);
-	atomic_store_explicit(&cache->front.live, false, memory_order_relaxed);
-}
-
-void hk_retire(struct hk_cache *cache)
-{
-	struct hk_before before = hk_find_nothing();
-
-	if (!hk_lock(&hk_registry_lock)) {
-		hk_find_again(before);
-		return;
-	}
-	hk_unlist_live(cache);
-	atomic_fetch_sub_explicit(&hk_threads, 1, memory_order_relaxed);
-	if (cache->budget_held) {
-		atomic_fetch_sub_explicit(&hk_budget_held, cache->budget_held, memory_order_relaxed);
-		atomic_fetch_sub_explicit(&hk_budget_holders, 1, memory_order_relaxed);
-		cache->budget_held = 0;
-	}
-	cache->next_spare = registry.spare;
-	registry.spare = cache;
-	hk_unlock(&hk_registry_lock);
-	hk_find_again(before);
 }
 
 /* Lock held: nothing of it is left, and the thread has no cache any more. */

@@ -1,6 +1,7 @@
 /* What one thread does for all: it visits their caches, one after the other, to
  * give back what waits there. */
-#include "cache/threads.h"
+#include "cache/internal.h"
+
 #include "large/large.h"
 #include "os/os.h"
 
@@ -83,7 +84,7 @@ size_t hk_reclaim(void)
 	struct hk_cache *cache;
 
 	hk_adopt_lost();
-	cache = hk_enter();
+	cache = hk_enter_own();
 	if (!cache)
 		return 0;
 	hk_receive(cache, cache, NULL);
@@ -213,13 +214,13 @@ size_t hk_cache_trim(void)
 
 	hk_adopt_lost();
 	/* First, for trim_caches takes what others are sent. */
-	cache = hk_enter();
+	cache = hk_enter_own();
 	if (!cache)
 		return 0;
 	hk_deliver_all(cache);
 	hk_leave(cache);
 	bytes = trim_caches() + hk_reclaim();
-	cache = hk_enter();
+	cache = hk_enter_own();
 	if (!cache)
 		return bytes;
 	hk_sparse_all(cache);

@@ -1,8 +1,119 @@
-/* Blocks from a TLS SLL back into the slabs. */
-#include "cache/cache.h"
+/*
+ * The slabs of a class that a thread owns: which of them can give a block, which are
+ * sparse, and how blocks return to them.
+ */
+#include "cache/internal.h"
+
 #include "config/settings.h"
 #include "debug/ring.h"
+#include "pool/eager.h"
 #include "slab/pagemap.h"
+
+_Atomic bool hk_sparse_waits;
+
+static void list_slab(struct hk_bin *bin, struct hk_slab *slab, bool full)
+{
+	slab->listed_full = full;
+	hk_list_push(full ? &bin->full : &bin->avail, &slab->listed);
+}
+
+void hk_own_slab(struct hk_cache *cache, struct hk_slab *slab)
+{
+	struct hk_bin *bin = &cache->bin[slab->class];
+
+	atomic_store_explicit(&slab->bin, bin, memory_order_relaxed);
+	/* The settings may have become known while it had no owner. */
+	hk_slab_set_limit(slab, slab->limit);
+	list_slab(bin, slab, hk_slab_exhausted(slab));
+}
+
+void hk_slab_exhausts(struct hk_cache *cache, struct hk_slab *slab)
+{
+	struct hk_bin *bin = &cache->bin[slab->class];
+
+	if (!slab->listed_full && hk_slab_exhausted(slab)) {
+		hk_list_remove(&slab->listed);
+		list_slab(bin, slab, true);
+	}
+}
+
+/*
+ * A slab that was full and has a block again goes to the front: the fullest
+ * slabs serve first, the sparse ones at the back get their chance to empty.
+ * An empty slab goes back to the pool unless it is all that the bin has.
+ */
+void hk_slab_moves(struct hk_cache *cache, struct hk_slab *slab)
+{
+	struct hk_bin *bin = &cache->bin[slab->class];
+
+	if (slab->listed_full) {
+		hk_list_remove(&slab->listed);
+		list_slab(bin, slab, false);
+	}
+	if (slab->used == 0 && !hk_list_single(&bin->avail, &slab->listed)) {
+		hk_list_remove(&slab->listed);
+		hk_pool_return(slab);
+	}
+}
+
+void hk_bin_release_empty(struct hk_bin *bin)
+{
+	struct hk_slab *slab, *next;
+
+	for (slab = hk_slab_listed(bin->avail.first); slab; slab = next) {
+		next = hk_slab_after(slab);
+		if (slab->used == 0) {
+			hk_list_remove(&slab->listed);
+			hk_pool_return(slab);
+		}
+	}
+}
+
+void hk_release_empty(struct hk_cache *cache)
+{
+	unsigned class;
+
+	for (class = 0; class < HK_CLASSES; class++)
+		hk_bin_release_empty(&cache->bin[class]);
+}
+
+static bool is_sparse(const struct hk_slab *slab)
+{
+	return slab->used * (unsigned)HK_SPARSE_OF <= slab->blocks * (unsigned)HK_SPARSE_USED;
+}
+
+static void list_sparse(struct hk_cache *cache, struct hk_slab *slab)
+{
+	hk_list_push(&cache->sparse_new, &slab->sparse);
+	cache->sparse_listed += slab->slots;
+	if (cache->sparse_listed > HK_SPARSE_WAITING >> HK_SLOT_SHIFT)
+		hk_sparse_tell();
+}
+
+/* Twice so much waits: in the new list, and in the old one. */
+bool hk_sparse_excess(const struct hk_cache *cache)
+{
+	return hk_is_eager() && cache->sparse_bytes > hk_eager_bytes(HK_EAGER_SPARSE) / 2;
+}
+
+void hk_sparse_freed(struct hk_cache *cache, struct hk_slab *slab, unsigned blocks)
+{
+	if (!is_sparse(slab))
+		return;
+	if (!hk_linked(&slab->sparse))
+		list_sparse(cache, slab);
+	cache->sparse_bytes += blocks * (size_t)slab->size;
+	cache->tick |= hk_sparse_excess(cache);
+}
+
+void hk_sparse_wanted(struct hk_cache *cache, struct hk_slab *slab)
+{
+	if (!hk_linked(&slab->sparse) || slab->sparse.at == &cache->sparse_new.first)
+		return;
+	hk_list_remove(&slab->sparse);
+	if (is_sparse(slab))
+		list_sparse(cache, slab);
+}
 
 /*
  * Blocks of one slab that come one after the other, as most do: the bits of a
@@ -143,4 +254,15 @@ void hk_put_back(struct hk_cache *cache, struct hk_slab *slab, void *block)
 		cache->flushed[slab->class]++;
 	if (slab->listed_full || slab->used == 0)
 		hk_slab_moves(cache, slab);
+}
+
+void *hk_bin_take(struct hk_bin *bin)
+{
+	struct hk_block *block = bin->head;
+
+	if (block == HK_LIST_END)
+		return NULL;
+	if (hk_unlikely(!hk_marked(block)))
+		hk_bad_link(block);
+	return hk_bin_pop(bin, block, block->mark);
 }
