@@ -25,7 +25,8 @@ numbers_of() {
 	cache/cache.h) echo 16 4096 ;;
 	# A size beyond which sums could overflow.
 	cache/fallback.c) echo 4 8 ;;
-	# A hash by the high bits.
+	# Bits of a byte; a hash by the high bits.
+	cache/reclaim.c) echo 8 ;;
 	cache/remote.c) echo 32 ;;
 	# Priorities of constructors, and the fields of a packed decision.
 	cache/thread.c | learn/save.c) echo 101 ;;

@@ -103,7 +103,8 @@ void hk_sparse_freed(struct hk_cache *cache, struct hk_slab *slab, unsigned bloc
 	if (!hk_linked(&slab->sparse))
 		list_sparse(cache, slab);
 	cache->sparse_bytes += blocks * (size_t)slab->size;
-	cache->tick |= hk_sparse_excess(cache);
+	if (hk_sparse_excess(cache))
+		cache->due |= 1u << HK_FOR_TICK;
 }
 
 void hk_sparse_wanted(struct hk_cache *cache, struct hk_slab *slab)

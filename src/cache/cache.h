@@ -125,9 +125,10 @@ struct hk_cache {
 	uint64_t sparse_since;			/* ms */
 	size_t sweep_slots;			/* of the heap, before growing to which
 						 * it sweeps again */
-	/* For when the lock is released: it grew; it is time to release memory
-	 * and to look at SuperSlabs; pages to touch in one call. */
-	bool grew, tick, look;
+	/* For when the lock is released: rungs of the ladder to climb, a bit for each
+	 * reason; SuperSlabs to look at; pages to touch in one call. */
+	uint16_t due;
+	bool look;
 	uintptr_t touch_at;
 	size_t touch_size;
 	uint8_t fresh[HK_CLASSES];		/* fresh slabs in a row, up to STEADY */
@@ -200,10 +201,6 @@ extern struct hk_hooks hk_hooks;
 /* Many slabs became sparse, or blocks went to other threads, of late. */
 extern _Atomic bool hk_sparse_waits;
 
-/* visit.c: what refills and flushes would do now and then, for threads that do
- * not call. Returns the bytes that went back, or 1 where blocks moved. idle:
- * nobody has called for long. */
-size_t hk_cache_scavenge(bool idle);
 /* When this process was last forked, or forked itself; ms, relaxed. */
 extern _Atomic uint64_t hk_forked_at;
 
@@ -285,7 +282,27 @@ void hk_unlock_everything(void);
 /* All, by next_registered: grows at its head alone (release), under the registry lock. */
 extern _Atomic(struct hk_cache *) hk_caches;
 
-/* visit.c, no lock held: releases what all threads and the pool hold without need. */
+/*
+ * reclaim.c: the ladder, on which memory that waits is released. Its reasons:
+ *	TICK		a thread refills and flushes, now and then
+ *	FREED		slots became free
+ *	STARVED		a class needs a slab
+ *	GROWTH		the heap is about to take memory that was not in use
+ *	IDLE		the scavenger, for threads that do not call
+ *	QUIET		the same, when nothing could be released for a while
+ *	END		the end of a thread
+ *	NO_MEMORY	the system has no more
+ *	TRIM		malloc_trim
+ */
+enum hk_reclaim_reason {
+#define RECLAIM(reason, ...) HK_FOR_##reason,
+#include "cache/ladder.def"
+	HK_RECLAIM_REASONS
+};
+
+/* No lock held. Returns the bytes that were released; if blocks only moved, not 0. */
+size_t hk_reclaim(enum hk_reclaim_reason reason);
+/* slow.c: the same for the program, bytes. */
 size_t hk_cache_trim(void);
 
 /* limits.c; lock held: new limits of a list that learns. */

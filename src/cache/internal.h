@@ -149,44 +149,31 @@ void hk_sparse_all(struct hk_cache *cache);
 size_t hk_sparse_purge(struct hk_slab_purge *purge);
 
 /*
- * refill.c; lock held. A block of the class, or NULL. *zero, if asked for, gets
- * true if all of it behind the part that free blocks use reads as zero.
+ * refill.c; lock held.
  */
-void *hk_refill(struct hk_cache *cache, unsigned class, bool *zero);
-/* NULL with memory left: the pool must grow. A slab of a new run serves then. */
+
+/* An empty list gets blocks of a slab; false: there is none, and if fresh is false none in
+ * memory that was in use before. *zero, if asked for, gets true if all of them read as
+ * zero behind the part that free blocks use. */
+bool hk_refill(struct hk_cache *cache, struct hk_bin *bin, bool fresh, bool *zero);
+/* A slab of a new run, for the class that had none. */
 void hk_add_slab(struct hk_cache *cache, unsigned class, const struct hk_run *run);
-/* Now and then: delivers, sweeps, and asks for hk_release. */
-void hk_tick(struct hk_cache *cache);
-/* The same of a thread that does not call, by another one: its lists are its own,
- * but what it set aside is not. */
-void hk_sweep_idle(struct hk_cache *cache, uint64_t now);
 
 /*
- * release.c, no lock held. SuperSlabs, kept ranges, and slabs of a cache with free
- * pages that have waited long enough, or, if all, that have not; the bytes.
+ * reclaim.c
  */
-size_t hk_release_superslabs(uint64_t now, bool all);
-size_t hk_release_ranges(uint64_t now, bool all);
+
+/* Lock held: the rungs of this cache; due gets the reason, for hk_reclaim_rest. */
+void hk_reclaim_held(struct hk_cache *cache, enum hk_reclaim_reason reason);
+/* No lock held: the other rungs of these reasons, a bit for each. */
+void hk_reclaim_rest(unsigned reasons);
+
 struct hk_large;
 size_t hk_unmap_ranges(struct hk_large *ranges);
-size_t hk_release_sparse(struct hk_cache *cache, uint64_t now, unsigned most);
-/* What has waited long enough, a little of it. tick: also what is looked for now and
- * then only. */
-void hk_release(bool tick);
-
-/*
- * visit.c, no lock held. Releases what this thread and the pool hold without need.
- */
-size_t hk_reclaim(void);
-/* Where the heap grows: blocks that wait for threads which do not call go home, as
- * long as that is not done twice for one growth. */
-void hk_collect_mail(void);
-/* Adopts what the parent's threads left to this child of a fork. */
-void hk_adopt_lost(void);
-/* thread.c, lock held: puts all that the lists hold into slabs; gives the slabs other
- * owners. */
-void hk_flush_all(struct hk_cache *cache);
+/* Lock held: gives the slabs of a cache, whose lists are empty, other owners. */
 void hk_abandon_slabs(struct hk_cache *cache);
+/* No lock held: adopts what the parent's threads left to this child of a fork. */
+void hk_adopt_lost(void);
 
 /*
  * fork.c. The second one: in a child that ran no fork handlers.

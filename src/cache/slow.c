@@ -21,7 +21,8 @@ static void freed(const void *caller)
  * the lock is released. */
 static void leave(struct hk_cache *cache, unsigned class)
 {
-	bool grew, tick, look;
+	unsigned due;
+	bool look;
 	uintptr_t at = cache->touch_at;
 	size_t size = cache->touch_size;
 
@@ -29,18 +30,20 @@ static void leave(struct hk_cache *cache, unsigned class)
 		hk_window_end(cache);
 	if (hk_walk_on() && class < HK_CLASSES)
 		hk_cache_walk(cache, class);
-	grew = cache->grew;
-	tick = cache->tick;
+	due = cache->due;
 	look = cache->look;
-	cache->grew = cache->tick = cache->look = false;
+	cache->due = 0;
+	cache->look = false;
 	cache->touch_size = 0;
 	hk_leave(cache);
 	if (hk_unlikely(size))
 		hk_os_populate((void *)at, size);
-	if (hk_unlikely(grew))
-		hk_collect_mail();
-	if (tick | hk_pool_clear_freed())
-		hk_release(tick);
+	if (hk_pool_clear_freed())
+		due |= 1u << HK_FOR_FREED;
+	if (due & 1u << HK_FOR_TICK)
+		hk_meta_fill();
+	if (due)
+		hk_reclaim_rest(due);
 	if (hk_unlikely(look) && hk_hooks.look)
 		hk_hooks.look();
 }
@@ -87,7 +90,7 @@ void *hk_large_malloc(size_t size, size_t align, bool *zero, const void *caller)
 		hk_meta_fill();
 	entered = begin_large(&r);
 	if (entered && !r.block && !hk_large_finish(&r)) {
-		hk_reclaim();
+		hk_reclaim(HK_FOR_NO_MEMORY);
 		entered = begin_large(&r);
 		if (entered && !r.block)
 			hk_large_finish(&r);
@@ -97,6 +100,42 @@ void *hk_large_malloc(size_t size, size_t align, bool *zero, const void *caller)
 	if (zero)
 		*zero = r.zero;
 	return given(r.block, size, caller);
+}
+
+/* Now and then. */
+static void tick(struct hk_cache *cache)
+{
+	if (++cache->ticks % HK_TICK_CALLS == 0)
+		hk_reclaim_held(cache, HK_FOR_TICK);
+}
+
+/* What idles here before what is new to the heap: so that the cost of looking for it
+ * stays small, not again until the heap has grown by a sixteenth. */
+static bool refill_from_slabs(struct hk_cache *cache, struct hk_bin *bin, bool *zero)
+{
+	size_t touched = hk_pool_touched();
+	bool fresh = touched < cache->sweep_slots;
+
+	if (!bin->avail.first && cache->spilled_bytes)
+		hk_reclaim_held(cache, HK_FOR_STARVED);
+	if (hk_refill(cache, bin, fresh, zero))
+		return true;
+	if (fresh)
+		return false;
+	cache->sweep_slots = touched + touched / HK_GROW_SHARE + HK_GROW_SLOTS;
+	hk_reclaim_held(cache, HK_FOR_GROWTH);
+	return hk_refill(cache, bin, true, zero);
+}
+
+/* An empty list gets blocks: those that others freed, those that it set aside, others. */
+static void *refill_list(struct hk_cache *cache, struct hk_bin *bin, bool *zero)
+{
+	if (cache->inbox || atomic_load_explicit(&cache->mailbox, memory_order_relaxed))
+		hk_receive(cache, cache, bin);
+	tick(cache);
+	if (bin->head == HK_LIST_END && !hk_unspill(cache, bin) && !refill_from_slabs(cache, bin, zero))
+		return NULL;
+	return hk_bin_take(bin);
 }
 
 /* run: slots of a new SuperSlab, or NULL. False: the heap cannot be entered. *p is
@@ -119,7 +158,7 @@ static bool refill(unsigned class, const struct hk_run *run, bool *zero, void **
 	bin = &cache->bin[class];
 	*p = hk_bin_take(bin);
 	if (!*p)
-		*p = hk_refill(cache, class, zero);
+		*p = refill_list(cache, bin, zero);
 	*descriptor = *p ? NULL : hk_meta_superslab();
 	leave(cache, class);
 	if (*p && zero && *zero)
@@ -132,7 +171,7 @@ static bool refill_reclaimed(unsigned class, bool *zero, void **p)
 	struct hk_superslab *descriptor = NULL;
 	bool entered;
 
-	hk_reclaim();
+	hk_reclaim(HK_FOR_NO_MEMORY);
 	entered = refill(class, NULL, zero, p, &descriptor);
 	if (descriptor)
 		hk_meta_spare(descriptor);
@@ -219,8 +258,8 @@ static void overflow(struct hk_cache *cache, struct hk_bin *bin)
 	    (!hk_is_eager() || clear_refilled(bin)) && hk_bin_grow(cache, bin))
 		return;
 	hk_spill(cache, bin);
-	hk_tick(cache);
-	if (cache->tick && hk_is_eager() && hk_cache_private(cache))
+	tick(cache);
+	if (cache->due & 1u << HK_FOR_TICK && hk_is_eager() && hk_cache_private(cache))
 		shorten_lists(cache);
 }
 
@@ -337,4 +376,14 @@ void *hk_resize_slow(void *p, size_t size, const void *caller)
 	if (p)
 		hk_trace(HK_EVENT_RESIZE, p, size, caller);
 	return p;
+}
+
+size_t hk_cache_trim(void)
+{
+	struct hk_cache *cache = hk_enter();
+
+	if (!cache)
+		return 0;
+	hk_leave(cache);
+	return hk_reclaim(HK_FOR_TRIM);
 }

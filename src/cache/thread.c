@@ -188,57 +188,6 @@ struct hk_cache *hk_enter(void)
 	return hk_enter_cache(cache) ? cache : NULL;
 }
 
-/* A slab that is being purged is not empty, so the purge finds it later. */
-static void abandon_list(struct hk_list *slabs)
-{
-	struct hk_slab *slab;
-
-	while ((slab = hk_slab_listed(slabs->first)) != NULL) {
-		hk_list_remove(&slab->listed);
-		if (slab->used == 0)
-			hk_pool_return(slab);
-		else
-			hk_pool_abandon(slab);
-	}
-}
-
-/* Slabs first, mailbox after: see remote.c. */
-void hk_abandon_slabs(struct hk_cache *cache)
-{
-	unsigned class;
-
-	for (class = 0; class < HK_CLASSES; class++) {
-		struct hk_bin *bin = &cache->bin[class];
-
-		abandon_list(&bin->avail);
-		abandon_list(&bin->full);
-		bin->head = HK_LIST_END;
-		bin->room = bin->capacity;
-	}
-	hk_lists_restart(cache);
-}
-
-void hk_flush_all(struct hk_cache *cache)
-{
-	unsigned class;
-
-	hk_deliver_all(cache);
-	hk_drain_all(cache);
-	for (class = 0; class < HK_CLASSES; class++)
-		if (cache->bin[class].head != HK_LIST_END)
-			hk_flush(cache, &cache->bin[class], 0);
-}
-
-/* Lock held: nothing of it is left, and the thread has no cache any more. */
-static void empty(struct hk_cache *cache)
-{
-	hk_receive(cache, cache, NULL);
-	hk_flush_all(cache);
-	hk_abandon_slabs(cache);
-	hk_mailbox_close(cache);
-	hk_deliver_all(cache);
-}
-
 static void detach(struct hk_cache *cache)
 {
 	if (hk_hooks.thread_ends)
@@ -246,13 +195,17 @@ static void detach(struct hk_cache *cache)
 	hk_event(HK_EVENT_EXIT, 0, cache, 0);
 	hk_find_nothing();
 	if (hk_lock(&cache->lock)) {
-		empty(cache);
+		hk_reclaim_held(cache, HK_FOR_END);
+		hk_abandon_slabs(cache);
+		hk_mailbox_close(cache);
+		hk_deliver_all(cache);
+		cache->due = 0;
 		hk_unlock(&cache->lock);
 		hk_retire(cache);
 	}
 	hk_find_again((struct hk_before){ HK_DEAD_CACHE, HK_DEAD_CACHE });
-	if (hk_pool_clear_freed())
-		hk_release(false);
+	hk_pool_clear_freed();
+	hk_reclaim_rest(1u << HK_FOR_END);
 }
 
 /* A signal handler that ends its thread inside the heap takes the cache along. */

@@ -119,8 +119,6 @@ enum {
 	HK_LOOK_USED = 3, HK_LOOK_OF = 4,
 	/* Slabs that a tick of the owner purges: a system call each. */
 	HK_SPARSE_TICK = 16,
-	/* And a visit of the scavenger in one cache, for the owner waits for the lock. */
-	HK_SPARSE_VISIT = 32,
 	/* Slabs looked at in one hold of the lock. */
 	HK_SPARSE_LOOKS = 64,
 	/* Times that the end of a purge is tried, 10 ms each, if a fork holds the lock. */

@@ -84,9 +84,9 @@ static bool sleep_for(unsigned ms)
 
 static void work(void)
 {
-	unsigned vain = 0, turn;	/* ms */
+	unsigned calm = 0, turn;	/* ms */
 	size_t before = 0, now;
-	bool more;
+	bool more, quiet;
 
 	for (turn = turn_ms(); sleep_for(turn); turn = turn_ms()) {
 		now = waiting();
@@ -95,11 +95,11 @@ static void work(void)
 		atomic_fetch_add_explicit(&hk_scavenger_turns, 1, memory_order_relaxed);
 		if (hk_settings.mem_learn)
 			hk_mem_look();
-		vain = hk_cache_scavenge(vain < HK_SCAVENGER_CALM_MS / 2 && vain + turn >= HK_SCAVENGER_CALM_MS / 2) || more ?
-		       0 : vain + turn;
-		if (vain >= HK_SCAVENGER_CALM_MS) {
+		quiet = calm < HK_SCAVENGER_CALM_MS / 2 && calm + turn >= HK_SCAVENGER_CALM_MS / 2;
+		calm = hk_reclaim(quiet ? HK_FOR_QUIET : HK_FOR_IDLE) || more ? 0 : calm + turn;
+		if (calm >= HK_SCAVENGER_CALM_MS) {
 			to_sleep(before);
-			vain = 0;
+			calm = 0;
 		}
 	}
 }

@@ -1,0 +1,391 @@
+/*
+ * The ladder: how memory that waits somewhere is released, rung by rung, from the lists
+ * of threads to the system. ladder.def says how much of each for which reason.
+ *
+ * Rungs of a cache need its lock; those that call the system are climbed with no lock
+ * held. Lists and batches of a thread are its own, whatever the reason: its hot path
+ * uses them without a lock.
+ */
+#include "cache/internal.h"
+
+#include "large/large.h"
+#include "os/os.h"
+#include "pool/eager.h"
+
+#include <string.h>
+
+enum rung { BATCHES, MAILBOX, CHAINS, LISTS, SLABS, STAGE1, HOLES, SLOTS, RANGES, RUNGS };
+enum amount { NONE, SOME, IDLE, OTHERS, FEW, DUE, ALL };
+enum caches { OWN, EVERY };
+
+_Static_assert(HK_RECLAIM_REASONS <= 8 * sizeof(uint16_t), "a bit of due for each reason");
+
+static const struct row {
+	uint8_t caches, much[RUNGS];
+} ladder[HK_RECLAIM_REASONS] = {
+#define RECLAIM(reason, caches, ...) { caches, { __VA_ARGS__ } },
+#include "cache/ladder.def"
+};
+
+/* The shared cache acts for all: a slab adopted in the name of a thread that runs
+ * would be pushed to. False: this thread cannot enter now. */
+static bool begin_visit(struct hk_cache *cache)
+{
+	if (hk_inside() || !hk_enter_cache(&hk_orphan))
+		return false;
+	if (cache == &hk_orphan || hk_enter_cache(cache))
+		return true;
+	hk_leave(&hk_orphan);
+	return false;
+}
+
+static void end_visit(struct hk_cache *cache)
+{
+	if (cache != &hk_orphan)
+		hk_leave(cache);
+	hk_leave(&hk_orphan);
+}
+
+static struct hk_cache *next_live(struct hk_cache *cache)
+{
+	while (cache && cache != &hk_orphan && !cache->front.live)
+		cache = cache->next_registered;
+	return cache;
+}
+
+#define FOR_EACH_CACHE(cache) \
+	for (cache = next_live(hk_caches); cache; cache = next_live(cache->next_registered))
+
+/* A slab that is being purged is not empty, so the purge finds it later. */
+static void abandon_list(struct hk_list *slabs)
+{
+	struct hk_slab *slab;
+
+	while ((slab = hk_slab_listed(slabs->first)) != NULL) {
+		hk_list_remove(&slab->listed);
+		if (slab->used == 0)
+			hk_pool_return(slab);
+		else
+			hk_pool_abandon(slab);
+	}
+}
+
+/* Slabs first, mailbox after: see remote.c. */
+void hk_abandon_slabs(struct hk_cache *cache)
+{
+	unsigned class;
+
+	for (class = 0; class < HK_CLASSES; class++) {
+		struct hk_bin *bin = &cache->bin[class];
+
+		abandon_list(&bin->avail);
+		abandon_list(&bin->full);
+		bin->head = HK_LIST_END;
+		bin->room = bin->capacity;
+	}
+	hk_lists_restart(cache);
+}
+
+/* Blocks in the lists of the threads that are gone stay taken, for nobody can tell
+ * what the hot path was doing; so do those on their way from them. */
+void hk_adopt_lost(void)
+{
+	struct hk_cache *cache;
+	bool lost;
+
+	FOR_EACH_CACHE(cache) {
+		if (!hk_lost_caches)
+			return;
+		if (!cache->lost || !begin_visit(cache))
+			continue;
+		lost = cache->lost;
+		if (lost) {
+			cache->lost = false;
+			hk_lost_caches--;
+			memset(cache->batch, 0, sizeof cache->batch);
+			hk_receive(cache, &hk_orphan, NULL);
+			hk_drain_all(cache);
+			hk_abandon_slabs(cache);
+			hk_mailbox_close(cache);
+			cache->queue = NULL;
+		}
+		end_visit(cache);
+		if (lost)
+			hk_retire(cache);
+	}
+}
+
+/* Slabs of ended threads become this cache's, so that their free pages are released
+ * as those of all its slabs. */
+static void take_abandoned(struct hk_cache *cache)
+{
+	struct hk_list kept = { NULL };
+	struct hk_link *link;
+
+	hk_reuse_drain(cache, &kept);
+	while ((link = kept.first) != NULL) {
+		hk_list_remove(link);
+		hk_own_slab(cache, hk_slab_listed(link));
+	}
+}
+
+static bool has_mail(struct hk_cache *cache)
+{
+	struct hk_block *chain = atomic_load_explicit(&cache->mailbox, memory_order_relaxed);
+
+	return chain && chain != HK_MAILBOX_CLOSED;
+}
+
+/* As long as that is not done twice for one growth. */
+static void collect_mail(void)
+{
+	static _Atomic size_t again;
+	size_t touched = hk_pool_touched(), at = atomic_load_explicit(&again, memory_order_relaxed);
+	struct hk_cache *cache;
+
+	/* The heap shrinks too. */
+	if ((touched < at && touched > at / 2) ||
+	    !atomic_compare_exchange_strong(&again, &at, touched + touched / HK_GROW_SHARE + 1))
+		return;
+	hk_adopt_lost();
+	FOR_EACH_CACHE(cache) {
+		if (cache == hk_tls || !has_mail(cache) || !begin_visit(cache))
+			continue;
+		hk_receive(cache, &hk_orphan, NULL);
+		end_visit(cache);
+	}
+}
+
+static size_t moves(const struct hk_cache *cache, unsigned class)
+{
+	return cache->bin[class].refills + cache->bin[class].flushes + cache->spilled[class].moves;
+}
+
+/* Is this cell for the class? idle: of the class. */
+static bool applies(unsigned much, bool idle)
+{
+	return much == ALL || (much == IDLE && idle);
+}
+
+static void climb_class(struct hk_cache *cache, const uint8_t *much, unsigned class, bool own,
+			unsigned *chains)
+{
+	struct hk_bin *bin = &cache->bin[class];
+	bool idle = cache->swept[class] == moves(cache, class);
+
+	if (idle)
+		cache->fresh[class] = 0;
+	if (applies(much[CHAINS], idle))
+		*chains = hk_drain(cache, class, *chains);
+	if (own && applies(much[LISTS], idle) && bin->head != HK_LIST_END) {
+		hk_flush(cache, bin, 0);
+		hk_bin_shorten(cache, bin);
+	}
+	if (applies(much[SLABS], idle))
+		hk_bin_release_empty(bin);
+	cache->swept[class] = moves(cache, class);
+}
+
+/* What a list holds that saw neither refill nor flush for a while may keep slabs from
+ * becoming empty. A thread puts few chains back at a time, for its program waits. */
+static void climb_classes(struct hk_cache *cache, const uint8_t *much, uint64_t now, bool own)
+{
+	unsigned class, chains = own && much[CHAINS] == IDLE ? HK_DRAIN_CHAINS : HK_CHAINS;
+
+	cache->swept_at = now;
+	for (class = 0; class < HK_CLASSES; class++)
+		climb_class(cache, much, class, own, &chains);
+}
+
+/* The rungs of a cache, whose lock is held. by: the cache to act with. */
+static void climb(struct hk_cache *cache, struct hk_cache *by, enum hk_reclaim_reason reason)
+{
+	const uint8_t *much = ladder[reason].much;
+	bool own = by == cache;
+	uint64_t now;
+
+	if (own && much[BATCHES])
+		hk_deliver_all(cache);
+	if (much[MAILBOX] == ALL)
+		hk_receive(cache, by, NULL);
+	if (much[CHAINS] == SOME)
+		hk_drain_some(cache);
+	if (much[SLABS]) {
+		now = hk_os_now();
+		if (much[SLABS] == ALL || reason == HK_FOR_GROWTH || now - cache->swept_at >= HK_IDLE_MS)
+			climb_classes(cache, much, now, own);
+	}
+	if (own && much[STAGE1])
+		take_abandoned(cache);
+	/* Nobody listed the sparse ones of those that had no owner. */
+	if (much[HOLES] == ALL || (much[STAGE1] && much[HOLES] && !hk_cache_private(cache)))
+		hk_sparse_all(cache);
+}
+
+void hk_reclaim_held(struct hk_cache *cache, enum hk_reclaim_reason reason)
+{
+	const uint8_t *much = ladder[reason].much;
+
+	climb(cache, cache, reason);
+	if (much[MAILBOX] == OTHERS || much[HOLES] || much[SLOTS] || much[RANGES])
+		cache->due |= (uint16_t)(1u << reason);
+}
+
+static bool release_superslab(uint64_t now, bool all, size_t *bytes)
+{
+	struct hk_cache *cache = hk_enter_own();
+	struct hk_pool_release r;
+	bool found;
+
+	if (!cache)
+		return false;
+	found = all ? hk_pool_trim(&r) : hk_pool_due(now, &r);
+	hk_leave(cache);
+	*bytes += found ? hk_pool_release(&r) : 0;
+	return found;
+}
+
+/* One that the kernel refuses to release (mlock) is found again. */
+static size_t release_superslabs(uint64_t now, bool all, uint32_t most)
+{
+	size_t bytes = 0;
+
+	while (most-- && release_superslab(now, all, &bytes))
+		;
+	return bytes;
+}
+
+/* As inside, for it may need the lock of the ranges. */
+size_t hk_unmap_ranges(struct hk_large *ranges)
+{
+	struct hk_before before = hk_find_nothing();
+	size_t bytes = hk_large_unmap(ranges);
+
+	hk_find_again(before);
+	return bytes;
+}
+
+static size_t release_ranges(uint64_t now, bool all)
+{
+	struct hk_cache *cache = hk_enter_own();
+	struct hk_large *ranges;
+
+	if (!cache)
+		return 0;
+	ranges = all ? hk_large_trim() : hk_large_due(now);
+	hk_leave(cache);
+	return hk_unmap_ranges(ranges);
+}
+
+static size_t release_sparse(struct hk_cache *cache, uint64_t now, unsigned most)
+{
+	struct hk_slab_purge purge;
+	size_t bytes = 0;
+	bool found = true;
+
+	while (found && most-- && hk_enter_cache(cache)) {
+		found = hk_sparse_begin(cache, now, &purge);
+		hk_leave(cache);
+		bytes += found ? hk_sparse_purge(&purge) : 0;
+	}
+	return bytes;
+}
+
+/* The rungs that call the system, no lock held: the holes of a cache, NULL for none; */
+static size_t climb_holes(struct hk_cache *cache, unsigned much, uint64_t now)
+{
+	if (!cache || !much)
+		return 0;
+	/* What does not wait long enough is due by hk_sparse_all. */
+	return release_sparse(cache, much == ALL ? 0 : now,
+			      much == FEW && !hk_is_eager() ? HK_SPARSE_TICK : UINT_MAX);
+}
+
+/* and what is nobody's. */
+static size_t climb_shared(const uint8_t *much, uint64_t now)
+{
+	size_t bytes = 0;
+
+	if (much[SLOTS] == ALL || (much[SLOTS] && hk_pool_is_due(now)))
+		bytes += release_superslabs(now, much[SLOTS] == ALL, much[SLOTS] == FEW ?
+					    HK_RELEASE_SUPERSLABS : hk_pool_directory_end());
+	if (much[RANGES] == ALL || (much[RANGES] && hk_large_is_due(now)))
+		bytes += release_ranges(now, much[RANGES] == ALL);
+	return bytes;
+}
+
+void hk_reclaim_rest(unsigned reasons)
+{
+	struct hk_cache *cache = hk_has_lists(hk_tls) ? hk_tls : NULL;
+	uint64_t now = hk_os_now();
+
+	/* A tick includes it. */
+	if (reasons & 1u << HK_FOR_TICK)
+		reasons &= ~(1u << HK_FOR_FREED);
+	for (; reasons; reasons &= reasons - 1) {
+		const uint8_t *much = ladder[__builtin_ctz(reasons)].much;
+
+		if (much[MAILBOX] == OTHERS)
+			collect_mail();
+		climb_holes(cache, much[HOLES], now);
+		climb_shared(much, now);
+	}
+}
+
+static size_t climb_own(enum hk_reclaim_reason reason, uint64_t now)
+{
+	struct hk_cache *cache = hk_enter_own();
+
+	if (!cache)
+		return 0;
+	climb(cache, cache, reason);
+	hk_leave(cache);
+	return climb_holes(cache, ladder[reason].much[HOLES], now);
+}
+
+/* One cache at a time, and in short holds of its lock. Blocks that moved count as a byte. */
+static size_t climb_every(enum hk_reclaim_reason reason, uint64_t now)
+{
+	struct hk_cache *cache;
+	size_t bytes = 0, before;
+	bool waits = false;
+
+	FOR_EACH_CACHE(cache) {
+		if (!begin_visit(cache))
+			return bytes;
+		before = cache->remote_received;
+		climb(cache, &hk_orphan, reason);
+		bytes += cache->remote_received != before;
+		end_visit(cache);
+		bytes += climb_holes(cache, ladder[reason].much[HOLES], now);
+		if (!begin_visit(cache))
+			return bytes;
+		waits |= cache->sparse_due.first || cache->sparse_old.first ||
+			 cache->sparse_new.first || cache->spilled_bytes;
+		end_visit(cache);
+	}
+	atomic_store_explicit(&hk_sparse_waits, waits, memory_order_relaxed);
+	if (ladder[reason].much[STAGE1] && begin_visit(&hk_orphan)) {
+		hk_abandon_slabs(&hk_orphan);
+		end_visit(&hk_orphan);
+	}
+	return bytes;
+}
+
+size_t hk_reclaim(enum hk_reclaim_reason reason)
+{
+	const struct row *row = &ladder[reason];
+	uint64_t now = hk_os_now();
+	size_t bytes = 0;
+
+	hk_adopt_lost();
+	if (row->caches == EVERY) {
+		/* First, so that others receive what this thread sends. */
+		if (row->much[BATCHES])
+			bytes += climb_own(reason, now);
+		bytes += climb_every(reason, now);
+	}
+	if (row->caches == OWN || row->much[BATCHES])
+		bytes += climb_own(reason, now);
+	return bytes + climb_shared(row->much, now);
+}
