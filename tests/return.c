@@ -294,6 +294,13 @@ static void alone(const char *value, const char *mode)
 
 static void with_reuse(void *mode) { alone("1", (const char *)mode); }
 static void without_reuse(void *mode) { alone("0", (const char *)mode); }
+static void with_delay(void *mode)
+{
+	setenv("HAKMEM_PROFILE", "default", 1);
+	setenv("HAKMEM_LEARN_ADVANCED", "1", 1);
+	setenv("HAKMEM_MEM_LEARN_DELAY", "1000", 1);
+	alone("1", (const char *)mode);
+}
 static void prewarm_body(void *arg) { again("HAKMEM_SUPERSLAB_PREWARM", (const char *)arg, "prewarm"); }
 static void cold_body(void *arg) { again("HAKMEM_SUPERSLAB_PREWARM", (const char *)arg, "cold"); }
 
@@ -416,6 +423,30 @@ static void cold(void)
 {
 	if (resident() > 16 * MB || faults_to_fill() < 20)
 		fail("the test cannot tell");
+}
+
+static uint64_t milliseconds(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+/* How long 20 MiB of free blocks wait, at least. The clock of the library may be 10 ms behind. */
+static void delayed(size_t size)
+{
+	size_t start = resident_at_start(), n = fill_heap(size, 20 * MB);
+	uint64_t freed = milliseconds(), waited;
+
+	free_in_order(n);
+	do {
+		usleep(1000);
+		small_activity();
+		waited = milliseconds() - freed;
+	} while (resident() > start + 8 * MB && waited < 60000);
+	if (waited < 1000 - 10 || waited >= 60000)
+		fail("blocks of %zu bytes were released after %lu ms", size, (unsigned long)waited);
 }
 
 static void *free_and_grow(void *count)
@@ -551,6 +582,10 @@ int main(int argc, char **argv)
 			grown();
 		else if (!strcmp(argv[1], "taken"))
 			taken();
+		else if (!strcmp(argv[1], "delayed-slots"))
+			delayed(100 * KB);
+		else if (!strcmp(argv[1], "delayed-large"))
+			delayed(3 * MB);
 		else if (!strcmp(argv[1], "at-once"))
 			at_once();
 		else if (!strcmp(argv[1], "prewarm"))
@@ -576,6 +611,8 @@ int main(int argc, char **argv)
 	child_counted(with_reuse, (void *)"larger", 120, "empty SuperSlabs serve blocks of more than 1 MiB");
 	child_counted(with_reuse, (void *)"once", 120, "a block of 20 MiB is kept if it was wanted again, not else");
 	child_ok(with_reuse, (void *)"grown", 120, "so is one that grew to this by realloc");
+	child_ok(with_delay, (void *)"delayed-slots", 120, "slots wait as long as the purge delay says");
+	child_ok(with_delay, (void *)"delayed-large", 120, "Large blocks wait as long as the purge delay says");
 	child_ok(after_death, NULL, 120, "blocks allocated after a thread's teardown go back");
 	seed = tap_seed();
 	child_ok(trim_meanwhile, &seed, 120, "trimming disturbs no thread");

@@ -11,6 +11,7 @@
 #include "os/os.h"
 #include "pool/eager.h"
 #include "pool/pool.h"
+#include "range/decay.h"
 
 /*
  * Every free into a slab with holes is a slow path until they are in use
@@ -39,11 +40,10 @@ static bool note_look(struct hk_slab *slab)
 
 bool hk_sparse_begin(struct hk_cache *cache, uint64_t now, struct hk_slab_purge *purge)
 {
-	uint64_t delay = atomic_load_explicit(&hk_purge_delay, memory_order_relaxed);
 	struct hk_slab *slab;
 	unsigned n;
 
-	if (!cache->sparse_due.first && (hk_elapsed(now, cache->sparse_since, delay) || hk_sparse_excess(cache))) {
+	if (!cache->sparse_due.first && (hk_elapsed(now, cache->sparse_since, hk_decay_period()) || hk_sparse_excess(cache))) {
 		hk_list_move(&cache->sparse_due, &cache->sparse_old);
 		hk_list_move(&cache->sparse_old, &cache->sparse_new);
 		cache->sparse_since = now;

@@ -6,6 +6,7 @@
 #include "os/os.h"
 #include "pool/meta.h"
 #include "pool/pool.h"
+#include "range/decay.h"
 
 #include <errno.h>
 

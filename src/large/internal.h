@@ -54,9 +54,8 @@ bool hk_kept_extend(struct hk_large *b, size_t mapped);
  * too much is kept; or any one. NULL: none. */
 struct hk_large *hk_kept_expire(bool all);
 
-/* hk_kept_expire(false) finds nothing before this time, ms, unless ranges are
- * freed; changed under the lock, read without (relaxed). */
-extern _Atomic uint64_t hk_kept_calm_until;
+/* Can hk_kept_expire(false) find anything? No lock is needed. */
+bool hk_kept_is_due(uint64_t now);
 
 /*
  * guard.c, for a range that the caller owns, with no lock held. fits: the wanted bytes

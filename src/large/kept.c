@@ -1,9 +1,8 @@
 /*
  * Freed Large mappings, kept for reuse: runs of 2 MiB granules that merge with
  * their neighbours when freed and are split when taken (boundary tags, Knuth,
- * TAOCP 1, 2.5; the page map holds the tags). What the last period did not
- * want goes back to the OS, longest kept first: the least that lay here
- * during a period was not needed in it. A range above KEPT_ALWAYS is kept only
+ * TAOCP 1, 2.5; the page map holds the tags). What is due (range/decay.h) goes
+ * back to the OS, longest kept first. A range above KEPT_ALWAYS is kept only
  * once one as large was wanted again after a free: most programs that hold a
  * file or a table of many MiB do so once.
  */
@@ -12,11 +11,11 @@
 #include "pool/eager.h"
 #include "pool/meta.h"
 #include "pool/pool.h"
+#include "range/decay.h"
 #include "slab/pagemap.h"
 
-/* Milliseconds of a period; bytes that may be kept whatever is in use, beyond
- * which it is half of that; where memory is scarce, a sixteenth of it. */
-#define PERIOD ((uint64_t)500)
+/* Bytes that may be kept whatever is in use, beyond which it is half of that;
+ * where memory is scarce, a sixteenth of it. */
 #define KEPT_MIN ((size_t)64 << 20)
 #define KEPT_ALWAYS ((size_t)8 << 20)
 
@@ -27,8 +26,7 @@ enum { BUCKETS = 63 };
  *	bucket[n]	runs of n + 1 granules; the last one, of that or more
  *	filled		bit n set <=> bucket[n] is not empty
  *	oldest, newest	all runs, by the time of the free
- *	least		of the counted bytes, since the period began
- *	due		bytes still to be released of what the last one left
+ *	decay		of the bytes that are kept
  *	let_go		the largest range, up to HK_LARGE_MAX, that was not kept
  *			by the rule above
  *	wanted_again	the largest up to that which was asked for after it
@@ -37,12 +35,9 @@ static struct {
 	struct hk_large *bucket[BUCKETS];
 	uint64_t filled;
 	struct hk_large *oldest, *newest;
-	size_t least, due;
+	struct hk_decay decay;
 	size_t let_go, wanted_again;
-	uint64_t period_began;
 } kept;
-
-_Atomic uint64_t hk_kept_calm_until;
 
 /* Pushed to by anybody, popped from under the large lock. */
 static _Atomic(struct hk_large *) spare;
@@ -77,11 +72,6 @@ static unsigned bucket_of(size_t mapped)
 static void *last_granule(const struct hk_large *b)
 {
 	return (void *)(b->start + b->mapped - HK_SUPERSLAB_SIZE);
-}
-
-static size_t kept_bytes(void)
-{
-	return atomic_load_explicit(&hk_large_counters.cached_bytes, memory_order_relaxed);
 }
 
 static void count_kept(size_t ranges, size_t bytes)
@@ -157,12 +147,6 @@ static struct hk_large *kept_at(uintptr_t address)
 	return b && b->state == HK_LARGE_KEPT ? b : NULL;
 }
 
-static void note_least(void)
-{
-	if (kept_bytes() < kept.least)
-		kept.least = kept_bytes();
-}
-
 bool hk_kept_decide(size_t mapped)
 {
 	if (mapped <= KEPT_ALWAYS || mapped <= kept.wanted_again)
@@ -181,6 +165,7 @@ static void note_wanted(size_t mapped)
 bool hk_kept_add(struct hk_large *b)
 {
 	struct hk_large *before = kept_at(b->start - 1), *after = kept_at(b->start + b->mapped);
+	size_t freed = b->mapped;
 
 	hk_guard_to_pits(b);
 	if (before && hk_guard_can_join(before, b)) {
@@ -194,8 +179,10 @@ bool hk_kept_add(struct hk_large *b)
 		hk_guard_join(b, take_out(after));
 		hk_large_node_free(after);
 	}
-	atomic_store_explicit(&hk_kept_calm_until, 0, memory_order_relaxed);
-	return enter(b, kept.newest);
+	if (!enter(b, kept.newest))
+		return false;
+	hk_decay_add(&kept.decay, freed);
+	return true;
 }
 
 struct hk_large *hk_kept_take(size_t mapped)
@@ -206,7 +193,7 @@ struct hk_large *hk_kept_take(size_t mapped)
 	if (mapped <= HK_LARGE_MAX && fit) {
 		b = take_part(kept.bucket[__builtin_ctzll(fit)], mapped);
 		hk_guard_from_pits(b);
-		note_least();
+		hk_decay_subtract(&kept.decay, b->mapped);
 	}
 	note_wanted(mapped);
 	return b;
@@ -220,42 +207,43 @@ bool hk_kept_extend(struct hk_large *b, size_t mapped)
 	if (!after || after->mapped < mapped - b->mapped)
 		return false;
 	after = take_part(after, mapped - b->mapped);
+	hk_decay_subtract(&kept.decay, after->mapped);
 	hk_guard_to_pits(b);
 	hk_guard_join(b, after);
 	hk_guard_from_pits(b);
 	hk_large_node_free(after);
-	note_least();
 	return true;
+}
+
+/* Bytes that may be kept. */
+static size_t may_wait(void)
+{
+	size_t live = atomic_load_explicit(&hk_large_counters.bytes, memory_order_relaxed);
+	size_t usual = hk_pool_scarce() ? live / 16 : KEPT_MIN + live / 2;
+	size_t few = hk_is_eager() ? hk_eager_bytes(HK_EAGER_LARGE) : usual;
+
+	return few < usual ? few : usual;
+}
+
+bool hk_kept_is_due(uint64_t now)
+{
+	return !hk_decay_is_idle(&kept.decay, now, may_wait());
 }
 
 struct hk_large *hk_kept_expire(bool all)
 {
-	uint64_t now = hk_os_now();
+	size_t due = hk_decay_due(&kept.decay, hk_os_now(), hk_decay_period(), may_wait());
 	struct hk_large *b = kept.oldest;
-	size_t bytes = kept_bytes(), excess = 0;
-	size_t live = atomic_load_explicit(&hk_large_counters.bytes, memory_order_relaxed);
-	size_t most = hk_pool_scarce() ? live / 16 : KEPT_MIN + live / 2;
-	size_t few = hk_is_eager() ? hk_eager_bytes(HK_EAGER_LARGE) : most;
 
-	if (hk_elapsed(now, kept.period_began, PERIOD)) {
-		kept.due = kept.least;
-		kept.least = bytes;
-		kept.period_began = now;
-	}
-	most = few < most ? few : most;
-	if (bytes > most)
-		excess = bytes - most;
-	if (excess < kept.due)
-		excess = kept.due;
-	atomic_store_explicit(&hk_kept_calm_until, b && excess ? 0 : kept.period_began + PERIOD,
-			      memory_order_relaxed);
-	if (!b || (!excess && !all))
+	if (!b)
+		hk_decay_release(&kept.decay, SIZE_MAX);
+	if (!b || (!due && !all))
 		return NULL;
-	if (!all && b->mapped > excess)
-		b = take_part(b, (excess + HK_SUPERSLAB_SIZE - 1) & -HK_SUPERSLAB_SIZE);
+	if (!all && b->mapped > due)
+		b = take_part(b, (due + HK_SUPERSLAB_SIZE - 1) & -HK_SUPERSLAB_SIZE);
 	else
 		take_out(b);
-	kept.due -= b->mapped < kept.due ? b->mapped : kept.due;
-	note_least();
+	hk_decay_subtract(&kept.decay, b->mapped);
+	hk_decay_release(&kept.decay, b->mapped);
 	return b;
 }

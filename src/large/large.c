@@ -452,7 +452,7 @@ bool hk_large_around(const void *p, struct hk_span *span)
 
 bool hk_large_is_due(uint64_t now)
 {
-	return now >= atomic_load_explicit(&hk_kept_calm_until, memory_order_relaxed);
+	return hk_kept_is_due(now);
 }
 
 struct hk_large *hk_large_due(uint64_t now)

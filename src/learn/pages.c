@@ -17,6 +17,7 @@
 #include "cache/cache.h"
 #include "os/os.h"
 #include "pool/pool.h"
+#include "range/decay.h"
 
 enum { NO_TREND, DENSE, SPARSE, ON_TRIAL };
 

@@ -9,6 +9,7 @@
 #include "os/file.h"
 #include "os/os.h"
 #include "pool/pool.h"
+#include "range/decay.h"
 
 struct learned {
 	int32_t capacity, batch;

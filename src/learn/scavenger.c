@@ -22,6 +22,7 @@
 #include "os/os.h"
 #include "pool/eager.h"
 #include "pool/pool.h"
+#include "range/decay.h"
 
 /*
  * NONE -> BUSY by the thread that starts it, BUSY -> ASLEEP by itself, ASLEEP ->

@@ -29,6 +29,16 @@ HK_INLINE void hk_raise(_Atomic size_t *peak, size_t now)
 		;
 }
 
+HK_INLINE void hk_lower(_Atomic size_t *least, size_t now)
+{
+	size_t old = atomic_load_explicit(least, memory_order_relaxed);
+
+	while (now < old &&
+	       !atomic_compare_exchange_weak_explicit(least, &old, now,
+			memory_order_relaxed, memory_order_relaxed))
+		;
+}
+
 /* Reads the page size, the memory limit and the mode of huge pages. */
 void hk_os_start(void);
 

@@ -160,7 +160,7 @@ static struct hk_superslab *claim_slots(struct hk_superslab *hint, unsigned slot
 {
 	struct hk_superslab *s = NULL;
 
-	if (atomic_load_explicit(&hk_pool.dirty, memory_order_relaxed) >= slots) {
+	if (hk_decay_waiting(&hk_pool.dirty) >= slots) {
 		if (hint && (*first = claim_used(hint, slots, align)) >= 0)
 			return hint;
 		if (!hk_pool_lock())
@@ -198,7 +198,7 @@ static unsigned make_dirty(struct hk_shared_meta *m, uint64_t mine)
 			(unsigned)__builtin_popcountll(mine & clean), memory_order_relaxed);
 	}
 	if (dirty)
-		hk_dirty_less(dirty);
+		hk_decay_subtract(&hk_pool.dirty, dirty);
 	return dirty;
 }
 

@@ -5,6 +5,7 @@
 #include "os/lock.h"
 #include "pool/meta.h"
 #include "pool/pool.h"
+#include "range/decay.h"
 
 /* Slots that may wait whatever the size of the heap; beyond it, half. Where
  * memory is scarce, a sixteenth. */
@@ -24,14 +25,9 @@
  *	oldest, newest	SuperSlabs with free dirty slots, about by the last free
  *	at_once		SuperSlabs at the oldest end that are released next, without
  *			any delay; at least
- *	due		slots still to be released of what the last period
- *			did not want
- *	calm_until	nothing is due before this time, unless slots come
- *			back (relaxed, read without the lock)
  *	wanted		slots were freed since somebody last looked for what is due
  *			(relaxed)
- *	dirty		free slots that hold pages (relaxed, any thread)
- *	least		of dirty since the period began (relaxed)
+ *	dirty		free slots that hold pages
  */
 struct hk_pool {
 	struct hk_lock lock;
@@ -39,11 +35,9 @@ struct hk_pool {
 	struct hk_superslab *bucket[HK_SLOTS + 1];
 	uint64_t filled;
 	struct hk_superslab *oldest, *newest;
-	size_t at_once, due;
-	uint64_t period_began;
-	_Atomic uint64_t calm_until;
+	size_t at_once;
 	_Atomic bool wanted;
-	_Atomic size_t dirty, least;
+	struct hk_decay dirty;
 	_Atomic(struct hk_superslab *) class_hints[HK_HINTS];
 };
 extern struct hk_pool hk_pool;
@@ -78,18 +72,6 @@ void hk_pool_unlock(void);
  * in a pause; this one is the newest. */
 bool hk_huge_choose(void);
 void hk_huge_grown(struct hk_superslab *s);
-
-/* So many dirty slots are free no more. */
-HK_INLINE void hk_dirty_less(unsigned slots)
-{
-	size_t now = atomic_fetch_sub_explicit(&hk_pool.dirty, slots, memory_order_relaxed) - slots;
-	size_t least = atomic_load_explicit(&hk_pool.least, memory_order_relaxed);
-
-	while (now < least &&
-	       !hk_swapped(atomic_compare_exchange_weak_explicit(&hk_pool.least, &least, now,
-			memory_order_relaxed, memory_order_relaxed)))
-		;
-}
 
 HK_INLINE uint64_t hk_slot_mask(unsigned first, unsigned slots)
 {

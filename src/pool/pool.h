@@ -154,9 +154,6 @@ bool hk_pages_promote(struct hk_superslab *s, bool *now);
 /* In the child of a fork, where nobody does that. */
 void hk_pages_unpin_all(void);
 
-/* Milliseconds that free memory waits for another use. */
-extern _Atomic size_t hk_purge_delay;
-
 /*
  * huge.c. Makes a range huge pages, touches the one at first and measures how long
  * that takes. False: there are none.

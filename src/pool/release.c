@@ -1,7 +1,6 @@
 /*
  * The way back to the OS. SuperSlabs with free slots that are dirty wait in a
- * queue, the coldest first. The least that was free and dirty at any moment
- * of a period was not needed in it: so much is released in the next one, by
+ * queue, the coldest first. What is due (range/decay.h) is released by
  * whoever gives slots back, so that the work grows with what is freed and not
  * with the heap. Waiting memory is bounded too: beyond a share of the heap the
  * coldest goes at once, for a program that frees all and then stops calling.
@@ -12,14 +11,6 @@
 #include "pool/eager.h"
 #include "pool/internal.h"
 #include "slab/pagemap.h"
-
-/* Of a period: what one left free and dirty may go. */
-_Atomic size_t hk_purge_delay = HK_DELAY_MS;
-
-static size_t delay(void)
-{
-	return atomic_load_explicit(&hk_purge_delay, memory_order_relaxed);
-}
 
 /* A claim that keeps all others away while pages are given back. */
 static uint64_t claim_mask(struct hk_superslab *s, uint64_t wanted)
@@ -47,13 +38,13 @@ static bool claim_whole(struct hk_superslab *s)
 
 static void cleaned(unsigned slots)
 {
-	hk_dirty_less(slots);
+	hk_decay_subtract(&hk_pool.dirty, slots);
 	atomic_fetch_sub_explicit(&hk_pool_touched_slots, slots, memory_order_relaxed);
 }
 
 static void dirtied(unsigned slots)
 {
-	atomic_fetch_add_explicit(&hk_pool.dirty, slots, memory_order_relaxed);
+	hk_decay_add(&hk_pool.dirty, slots);
 	atomic_fetch_add_explicit(&hk_pool_touched_slots, slots, memory_order_relaxed);
 }
 
@@ -229,32 +220,18 @@ static size_t may_wait(void)
 	return few < usual ? few : usual;
 }
 
-/*
- * The next to release: what is not to wait, and what the last period, all of
- * it, had free and dirty, or what is too much.
- */
+/* The next to release. */
 static struct hk_superslab *due_victim(uint64_t now)
 {
-	size_t dirty = atomic_load_explicit(&hk_pool.dirty, memory_order_relaxed), slots;
 	struct hk_superslab *s;
 
 	if (hk_is_eager())
 		hk_eager_learn(now);
-	if (hk_elapsed(now, hk_pool.period_began, delay())) {
-		hk_pool.due = atomic_exchange_explicit(&hk_pool.least, dirty,
-						       memory_order_relaxed);
-		hk_pool.period_began = now;
-	}
-	if (!hk_pool.at_once && !hk_pool.due && dirty <= may_wait()) {
-		atomic_store_explicit(&hk_pool.calm_until, hk_pool.period_began + delay(),
-				      memory_order_relaxed);
+	if (!hk_decay_due(&hk_pool.dirty, now, hk_decay_period(), may_wait()) && !hk_pool.at_once)
 		return NULL;
-	}
-	atomic_store_explicit(&hk_pool.calm_until, 0, memory_order_relaxed);
 	hk_pool.at_once -= hk_pool.at_once > 0;
 	s = queue_pop();
-	slots = s ? hk_dirty_slots(s->shared_meta) : hk_pool.due;
-	hk_pool.due -= slots < hk_pool.due ? slots : hk_pool.due;
+	hk_decay_release(&hk_pool.dirty, s ? hk_dirty_slots(s->shared_meta) : SIZE_MAX);
 	return s;
 }
 
@@ -267,18 +244,11 @@ bool hk_released_at_once(const struct hk_superslab *s)
 		hk_dirty_slots(s->shared_meta) >= HK_SLOTS / 2);
 }
 
-/* Is nothing due, as far as can be seen without the lock? */
-static bool calm(uint64_t now)
-{
-	return now < atomic_load_explicit(&hk_pool.calm_until, memory_order_relaxed) &&
-	       atomic_load_explicit(&hk_pool.dirty, memory_order_relaxed) <= may_wait();
-}
-
 void hk_pool_run_free(struct hk_superslab *home, unsigned first, unsigned slots)
 {
 	hk_event(HK_EVENT_RELEASE, 0, (void *)(home->base + first * HK_SLOT_SIZE),
 		 slots * HK_SLOT_SIZE);
-	atomic_fetch_add_explicit(&hk_pool.dirty, slots, memory_order_relaxed);
+	hk_decay_add(&hk_pool.dirty, slots);
 	atomic_fetch_or_explicit(&home->shared_meta->free, hk_slot_mask(first, slots),
 				 memory_order_release);
 	hk_pool_changed(home);
@@ -293,12 +263,12 @@ bool hk_pool_clear_freed(void)
 
 size_t hk_pool_waiting(void)
 {
-	return atomic_load_explicit(&hk_pool.dirty, memory_order_relaxed) * HK_SLOT_SIZE;
+	return hk_decay_waiting(&hk_pool.dirty) * HK_SLOT_SIZE;
 }
 
 bool hk_pool_is_due(uint64_t now)
 {
-	return !hk_settings.superslab_reuse || !calm(now);
+	return !hk_settings.superslab_reuse || !hk_decay_is_idle(&hk_pool.dirty, now, may_wait());
 }
 
 bool hk_pool_due(uint64_t now, struct hk_pool_release *r)

@@ -7,6 +7,7 @@
 #include "os/os.h"
 #include "pool/meta.h"
 #include "pool/pool.h"
+#include "range/decay.h"
 #include "slab/pagemap.h"
 
 #include <string.h>
