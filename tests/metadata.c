@@ -7,8 +7,8 @@
 
 #include "cache/internal.h"
 #include "large/internal.h"
-#include "pool/meta.h"
 #include "pool/pool.h"
+#include "slab/meta.h"
 #include "slab/pagemap.h"
 
 #include <pthread.h>

@@ -19,9 +19,9 @@ numbers_of() {
 	# Bits of addresses.
 	slab/pagemap.c) echo 13 ;;
 	slab/pagemap.h) echo 32 ;;
-	pool/pool.h) echo 4 512 1024 ;;
+	slab/meta.h) echo 4 512 1024 ;;
 	# The smallest page; the address that stands for a closed mailbox.
-	pool/meta.c) echo 4096 ;;
+	slab/meta.c) echo 4096 ;;
 	cache/cache.h) echo 16 4096 ;;
 	# A size beyond which sums could overflow.
 	cache/fallback.c) echo 4 8 ;;

@@ -6,7 +6,7 @@
 #include "large/large.h"
 #include "os/os.h"
 #include "pool/eager.h"
-#include "pool/meta.h"
+#include "slab/meta.h"
 
 #include <errno.h>
 #include <string.h>

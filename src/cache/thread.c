@@ -4,9 +4,9 @@
 
 #include "debug/ring.h"
 #include "os/os.h"
-#include "pool/meta.h"
 #include "pool/pool.h"
 #include "range/decay.h"
+#include "slab/meta.h"
 
 #include <errno.h>
 

@@ -11,7 +11,7 @@
 #include "harden/internal.h"
 
 #include "config/policy.h"
-#include "pool/meta.h"
+#include "slab/meta.h"
 
 struct hk_queue {
 	void *block[HK_QUEUE_BLOCKS];

@@ -9,9 +9,9 @@
 #include "large/internal.h"
 #include "os/os.h"
 #include "pool/eager.h"
-#include "pool/meta.h"
 #include "pool/pool.h"
 #include "range/decay.h"
+#include "slab/meta.h"
 #include "slab/pagemap.h"
 
 /* Bytes that may be kept whatever is in use, beyond which it is half of that;

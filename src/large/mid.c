@@ -1,8 +1,8 @@
 /* Mid: runs of slots inside SuperSlabs. */
 #include "large/internal.h"
 #include "os/os.h"
-#include "pool/meta.h"
 #include "pool/pool.h"
+#include "slab/meta.h"
 #include "slab/pagemap.h"
 
 static unsigned slots_for(size_t size)

@@ -12,7 +12,7 @@
 #include "cache/cache.h"
 #include "os/os.h"
 #include "os/probe.h"
-#include "pool/meta.h"
+#include "slab/meta.h"
 
 /* Owned by the cache's thread, under the cache lock. Counts are those of the
  * bins when the window began. */

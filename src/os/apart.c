@@ -6,7 +6,7 @@
  * from the random bytes that the kernel provides at exec, so that the address of a block
  * does not disclose it.
  *
- * In this memory: what pool/meta.c allocates (descriptors of SuperSlabs, slabs and Large
+ * In this memory: what slab/meta.c allocates (descriptors of SuperSlabs, slabs and Large
  * blocks, the caches of threads, the directory, learners), the leaves of the page map,
  * the ring of events. Not in it: the tables of fixed size (the slot table, the root of
  * the page map, the shared cache and the pool), which are variables of the library; and

@@ -3,7 +3,6 @@
 #define HK_POOL_INTERNAL_H
 
 #include "os/lock.h"
-#include "pool/meta.h"
 #include "pool/pool.h"
 #include "range/decay.h"
 

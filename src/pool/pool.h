@@ -21,6 +21,7 @@
 #include "config/policy.h"
 #include "os/lock.h"
 #include "os/os.h"
+#include "slab/meta.h"
 #include "slab/slab.h"
 
 /* Hints are per class, plus one for Mid runs. */
@@ -87,7 +88,7 @@ struct hk_run {
 bool hk_pool_claim(struct hk_run *run, unsigned slots, unsigned align, unsigned hint, bool fresh);
 
 /* Stage 3, with no lock held: the first slots of a new SuperSlab, for which the
- * caller has a descriptor (pool/meta.h) or NULL. False: out of memory. */
+ * caller has a descriptor (slab/meta.h) or NULL. False: out of memory. */
 bool hk_pool_grow(struct hk_run *run, unsigned slots, unsigned hint, struct hk_superslab *s);
 
 /* Makes a run with the slots of the class a slab that the cache owns. */
@@ -166,26 +167,11 @@ bool hk_huge_admit(void);
 /* In the child of a fork: huge pages are for what it adds itself. */
 void hk_huge_forked(void);
 
-/* Every SuperSlab that has memory, for walkers; index from 0 up. NULL: this
- * index has none; hk_pool_directory_end bounds the index. */
-struct hk_superslab *hk_pool_superslab(uint32_t index);
-uint32_t hk_pool_directory_end(void);
-
-/* The directory itself, in chunks that come when they are needed and stay.
- * Changed under the meta lock, read without it (acquire). */
-enum {
-	HK_DIRECTORY_CHUNK = 512,	/* SuperSlabs in one: 1 GiB of heap */
-	HK_DIRECTORY_CHUNKS = sizeof(void *) == 4 ? 4 : 64 * 1024,
-};
-extern _Atomic(struct hk_superslab **) hk_directory[HK_DIRECTORY_CHUNKS];
-extern _Atomic uint32_t hk_directory_end;
-
 /* pool_walk.c, for the owner of the slab: aborts where an invariant of its
  * SuperSlab does not hold. */
 void hk_pool_walk(const struct hk_slab *slab);
 
 /* For fork and statistics. */
 struct hk_lock *hk_pool_lock_itself(void);
-struct hk_lock *hk_meta_lock(void);
 
 #endif

@@ -220,7 +220,7 @@ struct hk_superslab {
 	uintptr_t base;			/* 0: no memory behind it */
 	struct hk_shared_meta *shared_meta;
 	uint32_t index;			/* its place in the directory */
-	struct hk_superslab *next_spare;	/* pool/meta.c, meta lock */
+	struct hk_superslab *next_spare;	/* slab/meta.c, meta lock */
 	_Atomic uint8_t first[HK_SLOTS];	/* first slot of the run of a slot */
 	struct hk_shared_meta shared;
 	struct hk_slab slab[HK_SLOTS];

@@ -5,9 +5,9 @@
 #include "large/large.h"
 #include "learn/learn.h"
 #include "os/os.h"
-#include "pool/meta.h"
 #include "pool/pool.h"
 #include "range/decay.h"
+#include "slab/meta.h"
 #include "slab/pagemap.h"
 
 _Static_assert(sizeof PACKAGE_VERSION <= sizeof hakmem_stats_page.library, "it fits");

@@ -1,8 +1,8 @@
-#include "pool/meta.h"
+#include "slab/meta.h"
 
 #include "config/policy.h"
 #include "os/os.h"
-#include "pool/internal.h"
+#include "slab/slab.h"
 
 enum { PAGE = 4096, LINE = 64 };
 
