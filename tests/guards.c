@@ -93,6 +93,24 @@ static void many_side_by_side(void *arg)
 		free(big[i]);
 }
 
+/* Every byte of small blocks in the place of guards. */
+static void small(void *arg)
+{
+	enum { N = 12 };
+	char *p[N];
+	size_t i;
+
+	(void)arg;
+	for (i = 0; i < N; i++)
+		check(p[i] = (char *)malloc(3 * MB), 3 * MB, true);
+	for (i = 0; i < N; i++)
+		free(p[i]);
+	for (i = 0; i < 4 * N * MB / 1000; i++)
+		fill(hide(malloc(1000)), 1000, i);
+	for (i = 0; i < 4 * N * MB / (200 * KB); i++)
+		fill(hide(malloc(200 * KB)), 200 * KB, i);
+}
+
 static void resized(void *arg)
 {
 	static const size_t to[] = { 3 * MB + 5, 4 * MB - 1, 4 * MB, 5 * MB, 9 * MB, 6 * MB + 1, 2 * MB + 1,
@@ -309,6 +327,7 @@ int main(void)
 		{ "fresh blocks end at a guard", fresh },
 		{ "blocks whose memory was used before", used_again },
 		{ "many that were freed side by side", many_side_by_side },
+		{ "small blocks where guards were", small },
 		{ "blocks that realloc resized", resized },
 		{ "parent and child after a fork", forked },
 		{ "guards take no mappings", no_mapping_more },

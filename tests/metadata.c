@@ -158,7 +158,7 @@ static void check_large(void **block, size_t count)
 
 	check();
 	for (i = 0; i < count; i++)
-		note_metadata(hk_granule_find(block[i]).large, "descriptor");
+		note_metadata(hk_granule_find(block[i]).range, "descriptor");
 	for (i = 0; i < count; i++)
 		check_user_memory((uintptr_t)block[i], "Large block");
 }

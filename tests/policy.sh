@@ -23,6 +23,8 @@ numbers_of() {
 	# The smallest page; the address that stands for a closed mailbox.
 	slab/meta.c) echo 4096 ;;
 	cache/cache.h) echo 16 4096 ;;
+	# The size of a descriptor.
+	range/range.h) echo 128 ;;
 	# A size beyond which sums could overflow.
 	cache/fallback.c) echo 4 8 ;;
 	# Bits of a byte; a hash by the high bits.

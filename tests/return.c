@@ -373,6 +373,28 @@ static void larger(void)
 		fail("%zu new mappings although SuperSlabs were empty", maps() - before);
 }
 
+/* What Large blocks had serves small ones, and then Large ones again. */
+static void serves_small(size_t size, size_t count)
+{
+	size_t n = fill_heap(size, size * count), i;
+	struct hak_stats before, after;
+
+	free_in_order(n);
+	hak_stats(&before, sizeof before);
+	n = fill_heap(1000, 50 * MB);
+	hak_stats(&after, sizeof after);
+	if (after.mapped > before.mapped + 4 * MB)
+		fail("%zu KiB more were mapped", (after.mapped - before.mapped) / KB);
+	for (i = 0; i < n; i++)
+		if (block[i][0] != 1 || block[i][999] != 1)
+			fail("block %zu is damaged", i);
+	free_in_order(n);
+	malloc_trim(0);
+	hak_stats(&after, sizeof after);
+	if (after.mapped > 16 * MB || after.kept_bytes)
+		fail("%zu KiB stay mapped", after.mapped / KB);
+}
+
 static void at_once(void)
 {
 	static const size_t sizes[] = { 500 * KB, 5000, 100 };
@@ -586,6 +608,10 @@ int main(int argc, char **argv)
 			delayed(100 * KB);
 		else if (!strcmp(argv[1], "delayed-large"))
 			delayed(3 * MB);
+		else if (!strcmp(argv[1], "small"))
+			serves_small(1900 * KB, 30);
+		else if (!strcmp(argv[1], "small-guarded"))
+			serves_small(3 * MB, 15);
 		else if (!strcmp(argv[1], "at-once"))
 			at_once();
 		else if (!strcmp(argv[1], "prewarm"))
@@ -611,6 +637,8 @@ int main(int argc, char **argv)
 	child_counted(with_reuse, (void *)"larger", 120, "empty SuperSlabs serve blocks of more than 1 MiB");
 	child_counted(with_reuse, (void *)"once", 120, "a block of 20 MiB is kept if it was wanted again, not else");
 	child_ok(with_reuse, (void *)"grown", 120, "so is one that grew to this by realloc");
+	child_ok(with_reuse, (void *)"small", 120, "freed Large blocks serve small ones");
+	child_ok(with_reuse, (void *)"small-guarded", 120, "so do those that ended at a guard");
 	child_ok(with_delay, (void *)"delayed-slots", 120, "slots wait as long as the purge delay says");
 	child_ok(with_delay, (void *)"delayed-large", 120, "Large blocks wait as long as the purge delay says");
 	child_ok(after_death, NULL, 120, "blocks allocated after a thread's teardown go back");

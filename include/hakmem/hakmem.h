@@ -106,7 +106,7 @@ struct hak_stats {
 	size_t slab_blocks, slab_bytes;		/* in use, to 32 KiB */
 	size_t mid_blocks, mid_bytes;		/* in use, to 1 MiB */
 	size_t large_blocks, large_bytes;	/* in use: Large and Huge */
-	size_t kept_blocks, kept_bytes;		/* free Large mappings kept */
+	size_t kept_blocks, kept_bytes;		/* free ranges kept */
 
 	size_t superslabs;			/* of 2 MiB, mapped now */
 	size_t superslabs_peak;			/* at most at once */

@@ -18,8 +18,9 @@
 #include "cache/internal.h"
 
 #include "debug/ring.h"
-#include "large/large.h"
 #include "os/os.h"
+#include "pool/pool.h"
+#include "range/range.h"
 
 _Atomic uint64_t hk_forked_at;
 _Atomic unsigned hk_lost_caches;
@@ -52,7 +53,7 @@ static void each_lock(void (*visit)(struct hk_lock *lock, bool arg), bool arg)
 	visit(&hk_orphan_lock, arg);
 	each_cache_lock(visit, arg);
 	visit(hk_pool_lock_itself(), arg);
-	visit(hk_large_lock(), arg);
+	visit(hk_range_lock(), arg);
 	visit(hk_meta_lock(), arg);
 }
 
@@ -102,7 +103,7 @@ static void unlock_all(void)
 {
 	each_cache_lock(unlock_one, false);
 	unlock_one(hk_pool_lock_itself(), false);
-	unlock_one(hk_large_lock(), false);
+	unlock_one(hk_range_lock(), false);
 	unlock_one(hk_meta_lock(), false);
 	unlock_one(&hk_orphan_lock, false);
 	unlock_one(&hk_registry_lock, false);
@@ -197,7 +198,7 @@ static void lose_threads(void)
 	close_if_held(&hk_orphan_lock);
 	close_if_held(&hk_orphan.lock);
 	close_if_held(hk_pool_lock_itself());
-	close_if_held(hk_large_lock());
+	close_if_held(hk_range_lock());
 	close_if_held(hk_meta_lock());
 	if (mine)
 		close_if_held(&mine->lock);

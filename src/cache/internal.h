@@ -168,8 +168,8 @@ void hk_reclaim_held(struct hk_cache *cache, enum hk_reclaim_reason reason);
 /* No lock held: the other rungs of these reasons, a bit for each. */
 void hk_reclaim_rest(unsigned reasons);
 
-struct hk_large;
-size_t hk_unmap_ranges(struct hk_large *ranges);
+struct hk_range;
+size_t hk_unmap_ranges(struct hk_range *ranges);
 /* Lock held: gives the slabs of a cache, whose lists are empty, other owners. */
 void hk_abandon_slabs(struct hk_cache *cache);
 /* No lock held: adopts what the parent's threads left to this child of a fork. */

@@ -11,6 +11,7 @@
 #include "large/large.h"
 #include "os/os.h"
 #include "pool/eager.h"
+#include "range/range.h"
 
 #include <string.h>
 
@@ -231,6 +232,16 @@ void hk_reclaim_held(struct hk_cache *cache, enum hk_reclaim_reason reason)
 		cache->due |= (uint16_t)(1u << reason);
 }
 
+/* As inside, for it may need the lock of the ranges. */
+static size_t release(const struct hk_pool_release *r)
+{
+	struct hk_before before = hk_find_nothing();
+	size_t bytes = hk_pool_release(r);
+
+	hk_find_again(before);
+	return bytes;
+}
+
 static bool release_superslab(uint64_t now, bool all, size_t *bytes)
 {
 	struct hk_cache *cache = hk_enter_own();
@@ -241,7 +252,8 @@ static bool release_superslab(uint64_t now, bool all, size_t *bytes)
 		return false;
 	found = all ? hk_pool_trim(&r) : hk_pool_due(now, &r);
 	hk_leave(cache);
-	*bytes += found ? hk_pool_release(&r) : 0;
+	if (found)
+		*bytes += release(&r);
 	return found;
 }
 
@@ -255,11 +267,11 @@ static size_t release_superslabs(uint64_t now, bool all, uint32_t most)
 	return bytes;
 }
 
-/* As inside, for it may need the lock of the ranges. */
-size_t hk_unmap_ranges(struct hk_large *ranges)
+/* As inside, as release. */
+size_t hk_unmap_ranges(struct hk_range *ranges)
 {
 	struct hk_before before = hk_find_nothing();
-	size_t bytes = hk_large_unmap(ranges);
+	size_t bytes = hk_range_unmap(ranges);
 
 	hk_find_again(before);
 	return bytes;
@@ -268,11 +280,11 @@ size_t hk_unmap_ranges(struct hk_large *ranges)
 static size_t release_ranges(uint64_t now, bool all)
 {
 	struct hk_cache *cache = hk_enter_own();
-	struct hk_large *ranges;
+	struct hk_range *ranges;
 
 	if (!cache)
 		return 0;
-	ranges = all ? hk_large_trim() : hk_large_due(now);
+	ranges = all ? hk_range_all() : hk_large_due(now);
 	hk_leave(cache);
 	return hk_unmap_ranges(ranges);
 }

@@ -139,7 +139,7 @@ static void *refill_list(struct hk_cache *cache, struct hk_bin *bin, bool *zero)
 }
 
 /* run: slots of a new SuperSlab, or NULL. False: the heap cannot be entered. *p is
- * NULL where the pool must grow, by that descriptor. */
+ * NULL where the pool must grow, by that descriptor; descriptor is NULL where it must not. */
 static bool refill(unsigned class, const struct hk_run *run, bool *zero, void **p,
 		   struct hk_superslab **descriptor)
 {
@@ -159,7 +159,8 @@ static bool refill(unsigned class, const struct hk_run *run, bool *zero, void **
 	*p = hk_bin_take(bin);
 	if (!*p)
 		*p = refill_list(cache, bin, zero);
-	*descriptor = *p ? NULL : hk_meta_superslab();
+	if (descriptor)
+		*descriptor = *p ? NULL : hk_pool_plan();
 	leave(cache, class);
 	if (*p && zero && *zero)
 		memset(*p, 0, sizeof(struct hk_block));
@@ -168,14 +169,8 @@ static bool refill(unsigned class, const struct hk_run *run, bool *zero, void **
 
 static bool refill_reclaimed(unsigned class, bool *zero, void **p)
 {
-	struct hk_superslab *descriptor = NULL;
-	bool entered;
-
 	hk_reclaim(HK_FOR_NO_MEMORY);
-	entered = refill(class, NULL, zero, p, &descriptor);
-	if (descriptor)
-		hk_meta_spare(descriptor);
-	return entered;
+	return refill(class, NULL, zero, p, NULL);
 }
 
 /*
@@ -192,7 +187,7 @@ static void *refill_and_take(unsigned class, size_t size, bool *zero, const void
 	if (entered && !p && !descriptor && hk_meta_fill())
 		entered = refill(class, NULL, zero, &p, &descriptor);
 	if (entered && !p && hk_pool_grow(&run, hk_class_slots(class), class, descriptor))
-		entered = refill(class, &run, zero, &p, &descriptor);
+		entered = refill(class, &run, zero, &p, NULL);
 	else if (entered && !p)
 		entered = refill_reclaimed(class, zero, &p);
 	return given(p ? p : fall_back(size, HK_GRAIN, zero), size, caller);
@@ -324,7 +319,7 @@ static bool is_block(const void *p, const struct hk_slab *slab)
  * other threads, Mid blocks and above, and invalid pointers. */
 void hk_free_slow(void *p, enum hk_call call, const void *caller)
 {
-	struct hk_large *range = NULL;
+	struct hk_range *range = NULL;
 	struct hk_slab *slab;
 	struct hk_cache *cache;
 	unsigned class = HK_CLASSES;

@@ -1,22 +1,16 @@
 /* Large and Huge: mappings of their own, and the choice between the kinds. */
-#include "config/settings.h"
+#include "config/policy.h"
 #include "config/settings.h"
 #include "debug/ring.h"
 #include "large/internal.h"
-#include "os/lock.h"
 #include "os/os.h"
+#include "pool/eager.h"
 #include "slab/pagemap.h"
 
 #include <errno.h>
-
-static struct hk_lock large_lock = HK_LOCK_INITIALIZER(HK_RANK_LARGE);
+#include <stddef.h>
 
 struct hk_large_counters hk_large_counters;
-
-struct hk_lock *hk_large_lock(void)
-{
-	return &large_lock;
-}
 
 /* The bytes include guards. */
 static void count(size_t blocks, size_t bytes)
@@ -26,57 +20,6 @@ static void count(size_t blocks, size_t bytes)
 	atomic_fetch_add_explicit(&c->live, blocks, memory_order_relaxed);
 	hk_raise(&c->peak_bytes, bytes +
 		 atomic_fetch_add_explicit(&c->bytes, bytes, memory_order_relaxed));
-}
-
-/*
- * A range that the kernel would not take back (vm.max_map_count) is kept without
- * its pages, to be used or tried again; it is lost where a fork takes long.
- */
-static size_t unmap(struct hk_large *b)
-{
-	size_t bytes = b->mapped;
-
-	hk_event(HK_EVENT_LARGE_UNMAP, 0, (void *)b->start, b->mapped);
-	if (hk_os_unmap((void *)b->start, b->mapped)) {
-		hk_large_node_free(b);
-		return bytes;
-	}
-	hk_os_purge((void *)b->start, b->mapped);
-	if (!hk_guard_lift(b))
-		return 0;
-	b->mapped &= -HK_SUPERSLAB_SIZE;
-	if (!b->mapped || !hk_lock_or_leave(&large_lock))
-		return 0;
-	if (!hk_kept_add(b))
-		hk_large_node_free(b);
-	hk_unlock(&large_lock);
-	return 0;
-}
-
-size_t hk_large_unmap(struct hk_large *ranges)
-{
-	struct hk_large *next;
-	size_t bytes = 0;
-
-	for (; ranges; ranges = next) {
-		next = ranges->next;
-		bytes += unmap(ranges);
-	}
-	return bytes;
-}
-
-static struct hk_large *expired(bool all, unsigned most)
-{
-	struct hk_large *list = NULL, *b;
-
-	if (!hk_lock(&large_lock))
-		return NULL;
-	while (most-- && (b = hk_kept_expire(all)) != NULL) {
-		b->next = list;
-		list = b;
-	}
-	hk_unlock(&large_lock);
-	return list;
 }
 
 static size_t round_up(size_t size, size_t unit)
@@ -94,18 +37,73 @@ static size_t mapping_size(size_t size)
 static void start(struct hk_large *b)
 {
 	b->huge = b->grew = b->shrank = b->regrew = b->note.noted = false;
-	b->state = HK_LARGE_LIVE;
-	hk_granule_set_large((void *)b->start, b);
-	count(1, b->mapped);
+	hk_range_use(&b->range);
+	hk_granule_set_range((void *)b->range.start, &b->range);
+	count(1, b->range.mapped);
 }
 
 static void reuse(struct hk_large *b)
 {
 	start(b);
-	hk_event(HK_EVENT_LARGE_REUSE, 0, (void *)b->start, b->mapped);
+	hk_event(HK_EVENT_LARGE_REUSE, 0, (void *)b->range.start, b->range.mapped);
 }
 
-/* Finds a kept range or that of an empty SuperSlab; otherwise leaves a descriptor for
+/* The descriptor of a range is that of the block too. */
+static struct hk_large *block_of(struct hk_range *r)
+{
+	_Static_assert(offsetof(struct hk_large, range) == 0, "a cast suffices");
+	return (struct hk_large *)(void *)r;
+}
+
+/*
+ * A range above HK_RANGE_KEPT_ALWAYS is kept only once one as large was wanted again
+ * after a free: most programs that hold a file or a table of many MiB do so once.
+ *	let_go		the largest range, up to HK_LARGE_MAX, that was not kept
+ *	wanted_again	the largest up to that which was asked for after it
+ * Both relaxed.
+ */
+static _Atomic size_t let_go, wanted_again;
+
+static bool worth_keeping(size_t mapped)
+{
+	return mapped <= HK_RANGE_KEPT_ALWAYS ||
+	       mapped <= atomic_load_explicit(&wanted_again, memory_order_relaxed);
+}
+
+static void note_let_go(size_t mapped)
+{
+	if (mapped <= HK_LARGE_MAX)
+		hk_raise(&let_go, mapped);
+}
+
+static void note_wanted(size_t mapped)
+{
+	if (mapped <= atomic_load_explicit(&let_go, memory_order_relaxed))
+		hk_raise(&wanted_again, mapped);
+}
+
+static struct hk_large *new_block(size_t mapped)
+{
+	struct hk_large *b = block_of(hk_range_new());
+
+	if (b) {
+		b->range.start = 0;
+		b->range.mapped = mapped;
+		b->range.guarded = b->range.clean = false;
+		b->range.old_guards = 0;
+	}
+	return b;
+}
+
+static struct hk_large *take_free(size_t mapped)
+{
+	struct hk_range *r = mapped <= HK_LARGE_MAX ? hk_range_take(mapped) : NULL;
+
+	note_wanted(mapped);
+	return block_of(r);
+}
+
+/* Finds a free range or that of an empty SuperSlab; otherwise leaves a descriptor for
  * hk_large_finish, also for a range whose guards must be changed first. */
 static void begin_mapping(struct hk_large_request *r)
 {
@@ -114,28 +112,21 @@ static void begin_mapping(struct hk_large_request *r)
 
 	if (r->align < HK_SUPERSLAB_SIZE)
 		r->align = HK_SUPERSLAB_SIZE;
-	if (!hk_lock(&large_lock))
-		return;
 	if (r->align == HK_SUPERSLAB_SIZE)
-		b = hk_kept_take(mapped);
-	r->block = b ? (void *)b->start : NULL;
-	if (!b && (b = hk_large_node()) != NULL) {
-		b->mapped = mapped;
-		b->guarded = false;
-		b->pits = 0;
-	}
-	hk_unlock(&large_lock);
+		b = take_free(mapped);
+	if (!b)
+		b = new_block(mapped);
 	if (!b)
 		return;
 	b->wanted = r->size;
-	if (!r->block && mapped == HK_SUPERSLAB_SIZE && r->align == HK_SUPERSLAB_SIZE)
-		r->block = hk_pool_give();
-	b->start = (uintptr_t)r->block;
-	if (r->block && hk_guard_fits(b)) {
+	if (!b->range.start && mapped == HK_SUPERSLAB_SIZE && r->align == HK_SUPERSLAB_SIZE)
+		b->range.start = (uintptr_t)hk_pool_give();
+	if (b->range.start && hk_guard_fits(b)) {
 		reuse(b);
+		r->block = (void *)b->range.start;
+		r->zero = b->range.clean;
 	} else {
 		r->range = b;
-		r->block = NULL;
 	}
 }
 
@@ -143,19 +134,19 @@ static void begin_mapping(struct hk_large_request *r)
  * be kept later. */
 static bool map(struct hk_large *b, size_t align)
 {
-	void *p = b->mapped > HK_LARGE_MAX ? hk_os_map_with_room(b->mapped, align) :
-					     hk_os_map(b->mapped, align);
+	void *p = b->range.mapped > HK_LARGE_MAX ? hk_os_map_with_room(b->range.mapped, align) :
+					     hk_os_map(b->range.mapped, align);
 
-	b->start = (uintptr_t)p;
+	b->range.start = (uintptr_t)p;
 	if (!p)
 		return false;
-	if (!hk_granule_clear((char *)p + b->mapped - 1) || !hk_granule_clear(p)) {
-		hk_os_unmap(p, b->mapped);
+	if (!hk_granule_clear((char *)p + b->range.mapped - 1) || !hk_granule_clear(p)) {
+		hk_os_unmap(p, b->range.mapped);
 		return false;
 	}
 	hk_guard_fresh(b);
 	start(b);
-	hk_event(HK_EVENT_LARGE_MAP, 0, p, b->mapped);
+	hk_event(HK_EVENT_LARGE_MAP, 0, p, b->range.mapped);
 	return true;
 }
 
@@ -166,31 +157,35 @@ static bool refit(struct hk_large *b)
 		reuse(b);
 		return true;
 	}
-	if (hk_os_unmap((void *)b->start, b->mapped))
-		hk_large_node_free(b);
+	if (hk_os_unmap((void *)b->range.start, b->range.mapped))
+		hk_range_delete(&b->range);
 	return false;
 }
 
-static struct hk_large *free_mapping(struct hk_large *b)
+/* The range if it is to be unmapped. */
+static struct hk_range *free_mapping(struct hk_large *b)
 {
-	void *p = (void *)b->start;
-	bool keep;
+	void *p = (void *)b->range.start;
 
-	b->state = HK_LARGE_GONE;
-	count((size_t)-1, -b->mapped);
+	count((size_t)-1, -b->range.mapped);
 	hk_granule_clear(p);
-	b->next = NULL;
-	keep = hk_kept_decide(b->mapped) && !b->huge;
-	if (keep)
-		hk_event(HK_EVENT_LARGE_KEEP, 0, p, b->mapped);
-	return keep && hk_kept_add(b) ? NULL : b;
+	b->range.clean = false;
+	b->range.next = NULL;
+	if (!worth_keeping(b->range.mapped)) {
+		note_let_go(b->range.mapped);
+		return &b->range;
+	}
+	if (b->huge)
+		return &b->range;
+	hk_event(HK_EVENT_LARGE_KEEP, 0, p, b->range.mapped);
+	return hk_range_add(&b->range) ? NULL : &b->range;
 }
 
 static struct hk_large *find(const void *p)
 {
-	struct hk_large *b = hk_granule_find(p).large;
+	struct hk_range *r = hk_granule_find(p).range;
 
-	return b && b->start == (uintptr_t)p && b->state == HK_LARGE_LIVE ? b : NULL;
+	return r && r->start == (uintptr_t)p && hk_range_is(r, HK_RANGE_USED) ? block_of(r) : NULL;
 }
 
 /*
@@ -200,7 +195,7 @@ static struct hk_large *find(const void *p)
  */
 static void *move_mapping(struct hk_large *b, size_t mapped)
 {
-	void *p = (void *)b->start, *to = hk_os_reserve(mapped, HK_SUPERSLAB_SIZE);
+	void *p = (void *)b->range.start, *to = hk_os_reserve(mapped, HK_SUPERSLAB_SIZE);
 
 	if (!to)
 		return NULL;
@@ -209,19 +204,19 @@ static void *move_mapping(struct hk_large *b, size_t mapped)
 		return NULL;
 	}
 	hk_granule_clear(p);
-	if (!hk_os_move(p, b->mapped, to, mapped)) {
-		hk_granule_set_large(p, b);
+	if (!hk_os_move(p, b->range.mapped, to, mapped)) {
+		hk_granule_set_range(p, &b->range);
 		return NULL;
 	}
-	hk_granule_set_large(to, b);
+	hk_granule_set_range(to, &b->range);
 	return to;
 }
 
 static void resized(struct hk_large *b, void *start, size_t mapped, size_t before)
 {
 	count(0, mapped - before);
-	b->start = (uintptr_t)start;
-	b->mapped = mapped;
+	b->range.start = (uintptr_t)start;
+	b->range.mapped = mapped;
 }
 
 /*
@@ -240,26 +235,23 @@ static void expect_more(struct hk_large *b, size_t size, size_t before)
 	    hk_os_huge_mode() == HK_HUGE_NEVER)
 		return;
 	if (hk_huge_admit())
-		b->huge = hk_huge_advise((void *)b->start, b->mapped, (char *)b->start + fresh);
+		b->huge = hk_huge_advise((void *)b->range.start, b->range.mapped, (char *)b->range.start + fresh);
 	else if (b->huge)
-		b->huge = !hk_os_small((void *)b->start, b->mapped);
+		b->huge = !hk_os_small((void *)b->range.start, b->range.mapped);
 }
 
-/* By the kept range behind it. */
+/* By the free range behind it. */
 static bool extend(struct hk_large *b, size_t size)
 {
-	size_t mapped = mapping_size(size), before = b->mapped;
-	bool done;
+	size_t mapped = mapping_size(size), before = b->range.mapped;
 
 	if (mapped <= before || mapped > HK_LARGE_MAX)
 		return false;
-	if (!hk_lock(&large_lock))
+	note_wanted(mapped);
+	if (!hk_range_extend(&b->range, mapped))
 		return false;
-	done = hk_kept_extend(b, mapped);
-	hk_unlock(&large_lock);
-	if (done)
-		resized(b, (void *)b->start, b->mapped, before);
-	return done;
+	resized(b, (void *)b->range.start, b->range.mapped, before);
+	return true;
 }
 
 void hk_large_begin(struct hk_large_request *r)
@@ -285,33 +277,31 @@ bool hk_large_finish(struct hk_large_request *r)
 		return hk_mid_finish(r);
 	if (!r->range)
 		return false;
-	if (r->range->start) {
+	if (r->range->range.start) {
 		done = refit(r->range);
+		r->zero = done && r->range->range.clean;
 	} else {
 		done = r->zero = map(r->range, r->align);
 		if (!done)
-			hk_large_node_free(r->range);
+			hk_range_delete(&r->range->range);
 	}
 	if (done)
-		r->block = (void *)r->range->start;
+		r->block = (void *)r->range->range.start;
 	return done;
 }
 
-bool hk_large_free(void *p, struct hk_large **unmap)
+bool hk_large_free(void *p, struct hk_range **unmap)
 {
 	struct hk_large *b;
 
 	*unmap = NULL;
 	if (hk_mid_free(p))
 		return true;
-	/* It is lost where the lock is. */
-	if (!hk_lock(&large_lock))
-		return true;
 	b = find(p);
-	if (b)
-		*unmap = free_mapping(b);
-	hk_unlock(&large_lock);
-	return b != NULL;
+	if (!b || !hk_range_retire(&b->range))
+		return false;
+	*unmap = free_mapping(b);
+	return true;
 }
 
 size_t hk_large_size(const void *p)
@@ -370,10 +360,10 @@ static void drop_unwanted(struct hk_large *b, size_t size)
 	size_t from = round_up(size, hk_page_size), to = round_up(b->wanted, hk_page_size);
 
 	want(b, size);
-	if (to > b->mapped)
-		to = b->mapped;
+	if (to > b->range.mapped)
+		to = b->range.mapped;
 	if (from + HK_LARGE_SHRINK <= to)
-		hk_os_purge((char *)b->start + from, to - from);
+		hk_os_purge((char *)b->range.start + from, to - from);
 }
 
 bool hk_large_roomy(void *p, size_t size)
@@ -385,7 +375,7 @@ bool hk_large_roomy(void *p, size_t size)
 	if (size > b->wanted)
 		want(b, size);
 	/* One that goes up and down would have its pages zeroed each time. */
-	if (b->regrew && b->mapped <= HK_LARGE_MAX)
+	if (b->regrew && b->range.mapped <= HK_LARGE_MAX)
 		return false;
 	return b->wanted >= size + HK_LARGE_SHRINK;
 }
@@ -393,13 +383,13 @@ bool hk_large_roomy(void *p, size_t size)
 /* In place where the kernel has room there. */
 static void *remap(struct hk_large *b, size_t size)
 {
-	size_t mapped = mapping_size(size), before = b->mapped;
-	void *p = (void *)b->start, *to = p;
+	size_t mapped = mapping_size(size), before = b->range.mapped;
+	void *p = (void *)b->range.start, *to = p;
 	int error;
 
 	if (mapped == before)
 		return p;
-	if (!hk_guard_lift(b))
+	if (!hk_range_lift_guard(&b->range))
 		return NULL;
 	error = hk_os_resize(p, before, mapped);
 	if (error) {
@@ -437,32 +427,36 @@ bool hk_large_around(const void *p, struct hk_span *span)
 	for (i = 0; i < FARTHEST && (uintptr_t)p >> HK_SUPERSLAB_SHIFT >= i; i++) {
 		struct hk_granule found = hk_granule_find((void *)((uintptr_t)p - (i << HK_SUPERSLAB_SHIFT)));
 
-		b = found.large;
+		b = block_of(found.range);
 		if (b || found.superslab)
 			break;
 	}
-	if (!b || b->state != HK_LARGE_LIVE || (uintptr_t)p - b->start >= b->mapped)
+	if (!b || !hk_range_is(&b->range, HK_RANGE_USED) || (uintptr_t)p - b->range.start >= b->range.mapped)
 		return false;
-	span->start = b->start;
+	span->start = b->range.start;
 	/* A Large block has whole granules, including its guard. */
-	span->size = b->mapped > HK_LARGE_MAX ? hk_large_usable(b) : b->mapped;
-	span->kind = b->mapped > HK_LARGE_MAX ? "Huge" : "Large";
+	span->size = b->range.mapped > HK_LARGE_MAX ? hk_large_usable(b) : b->range.mapped;
+	span->kind = b->range.mapped > HK_LARGE_MAX ? "Huge" : "Large";
 	return true;
+}
+
+/* Bytes that may wait. */
+static size_t may_wait(void)
+{
+	size_t live = atomic_load_explicit(&hk_large_counters.bytes, memory_order_relaxed);
+	size_t usual = hk_pool_scarce() ? live / HK_RANGE_SCARCE_SHARE :
+					  HK_RANGE_WAITING_LEAST + live / HK_RANGE_WAITING_SHARE;
+	size_t few = hk_is_eager() ? hk_eager_bytes(HK_EAGER_LARGE) : usual;
+
+	return few < usual ? few : usual;
 }
 
 bool hk_large_is_due(uint64_t now)
 {
-	return hk_kept_is_due(now);
+	return !hk_range_is_idle(now, may_wait());
 }
 
-struct hk_large *hk_large_due(uint64_t now)
+struct hk_range *hk_large_due(uint64_t now)
 {
-	enum { MOST = 8 };
-
-	return hk_large_is_due(now) ? expired(false, MOST) : NULL;
-}
-
-struct hk_large *hk_large_trim(void)
-{
-	return expired(true, UINT_MAX);
+	return hk_large_is_due(now) ? hk_range_due(now, may_wait(), HK_RANGE_RELEASES) : NULL;
 }

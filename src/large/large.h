@@ -9,8 +9,7 @@
 #ifndef HK_LARGE_LARGE_H
 #define HK_LARGE_LARGE_H
 
-#include "os/lock.h"
-#include "slab/slab.h"
+#include "range/range.h"
 
 #define HK_MID_MAX ((size_t)1 << 20)
 #define HK_LARGE_MAX ((size_t)32 << 20)
@@ -26,7 +25,6 @@ struct hk_span {
 struct hk_large_counters {
 	_Atomic size_t mid_live, mid_bytes;
 	_Atomic size_t live, bytes, peak_bytes;		/* Large and Huge */
-	_Atomic size_t cached, cached_bytes;
 };
 extern struct hk_large_counters hk_large_counters;
 
@@ -51,8 +49,8 @@ void hk_large_begin(struct hk_large_request *r);
 bool hk_large_finish(struct hk_large_request *r);
 
 /* False: p is not the start of a live block of this kind. *unmap: the range that
- * the caller gives to hk_large_unmap. */
-bool hk_large_free(void *p, struct hk_large **unmap);
+ * the caller gives to hk_range_unmap, or NULL. */
+bool hk_large_free(void *p, struct hk_range **unmap);
 
 /* Usable bytes, 0 if p is not the start of a live block of this kind. */
 size_t hk_large_size(const void *p);
@@ -76,14 +74,9 @@ bool hk_large_roomy(void *p, size_t size);
 /* The live Large or Huge block that p lies in; no lock is needed. */
 bool hk_large_around(const void *p, struct hk_span *span);
 
-/* Some of what was kept long enough, without a lock where there is nothing, or all
- * of it: ranges for hk_large_unmap, which is called with no lock held and returns
- * the bytes that it released. */
+/* Some of the free ranges that waited long enough, for hk_range_unmap; takes no lock if
+ * there is none. */
 bool hk_large_is_due(uint64_t now);
-struct hk_large *hk_large_due(uint64_t now);
-struct hk_large *hk_large_trim(void);
-size_t hk_large_unmap(struct hk_large *ranges);
-
-struct hk_lock *hk_large_lock(void);	/* for fork and statistics */
+struct hk_range *hk_large_due(uint64_t now);
 
 #endif

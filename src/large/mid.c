@@ -2,7 +2,6 @@
 #include "large/internal.h"
 #include "os/os.h"
 #include "pool/pool.h"
-#include "slab/meta.h"
 #include "slab/pagemap.h"
 
 static unsigned slots_for(size_t size)
@@ -52,7 +51,7 @@ void hk_mid_begin(struct hk_large_request *r)
 	if (hk_pool_claim(&run, slots_for(r->size), align, HK_HINT_MID, true))
 		start(r, &run);
 	else
-		r->superslab = hk_meta_superslab();
+		r->superslab = hk_pool_plan();
 }
 
 bool hk_mid_finish(struct hk_large_request *r)

@@ -22,7 +22,7 @@
 #include "os/os.h"
 #include "pool/eager.h"
 #include "pool/pool.h"
-#include "range/decay.h"
+#include "range/range.h"
 
 /*
  * NONE -> BUSY by the thread that starts it, BUSY -> ASLEEP by itself, ASLEEP ->
@@ -51,7 +51,7 @@ static bool wanted(void)
 static size_t waiting(void)
 {
 	return hk_pool_waiting() + (atomic_load(&hk_sparse_waits) ? HK_SPARSE_WAITING : 0) +
-	       atomic_load_explicit(&hk_large_counters.cached_bytes, memory_order_relaxed);
+	       hk_range_waiting();
 }
 
 /* before: what waited when it last looked, and found that it cannot go (mlock).

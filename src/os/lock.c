@@ -12,7 +12,7 @@ HK_TLS uint16_t hk_ranks_held;
 struct hk_contention hk_contention;
 const char *const hk_rank_name[HK_RANK_COUNT] = {
 	[HK_RANK_REGISTRY] = "registry", [HK_RANK_ORPHAN] = "orphan", [HK_RANK_CACHE] = "cache",
-	[HK_RANK_POOL] = "pool", [HK_RANK_LARGE] = "large", [HK_RANK_META] = "meta",
+	[HK_RANK_POOL] = "pool", [HK_RANK_RANGES] = "ranges", [HK_RANK_META] = "meta",
 };
 
 /* SPINS: what a critical section usually takes. PATIENCE_MS: more than a fork

@@ -23,7 +23,7 @@ enum hk_rank {
 	HK_RANK_ORPHAN,		/* the cache of threads that have none */
 	HK_RANK_CACHE,		/* one thread's slow path; see cache/cache.h */
 	HK_RANK_POOL,		/* SuperSlab lists */
-	HK_RANK_LARGE,		/* Large and Huge blocks */
+	HK_RANK_RANGES,		/* free ranges */
 	HK_RANK_META,		/* memory for metadata */
 	HK_RANK_COUNT
 };

@@ -3,7 +3,10 @@
 #include "debug/ring.h"
 #include "os/os.h"
 #include "pool/internal.h"
+#include "range/range.h"
 #include "slab/pagemap.h"
+
+#include <string.h>
 
 struct hk_pool_counters hk_pool_counters;
 _Atomic size_t hk_pool_touched_slots;
@@ -89,10 +92,12 @@ static struct hk_superslab *claim_used_anywhere(unsigned slots, unsigned align, 
 	return NULL;
 }
 
-static void count_mapped(void)
+static void count_mapped(bool fresh)
 {
 	struct hk_pool_counters *c = &hk_pool_counters;
 
+	if (!fresh)
+		hk_count(&c->from_store);
 	hk_count(&c->mapped);
 	hk_raise(&c->superslabs_peak, hk_count(&c->superslabs));
 }
@@ -106,7 +111,8 @@ static void start_pages(struct hk_superslab *s, bool huge)
 	atomic_store_explicit(&m->trend, 0, memory_order_relaxed);
 }
 
-void hk_superslab_open(struct hk_superslab *s, void *memory, uint64_t free)
+/* From here on it has memory, and these slots are for everybody; lock-free. */
+static void open_slots(struct hk_superslab *s, void *memory, uint64_t free)
 {
 	/* Other threads may call hk_superslab_mapped() on any descriptor. */
 	__atomic_store_n(&s->base, (uintptr_t)memory, __ATOMIC_RELEASE);
@@ -114,20 +120,64 @@ void hk_superslab_open(struct hk_superslab *s, void *memory, uint64_t free)
 	hk_pool_changed(s);
 }
 
+/* Memory that a Large block had holds no marks, whatever the slots of this descriptor held
+ * before. */
+static void start_slots(struct hk_superslab *s, bool clean)
+{
+	struct hk_shared_meta *m = s->shared_meta;
+
+	memset(m->marks, 0, sizeof m->marks);
+	atomic_store_explicit(&m->clean, clean ? HK_ALL_SLOTS : 0, memory_order_relaxed);
+	if (clean)
+		return;
+	hk_decay_add(&hk_pool.dirty, HK_SLOTS);
+	atomic_fetch_add_explicit(&hk_pool_touched_slots, HK_SLOTS, memory_order_relaxed);
+}
+
+/* NULL: none was planned, or it has a guard that the kernel does not remove. */
+static void *planned_memory(struct hk_superslab *s, bool *clean)
+{
+	struct hk_range *r = s->planned;
+	void *memory;
+
+	s->planned = NULL;
+	if (!r)
+		return NULL;
+	memory = (void *)r->start;
+	if (hk_range_lift_guard(r) && hk_range_lift_old_guards(r)) {
+		*clean = r->clean;
+	} else {
+		hk_os_unmap(memory, HK_SUPERSLAB_SIZE);
+		memory = NULL;
+	}
+	hk_range_delete(r);
+	return memory;
+}
+
+static void *map(struct hk_superslab *s)
+{
+	void *memory = hk_os_map(HK_SUPERSLAB_SIZE, HK_SUPERSLAB_SIZE);
+
+	if (!memory || hk_granule_set_superslab(memory, s))
+		return memory;
+	hk_os_unmap(memory, HK_SUPERSLAB_SIZE);
+	return NULL;
+}
+
 /* The slots of `taken` belong to the caller. */
 static struct hk_superslab *grow(struct hk_superslab *s, uint64_t taken, bool populate)
 {
-	void *memory;
-	bool huge, always = hk_os_huge_mode() == HK_HUGE_ALWAYS;
+	bool huge, clean = true, always = hk_os_huge_mode() == HK_HUGE_ALWAYS;
+	void *memory = planned_memory(s, &clean);
+	bool fresh = !memory;
 
-	memory = hk_os_map(HK_SUPERSLAB_SIZE, HK_SUPERSLAB_SIZE);
-	if (!memory || !hk_granule_set_superslab(memory, s)) {
-		if (memory)
-			hk_os_unmap(memory, HK_SUPERSLAB_SIZE);
+	if (fresh)
+		memory = map(s);
+	if (!memory) {
 		hk_meta_spare(s);
 		return NULL;
 	}
-	huge = (populate || hk_huge_choose()) &&
+	huge = fresh && (populate || hk_huge_choose()) &&
 	       hk_huge_advise(memory, HK_SUPERSLAB_SIZE, memory);
 	/* The kernel does not ask whether it is dense; learning does. */
 	if (always && !huge && !hk_settings.mem_learn)
@@ -137,11 +187,14 @@ static struct hk_superslab *grow(struct hk_superslab *s, uint64_t taken, bool po
 	start_pages(s, huge);
 	if (populate)
 		hk_os_populate(memory, HK_SUPERSLAB_SIZE);
-	hk_huge_grown(s);
-	count_mapped();
+	if (fresh)
+		hk_huge_grown(s);
+	else
+		hk_granule_set_superslab(memory, s);
+	count_mapped(fresh);
 	hk_event(HK_EVENT_MAP, 0, memory, HK_SUPERSLAB_SIZE);
-	atomic_store_explicit(&s->shared_meta->clean, HK_ALL_SLOTS, memory_order_relaxed);
-	hk_superslab_open(s, memory, HK_ALL_SLOTS & ~taken);
+	start_slots(s, clean);
+	open_slots(s, memory, HK_ALL_SLOTS & ~taken);
 	return s;
 }
 
@@ -224,6 +277,21 @@ bool hk_pool_claim(struct hk_run *run, unsigned slots, unsigned align, unsigned 
 	count(HK_EVENT_CLAIM, hk_pool_counters.claim, hint, s, (unsigned)first, slots);
 	took(run, s, hint, (unsigned)first, slots);
 	return true;
+}
+
+/* The store gives more than is asked for if it has no descriptor for the rest. */
+struct hk_superslab *hk_pool_plan(void)
+{
+	struct hk_superslab *s = hk_meta_superslab();
+	struct hk_range *r = s ? hk_range_take(HK_SUPERSLAB_SIZE) : NULL;
+
+	if (r && r->mapped > HK_SUPERSLAB_SIZE) {
+		hk_range_add(r);
+		r = NULL;
+	}
+	if (s)
+		s->planned = r;
+	return s;
 }
 
 bool hk_pool_grow(struct hk_run *run, unsigned slots, unsigned hint, struct hk_superslab *s)

@@ -50,7 +50,7 @@ size_t hk_eager_released(void)
 static size_t wanted(void)
 {
 	return load(&hk_os_mapped) + load(&hk_os_unmapped) -
-	       load(&hk_pool_counters.mapped) * HK_SUPERSLAB_SIZE +
+	       (load(&hk_pool_counters.mapped) - load(&hk_pool_counters.from_store)) * HK_SUPERSLAB_SIZE +
 	       load(&hk_pool_counters.dirtied_slots) * HK_SLOT_SIZE +
 	       load(&hk_holed_bytes) - load(&hk_hole_bytes);
 }

@@ -49,9 +49,6 @@ uint64_t hk_run_starts(uint64_t free, unsigned slots);
 void hk_bucket_update(struct hk_superslab *s);
 void hk_bucket_remove(struct hk_superslab *s);
 
-/* From here on it has memory, and these slots are for everybody; lock-free. */
-void hk_superslab_open(struct hk_superslab *s, void *memory, uint64_t free);
-
 /* Takes it out of the purge queue, if it is there (pool lock). */
 void hk_queue_remove(struct hk_superslab *s);
 

@@ -4,7 +4,7 @@
  *
  *	1 reuse   reuse.c    a slab that this class returned; lock-free
  *	2 claim   claim.c    free slots of a SuperSlab; one compare-and-swap
- *	3 grow    claim.c    a new SuperSlab from the OS
+ *	3 grow    claim.c    a new SuperSlab, in a free range or in memory from the OS
  *
  * and goes back the same way: to stage 1 while its class keeps few, else its
  * slots become free; SuperSlabs with free slots that are dirty wait in a
@@ -35,6 +35,7 @@ struct hk_pool_counters {
 	_Atomic size_t superslabs;		/* mapped now */
 	_Atomic size_t superslabs_peak;
 	_Atomic size_t mapped, unmapped;	/* SuperSlabs ever */
+	_Atomic size_t from_store;		/* of mapped: in memory that was there */
 	_Atomic size_t purged_bytes;		/* given back while mapped */
 	_Atomic size_t dirtied_slots;		/* that got memory so far */
 	_Atomic size_t slabs[HK_CLASSES];	/* now, those of stage 1 too */
@@ -87,8 +88,11 @@ struct hk_run {
  * False: there is none, or fresh is false and none was used before. */
 bool hk_pool_claim(struct hk_run *run, unsigned slots, unsigned align, unsigned hint, bool fresh);
 
-/* Stage 3, with no lock held: the first slots of a new SuperSlab, for which the
- * caller has a descriptor (slab/meta.h) or NULL. False: out of memory. */
+/* Stage 3 in two steps. The first takes a descriptor for a new SuperSlab and, if the
+ * store of free ranges has some, its memory; NULL: there is no descriptor. The second,
+ * with no lock held, maps memory if there was none, and takes the first slots for the
+ * caller. False: out of memory, or s is NULL. */
+struct hk_superslab *hk_pool_plan(void);
 bool hk_pool_grow(struct hk_run *run, unsigned slots, unsigned hint, struct hk_superslab *s);
 
 /* Makes a run with the slots of the class a slab that the cache owns. */

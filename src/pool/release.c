@@ -10,6 +10,7 @@
 #include "os/os.h"
 #include "pool/eager.h"
 #include "pool/internal.h"
+#include "range/range.h"
 #include "slab/pagemap.h"
 
 /* A claim that keeps all others away while pages are given back. */
@@ -42,12 +43,6 @@ static void cleaned(unsigned slots)
 	atomic_fetch_sub_explicit(&hk_pool_touched_slots, slots, memory_order_relaxed);
 }
 
-static void dirtied(unsigned slots)
-{
-	hk_decay_add(&hk_pool.dirty, slots);
-	atomic_fetch_add_explicit(&hk_pool_touched_slots, slots, memory_order_relaxed);
-}
-
 /* Nobody finds it any more: pool lock held, all of it claimed. */
 static void hide(struct hk_superslab *s)
 {
@@ -75,27 +70,11 @@ static void forget(struct hk_superslab *s)
 	hk_meta_spare(s);
 }
 
-/* The kernel would not split a mapping; the pages can go, unless they are
- * locked. */
-static bool keep(struct hk_superslab *s, void *memory)
-{
-	bool clean = hk_os_purge(memory, HK_SUPERSLAB_SIZE);
-
-	hk_granule_set_superslab(memory, s);
-	if (!clean)
-		dirtied(HK_SLOTS);
-	atomic_store_explicit(&s->shared_meta->clean, clean ? HK_ALL_SLOTS : 0, memory_order_relaxed);
-	hk_superslab_open(s, memory, HK_ALL_SLOTS);
-	return clean;
-}
-
 static size_t unmap(struct hk_superslab *s, void *memory)
 {
 	forget_range(s, memory);
-	if (!hk_os_unmap(memory, HK_SUPERSLAB_SIZE))
-		return keep(s, memory) ? HK_SUPERSLAB_SIZE : 0;
 	forget(s);
-	return HK_SUPERSLAB_SIZE;
+	return hk_range_unmap_memory(memory, HK_SUPERSLAB_SIZE);
 }
 
 void *hk_pool_give(void)

@@ -7,10 +7,10 @@
 		   HK_ADDRESS_BITS - HK_SUPERSLAB_SHIFT - LEAF_BITS : 1)
 #define LEAF_LENGTH ((size_t)1 << LEAF_BITS)
 #define ROOT_LENGTH ((size_t)1 << ROOT_BITS)
-#define LARGE_TAG ((uintptr_t)1)
+#define RANGE_TAG ((uintptr_t)1)
 
 /*
- * A leaf entry is 0, a struct hk_superslab *, or a struct hk_large * with the
+ * A leaf entry is 0, a struct hk_superslab *, or a struct hk_range * with the
  * tag. Leaves are published by release and never go away; entries are written
  * by whoever owns the granule's memory.
  */
@@ -84,8 +84,8 @@ struct hk_granule hk_granule_find(const void *p)
 	uintptr_t value = get(p);
 	struct hk_granule found = { 0 };
 
-	if (value & LARGE_TAG)
-		found.large = (void *)(value & ~LARGE_TAG);
+	if (value & RANGE_TAG)
+		found.range = (void *)(value & ~RANGE_TAG);
 	else
 		found.superslab = (void *)value;
 	return found;
@@ -96,9 +96,9 @@ bool hk_granule_set_superslab(const void *start, struct hk_superslab *superslab)
 	return set((uintptr_t)start, (uintptr_t)superslab);
 }
 
-bool hk_granule_set_large(const void *start, struct hk_large *large)
+bool hk_granule_set_range(const void *start, struct hk_range *range)
 {
-	return set((uintptr_t)start, (uintptr_t)large | LARGE_TAG);
+	return set((uintptr_t)start, (uintptr_t)range | RANGE_TAG);
 }
 
 bool hk_granule_clear(const void *start)

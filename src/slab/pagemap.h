@@ -49,17 +49,17 @@ HK_INLINE struct hk_slab *hk_slab_guess(const void *p)
 }
 
 /* An entry of the exact map. */
-struct hk_large;
+struct hk_range;
 struct hk_granule {
 	struct hk_superslab *superslab;
-	struct hk_large *large;
+	struct hk_range *range;
 };
 struct hk_granule hk_granule_find(const void *p);
 
 /* Register and forget; false when there is no memory for a leaf. A granule that
  * was once set or cleared has one; for others no lock may be held. */
 bool hk_granule_set_superslab(const void *start, struct hk_superslab *superslab);
-bool hk_granule_set_large(const void *start, struct hk_large *large);
+bool hk_granule_set_range(const void *start, struct hk_range *range);
 bool hk_granule_clear(const void *start);
 
 /* The run that p lies in, by the exact map; NULL if there is none. */

@@ -36,6 +36,7 @@
 struct hk_cache;
 struct hk_bin;
 struct hk_superslab;
+struct hk_range;
 
 /*
  * A free block, in a list or on its way to one: its mark, and a link to the next block.
@@ -221,6 +222,7 @@ struct hk_superslab {
 	struct hk_shared_meta *shared_meta;
 	uint32_t index;			/* its place in the directory */
 	struct hk_superslab *next_spare;	/* slab/meta.c, meta lock */
+	struct hk_range *planned;	/* memory that it will have (pool/claim.c), or NULL */
 	_Atomic uint8_t first[HK_SLOTS];	/* first slot of the run of a slot */
 	struct hk_shared_meta shared;
 	struct hk_slab slab[HK_SLOTS];

@@ -6,7 +6,7 @@
 #include "learn/learn.h"
 #include "os/os.h"
 #include "pool/pool.h"
-#include "range/decay.h"
+#include "range/range.h"
 #include "slab/meta.h"
 #include "slab/pagemap.h"
 
@@ -31,8 +31,8 @@ HK_API const struct hk_stats_page hakmem_stats_page = {
 		[HK_FIGURE_mid_bytes] = &hk_large_counters.mid_bytes,
 		[HK_FIGURE_large_blocks] = &hk_large_counters.live,
 		[HK_FIGURE_large_bytes] = &hk_large_counters.bytes,
-		[HK_FIGURE_kept_blocks] = &hk_large_counters.cached,
-		[HK_FIGURE_kept_bytes] = &hk_large_counters.cached_bytes,
+		[HK_FIGURE_kept_blocks] = &hk_range_counters.free,
+		[HK_FIGURE_kept_bytes] = &hk_range_counters.bytes,
 		[HK_FIGURE_superslabs] = &hk_pool_counters.superslabs,
 		[HK_FIGURE_superslabs_peak] = &hk_pool_counters.superslabs_peak,
 		[HK_FIGURE_superslabs_mapped] = &hk_pool_counters.mapped,

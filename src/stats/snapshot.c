@@ -6,7 +6,7 @@
 #include "learn/learn.h"
 #include "os/os.h"
 #include "pool/pool.h"
-#include "range/decay.h"
+#include "range/range.h"
 #include "slab/meta.h"
 #include "slab/pagemap.h"
 
@@ -109,8 +109,8 @@ static void add_large(struct hak_stats *s)
 	s->mid_bytes = load(&from->mid_bytes);
 	s->large_blocks = load(&from->live);
 	s->large_bytes = load(&from->bytes);
-	s->kept_blocks = load(&from->cached);
-	s->kept_bytes = load(&from->cached_bytes);
+	s->kept_blocks = load(&hk_range_counters.free);
+	s->kept_bytes = load(&hk_range_counters.bytes);
 }
 
 void hk_snapshot_take(struct hk_snapshot *s)

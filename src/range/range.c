@@ -1,0 +1,372 @@
+/*
+ * The store of free ranges: they are joined with their neighbours when they are freed and
+ * split when they are taken (boundary tags, Knuth, TAOCP 1, 2.5; the page map holds the
+ * tags). What is due (range/decay.h) is unmapped, oldest first.
+ */
+#include "range/range.h"
+
+#include "debug/ring.h"
+#include "os/os.h"
+#include "range/internal.h"
+#include "slab/meta.h"
+#include "slab/pagemap.h"
+
+#include <string.h>
+
+enum { BUCKETS = 63 };
+
+/* Ranges by the time of the free, those that hold pages and those that do not: the kernel
+ * did not unmap these, and they do not count as waiting. */
+struct queue {
+	struct hk_range *oldest, *newest;
+};
+enum { DIRTY, CLEAN, QUEUES };
+
+/*
+ * All under the lock.
+ *	bucket[n]	ranges of n + 1 granules; the last one, of that or more
+ *	filled		bit n set <=> bucket[n] is not empty
+ *	dirty		bytes in the queue DIRTY
+ */
+static struct {
+	struct hk_lock lock;
+	struct hk_range *bucket[BUCKETS];
+	uint64_t filled;
+	struct queue queue[QUEUES];
+	struct hk_decay dirty;
+} store = { .lock = HK_LOCK_INITIALIZER(HK_RANK_RANGES) };
+
+struct hk_range_counters hk_range_counters;
+
+/* Pushed to by anybody, popped from under the lock. */
+static _Atomic(struct hk_range *) spare;
+
+struct hk_lock *hk_range_lock(void)
+{
+	return &store.lock;
+}
+
+static struct hk_range *new_locked(void)
+{
+	struct hk_range *r = atomic_load_explicit(&spare, memory_order_acquire);
+
+	while (r && !hk_swapped(atomic_compare_exchange_weak_explicit(&spare, &r, r->next,
+			memory_order_acquire, memory_order_acquire)))
+		;
+	return r ? r : hk_meta_alloc(HK_RANGE_DESCRIPTOR);
+}
+
+struct hk_range *hk_range_new(void)
+{
+	struct hk_range *r;
+
+	if (!hk_lock(&store.lock))
+		return NULL;
+	r = new_locked();
+	hk_unlock(&store.lock);
+	return r;
+}
+
+void hk_range_delete(struct hk_range *r)
+{
+	struct hk_range *head = atomic_load_explicit(&spare, memory_order_relaxed);
+
+	do
+		r->next = head;
+	while (!hk_swapped(atomic_compare_exchange_weak_explicit(&spare, &head, r,
+			memory_order_release, memory_order_relaxed)));
+}
+
+static unsigned bucket_of(size_t mapped)
+{
+	size_t granules = mapped >> HK_SUPERSLAB_SHIFT;
+
+	return (unsigned)(granules < BUCKETS ? granules : BUCKETS) - 1;
+}
+
+static void *last_granule(const struct hk_range *r)
+{
+	return (void *)(r->start + r->mapped - HK_SUPERSLAB_SIZE);
+}
+
+static void count(size_t ranges, size_t bytes)
+{
+	atomic_fetch_add_explicit(&hk_range_counters.free, ranges, memory_order_relaxed);
+	atomic_fetch_add_explicit(&hk_range_counters.bytes, bytes, memory_order_relaxed);
+}
+
+static struct queue *queue_of(const struct hk_range *r)
+{
+	return &store.queue[r->clean ? CLEAN : DIRTY];
+}
+
+static size_t dirty_bytes(const struct hk_range *r)
+{
+	return r->clean ? 0 : r->mapped;
+}
+
+/* older: the one before it in its queue. */
+static void link_in(struct hk_range *r, struct hk_range *older)
+{
+	unsigned n = bucket_of(r->mapped);
+	struct queue *q = queue_of(r);
+
+	hk_granule_set_range((void *)r->start, r);
+	hk_granule_set_range(last_granule(r), r);
+	atomic_store_explicit(&r->state, HK_RANGE_FREE, memory_order_relaxed);
+	r->prev = NULL;
+	r->next = store.bucket[n];
+	if (r->next)
+		r->next->prev = r;
+	store.bucket[n] = r;
+	store.filled |= (uint64_t)1 << n;
+	r->older = older;
+	r->newer = older ? older->newer : q->oldest;
+	*(r->older ? &r->older->newer : &q->oldest) = r;
+	*(r->newer ? &r->newer->older : &q->newest) = r;
+	count(1, r->mapped);
+}
+
+static struct hk_range *unlink_from(struct hk_range *r)
+{
+	unsigned n = bucket_of(r->mapped);
+	struct queue *q = queue_of(r);
+
+	hk_granule_clear((void *)r->start);
+	hk_granule_clear(last_granule(r));
+	atomic_store_explicit(&r->state, HK_RANGE_NONE, memory_order_relaxed);
+	if (r->prev)
+		r->prev->next = r->next;
+	else if (!(store.bucket[n] = r->next))
+		store.filled &= ~((uint64_t)1 << n);
+	if (r->next)
+		r->next->prev = r->prev;
+	*(r->older ? &r->older->newer : &q->oldest) = r->newer;
+	*(r->newer ? &r->newer->older : &q->newest) = r->older;
+	count((size_t)-1, -r->mapped);
+	return r;
+}
+
+/* Takes the first bytes of a range; the rest stays at its age. Without memory for a
+ * descriptor of the rest, all of it. */
+static struct hk_range *take_part(struct hk_range *r, size_t mapped)
+{
+	struct hk_range *older = r->older, *rest;
+
+	unlink_from(r);
+	rest = r->mapped > mapped ? new_locked() : NULL;
+	if (rest) {
+		rest->clean = r->clean;
+		hk_guard_cut(r, mapped, rest);
+		link_in(rest, older);
+	}
+	hk_decay_subtract(&store.dirty, dirty_bytes(r));
+	return r;
+}
+
+static struct hk_range *free_at(uintptr_t address)
+{
+	struct hk_range *r = hk_granule_find((void *)address).range;
+
+	return r && hk_range_is(r, HK_RANGE_FREE) ? r : NULL;
+}
+
+/* What was only clean in part is dirty. */
+static void join(struct hk_range *r, struct hk_range *behind)
+{
+	hk_guard_join(r, behind);
+	r->clean = r->clean && behind->clean;
+}
+
+static void add_locked(struct hk_range *r)
+{
+	struct hk_range *before = free_at(r->start - 1), *after = free_at(r->start + r->mapped);
+	size_t counted = 0;
+
+	hk_guard_to_old(r);
+	if (before && hk_guard_can_join(before, r)) {
+		counted += dirty_bytes(before);
+		join(unlink_from(before), r);
+		r->start = before->start;
+		r->mapped = before->mapped;
+		r->old_guards = before->old_guards;
+		r->clean = before->clean;
+		hk_range_delete(before);
+	}
+	if (after && hk_guard_can_join(r, after)) {
+		counted += dirty_bytes(after);
+		join(r, unlink_from(after));
+		hk_range_delete(after);
+	}
+	link_in(r, queue_of(r)->newest);
+	hk_decay_add(&store.dirty, dirty_bytes(r) - counted);
+}
+
+bool hk_range_add(struct hk_range *r)
+{
+	if (!hk_lock(&store.lock))
+		return false;
+	add_locked(r);
+	hk_unlock(&store.lock);
+	return true;
+}
+
+/* The smallest that suffices. */
+static struct hk_range *find(size_t mapped)
+{
+	uint64_t fit = store.filled >> bucket_of(mapped) << bucket_of(mapped);
+
+	return fit ? store.bucket[__builtin_ctzll(fit)] : NULL;
+}
+
+struct hk_range *hk_range_take(size_t mapped)
+{
+	struct hk_range *r;
+
+	if (bucket_of(mapped) == BUCKETS - 1 || !hk_lock(&store.lock))
+		return NULL;
+	r = find(mapped);
+	if (r) {
+		take_part(r, mapped);
+		hk_guard_from_old(r);
+	}
+	hk_unlock(&store.lock);
+	return r;
+}
+
+bool hk_range_extend(struct hk_range *r, size_t mapped)
+{
+	struct hk_range *after;
+	size_t more = mapped - r->mapped;
+
+	if (!hk_lock(&store.lock))
+		return false;
+	after = free_at(r->start + r->mapped);
+	if (after && after->mapped < more)
+		after = NULL;
+	if (after) {
+		take_part(after, more);
+		hk_guard_to_old(r);
+		hk_guard_join(r, after);
+		hk_guard_from_old(r);
+		hk_range_delete(after);
+	}
+	hk_unlock(&store.lock);
+	return after != NULL;
+}
+
+size_t hk_range_waiting(void)
+{
+	return hk_decay_waiting(&store.dirty);
+}
+
+bool hk_range_is_idle(uint64_t now, size_t limit)
+{
+	return hk_decay_is_idle(&store.dirty, now, limit);
+}
+
+static struct hk_range *take_due(uint64_t now, size_t limit)
+{
+	size_t due = hk_decay_due(&store.dirty, now, hk_decay_period(), limit);
+	struct hk_range *r = store.queue[DIRTY].oldest;
+
+	if (!due)
+		return NULL;
+	if (r)
+		take_part(r, (due + HK_SUPERSLAB_SIZE - 1) & -HK_SUPERSLAB_SIZE);
+	hk_decay_release(&store.dirty, r ? r->mapped : SIZE_MAX);
+	return r;
+}
+
+struct hk_range *hk_range_due(uint64_t now, size_t limit, unsigned most)
+{
+	struct hk_range *list = NULL, *r;
+
+	if (!hk_lock(&store.lock))
+		return NULL;
+	while (most-- && (r = take_due(now, limit)) != NULL) {
+		r->next = list;
+		list = r;
+	}
+	hk_unlock(&store.lock);
+	return list;
+}
+
+struct hk_range *hk_range_all(void)
+{
+	struct hk_range *list = NULL, *r;
+
+	if (!hk_lock(&store.lock))
+		return NULL;
+	while ((r = find(HK_SUPERSLAB_SIZE)) != NULL) {
+		take_part(r, r->mapped);
+		r->next = list;
+		list = r;
+	}
+	hk_unlock(&store.lock);
+	return list;
+}
+
+/* Reads as zero afterwards. Locked pages cannot be dropped, and are cleared. */
+static bool empty(struct hk_range *r)
+{
+	if (r->clean || hk_os_purge((void *)r->start, r->mapped))
+		return true;
+	if (!hk_range_lift_old_guards(r))
+		return false;
+	memset((void *)r->start, 0, r->mapped);
+	return true;
+}
+
+/* A part of a granule at the end is lost, and so is all of it if a fork takes long. */
+static void keep(struct hk_range from)
+{
+	struct hk_range *r;
+
+	if (!hk_range_lift_guard(&from) || !empty(&from))
+		return;
+	from.mapped &= -HK_SUPERSLAB_SIZE;
+	from.clean = true;
+	if (!from.mapped || !hk_lock_or_leave(&store.lock))
+		return;
+	r = new_locked();
+	if (r) {
+		r->start = from.start;
+		r->mapped = from.mapped;
+		r->clean = true;
+		r->guarded = false;
+		r->old_guards = from.old_guards;
+		add_locked(r);
+	}
+	hk_unlock(&store.lock);
+}
+
+static size_t unmap(struct hk_range r)
+{
+	size_t released = r.clean ? 0 : r.mapped;
+
+	if (hk_os_unmap((void *)r.start, r.mapped))
+		return r.mapped;
+	keep(r);
+	return released;
+}
+
+size_t hk_range_unmap(struct hk_range *list)
+{
+	size_t bytes = 0;
+
+	while (list) {
+		struct hk_range r = *list;
+
+		hk_event(HK_EVENT_LARGE_UNMAP, 0, (void *)r.start, r.mapped);
+		hk_range_delete(list);
+		bytes += unmap(r);
+		list = r.next;
+	}
+	return bytes;
+}
+
+size_t hk_range_unmap_memory(void *start, size_t size)
+{
+	return unmap((struct hk_range){ .start = (uintptr_t)start, .mapped = size });
+}
