@@ -6,15 +6,13 @@
  * extra page for it. A Large block, which has whole granules, has a guard if the size that
  * the program requested leaves a page.
  *
- * A guard takes one to six microseconds to set and less to remove. That is little
- * compared with the page faults of a fresh range, but much compared with the reuse of a
- * kept range. So a kept range without a guard gets one only if few were set recently.
+ * A guard is little compared with the page faults of a fresh range, but much compared with
+ * the reuse of a free range. So such a range without a guard gets one only if few were set
+ * recently.
  */
+#include "config/policy.h"
 #include "large/internal.h"
 #include "os/os.h"
-
-/* Milliseconds per guard of a range that is not fresh, and how many may be set in a row. */
-enum { PACE = 1, BURST = 64 };
 
 /* When the next guard is due at a steady pace; relaxed, one guard more does no harm. */
 static _Atomic uint64_t next_at;
@@ -22,14 +20,14 @@ static _Atomic uint64_t next_at;
 static bool is_time(void)
 {
 	return !hk_elapsed(atomic_load_explicit(&next_at, memory_order_relaxed),
-			   hk_os_now(), PACE * BURST);
+			   hk_os_now(), HK_GUARD_PACE_MS * HK_GUARD_BURST);
 }
 
 static void count_one(void)
 {
 	uint64_t now = hk_os_now(), at = atomic_load_explicit(&next_at, memory_order_relaxed);
 
-	atomic_store_explicit(&next_at, (hk_elapsed(now, at, 0) ? now : at) + PACE,
+	atomic_store_explicit(&next_at, (hk_elapsed(now, at, 0) ? now : at) + HK_GUARD_PACE_MS,
 			      memory_order_relaxed);
 }
 

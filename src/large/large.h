@@ -13,7 +13,6 @@
 
 #define HK_MID_MAX ((size_t)1 << 20)
 #define HK_LARGE_MAX ((size_t)32 << 20)
-#define HK_LARGE_SHRINK ((size_t)64 << 10)	/* less is not worth a system call */
 
 /* A block above the slabs, for messages. */
 struct hk_span {

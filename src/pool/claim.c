@@ -1,4 +1,5 @@
 /* Stages 2 and 3: slots from a SuperSlab that has some, or from a new one. */
+#include "config/policy.h"
 #include "config/settings.h"
 #include "debug/ring.h"
 #include "os/os.h"
@@ -10,8 +11,6 @@
 
 struct hk_pool_counters hk_pool_counters;
 _Atomic size_t hk_pool_touched_slots;
-
-enum { LAST_FREED = 8 };	/* SuperSlabs tried for used slots */
 
 /* Starts at multiples of align slots. */
 static uint64_t aligned_slots(unsigned align)
@@ -86,7 +85,7 @@ static struct hk_superslab *claim_used_anywhere(unsigned slots, unsigned align, 
 	if (s && (*first = claim_used(s, slots, align)) >= 0)
 		return s;
 	s = hk_pool.newest;
-	for (tries = 0; s && tries < LAST_FREED; tries++, s = s->shared_meta->older)
+	for (tries = 0; s && tries < HK_CLAIM_LAST_FREED; tries++, s = s->shared_meta->older)
 		if ((*first = claim_used(s, slots, align)) >= 0)
 			return s;
 	return NULL;

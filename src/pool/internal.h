@@ -6,10 +6,6 @@
 #include "pool/pool.h"
 #include "range/decay.h"
 
-/* Slots that may wait whatever the size of the heap; beyond it, half. Where
- * memory is scarce, a sixteenth. */
-#define HK_WAITING_MIN ((size_t)16 * HK_SLOTS)
-
 /*
  * All under the pool lock, but for the stack of changed ones and for hints
  * (relaxed: a wrong hint fails to claim).

@@ -5,6 +5,7 @@
  * with the heap. Waiting memory is bounded too: beyond a share of the heap the
  * coldest goes at once, for a program that frees all and then stops calling.
  */
+#include "config/policy.h"
 #include "config/settings.h"
 #include "debug/ring.h"
 #include "os/os.h"
@@ -191,7 +192,8 @@ static size_t may_wait(void)
 	size_t slots = HK_SLOTS * atomic_load_explicit(&hk_pool_counters.superslabs,
 						       memory_order_relaxed);
 
-	size_t usual = hk_pool_scarce() ? slots / 16 : HK_WAITING_MIN + slots / 2, few;
+	size_t usual = hk_pool_scarce() ? slots / HK_POOL_SCARCE_SHARE :
+		(size_t)HK_POOL_WAITING_LEAST * HK_SLOTS + slots / HK_POOL_WAITING_SHARE, few;
 
 	if (!hk_is_eager())
 		return usual;
@@ -214,13 +216,12 @@ static struct hk_superslab *due_victim(uint64_t now)
 	return s;
 }
 
-/* Without reuse: an empty SuperSlab, and half of one, so that a last survivor
- * does not keep the rest. Halves bound the calls. */
+/* Without reuse: an empty SuperSlab, and half of one. */
 bool hk_released_at_once(const struct hk_superslab *s)
 {
 	return !hk_settings.superslab_reuse &&
 	       (s->shared_meta->bucket == HK_SLOTS ||
-		hk_dirty_slots(s->shared_meta) >= HK_SLOTS / 2);
+		hk_dirty_slots(s->shared_meta) >= HK_SLOTS / HK_POOL_AT_ONCE_SHARE);
 }
 
 void hk_pool_run_free(struct hk_superslab *home, unsigned first, unsigned slots)

@@ -14,6 +14,7 @@
  * lost theirs are dropped when they are popped. The flag on_stack keeps a
  * slab from being pushed twice, whatever the class of the stack it is on.
  */
+#include "config/policy.h"
 #include "config/settings.h"
 #include "debug/ring.h"
 #include "os/os.h"
@@ -28,9 +29,6 @@
 #endif
 #define ID_MASK (((uintptr_t)1 << ID_BITS) - 1)
 
-/* Empty slabs that a class keeps, in slots; all classes together no more than
- * one slot in KEPT_SHARE of those that hold pages. */
-enum { KEPT_SLOTS = 4, KEPT_SHARE = 32 };
 static _Atomic size_t kept_slots;	/* approximate */
 
 static struct {
@@ -130,12 +128,12 @@ static void dissolve(struct hk_slab *slab)
 
 void hk_pool_return(struct hk_slab *slab)
 {
-	unsigned keep = KEPT_SLOTS / slab->slots;
+	unsigned keep = HK_REUSE_SLOTS / slab->slots;
 	size_t kept = atomic_load_explicit(&kept_slots, memory_order_relaxed);
 
 	hk_assert(slab->used == 0);
 	if (atomic_load_explicit(&stack[slab->class].empty, memory_order_relaxed) < keep &&
-	    (kept + slab->slots) * KEPT_SHARE <= hk_pool_touched() &&
+	    (kept + slab->slots) * HK_REUSE_SHARE <= hk_pool_touched() &&
 	    (!hk_is_eager() || (kept + slab->slots) * HK_SLOT_SIZE <= hk_eager_bytes(HK_EAGER_STAGE1))) {
 		atomic_fetch_add_explicit(&stack[slab->class].empty, 1, memory_order_relaxed);
 		atomic_fetch_add_explicit(&kept_slots, slab->slots, memory_order_relaxed);
