@@ -48,6 +48,8 @@ function __hakmem_options
                     set -a option -x -a '(__hakmem_profiles)'
                 case set
                     set -a option -x -a '(__hakmem_settings)'
+                case sort
+                    set -a option -x -a 'memory rss growth slow pid'
                 case '*'
                     test $found[4] = FILE; and set -a option -r -F; or set -a option -x
             end

@@ -36,7 +36,8 @@ _hakmem_specs() {
 		profile) action=_hakmem_profiles ;;
 		profiles) action='_sequence _hakmem_profiles' ;;
 		set) action=_hakmem_settings ;;
-		load) action=_cmdstring ;;
+		load | prepare) action=_cmdstring ;;
+		sort) action='(memory rss growth slow pid)' ;;
 		*) if [[ $value == FILE ]]; then action=_files; else action=' '; fi ;;
 		esac
 		value=${value:+:${value//:/ }:$action}
