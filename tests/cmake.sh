@@ -22,6 +22,10 @@ export LD_LIBRARY_PATH
 
 version=$(sed -n 's/^set(PACKAGE_VERSION "\(.*\)").*/\1/p' "$folder/hakmemConfigVersion.cmake")
 project_programs "$folder" "$version" ''
+# As where /lib leads to /usr/lib.
+ln -s "$libdir" "$work/link"
+project "$work/link/cmake/hakmem" 1 && cmake --build "$work/project" >"$work/why" 2>&1
+check $? "found through a link to the folder of libraries"
 for wrong in 99.0 0.9 1.99; do
 	! project "$folder" $wrong && grep -q 'Could not find a configuration file' "$work/why"
 	check $? "find_package(hakmem $wrong) fails"

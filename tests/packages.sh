@@ -141,6 +141,8 @@ apt-get -s -o APT::Install-Recommends=true install hakmem >"$work/why" 2>&1 && g
 check $? "apt install hakmem would bring gnuplot"
 install --no-install-recommends hakmem bash-completion && hakmem --version >"$work/why" 2>&1
 check $? "apt install hakmem, without that"
+install libhakmem-doc && [ -s /usr/share/doc/libhakmem-doc/html/index.html ] 2>"$work/why"
+check $? "apt install libhakmem-doc"
 if [ -n "$1" ]; then
 	sed -n '/^Test-Command:.*programs/,/^Restrictions/{/Command\|^Restr/d; s/^Depends://; p}' \
 		/srv/source/debian/tests/control | tr -d '\n' >"$work/wanted"
