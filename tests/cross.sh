@@ -54,7 +54,7 @@ row() {	# arch
 		configure.log | paste -s -d '|' | sed "s/^/| $1 | /; s/|\([^ ]\)/ | \1/g; s/\$/ |/"
 }
 
-tests='abuse alignment calloc churn early fork hostile model realloc settings sizes teardown threads
+tests='abuse alignment calloc churn containers early fork hostile model realloc settings sizes teardown threads
 	debug dlopen fork_static limits mappings metadata return stats surface cxx_ops operators replaced replaced_static learn
 	phases teardown_cxx env/limits'
 programs=
