@@ -370,7 +370,7 @@ static void idle_threads(void)
 	pthread_barrier_wait(&idle_until);
 	for (i = 0; i < IDLERS; i++)
 		pthread_join(thread[i], NULL);
-	if (!ok(s.cached <= 32 * MB + s.mapped / 32 + IDLERS * 400 * KB,
+	if (!ok(s.cached <= 32 * MB + s.mapped / 32 + IDLERS * 600 * KB,
 		"the lists of many threads together are bounded"))
 		diag("%zu bytes cached of %zu mapped", s.cached, s.mapped);
 }
