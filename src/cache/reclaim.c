@@ -159,7 +159,8 @@ static void collect_mail(void)
 
 static size_t moves(const struct hk_cache *cache, unsigned class)
 {
-	return cache->bin[class].refills + cache->bin[class].flushes + cache->spilled[class].moves;
+	return cache->bin[class].refills + cache->bin[class].flushes +
+	       (cache->used_chains ? cache->spilled[class].moves : 0);
 }
 
 /* Is this cell for the class? idle: of the class. */

@@ -73,7 +73,8 @@ bool hk_refill(struct hk_cache *cache, struct hk_bin *bin, bool fresh, bool *zer
 	if (cache->used_chains)
 		cache->spilled[class].debt -= cache->spilled[class].debt > 0;
 	cache->window_left -= got;
-	cache->filled[class] += hk_settings.stats ? (size_t)got : 0;
+	if (hk_settings.stats)
+		cache->filled[class] += (size_t)got;
 	hk_event(HK_EVENT_REFILL, slab->size, chain, (size_t)got);
 	bin->batch = bin->batch * 2 < bin->batch_max ? bin->batch * 2 : bin->batch_max;
 	return true;

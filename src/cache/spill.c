@@ -114,7 +114,7 @@ bool hk_unspill(struct hk_cache *cache, struct hk_bin *bin)
 
 unsigned hk_drain(struct hk_cache *cache, unsigned class, unsigned chains)
 {
-	for (; chains && cache->spilled[class].top; chains--)
+	for (; chains && cache->spilled_bytes && cache->spilled[class].top; chains--)
 		hk_put_chain(cache, &cache->bin[class], take(cache, class).head);
 	return chains;
 }
