@@ -107,9 +107,14 @@ void hk_sparse_freed(struct hk_cache *cache, struct hk_slab *slab, unsigned bloc
 		cache->due |= 1u << HK_FOR_TICK;
 }
 
-void hk_sparse_wanted(struct hk_cache *cache, struct hk_slab *slab)
+void hk_sparse_wanted(struct hk_cache *cache, struct hk_slab *slab, unsigned blocks)
 {
-	if (!hk_linked(&slab->sparse) || slab->sparse.at == &cache->sparse_new.first)
+	size_t bytes = blocks * (size_t)slab->size;
+
+	if (!hk_linked(&slab->sparse))
+		return;
+	cache->sparse_bytes -= bytes < cache->sparse_bytes ? bytes : cache->sparse_bytes;
+	if (slab->sparse.at == &cache->sparse_new.first)
 		return;
 	hk_list_remove(&slab->sparse);
 	if (is_sparse(slab))

@@ -133,7 +133,8 @@ struct hk_cache {
 	size_t touch_size;
 	uint8_t fresh[HK_CLASSES];		/* fresh slabs in a row, up to STEADY */
 	unsigned sparse_listed;			/* slots, at most, in new */
-	size_t sparse_bytes;			/* freed into sparse slabs, since new began */
+	size_t sparse_bytes;			/* freed into sparse slabs and not taken
+						 * again, since new began */
 	size_t sparse_least;			/* bytes worth a purge; 0: as usual */
 	size_t sent_bytes;			/* to others, not yet told of */
 	/* Blocks to be moved between lists and slabs until the window of

@@ -77,7 +77,7 @@ HK_INLINE void hk_sparse_tell(void)
 
 /* Blocks of an owned slab came back, or went out: is it sparse? */
 void hk_sparse_freed(struct hk_cache *cache, struct hk_slab *slab, unsigned blocks);
-void hk_sparse_wanted(struct hk_cache *cache, struct hk_slab *slab);
+void hk_sparse_wanted(struct hk_cache *cache, struct hk_slab *slab, unsigned blocks);
 /* Is there too much in sparse slabs for a program that releases as it frees? */
 bool hk_sparse_excess(const struct hk_cache *cache);
 

@@ -65,7 +65,7 @@ bool hk_refill(struct hk_cache *cache, struct hk_bin *bin, bool fresh, bool *zer
 	/* Carved only if there was no other: the first is a new one. */
 	if (zero)
 		*zero = slab->zero && slab->carved != carved;
-	hk_sparse_wanted(cache, slab);
+	hk_sparse_wanted(cache, slab, (unsigned)got);
 	hk_slab_exhausts(cache, slab);
 	bin->head = chain;
 	bin->room -= got;

@@ -58,18 +58,23 @@ static size_t wanted(void)
 void hk_eager_learn(uint64_t now)
 {
 	size_t given = hk_eager_released(), taken = wanted(), again = taken - eager.wanted;
+	size_t released = given - eager.released, often = HK_EAGER_OFTEN * hk_eager_bytes(HK_EAGER_PARTS);
 	unsigned old = patience();
+	/* More than may wait comes and goes within one period. */
+	bool cycles = released >= often && (ptrdiff_t)again > (ptrdiff_t)(released / HK_WANTED_SHARE);
 
-	if (!hk_elapsed(now, eager.began, HK_EAGER_PERIOD_MS))
+	if (!cycles && !hk_elapsed(now, eager.began, HK_EAGER_PERIOD_MS))
 		return;
 	/* The counters are not of one moment; a long period says nothing of soon. */
 	if ((ptrdiff_t)again < 0 || hk_elapsed(now, eager.began, 2 * HK_EAGER_PERIOD_MS))
 		eager.last_released = 0;
-	if (eager.last_released >= HK_EAGER_WORTH && again > eager.last_released / HK_WANTED_SHARE && old < HK_EAGER_PATIENCE)
+	if (eager.last_released >= HK_EAGER_WORTH && again > eager.last_released / HK_WANTED_SHARE)
+		cycles = true;
+	if (cycles && old < HK_EAGER_PATIENCE)
 		atomic_store_explicit(&eager.patience, old + 1, memory_order_relaxed);
-	else if (eager.last_released >= HK_EAGER_WORTH && again < eager.last_released / HK_UNWANTED_SHARE && old)
+	else if (!cycles && eager.last_released >= HK_EAGER_WORTH && again < eager.last_released / HK_UNWANTED_SHARE && old)
 		atomic_store_explicit(&eager.patience, old - 1, memory_order_relaxed);
-	eager.last_released = given - eager.released;
+	eager.last_released = released;
 	eager.released = given;
 	eager.wanted = taken;
 	eager.began = now;
