@@ -1,4 +1,4 @@
-/* What is wrong with a pointer, in words: one line, and the program ends. */
+/* Reports what is wrong with a pointer in one line, and aborts the program. */
 #include "cache/internal.h"
 
 #include "debug/ring.h"
@@ -96,7 +96,8 @@ static void describe_span(struct hk_line *line, const void *p, uintptr_t block,
 	put_start(line, block);
 }
 
-/* The run that p, in free slots, lay in last, as far as descriptors still tell. */
+/* The run that last contained p, whose slots are free now, if its descriptor still
+ * exists; otherwise NULL. */
 static const struct hk_slab *former_run(const void *p, const struct hk_superslab *home)
 {
 	unsigned slot = (uintptr_t)p >> HK_SLOT_SHIFT & (HK_SLOTS - 1), i;

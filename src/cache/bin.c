@@ -1,6 +1,6 @@
 /*
- * The slabs of a class that a thread owns: which of them can give a block, which are
- * sparse, and how blocks return to them.
+ * The slabs of a class that a thread owns: which of them have free blocks, which are
+ * sparse, and how freed blocks are put into them.
  */
 #include "cache/internal.h"
 
@@ -22,7 +22,7 @@ void hk_own_slab(struct hk_cache *cache, struct hk_slab *slab)
 	struct hk_bin *bin = &cache->bin[slab->class];
 
 	atomic_store_explicit(&slab->bin, bin, memory_order_relaxed);
-	/* The settings may have become known while it had no owner. */
+	/* The settings may have been loaded while the slab had no owner. */
 	hk_slab_set_limit(slab, slab->limit);
 	list_slab(bin, slab, hk_slab_exhausted(slab));
 }
@@ -38,9 +38,9 @@ void hk_slab_exhausts(struct hk_cache *cache, struct hk_slab *slab)
 }
 
 /*
- * A slab that was full and has a block again goes to the front: the fullest
- * slabs serve first, the sparse ones at the back get their chance to empty.
- * An empty slab goes back to the pool unless it is all that the bin has.
+ * A slab that was full and has a free block again is moved to the front: the fullest slabs
+ * are used first, so that the sparse ones at the back may become empty. An empty slab is
+ * returned to the pool unless it is the only one in avail.
  */
 void hk_slab_moves(struct hk_cache *cache, struct hk_slab *slab)
 {
@@ -90,7 +90,7 @@ static void list_sparse(struct hk_cache *cache, struct hk_slab *slab)
 		hk_sparse_tell();
 }
 
-/* Twice so much waits: in the new list, and in the old one. */
+/* Half of the bytes, because sparse_old may hold as much as sparse_new. */
 bool hk_sparse_excess(const struct hk_cache *cache)
 {
 	return hk_is_eager() && cache->sparse_bytes > hk_eager_bytes(HK_EAGER_SPARSE) / 2;
@@ -122,8 +122,8 @@ void hk_sparse_wanted(struct hk_cache *cache, struct hk_slab *slab, unsigned blo
 }
 
 /*
- * Blocks of one slab that come one after the other, as most do: the bits of a
- * word gather in a register, and the slab's counters change once.
+ * Consecutive blocks of one slab, which is the usual case: the bits of a word are collected
+ * in a register, and the slab's counters are updated once.
  */
 struct run {
 	struct hk_slab *slab;
@@ -131,7 +131,7 @@ struct run {
 	unsigned word;
 };
 
-/* Where a block is twice is looked up only if it happens. */
+/* Which block was freed twice is determined only after a collision of bits. */
 HK_INLINE void put_word(const struct run *run)
 {
 	struct hk_slab *slab = run->slab;
@@ -157,8 +157,8 @@ static void end_run(struct hk_cache *cache, const struct run *run, unsigned bloc
 		hk_slab_moves(cache, slab);
 }
 
-/* The slab in this bin that the block belongs to; every block of a list has
- * one, for others never get in. */
+/* The slab of this bin that contains the block. Every block of a list has one, because
+ * only blocks of owned slabs are put into lists. */
 HK_INLINE struct hk_slab *slab_in(struct hk_bin *bin, const struct hk_block *block, unsigned *index)
 {
 	struct hk_slab *slab = hk_slab_guess(block);
@@ -234,7 +234,6 @@ struct hk_block *hk_list_cut(struct hk_bin *bin, int32_t keep)
 	return rest;
 }
 
-/* The hottest `keep` blocks stay, the rest goes to its slabs. */
 void hk_flush(struct hk_cache *cache, struct hk_bin *bin, int32_t keep)
 {
 	struct hk_block *rest = hk_list_cut(bin, keep);

@@ -1,26 +1,27 @@
 /*
- * A thread's cache: one TLS SLL per size class, and what its slow path needs.
+ * The thread cache: one singly linked free list per size class (the TLS SLL), and the
+ * state of its slow path.
  *
  *	malloc --pop--> SLL <--refill-- slabs the thread owns <-- Shared Pool
  *	free  --push--> SLL --flush---> slabs it owns
- *	                    \-spill---> chains, back to the SLL or to the slabs
+ *	                    \-spill---> chains set aside -> SLL or slabs
  *	                    \-remote--> batches by owner -> mailbox of the owner
  *
- * The TLS pointer starts at an empty static cache: every size leads to an empty list
- * and it owns no slab, so malloc and free of a new thread fall into the slow
- * path by the branches that they have anyway.
+ * The TLS pointer of a new thread points to an empty static cache, in which every size
+ * has an empty list and which owns no slab. So the first malloc or free of a thread
+ * reaches the slow path through branches that the hot path has anyway.
  *
- * The hot path touches bin->head, bin->room and the blocks, and is entered by
- * the owner alone. All else happens with the cache lock held, which the owner
- * takes for each slow-path step: uncontended, except that fork, trimming and
- * statistics take the locks of all caches to find every slab at rest. System calls
- * that may take long are made after the lock is released.
+ * The hot path accesses only bin->head, bin->room and the blocks, and only the owner
+ * runs it. Everything else needs the cache lock, which the owner takes for each
+ * slow-path step. The lock is rarely contended: fork, trimming and statistics take the
+ * locks of all caches so that no slab changes meanwhile. System calls that may take
+ * long are made after the lock is released.
  *
- * A thread that cannot enter its cache, because it is inside already (a signal
- * handler, a wrapped call) or because a fork of another thread takes long, is
- * served by the fallback allocator (fallback.h).
+ * A thread may be unable to enter its cache, because it is already inside (a signal
+ * handler, a wrapped call) or because a fork in another thread takes long. The fallback
+ * allocator serves it then (fallback.h).
  *
- * Caches are immortal: a dead thread's is reused by a later thread.
+ * Caches are never freed; a later thread reuses the cache of an ended one.
  */
 #ifndef HK_CACHE_CACHE_H
 #define HK_CACHE_CACHE_H
@@ -36,10 +37,11 @@
  * Invariants:
  *	room = capacity - length of the list at head
  *	capacity <= capacity_max, batch <= batch_max: both start small and
- *		double on use, so that a short thread holds little; the limits
- *		themselves start from hk_start_limits, and learn/ moves them
- *	avail lists the owned slabs that can give a block, fullest in front;
- *		full the other owned ones
+ *		double on use, so that a short-lived thread holds little; the
+ *		limits themselves start at hk_start_limits and are changed by
+ *		learn/
+ *	avail lists the owned slabs that have a block to allocate, the fullest
+ *		ones in front; full lists the other owned slabs
  */
 struct hk_bin {
 	struct hk_block *head;		/* hot */
@@ -48,28 +50,29 @@ struct hk_bin {
 	int32_t batch, batch_max;
 	struct hk_list avail, full;
 	size_t refills, flushes;	/* for statistics */
-	size_t refills_seen;		/* when it last grew or was shortened; see slow.c */
+	size_t refills_seen;		/* refills when it last grew or shrank; see slow.c */
 };
 
-/* The bottom of a list that ran over, set aside; see spill.c. */
+/* The cold end of a list that overflowed, set aside; see spill.c. */
 struct hk_chain {
 	struct hk_block *head;
 	int32_t count;
 	uint16_t next;			/* in chain[]; 0: none */
 };
 
-/* What a class has set aside: blocks is the sum of the counts from top on. */
+/* The chains that a class has set aside: blocks is the sum of their counts. */
 struct hk_spilled {
 	uint16_t top;			/* the newest; 0: none */
 	uint32_t blocks;
 	int32_t debt;			/* see spill.c */
-	size_t moves;			/* chains that came and went */
+	size_t moves;			/* chains set aside or taken back so far */
 };
 
 /*
- * Blocks on their way to one owner: a chain, newest in front. Without owner,
- * they are all of one slab that had none. Slabs change hands meanwhile: who
- * gets a block of a slab that is not its own sends it on.
+ * Remotely freed blocks on their way to one owner: a chain, newest in front. If owner is
+ * NULL, all blocks are from one slab, which had no owner. A slab may change its owner
+ * before the batch arrives; a cache that receives a block of a slab that it does not own
+ * forwards the block.
  */
 struct hk_batch {
 	struct hk_cache *owner;
@@ -77,15 +80,16 @@ struct hk_batch {
 	struct hk_block *head, *tail;
 	unsigned count;
 	unsigned bytes;
-	struct hk_block *last[HK_AHEAD];	/* appended, of this batch or before */
+	struct hk_block *last[HK_AHEAD];	/* the last blocks appended, to this or
+						 * an earlier batch */
 };
 
-/* What the hot paths of the lock's holder looked at before it entered. */
+/* The TLS pointers of a thread before it entered a cache. */
 struct hk_before {
 	struct hk_cache *tls, *cxx;
 };
 
-/* No chain; the mailbox of a cache without a thread. */
+/* Not a chain: the mailbox of a cache without a thread. */
 #define HK_MAILBOX_CLOSED ((struct hk_block *)16)
 
 /*
@@ -102,9 +106,9 @@ struct hk_front {
 } HK_ALIGNED(HK_CACHE_LINE);
 
 /*
- * What every thread uses comes first and fits in a page; the arrays behind it stay
- * untouched in a thread that neither sets lists aside nor frees other threads' blocks.
- * So a fork copies one page table entry for the cache of a thread that has ended.
+ * The fields that every thread uses come first and fit in a page. The arrays after them
+ * stay untouched in a thread that neither sets chains aside nor frees blocks of other
+ * threads. So for the cache of an ended thread, fork copies one page table entry.
  */
 struct hk_cache {
 	struct hk_front front;
@@ -113,83 +117,87 @@ struct hk_cache {
 	struct hk_lock lock;
 	struct hk_before before;
 	size_t spilled_bytes;			/* 0: nothing is set aside */
-	uint16_t spare_chain, used_chains;	/* used_chains is 0: none ever was */
+	uint16_t spare_chain, used_chains;	/* used_chains is 0: no chain was ever set aside */
 	bool batched;				/* batch[] was used */
-	unsigned drained;			/* the class, last */
+	unsigned drained;			/* the class that was drained last */
 	unsigned ticks;
 	uint64_t swept_at;			/* ms */
-	size_t swept[HK_CLASSES];		/* refills and flushes by then */
-	/* Owned slabs that are sparse: since this period, the one before,
-	 * and those to be purged. */
+	size_t swept[HK_CLASSES];		/* refills and flushes until then */
+	/* Owned slabs that became sparse in this period or in the previous one, and
+	 * those that are due for a purge. */
 	struct hk_list sparse_new, sparse_old, sparse_due;
-	uint64_t sparse_since;			/* ms */
-	size_t sweep_slots;			/* of the heap, before growing to which
-						 * it sweeps again */
-	/* For when the lock is released: rungs of the ladder to climb, a bit for each
-	 * reason; SuperSlabs to look at; pages to touch in one call. */
+	uint64_t sparse_since;			/* start of the period, ms */
+	size_t sweep_slots;			/* size of the heap that triggers the next
+						 * sweep */
+	/* To be done once the lock is released: reclaim, a bit for each reason; examine
+	 * SuperSlabs; pre-fault pages with one call. */
 	uint16_t due;
 	bool look;
 	uintptr_t touch_at;
 	size_t touch_size;
-	uint8_t fresh[HK_CLASSES];		/* fresh slabs in a row, up to STEADY */
-	unsigned sparse_listed;			/* slots, at most, in new */
-	size_t sparse_bytes;			/* freed into sparse slabs and not taken
-						 * again, since new began */
+	uint8_t fresh[HK_CLASSES];		/* fresh slabs in a row, up to HK_FRESH_SLABS */
+	unsigned sparse_listed;			/* slots in sparse_new, at most */
+	size_t sparse_bytes;			/* freed into sparse slabs in this period and
+						 * not taken again */
 	size_t sparse_least;			/* bytes worth a purge; 0: as usual */
-	size_t sent_bytes;			/* to others, not yet told of */
-	/* Blocks to be moved between lists and slabs until the window of
-	 * learning ends; INT64_MAX where nothing is learned. */
+	size_t sent_bytes;			/* to other threads since hk_sparse_waits
+						 * was last set */
+	/* Blocks that may still move between lists and slabs before the learning window
+	 * ends; INT64_MAX if learning is off. */
 	int64_t window_left;
-	struct hk_learner *learner;		/* learn/, NULL until a window ended */
+	struct hk_learner *learner;		/* learn/; NULL until the first window ends */
 	struct hk_queue *queue;			/* harden/: its quarantine; NULL: none */
 	size_t budget_held;			/* bytes; 0: it has not learned */
-	size_t grown;				/* bytes that its lists may hold, above
-						 * what they start with */
+	size_t grown;				/* bytes by which its lists have grown */
 	size_t remote_sent, remote_received;
-	struct hk_block *inbox;		/* taken from the mailbox, not yet put */
+	struct hk_block *inbox;		/* taken from the mailbox, not yet processed */
 
-	/* Registry lock. */
+	/* Protected by the registry lock. */
 	struct hk_cache *next_registered, *next_spare;
 	struct hk_link among_live;		/* in hk_live_caches */
-	bool lost;			/* its thread was the parent's; see fork.c */
+	bool lost;			/* belonged to a thread of the parent; see fork.c */
 
-	/* Chains of freed blocks of this cache's slabs. Pushed to by any
-	 * thread (release), emptied by the owner (acquire). */
+	/* Chains of remotely freed blocks of this cache's slabs. Any thread pushes
+	 * (release), the owner empties it (acquire). */
 	_Atomic(struct hk_block *) mailbox HK_ALIGNED(HK_CACHE_LINE);
 
-	/* Owner; appended to without the lock, and sent to an owner that lives. */
+	/* Only the owner, which needs no lock to append or to send to a live owner. */
 	struct hk_batch batch[HK_BATCHES] HK_ALIGNED(HK_CACHE_LINE);
 	struct hk_spilled spilled[HK_CLASSES];
-	/* Blocks from and to slabs; written with HAKMEM_STATS=1 only. */
+	/* Blocks moved from and to slabs; counted with HAKMEM_STATS=1 only. */
 	size_t filled[HK_CLASSES], flushed[HK_CLASSES];
-	struct hk_chain chain[HK_CHAINS];	/* [0] is none */
+	struct hk_chain chain[HK_CHAINS];	/* [0] is not used */
 };
 
 _Static_assert(offsetof(struct hk_cache, batch) <= 4096, "all that every thread uses must fit in a page");
 
-/* The limits of a new thread's lists: those of the settings, until learn/
- * knows better. Any thread, relaxed. */
+/* The limits of a new thread's lists: from the settings at first, then from learn/. Any
+ * thread, relaxed. */
 struct hk_limits {
 	_Atomic int32_t capacity, batch;
 };
 extern struct hk_limits hk_start_limits[HK_CLASSES];
 
-/* The sum of budget_held, and in how many caches it is not 0; any thread,
+/* The sum of budget_held, and the number of caches in which it is not 0; any thread,
  * relaxed. */
 extern _Atomic size_t hk_budget_held, hk_budget_holders;
 
-/* Called where a slow path ends, with the lock held and the lists at rest, once
- * window_left is used up; set by learn/ before main. */
+/* Called at the end of a slow path once window_left is used up, with the lock held and
+ * the lists consistent; set by learn/ before main. */
 extern void (*hk_window_end)(struct hk_cache *cache);
 
-/* Threads of the program with a cache; an atomic read-modify-write. And what a thread
- * of the library begins with: it has no cache, so that it does not count. */
+/* Threads of the program that have a cache; an atomic read-modify-write. A background
+ * thread calls hk_thread_apart first: it has no cache then, and is not counted. */
 unsigned hk_program_threads(void);
 void hk_thread_apart(void);
 
-/* Set by learn/ before main. Called without a lock: when a window said so; after a
- * slow path of free, with where the program is; before and after the end of a
- * thread's cache; in the child of a fork. */
+/*
+ * Set by learn/ before main; called with no lock held.
+ *	look		a window has requested it
+ *	freed		after a slow path of free; caller: the return address
+ *	thread_ends, thread_ended	before and after a thread gives up its cache
+ *	forked		in the child of a fork
+ */
 struct hk_hooks {
 	void (*look)(void);
 	void (*freed)(const void *caller);
@@ -199,14 +207,14 @@ struct hk_hooks {
 };
 extern struct hk_hooks hk_hooks;
 
-/* Many slabs became sparse, or blocks went to other threads, of late. */
+/* Many slabs have become sparse recently, or many blocks were sent to other threads. */
 extern _Atomic bool hk_sparse_waits;
 
-/* When this process was last forked, or forked itself; ms, relaxed. */
+/* When this process last called fork or was created by it; ms, relaxed. */
 extern _Atomic uint64_t hk_forked_at;
 
 extern HK_TLS struct hk_cache *hk_tls HK_HIDDEN;
-/* The same for C++'s operators, or an empty cache: see api/cxx.c. */
+/* The same for the C++ operators, or an empty cache: see api/cxx.c. */
 extern HK_TLS struct hk_cache *hk_tls_cxx HK_HIDDEN;
 extern struct hk_front hk_empty_front HK_HIDDEN;	/* before the first slow path */
 extern struct hk_front hk_dead_front HK_HIDDEN;		/* after thread teardown */
@@ -215,7 +223,7 @@ extern struct hk_front hk_busy_front HK_HIDDEN;		/* inside the heap */
 #define HK_DEAD_CACHE ((struct hk_cache *)&hk_dead_front)
 #define HK_BUSY_CACHE ((struct hk_cache *)&hk_busy_front)
 
-/* Is this a thread's own cache, no static one? */
+/* Is this the cache of a thread, not a static one? */
 HK_INLINE bool hk_has_lists(const struct hk_cache *cache)
 {
 	return atomic_load_explicit(&cache->front.live, memory_order_relaxed);
@@ -227,8 +235,8 @@ HK_INLINE struct hk_bin *hk_bin_for(struct hk_cache *cache, size_t size)
 			cache->front.bin_offset[(size + HK_GRAIN - 1) / HK_GRAIN]);
 }
 
-/* Prefetches the next block, which the next call reads and which may be cold, while
- * the program uses this one. mark: that of this block. */
+/* Prefetches the next block, which may be cold, because the next call reads it. mark:
+ * the mark of this block. */
 HK_INLINE void *hk_bin_pop(struct hk_bin *bin, struct hk_block *block, uint64_t mark)
 {
 	struct hk_block *next = (struct hk_block *)(block->link ^ (uintptr_t)mark);
@@ -241,7 +249,7 @@ HK_INLINE void *hk_bin_pop(struct hk_bin *bin, struct hk_block *block, uint64_t 
 	return block;
 }
 
-/* False: the list is over its capacity, flush it. */
+/* False: the list exceeds its capacity and must be flushed. */
 HK_INLINE bool hk_bin_push(struct hk_bin *bin, struct hk_block *block, uint64_t mark)
 {
 	block->mark = mark;
@@ -250,25 +258,24 @@ HK_INLINE bool hk_bin_push(struct hk_bin *bin, struct hk_block *block, uint64_t 
 	return --bin->room >= 0;
 }
 
-/* thread.c: this thread's cache, made if need be, or the one that threads
- * after their teardown share; locked. NULL: this thread cannot enter now. Leave
- * unlocks. */
+/* thread.c. Returns this thread's cache, locked; creates it if necessary. Threads after
+ * their teardown share one. NULL: this thread cannot enter now. hk_leave unlocks it. */
 struct hk_cache *hk_enter(void);
 void hk_leave(struct hk_cache *cache);
 
 /* Is this thread inside the heap, interrupted by a signal handler? */
 bool hk_inside(void);
 
-/* From one to the other this thread is inside the heap: its hot paths find nothing,
- * and it cannot enter. Whoever takes a lock is inside before it does. */
+/* Between these two calls this thread is inside the heap: its hot paths find empty lists,
+ * and it cannot enter again. A thread must be inside before it takes a lock. */
 struct hk_before hk_find_nothing(void);
 void hk_find_again(struct hk_before before);
 
-/* Reads the settings, if nothing did so yet. */
+/* Reads the settings unless that has been done. */
 void hk_start(void);
 
-/* The cache of threads that have none: after their teardown, or when there is no memory
- * for one. Its lists are used under its own lock, taken before the cache lock. */
+/* The shared cache, of threads that have none: after their teardown, or if there is no
+ * memory for one. hk_orphan_lock protects its lists and is taken before its cache lock. */
 extern struct hk_cache hk_orphan HK_HIDDEN;
 
 /* True if the cache belongs to one thread only. */
@@ -277,20 +284,22 @@ HK_INLINE bool hk_cache_private(const struct hk_cache *cache)
 	return cache != &hk_orphan;
 }
 
-/* fork.c: all locks of the allocator, in order, for statistics; not inside. */
+/* fork.c: takes all locks of the allocator, in order, for statistics. The caller is not
+ * inside the heap. */
 void hk_lock_everything(void);
 void hk_unlock_everything(void);
-/* All, by next_registered: grows at its head alone (release), under the registry lock. */
+/* All caches, linked by next_registered. New ones are added at the head (release), under
+ * the registry lock; none is removed. */
 extern _Atomic(struct hk_cache *) hk_caches;
 
 /*
- * reclaim.c: the ladder, on which memory that waits is released. Its reasons:
- *	TICK		a thread refills and flushes, now and then
+ * reclaim.c: the ladder, by which free memory is released. Its reasons:
+ *	TICK		every so many refills and flushes of a thread
  *	FREED		slots became free
  *	STARVED		a class needs a slab
- *	GROWTH		the heap is about to take memory that was not in use
- *	IDLE		the scavenger, for threads that do not call
- *	QUIET		the same, when nothing could be released for a while
+ *	GROWTH		the heap is about to use memory that it has not used before
+ *	IDLE		the scavenger, for threads that do not call the allocator
+ *	QUIET		the same, once nothing could be released for a while
  *	END		the end of a thread
  *	NO_MEMORY	the system has no more
  *	TRIM		malloc_trim
@@ -301,49 +310,49 @@ enum hk_reclaim_reason {
 	HK_RECLAIM_REASONS
 };
 
-/* No lock held. Returns the bytes that were released; if blocks only moved, not 0. */
+/* No lock held. Returns the bytes that were released, or not 0 if blocks only moved. */
 size_t hk_reclaim(enum hk_reclaim_reason reason);
-/* slow.c: the same for the program, bytes. */
+/* slow.c: malloc_trim. Returns bytes. */
 size_t hk_cache_trim(void);
 
-/* limits.c; lock held: new limits of a list that learns. */
+/* limits.c; lock held: sets the limits that a list has learned. */
 void hk_bin_limit(struct hk_cache *cache, struct hk_bin *bin, int32_t capacity, int32_t batch);
 
-/* How much of a list that ran over stays, hottest first. */
+/* How many blocks stay in a list that overflowed; the hottest ones stay. */
 HK_INLINE int32_t hk_list_keep(int32_t capacity)
 {
 	return capacity < HK_LIST_LONG ? capacity / HK_LIST_KEEP_SHORT : capacity / HK_LIST_KEEP_LONG;
 }
 
-extern _Atomic unsigned hk_threads;		/* with a cache, relaxed */
+extern _Atomic unsigned hk_threads;		/* threads that have a cache; relaxed */
 
 /* check.c, abort.c */
 enum hk_call { HK_CALL_FREE, HK_CALL_REALLOC, HK_CALL_USABLE, HK_CALL_FREE_SIZED,
 	       HK_CALL_FREE_ALIGNED_SIZED };
 const char *hk_call_name(enum hk_call call);
-/* Writes the line, which is about p, and ends the program. */
+/* Writes the line, which is about p, and aborts the program. */
 struct hk_line;
 _Noreturn void hk_stop(struct hk_line *line, const void *p);
 _Noreturn void hk_bad_pointer(enum hk_call call, const void *p);
 _Noreturn void hk_already_free(enum hk_call call, const void *p, const struct hk_slab *slab);
-/* The slab of which p is a carved block; NULL: p lies in no slab at all. A
- * pointer into a slab that is no start of a block stops the program. */
+/* The slab in which p is a carved block; NULL: p is not in a slab. Aborts the program if p
+ * is in a slab but not at the start of a block. */
 struct hk_slab *hk_slab_of(const void *p, enum hk_call call);
 /* Is the block at p, in this slab, free? */
 bool hk_is_free(const struct hk_slab *slab, const void *p);
 
-/* slow.c: what the hot path calls. errno: malloc sets ENOMEM, free keeps it.
- * caller: where the program is, for the trace; only a slow path looks. */
+/* slow.c: the slow paths. malloc sets errno to ENOMEM, free preserves errno. caller: the
+ * return address in the program, for the trace. */
 #define hk_caller() __builtin_return_address(0)
 void *hk_malloc_slow(size_t size, const void *caller);
-/* The same; *zero gets true if the block reads as zero already. */
+/* The same; sets *zero if the block already reads as zero. */
 void *hk_calloc_slow(size_t size, bool *zero, const void *caller);
 void hk_free_slow(void *p, enum hk_call call, const void *caller);
 void hk_free_overflow(struct hk_bin *bin, const void *caller);
-/* Of blocks above HK_SLAB_MAX, without copying; the new address or NULL. */
+/* Resizes a block above HK_SLAB_MAX without copying; the new address or NULL. */
 void *hk_resize_slow(void *p, size_t size, const void *caller);
-/* Above HK_SLAB_MAX; *zero, if asked for, tells whether it reads as zero. NULL and
- * ENOMEM. */
+/* Blocks above HK_SLAB_MAX. If zero is not NULL, *zero tells whether the block reads as
+ * zero. NULL and ENOMEM if there is no memory. */
 void *hk_large_malloc(size_t size, size_t align, bool *zero, const void *caller);
 
 #endif

@@ -1,8 +1,8 @@
 /*
- * The lists and slabs of one bin against the invariants of cache.h, at the
- * end of a slow path of their owner. Bounded: of each list of slabs the
- * front alone, of what is set aside the newest, so a program with a large heap
- * still gets on; any other slab is looked at when a block goes back into it.
+ * Checks the lists and slabs of one bin against the invariants of cache.h, at the end of a
+ * slow path of their owner. The work is bounded so that a program with a large heap remains
+ * usable: only the front of each list of slabs and the newest chain are checked. Any other
+ * slab is checked when a block is put into it.
  */
 #include "cache/internal.h"
 

@@ -1,14 +1,14 @@
 /*
- * Finds the slab of a block, and stops the program if there is none or if the block
- * is not in the state that it should be in.
+ * Finds the slab of a block, and aborts the program if there is none or if the block is not
+ * in the expected state.
  *
  * A block with a correct mark is free, for these reasons. Only the library writes marks,
- * and only into free blocks. malloc clears the mark of the block that it returns. Marks
- * are cleared from memory that held blocks of another class before it is allocated
- * (slab/slab.c). A mark that a program copies is not correct at another address.
- * Contents that a program makes up are a correct mark by chance once in 2^63 frees.
+ * and only into free blocks. malloc clears the mark of the block that it returns. Memory
+ * that held blocks of another class is cleared of their marks before it is allocated
+ * (slab/slab.c). A mark that a program copies is not correct at another address. Arbitrary
+ * contents match the mark by chance once in 2^63 frees.
  *
- * A page that was released has no marks: there the bitmap of the slab is used instead.
+ * Marks are lost when a page is released; the bitmap of the slab is used for it instead.
  */
 #include "cache/internal.h"
 
@@ -18,7 +18,8 @@ struct hk_slab *hk_slab_of(const void *p, enum hk_call call)
 {
 	struct hk_slab *slab = hk_slab_guess(p);
 
-	/* The range as well: a wrong guess may be another thread's, changing. */
+	/* The range is checked too, because a wrong guess may be a slab that another thread
+	 * is changing. */
 	if ((uintptr_t)p - slab->base < slab->slots * HK_SLOT_SIZE && hk_slab_valid(slab, p))
 		return slab;
 	slab = hk_run_find(p);

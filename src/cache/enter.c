@@ -1,6 +1,6 @@
 /*
- * Which caches there are, and how a thread gets inside one: it takes the lock of the
- * cache, and its own hot paths find nothing until it leaves.
+ * The caches of the process, and how a thread enters one: it takes the lock of the cache,
+ * and its own hot paths find empty lists until it leaves.
  */
 #include "cache/internal.h"
 
@@ -30,7 +30,7 @@ struct hk_before hk_find_nothing(void)
 	struct hk_before before = { hk_tls, hk_tls_cxx };
 
 	hk_tls = hk_tls_cxx = HK_BUSY_CACHE;
-	/* A signal handler sees this before it sees a change. */
+	/* A signal handler must not see a change of the heap before this. */
 	atomic_signal_fence(memory_order_seq_cst);
 	return before;
 }
@@ -98,7 +98,7 @@ void hk_leave(struct hk_cache *cache)
 	hk_find_again(before);
 }
 
-/* From the innermost: a cache that is visited, the shared one, this thread's. */
+/* Innermost first: a cache of another thread, then the shared one. */
 void hk_leave_to_abort(void)
 {
 	struct hk_cache *cache;

@@ -1,13 +1,13 @@
 /*
- * The fallback allocator: memory for a thread that cannot use the heap now,
- * because a signal handler or a wrapped call came back in while the thread is
- * inside, because a fork of another thread holds all locks for long, or because
- * the kernel has no 2 MiB for a SuperSlab but less. It takes no lock, so that it
- * works in any of these, and is slow and wasteful beside the heap.
+ * The fallback allocator: memory for a thread that cannot use the heap now. That is so if a
+ * signal handler or a wrapped call enters the heap while the thread is already inside, if
+ * a fork in another thread holds all locks for long, or if the kernel has too little memory
+ * for a SuperSlab of 2 MiB. The fallback allocator takes no lock, so it works in each of
+ * these cases. It is slower than the heap and wastes more memory.
  *
- * Blocks are cut from chunks and have a header. Freed ones go to a stack of their
- * size, a power of two: anybody pushes, and one at a time pops, or finds that
- * another does and takes fresh memory, so the stack needs no tag.
+ * Blocks are cut from chunks and have a header. Freed blocks are pushed onto a stack for
+ * their size, a power of two. Any thread may push; only one at a time pops, and a thread
+ * that finds another one popping takes new memory. So the stack needs no ABA tag.
  */
 #include "cache/fallback.h"
 
@@ -23,7 +23,7 @@ enum { SIZES = sizeof(size_t) * 8 };
 
 struct chunk {
 	struct chunk *next;
-	size_t size;			/* bytes, with this */
+	size_t size;			/* bytes, including this structure */
 	_Atomic size_t used;		/* more than size: full */
 };
 
@@ -81,7 +81,7 @@ static void *cut(struct chunk *chunk, size_t size, size_t align)
 	size_t need = size + sizeof(struct header) + align, at;
 	uintptr_t block;
 
-	/* First, so that a full chunk does not count up for ever. */
+	/* Checked first, so that the counter of a full chunk cannot overflow. */
 	if (atomic_load_explicit(&chunk->used, memory_order_relaxed) + need > chunk->size)
 		return NULL;
 	at = atomic_fetch_add_explicit(&chunk->used, need, memory_order_relaxed);
@@ -141,7 +141,6 @@ void *hk_fallback_alloc(size_t size, size_t align)
 	return block;
 }
 
-/* Lies in the memory of a chunk. */
 static bool is_mine(const void *p)
 {
 	const struct chunk *chunk = atomic_load(&chunks);

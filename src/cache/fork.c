@@ -1,18 +1,20 @@
 /*
- * Fork in a program with threads: the parent's locks are all taken for it, and the
- * child, alone, inherits the slabs of the threads that it lacks.
+ * Fork in a program with threads. The parent takes all locks of the allocator before the
+ * fork. The child has only one thread, and it inherits the slabs of the other ones.
  *
- * Between the two libc waits for locks of its own, which other threads may hold
- * while they allocate. So the lock of libc's list of streams comes first, and a
- * thread that finds the heap locked for long is served by the fallback allocator.
+ * After our locks are taken, libc waits for locks of its own, which other threads may hold
+ * while they allocate. To avoid a deadlock, the lock of libc's list of streams is taken
+ * before ours, and a thread that finds the heap locked for long uses the fallback
+ * allocator.
  *
- * A signal handler may fork where it interrupted this thread inside the heap. Then
- * this thread's own locks stay as they are: in parent and child, what was interrupted
- * goes on once the handler returns, and until then the fallback allocator serves. The
- * other locks are taken if they become free soon; where another thread holds one that
- * all need, it is lost in the child, whose heap is closed: the fallback allocator
- * serves it for good; and until the handler returns, threads that it starts. Two such threads do not wait for each other: a lock is parked as
- * long as its holder is in such a handler.
+ * A signal handler may interrupt this thread inside the heap and fork. The locks that this
+ * thread holds then stay as they are: in parent and child the interrupted operation
+ * continues once the handler returns. Until then this thread, and in the child also threads
+ * that the handler starts, use the fallback allocator. The other locks are taken if they
+ * become free soon. If another thread keeps a lock that the whole heap needs, that lock is
+ * never released in the child: its heap is closed, and it uses the fallback allocator from
+ * then on. Two threads in such handlers do not wait for each other: a lock is marked as
+ * parked while its holder is in such a handler.
  */
 #include "cache/fallback.h"
 #include "cache/internal.h"
@@ -25,8 +27,8 @@
 _Atomic uint64_t hk_forked_at;
 _Atomic unsigned hk_lost_caches;
 
-/* Forks of this thread that are under way, one in a handler during another; and those
- * of them that count in hk_all_locked, a bit for each. */
+/* The nesting depth of forks in this thread, because a signal handler may fork during a
+ * fork; and which of them have incremented hk_all_locked, a bit for each. */
 static HK_TLS uint8_t depth, hold_all;
 
 /* A cache without a thread changes under the registry lock only. */
@@ -41,7 +43,7 @@ static void each_cache_lock(void (*visit)(struct hk_lock *lock, bool arg), bool 
 			visit(&cache->lock, arg);
 		return;
 	}
-	/* The list may be about to change. */
+	/* The list of live caches may be half changed. */
 	for (cache = hk_caches; cache; cache = cache->next_registered)
 		if (cache->front.live)
 			visit(&cache->lock, arg);
@@ -57,7 +59,7 @@ static void each_lock(void (*visit)(struct hk_lock *lock, bool arg), bool arg)
 	visit(hk_meta_lock(), arg);
 }
 
-static bool missed;		/* the last fork did not get a lock */
+static bool missed;		/* the last fork could not take every lock */
 
 static void lock_one(struct hk_lock *lock, bool patient)
 {
@@ -65,8 +67,8 @@ static void lock_one(struct hk_lock *lock, bool patient)
 	missed |= !hk_lock_mine(lock);
 }
 
-/* From one to the other the program's fork handlers use the heap without locks; not
- * where it may be changing. */
+/* Between these two calls the program's fork handlers use the heap without locks, unless
+ * it may be in an inconsistent state. */
 static void use_unlocked(bool inside)
 {
 	if (inside || missed)
@@ -98,7 +100,7 @@ static void lock_all(bool patient)
 	each_lock(lock_one, patient);
 }
 
-/* The registry's last, for it is what keeps the list of caches. */
+/* The registry lock is released last because it protects the list of caches. */
 static void unlock_all(void)
 {
 	each_cache_lock(unlock_one, false);
@@ -110,7 +112,7 @@ static void unlock_all(void)
 	depth--;
 }
 
-/* What this thread holds where a signal handler interrupted it. */
+/* Marks a lock that this thread held when a signal handler interrupted it. */
 static void park_one(struct hk_lock *lock, bool arg)
 {
 	(void)arg;
@@ -120,7 +122,7 @@ static void park_one(struct hk_lock *lock, bool arg)
 
 static struct hk_before before;
 
-/* As inside, so that a signal handler finds nothing in the lists. */
+/* Inside the heap, so that a signal handler finds empty lists. */
 void hk_lock_everything(void)
 {
 	struct hk_before now = hk_find_nothing();
@@ -139,8 +141,9 @@ void hk_unlock_everything(void)
 	hk_find_again(then);
 }
 
-/* Handlers registered before ours run inside: see hk_all_locked. A cache made
- * there would be unlocked without having been locked, so there is one before. */
+/* Fork handlers that were registered before ours run with all locks held: see
+ * hk_all_locked. A cache that they created would be unlocked without having been locked, so
+ * this thread's cache is created first. */
 static void fork_prepare(void)
 {
 	bool inside = hk_inside();
@@ -187,8 +190,8 @@ static void close_if_held(struct hk_lock *lock)
 }
 
 /*
- * The other threads are gone. Slabs at rest are adopted once there is need for them;
- * a cache that its thread was in is abandoned unread.
+ * The other threads do not exist in the child. Their slabs are adopted when they are
+ * needed. A cache whose thread was inside it may be inconsistent and is never used.
  */
 static void lose_threads(void)
 {

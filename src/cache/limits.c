@@ -1,4 +1,4 @@
-/* How long lists may be, and how much moves at a time. */
+/* The limits of lists: their capacity, and how many blocks a refill moves. */
 #include "cache/internal.h"
 
 #include "debug/ring.h"
@@ -10,7 +10,7 @@ static int32_t clamp(int32_t value, int32_t low, int32_t high)
 	return value < low ? low : value > high ? high : value;
 }
 
-/* Limits from the settings; what they leave open is bounded in bytes. */
+/* Limits that the settings do not give are derived from a number of bytes. */
 static void find_limits(struct hk_limits *limits, unsigned class)
 {
 	int32_t size = (int32_t)hk_class_size(class);
@@ -22,7 +22,7 @@ static void find_limits(struct hk_limits *limits, unsigned class)
 		capacity = clamp(HK_LIST_BYTES / size, HK_LIST_LEAST, HK_LIST_MOST);
 	if (!batch)
 		batch = clamp(HK_REFILL_BYTES / size, 1, HK_REFILL_MOST);
-	/* The trace: with lists that hold nothing, no call is a fast one. */
+	/* With empty lists every call takes a slow path, which writes the trace. */
 	if (hk_trace_on())
 		capacity = 0;
 	limits->capacity = capacity;
@@ -37,7 +37,7 @@ void hk_limits_find(void)
 		find_limits(&hk_start_limits[class], class);
 }
 
-/* Bytes by which the lists of all threads have grown; any thread, relaxed. */
+/* Bytes by which the lists of all threads have grown; changed by any thread, relaxed. */
 static _Atomic size_t lists_grown;
 
 static size_t bin_bytes(const struct hk_cache *cache, const struct hk_bin *bin, int32_t blocks)
@@ -63,9 +63,8 @@ static void set_capacity(struct hk_cache *cache, struct hk_bin *bin, int32_t cap
 	bin->capacity = capacity;
 }
 
-/* The lists of all threads share a bound, so that many threads that have stopped calling
- * do not keep much. Half of it is for the threads that ask first, half is divided
- * equally. */
+/* All lists share one bound, so that many threads which no longer allocate do not keep
+ * much. Half of it is given to the threads that ask first, and half is divided equally. */
 static bool may_grow(const struct hk_cache *cache, size_t bytes)
 {
 	size_t heap = atomic_load_explicit(&hk_pool_counters.superslabs, memory_order_relaxed)
@@ -125,7 +124,7 @@ void hk_lists_restart(struct hk_cache *cache)
 	give_back(cache, cache->grown);
 }
 
-/* Lists that hold nothing, or are not one thread's, learn nothing. */
+/* Lists that are always empty or belong to no single thread do not learn. */
 static int64_t first_window(const struct hk_cache *cache)
 {
 	int64_t alloc = hk_settings.alloc_learn ? hk_settings.alloc_learn_window : INT64_MAX;
@@ -142,8 +141,8 @@ static void limit_again(struct hk_list *slabs)
 		hk_slab_set_limit(slab, slab->limit);
 }
 
-/* Sets the lists that the hot path finds: none with HAKMEM_HARDEN, or while the setting
- * is not known yet. Updates the slabs that exist already. */
+/* Sets the lists that the hot path finds: none with HAKMEM_HARDEN, or while that setting
+ * is not known yet. Slabs that exist already are updated. */
 static void lead_to_lists(struct hk_cache *cache)
 {
 	unsigned i;

@@ -1,10 +1,10 @@
 /*
- * The ladder: how memory that waits somewhere is released, rung by rung, from the lists
- * of threads to the system. ladder.def says how much of each for which reason.
+ * The ladder: free memory is released step by step, from the lists of threads to the
+ * system. ladder.def says how much each rung releases for each reason.
  *
- * Rungs of a cache need its lock; those that call the system are climbed with no lock
- * held. Lists and batches of a thread are its own, whatever the reason: its hot path
- * uses them without a lock.
+ * The rungs of a cache need its lock; those that make system calls are climbed with no lock
+ * held. The lists and batches of a thread are never touched by another thread, because the
+ * owner's hot path uses them without a lock.
  */
 #include "cache/internal.h"
 
@@ -28,8 +28,9 @@ static const struct row {
 #include "cache/ladder.def"
 };
 
-/* The shared cache acts for all: a slab adopted in the name of a thread that runs
- * would be pushed to. False: this thread cannot enter now. */
+/* Slabs without an owner are adopted by the shared cache: if they were adopted by the
+ * visited cache, the hot path of its thread could use them at the same time. False: this
+ * thread cannot enter now. */
 static bool begin_visit(struct hk_cache *cache)
 {
 	if (hk_inside() || !hk_enter_cache(&hk_orphan))
@@ -57,7 +58,7 @@ static struct hk_cache *next_live(struct hk_cache *cache)
 #define FOR_EACH_CACHE(cache) \
 	for (cache = next_live(hk_caches); cache; cache = next_live(cache->next_registered))
 
-/* A slab that is being purged is not empty, so the purge finds it later. */
+/* A slab that is being purged never counts as empty, so the purge still finds it. */
 static void abandon_list(struct hk_list *slabs)
 {
 	struct hk_slab *slab;
@@ -71,7 +72,7 @@ static void abandon_list(struct hk_list *slabs)
 	}
 }
 
-/* Slabs first, mailbox after: see remote.c. */
+/* The slabs are given up before the mailbox is closed: see remote.c. */
 void hk_abandon_slabs(struct hk_cache *cache)
 {
 	unsigned class;
@@ -87,8 +88,8 @@ void hk_abandon_slabs(struct hk_cache *cache)
 	hk_lists_restart(cache);
 }
 
-/* Blocks in the lists of the threads that are gone stay taken, for nobody can tell
- * what the hot path was doing; so do those on their way from them. */
+/* Blocks in the lists and batches of the lost threads are leaked, because their hot paths
+ * may have been changing them during the fork. */
 void hk_adopt_lost(void)
 {
 	struct hk_cache *cache;
@@ -116,8 +117,8 @@ void hk_adopt_lost(void)
 	}
 }
 
-/* Slabs of ended threads become this cache's, so that their free pages are released
- * as those of all its slabs. */
+/* This cache becomes the owner of the slabs of ended threads, so that their free pages are
+ * released like those of its own slabs. */
 static void take_abandoned(struct hk_cache *cache)
 {
 	struct hk_list kept = { NULL };
@@ -137,14 +138,14 @@ static bool has_mail(struct hk_cache *cache)
 	return chain && chain != HK_MAILBOX_CLOSED;
 }
 
-/* As long as that is not done twice for one growth. */
+/* Empties the mailboxes of other threads, at most once for the same growth of the heap. */
 static void collect_mail(void)
 {
 	static _Atomic size_t again;
 	size_t touched = hk_pool_touched(), at = atomic_load_explicit(&again, memory_order_relaxed);
 	struct hk_cache *cache;
 
-	/* The heap shrinks too. */
+	/* If the heap has shrunk to half, the threshold is out of date. */
 	if ((touched < at && touched > at / 2) ||
 	    !atomic_compare_exchange_strong(&again, &at, touched + touched / HK_GROW_SHARE + 1))
 		return;
@@ -163,7 +164,7 @@ static size_t moves(const struct hk_cache *cache, unsigned class)
 	       (cache->used_chains ? cache->spilled[class].moves : 0);
 }
 
-/* Is this cell for the class? idle: of the class. */
+/* Does this amount include the class? idle: the class had no refill or flush. */
 static bool applies(unsigned much, bool idle)
 {
 	return much == ALL || (much == IDLE && idle);
@@ -188,8 +189,8 @@ static void climb_class(struct hk_cache *cache, const uint8_t *much, unsigned cl
 	cache->swept[class] = moves(cache, class);
 }
 
-/* What a list holds that saw neither refill nor flush for a while may keep slabs from
- * becoming empty. A thread puts few chains back at a time, for its program waits. */
+/* The blocks of an idle list may keep slabs from becoming empty. A thread puts only a few
+ * chains back at a time, because the program waits for it. */
 static void climb_classes(struct hk_cache *cache, const uint8_t *much, uint64_t now, bool own)
 {
 	unsigned class, chains = own && much[CHAINS] == IDLE ? HK_DRAIN_CHAINS : HK_CHAINS;
@@ -199,7 +200,8 @@ static void climb_classes(struct hk_cache *cache, const uint8_t *much, uint64_t 
 		climb_class(cache, much, class, own, &chains);
 }
 
-/* The rungs of a cache, whose lock is held. by: the cache to act with. */
+/* The rungs of a cache, whose lock is held. by: the cache itself if its owner calls,
+ * otherwise the shared cache. */
 static void climb(struct hk_cache *cache, struct hk_cache *by, enum hk_reclaim_reason reason)
 {
 	const uint8_t *much = ladder[reason].much;
@@ -219,7 +221,7 @@ static void climb(struct hk_cache *cache, struct hk_cache *by, enum hk_reclaim_r
 	}
 	if (own && much[STAGE1])
 		take_abandoned(cache);
-	/* Nobody listed the sparse ones of those that had no owner. */
+	/* Slabs without an owner were in no list of sparse slabs. */
 	if (much[HOLES] == ALL || (much[STAGE1] && much[HOLES] && !hk_cache_private(cache)))
 		hk_sparse_all(cache);
 }
@@ -233,7 +235,7 @@ void hk_reclaim_held(struct hk_cache *cache, enum hk_reclaim_reason reason)
 		cache->due |= (uint16_t)(1u << reason);
 }
 
-/* As inside, for it may need the lock of the ranges. */
+/* Inside the heap, because it may take the lock of the ranges. */
 static size_t release(const struct hk_pool_release *r)
 {
 	struct hk_before before = hk_find_nothing();
@@ -258,7 +260,8 @@ static bool release_superslab(uint64_t now, bool all, size_t *bytes)
 	return found;
 }
 
-/* One that the kernel refuses to release (mlock) is found again. */
+/* The number of attempts is bounded, because memory that the kernel refuses to release
+ * (mlock) is found again. */
 static size_t release_superslabs(uint64_t now, bool all, uint32_t most)
 {
 	size_t bytes = 0;
@@ -268,7 +271,7 @@ static size_t release_superslabs(uint64_t now, bool all, uint32_t most)
 	return bytes;
 }
 
-/* As inside, as release. */
+/* Inside the heap, because it takes the lock of the ranges. */
 size_t hk_unmap_ranges(struct hk_range *ranges)
 {
 	struct hk_before before = hk_find_nothing();
@@ -304,17 +307,17 @@ static size_t release_sparse(struct hk_cache *cache, uint64_t now, unsigned most
 	return bytes;
 }
 
-/* The rungs that call the system, no lock held: the holes of a cache, NULL for none; */
+/* The free pages in the slabs of a cache, or of none if it is NULL; no lock held. */
 static size_t climb_holes(struct hk_cache *cache, unsigned much, uint64_t now)
 {
 	if (!cache || !much)
 		return 0;
-	/* What does not wait long enough is due by hk_sparse_all. */
+	/* hk_sparse_all has made every slab due, so no clock is needed. */
 	return release_sparse(cache, much == ALL ? 0 : now,
 			      much == FEW && !hk_is_eager() ? HK_SPARSE_TICK : UINT_MAX);
 }
 
-/* and what is nobody's. */
+/* The rungs that belong to no cache; no lock held. */
 static size_t climb_shared(const uint8_t *much, uint64_t now)
 {
 	size_t bytes = 0;
@@ -332,7 +335,7 @@ void hk_reclaim_rest(unsigned reasons)
 	struct hk_cache *cache = hk_has_lists(hk_tls) ? hk_tls : NULL;
 	uint64_t now = hk_os_now();
 
-	/* A tick includes it. */
+	/* TICK includes all of FREED. */
 	if (reasons & 1u << HK_FOR_TICK)
 		reasons &= ~(1u << HK_FOR_FREED);
 	for (; reasons; reasons &= reasons - 1) {
@@ -356,7 +359,8 @@ static size_t climb_own(enum hk_reclaim_reason reason, uint64_t now)
 	return climb_holes(cache, ladder[reason].much[HOLES], now);
 }
 
-/* One cache at a time, and in short holds of its lock. Blocks that moved count as a byte. */
+/* One cache at a time, and its lock is held for short times only. If blocks moved, one byte
+ * is added to the result. */
 static size_t climb_every(enum hk_reclaim_reason reason, uint64_t now)
 {
 	struct hk_cache *cache;
@@ -393,7 +397,7 @@ size_t hk_reclaim(enum hk_reclaim_reason reason)
 
 	hk_adopt_lost();
 	if (row->caches == EVERY) {
-		/* First, so that others receive what this thread sends. */
+		/* First, so that the other caches receive what this thread sends. */
 		if (row->much[BATCHES])
 			bytes += climb_own(reason, now);
 		bytes += climb_every(reason, now);

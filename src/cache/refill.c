@@ -1,4 +1,4 @@
-/* Blocks from slabs into a TLS SLL. */
+/* Refills a free list with blocks from slabs. */
 #include "cache/internal.h"
 
 #include "config/settings.h"
@@ -7,9 +7,9 @@
 #include "pool/pool.h"
 
 /*
- * A class that takes fresh slabs one after the other fills this one too: its
- * pages come with one call for less than each by a fault of its own. Not where
- * a block is larger than a page, all of which the program may never touch.
+ * A class that has taken several fresh slabs in a row will probably fill this one too. One
+ * system call for all its pages is cheaper than a page fault for each. Blocks larger than a
+ * page are excluded, because the program may never touch all of their pages.
  */
 static void touch(struct hk_cache *cache, struct hk_slab *slab)
 {
@@ -33,7 +33,7 @@ void hk_add_slab(struct hk_cache *cache, unsigned class, const struct hk_run *ru
 	touch(cache, slab);
 }
 
-/* An adopted slab may turn out full: its blocks are still in use. */
+/* In a loop, because all blocks of an adopted slab may be in use. */
 static struct hk_slab *available(struct hk_cache *cache, struct hk_bin *bin, bool fresh)
 {
 	while (!bin->avail.first) {
@@ -48,8 +48,8 @@ static struct hk_slab *available(struct hk_cache *cache, struct hk_bin *bin, boo
 }
 
 /*
- * The batch doubles from a small start: a program with few blocks of a class
- * has few of them lying idle.
+ * The batch starts small and doubles, so that a program which uses few blocks of a class
+ * has few idle ones.
  */
 bool hk_refill(struct hk_cache *cache, struct hk_bin *bin, bool fresh, bool *zero)
 {
@@ -62,7 +62,7 @@ bool hk_refill(struct hk_cache *cache, struct hk_bin *bin, bool fresh, bool *zer
 		return false;
 	carved = slab->carved;
 	got = (int32_t)hk_slab_take(slab, (unsigned)bin->batch, &chain);
-	/* Carved only if there was no other: the first is a new one. */
+	/* Blocks are carved only if the slab has no free one, so all of them are new. */
 	if (zero)
 		*zero = slab->zero && slab->carved != carved;
 	hk_sparse_wanted(cache, slab, (unsigned)got);

@@ -1,14 +1,13 @@
 /*
- * Frees of other threads' blocks. They gather here by owner and travel as one
- * chain, one compare-and-swap each, to the mailbox of the slabs' owner; never
- * into the lists of the thread that frees (after snmalloc's message passing,
+ * Remote frees: frees of blocks that another thread owns. They are collected in batches by
+ * owner, and each batch is sent to the mailbox of the owner with one compare-and-swap. They
+ * never enter the lists of the freeing thread (after the message passing of snmalloc,
  * Liétar et al., ISMM 2019).
  *
- * A slab without an owner is adopted for as long as it takes to put the
- * blocks back. A mailbox is closed when its thread ends, after its slabs got
- * rid of their owner: who finds it closed looks for the owner anew. A chain
- * may still reach a cache whose new thread never owned the slab; it is sent
- * on from there.
+ * A slab without an owner is adopted while its blocks are put back. When a thread ends, it
+ * gives up its slabs and then closes its mailbox. A sender that finds the mailbox closed
+ * reads the owner of the slab again. A chain may still reach a cache whose new thread never
+ * owned the slab; that thread forwards it.
  */
 #include "cache/internal.h"
 
@@ -30,11 +29,11 @@ static bool post(struct hk_cache *owner, struct hk_block *head, struct hk_block 
 }
 
 /*
- * The thread that receives a chain has a cache miss at each block, which another
- * processor used last, and learns the address of the next block only then. So a block
- * with room for it in the same cache line stores the address of the block that comes
- * HK_AHEAD later (jump pointers: Roth & Sohi, ISCA 1999). It is a hint, which is only
- * prefetched.
+ * The thread that receives a chain has a cache miss at each block, because another
+ * processor used it last, and learns the address of the next block only after the miss. So
+ * a block that has room in the same cache line also stores the address of the block that
+ * comes HK_AHEAD later (jump pointers: Roth & Sohi, ISCA 1999). That address is a hint: it
+ * is prefetched and never dereferenced.
  */
 static struct hk_block **ahead(struct hk_block *block, const struct hk_slab *slab)
 {
@@ -54,7 +53,6 @@ static void follow_hint(struct hk_block *block, const struct hk_slab *slab)
 	}
 }
 
-/* Puts the blocks of a chain into their slab. */
 static void put_chain(struct hk_cache *cache, struct hk_slab *slab, struct hk_block *block,
 		      bool adopted)
 {
@@ -88,7 +86,7 @@ static void deliver(struct hk_cache *cache, struct hk_slab *slab,
 	for (;;) {
 		struct hk_cache *owner = atomic_load(&slab->owner);
 
-		/* A post that failed has left another chain behind the tail. */
+		/* A failed post leaves a wrong link in the tail. */
 		hk_set_next(tail, NULL);
 		if (owner == cache) {
 			put_chain(cache, slab, head, false);
@@ -102,13 +100,13 @@ static void deliver(struct hk_cache *cache, struct hk_slab *slab,
 			put_adopted(cache, slab, head);
 			return;
 		}
-		/* Freed before, and the slab is gone: nobody will take it. */
+		/* The slab no longer exists, so the block had been freed before. */
 		if (atomic_load(&slab->kind) != HK_RUN_SLAB)
 			hk_already_free(HK_CALL_FREE, head, slab);
 	}
 }
 
-/* What was in the batch is on its way; read by statistics without a lock. */
+/* Counts a sent batch; statistics read the count without a lock. */
 static void sent(struct hk_cache *cache, struct hk_batch *batch)
 {
 	__atomic_store_n(&cache->remote_sent, cache->remote_sent + batch->count,
@@ -135,7 +133,8 @@ static void deliver_each(struct hk_cache *cache, struct hk_block *block)
 	}
 }
 
-/* One by one where the owner is gone, or there was none. */
+/* If the owner has ended, the blocks are delivered one by one, because their slabs may
+ * have different owners by now. */
 static void deliver_batch(struct hk_cache *cache, struct hk_batch *batch)
 {
 	struct hk_block *head = batch->head;
@@ -149,14 +148,14 @@ static void deliver_batch(struct hk_cache *cache, struct hk_batch *batch)
 	}
 	if (batch->owner != cache && post(batch->owner, head, batch->tail))
 		return;
-	/* A post that failed has left another chain behind the tail. */
+	/* A failed post leaves a wrong link in the tail. */
 	hk_set_next(batch->tail, NULL);
 	deliver_each(cache, head);
 }
 
 /*
- * To an owner that lives, for which no lock is needed: a fork meanwhile finds
- * the chain in the mailbox or on its way, and loses it in the child.
+ * Sends to a live owner, which needs no lock. If another thread forks meanwhile, the chain
+ * may be lost in the child.
  */
 static bool send_batch(struct hk_cache *cache, struct hk_batch *batch)
 {
@@ -263,8 +262,8 @@ static void receive_one(struct hk_cache *cache, struct hk_cache *by, struct hk_s
 }
 
 /*
- * A sound block into the list while that has room, which spares the way
- * through the slab; only the owner may do that.
+ * Puts a valid block directly into the list while that has room, which avoids moving it
+ * through the slab. Only the owner may do that.
  */
 HK_INLINE bool receive_into_list(struct hk_cache *cache, struct hk_slab *slab, struct hk_block *block)
 {
@@ -279,7 +278,7 @@ HK_INLINE bool receive_into_list(struct hk_cache *cache, struct hk_slab *slab, s
 	return bin->room > 0 && hk_bin_push(bin, block, block->mark);
 }
 
-/* Closed by a holder of the lock alone, so it stays what it is. */
+/* The mailbox cannot be closed meanwhile, because that requires the cache lock. */
 static bool fetch(struct hk_cache *cache)
 {
 	struct hk_block *chain = atomic_load_explicit(&cache->mailbox, memory_order_relaxed);
@@ -308,8 +307,8 @@ void hk_receive(struct hk_cache *cache, struct hk_cache *by, const struct hk_bin
 		hk_event(HK_EVENT_RECEIVE, 0, first, cache->remote_received - before);
 }
 
-/* The thread ends and its slabs have no owner any more; what still came in
- * is sent on. */
+/* The thread ends and its slabs no longer have an owner. Blocks that arrived since the
+ * mailbox was emptied are forwarded. */
 void hk_mailbox_close(struct hk_cache *cache)
 {
 	struct hk_block *block = atomic_exchange_explicit(&cache->mailbox,

@@ -1,4 +1,4 @@
-/* What the hot path falls into: the slow halves of malloc and free. */
+/* The slow paths of malloc and free. */
 #include "cache/fallback.h"
 #include "cache/internal.h"
 
@@ -17,8 +17,8 @@ static void freed(const void *caller)
 		hk_hooks.freed(caller);
 }
 
-/* class: the one concerned, HK_CLASSES for none. What calls the kernel comes once
- * the lock is released. */
+/* class: the class concerned, or HK_CLASSES for none. System calls are made after the lock
+ * is released. */
 static void leave(struct hk_cache *cache, unsigned class)
 {
 	unsigned due;
@@ -48,7 +48,7 @@ static void leave(struct hk_cache *cache, unsigned class)
 		hk_hooks.look();
 }
 
-/* What the program gets, once the cache is left. */
+/* The result for the program, after the cache was left. */
 static void *given(void *p, size_t size, const void *caller)
 {
 	hk_trace(HK_EVENT_MALLOC, p, size, caller);
@@ -57,9 +57,7 @@ static void *given(void *p, size_t size, const void *caller)
 	return p;
 }
 
-/*
- * The heap cannot be entered now, or the kernel has no 2 MiB and perhaps less.
- */
+/* The heap cannot be entered now, or the kernel has no 2 MiB but may have less. */
 static void *fall_back(size_t size, size_t align, bool *zero)
 {
 	if (zero)
@@ -102,15 +100,15 @@ void *hk_large_malloc(size_t size, size_t align, bool *zero, const void *caller)
 	return given(r.block, size, caller);
 }
 
-/* Now and then. */
 static void tick(struct hk_cache *cache)
 {
 	if (++cache->ticks % HK_TICK_CALLS == 0)
 		hk_reclaim_held(cache, HK_FOR_TICK);
 }
 
-/* What idles here before what is new to the heap: so that the cost of looking for it
- * stays small, not again until the heap has grown by a sixteenth. */
+/* Idle memory of this cache is used before memory that the heap has not used yet. To keep
+ * the cost of the search low, it is repeated only after the heap has grown by a
+ * sixteenth. */
 static bool refill_from_slabs(struct hk_cache *cache, struct hk_bin *bin, bool *zero)
 {
 	size_t touched = hk_pool_touched();
@@ -127,7 +125,8 @@ static bool refill_from_slabs(struct hk_cache *cache, struct hk_bin *bin, bool *
 	return hk_refill(cache, bin, true, zero);
 }
 
-/* An empty list gets blocks: those that others freed, those that it set aside, others. */
+/* Refills an empty list, first with remotely freed blocks, then with a chain that was set
+ * aside, then from slabs. */
 static void *refill_list(struct hk_cache *cache, struct hk_bin *bin, bool *zero)
 {
 	if (cache->inbox || atomic_load_explicit(&cache->mailbox, memory_order_relaxed))
@@ -138,8 +137,9 @@ static void *refill_list(struct hk_cache *cache, struct hk_bin *bin, bool *zero)
 	return hk_bin_take(bin);
 }
 
-/* run: slots of a new SuperSlab, or NULL. False: the heap cannot be entered. *p is
- * NULL where the pool must grow, by that descriptor; descriptor is NULL where it must not. */
+/* run: slots of a new SuperSlab, or NULL. False: the heap cannot be entered. If *p is NULL,
+ * the pool must grow, and *descriptor is the SuperSlab to add. If descriptor is NULL, the
+ * pool is not to grow. */
 static bool refill(unsigned class, const struct hk_run *run, bool *zero, void **p,
 		   struct hk_superslab **descriptor)
 {
@@ -154,7 +154,7 @@ static bool refill(unsigned class, const struct hk_run *run, bool *zero, void **
 	}
 	if (run)
 		hk_add_slab(cache, class, run);
-	/* The shared cache has lists too, under its lock. */
+	/* The hot path never sees the lists of the shared cache, so they may hold a block. */
 	bin = &cache->bin[class];
 	*p = hk_bin_take(bin);
 	if (!*p)
@@ -174,8 +174,8 @@ static bool refill_reclaimed(unsigned class, bool *zero, void **p)
 }
 
 /*
- * Where the heap has nothing it grows; else all that idles within reach is
- * released for a second try. What other threads' lists hold is out of reach.
+ * If the heap has no free block, it grows. If it cannot grow, all idle memory is released
+ * for a second try, except for blocks in the lists of other threads.
  */
 static void *refill_and_take(unsigned class, size_t size, bool *zero, const void *caller)
 {
@@ -200,7 +200,7 @@ static void *take(size_t size, bool *zero, const void *caller)
 
 	if (size > HK_SLAB_MAX)
 		return hk_large_malloc(size, HK_GRAIN, zero, caller);
-	/* Groups above C7: their lists are this thread's own as well. */
+	/* The hot path serves no group above C7, so its list may hold a block. */
 	class = hk_class_of(size);
 	if (hk_has_lists(hk_tls))
 		p = hk_bin_take(&hk_tls->bin[class]);
@@ -218,7 +218,7 @@ void *hk_calloc_slow(size_t size, bool *zero, const void *caller)
 	return take(size, zero, caller);
 }
 
-/* Was the list refilled since the last call? Forgets it. */
+/* Has the list been refilled since the last call? */
 static bool clear_refilled(struct hk_bin *bin)
 {
 	bool since = bin->refills != bin->refills_seen;
@@ -227,8 +227,8 @@ static bool clear_refilled(struct hk_bin *bin)
 	return since;
 }
 
-/* Where much was freed into slabs as the program freed it: of lists that are only
- * freed into, each block may keep a page. */
+/* In eager mode, once much has been freed into sparse slabs: each block in a list from which
+ * nothing is allocated may keep a page from being released. */
 static void shorten_lists(struct hk_cache *cache)
 {
 	unsigned class;
@@ -243,10 +243,9 @@ static void shorten_lists(struct hk_cache *cache)
 	}
 }
 
-/* Most of a list that ran over goes. The capacity grows first, towards
- * its limit: a list that runs over is one that the program uses. Not where
- * all lists hold much or memory is scarce, nor where it is released as the program frees, unless the list
- * was refilled too. */
+/* A list that overflows is in use, so its capacity grows towards its limit before blocks are
+ * removed. It does not grow if all lists together hold much or if memory is scarce, and in
+ * eager mode only if the list has also been refilled. */
 static void overflow(struct hk_cache *cache, struct hk_bin *bin)
 {
 	if (bin->capacity < bin->capacity_max && !hk_pool_scarce() &&
@@ -262,9 +261,9 @@ void hk_free_overflow(struct hk_bin *bin, const void *caller)
 {
 	struct hk_cache *cache = hk_enter();
 
-	/* What the hot path has just pushed. */
+	/* The head is the block that the hot path has just pushed. */
 	hk_trace(HK_EVENT_FREE, bin->head, 0, caller);
-	/* Where it cannot be entered the list is too long for a while. */
+	/* If the cache cannot be entered, the list stays too long for a while. */
 	if (!cache)
 		return;
 	overflow(cache, bin);
@@ -309,7 +308,7 @@ static void free_postponed(void)
 	}
 }
 
-/* Is p the start of a block, as far as can be told without entering the heap? */
+/* Is p the start of a block, as far as is known without entering the heap? */
 static bool is_block(const void *p, const struct hk_slab *slab)
 {
 	return slab || hk_large_size(p);
@@ -357,7 +356,6 @@ void hk_free_slow(void *p, enum hk_call call, const void *caller)
 	freed(caller);
 }
 
-/* Copies where the block cannot grow where it is. */
 void *hk_resize_slow(void *p, size_t size, const void *caller)
 {
 	struct hk_cache *cache = hk_enter();

@@ -1,8 +1,8 @@
 /*
- * Sparse slabs on the way to holes. A slab that flushes left sparse waits for
- * one to two periods; a refill from it meanwhile shows that the program wants
- * what is free in it, and the wait begins anew. What waited in vain is purged,
- * a few slabs at a time, so that the work grows with what goes back.
+ * Purges of sparse slabs, which turn free pages into holes. A slab that became sparse waits
+ * for one to two periods. If a refill uses it meanwhile, the program needs its free blocks,
+ * and the wait starts again. After the wait the slab is purged, a few slabs at a time, so
+ * that the work is proportional to the memory that is released.
  */
 #include "cache/internal.h"
 
@@ -14,9 +14,9 @@
 #include "range/decay.h"
 
 /*
- * Every free into a slab with holes is a slow path until they are in use
- * again, so holes are made where they are worth it: half of a slab, which
- * then holds few blocks, or a quarter where memory comes before time.
+ * Every free into a slab with holes takes a slow path until they are in use again. So a slab
+ * is purged only if half of it is free, or a quarter if the settings prefer memory to
+ * speed.
  */
 static size_t least(const struct hk_slab *slab)
 {
@@ -28,8 +28,8 @@ static size_t least(const struct hk_slab *slab)
 	return slab->slots * HK_SLOT_SIZE / (memory_first ? HK_HOLES_SHARE_MEMORY : HK_HOLES_SHARE);
 }
 
-/* Of a slab that gave nothing, whole pages become free once a quarter of what is
- * used of it is not: so often at most its pages are looked through. False: not yet. */
+/* After a slab had no free page, more frees are needed before it can have one. So its pages
+ * are examined again only after a quarter of its used blocks was freed. False: not yet. */
 static bool note_look(struct hk_slab *slab)
 {
 	if (slab->looked_at && slab->used * (unsigned)HK_LOOK_OF > slab->looked_at * (unsigned)HK_LOOK_USED)
@@ -103,7 +103,7 @@ static bool end_adopted(struct hk_slab_purge *p, size_t *bytes)
 	return true;
 }
 
-/* The owner may have ended meanwhile, and another thread may have the slab. */
+/* The owner may have ended during the purge, and another thread may own the slab now. */
 static bool try_end(struct hk_slab_purge *p, size_t *bytes)
 {
 	struct hk_cache *owner = atomic_load(&p->slab->owner);
@@ -119,7 +119,7 @@ static bool try_end(struct hk_slab_purge *p, size_t *bytes)
 	done = atomic_load(&p->slab->owner) == owner;
 	if (done) {
 		*bytes = end(p);
-		/* All of it may have lain behind the last block. */
+		/* It has no block if all purged pages lie after the last carved one. */
 		if (!hk_slab_exhausted(p->slab) && (p->slab->listed_full || p->slab->used == 0))
 			hk_slab_moves(owner, p->slab);
 	}

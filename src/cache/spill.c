@@ -1,13 +1,12 @@
 /*
- * Lists that ran over, set aside whole. A program that drops many blocks and
- * soon takes as many again, a tree after a tree, a request after a request,
- * gets them back as they are; to put each into its slab and take it out again
- * would cost more than all else.
+ * When a list overflows, most of it is set aside as one chain. Some programs free many
+ * blocks and soon allocate as many again, for example one tree after another or one request
+ * after another. They get the whole chain back, which is much cheaper than to put each block
+ * into its slab and to take it out again.
  *
- * What is set aside keeps slabs from being empty, so there is little of it:
- * the threads together have at most three quarters of the memory of the slabs, and a
- * chain is put back when its class was idle for a while or another class
- * needs a slab.
+ * Chains keep slabs from becoming empty, so their memory is bounded: for all threads
+ * together, three quarters of the memory of the slabs. A chain is put into its slabs when
+ * its class has been idle for a while or when another class needs a slab.
  */
 #include "cache/internal.h"
 
@@ -15,33 +14,33 @@
 #include "pool/pool.h"
 
 /*
- * A chain that is not wanted again was set aside for nothing, and its blocks
- * are out of the processor's caches by then, which makes it dear to put back.
- * So each chain is a debt until it is wanted, and pays for another one then:
- * classes whose chains come back double what they may set aside, others are
- * soon at an end. A refill from slabs forgives one unit, so that a program that
- * takes again what it dropped gets another try, once in 256 refills.
+ * Setting a chain aside does not pay off if the program does not allocate its blocks again:
+ * they have left the processor's caches by the time they are put into their slabs, which is
+ * expensive then. So each chain that is set aside costs its class one unit of debt, and each
+ * chain that is used again pays two. A class whose chains are not used soon reaches the
+ * limit of its debt. Each refill from slabs pays 1/256 of a unit, so that such a class may
+ * try again once in 256 refills.
  */
 static size_t most_bytes(void)
 {
 	size_t heap = atomic_load_explicit(&hk_pool_counters.superslabs, memory_order_relaxed)
 		      << HK_SUPERSLAB_SHIFT;
 
-	/* None before the first thread's count. */
+	/* The count is 0 until the first thread is counted. */
 	unsigned threads = atomic_load_explicit(&hk_threads, memory_order_relaxed);
 
 	return threads && !hk_pool_scarce() ? heap / HK_SPILL_OF * HK_SPILL_PARTS / threads : 0;
 }
 
-/* Not where the settings ask for little, nor where something is learned: from the
- * refills and flushes that this would hide; and not for Mid. */
+/* Not for Mid, not if the settings ask for little memory, and not if learning is on: it
+ * counts the refills and flushes that a chain avoids. */
 static bool allowed(unsigned class)
 {
 	return hk_class_size(class) <= HK_TINY_MAX && hk_settings.superslab_reuse && !hk_settings.alloc_learn &&
 	       !hk_settings.mem_learn && hk_settings.cache_capacity[hk_class_group(class)] >= HK_SPILL_CAPACITY;
 }
 
-/* A free place for a chain, or 0. */
+/* A free index in chain[], or 0. */
 static uint16_t place(struct hk_cache *cache)
 {
 	uint16_t at = cache->spare_chain;
@@ -127,8 +126,8 @@ void hk_drain_all(struct hk_cache *cache)
 		hk_drain(cache, class, HK_CHAINS);
 }
 
-/* Twice a slab, of one class after the other: what others set aside is back
- * before this one has grown by as much. */
+/* Puts back two slots' worth of blocks, from one class after the other, so that the chains
+ * of other classes are used up before this class has grown by the same amount. */
 void hk_drain_some(struct hk_cache *cache)
 {
 	size_t before = cache->spilled_bytes;

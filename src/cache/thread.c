@@ -1,5 +1,5 @@
-/* A thread's life: its cache comes with the first slow path and goes with a
- * pthread key; before and after, static empty caches stand in. */
+/* The cache of a thread is created in its first slow path and given up by the destructor of
+ * a pthread key. Before and after, the thread uses static empty caches. */
 #include "cache/internal.h"
 
 #include "debug/ring.h"
@@ -13,7 +13,7 @@
 void (*hk_window_end)(struct hk_cache *cache);
 struct hk_hooks hk_hooks;
 
-/* All under the registry lock, but for started (acquire). */
+/* Protected by the registry lock, except that started is read without it (acquire). */
 static struct {
 	_Atomic bool started;
 	bool had_environment;
@@ -45,10 +45,10 @@ static void start_process(void)
 }
 
 /*
- * In the first slow path of the process, which may come before any constructor.
- * What asks libc comes before the lock, or after it, from an allocator that is
- * started by then. Handlers of fork are registered as early as can be, since those
- * registered later may use the heap freely.
+ * Runs in the first slow path of the process, which may precede all constructors. libc is
+ * called before the lock is taken, or after it is released, when the allocator is ready for
+ * calls from libc. Fork handlers are registered as early as possible, because handlers that
+ * are registered after ours may use the heap without restrictions.
  */
 static void start_once(void)
 {
@@ -60,7 +60,7 @@ static void start_once(void)
 		return;
 	before = hk_find_nothing();
 	hk_os_start();
-	/* Nobody can hold it for ever yet. */
+	/* No fork can hold it for long yet. */
 	while (!hk_lock(&hk_registry_lock))
 		;
 	first = !atomic_load_explicit(&registry.started, memory_order_relaxed);
@@ -73,7 +73,7 @@ static void start_once(void)
 	hk_secret_seal();
 	hk_ring_start();
 	hk_fork_watch();
-	/* And a cache that came meanwhile. */
+	/* This thread may have got its cache before the key existed. */
 	if (hk_os_key_start(thread_exit) && hk_has_lists(hk_tls))
 		hk_os_key_set(hk_tls);
 }
@@ -84,7 +84,7 @@ void hk_start(void)
 		start_once();
 }
 
-/* Before libc has set the environment there is none to read. */
+/* If the heap was started before libc had set the environment, it is read now. */
 static void late_settings(void)
 {
 	struct hk_cache *cache;
@@ -139,7 +139,7 @@ static struct hk_cache *new_cache(void)
 	return cache;
 }
 
-/* NULL: no memory, or a fork takes long. */
+/* NULL: out of memory, or a fork takes long. */
 static struct hk_cache *attach(void)
 {
 	struct hk_cache *cache = NULL;
@@ -161,7 +161,7 @@ static struct hk_cache *enter_without_cache(void)
 	int saved = errno;
 
 	hk_start();
-	/* Not in a fork, which would unlock what it did not lock. */
+	/* Not during a fork, which would unlock the new cache without having locked it. */
 	if (hk_tls == HK_EMPTY_CACHE && !hk_all_locked)
 		cache = attach();
 	if (!cache) {
@@ -170,7 +170,7 @@ static struct hk_cache *enter_without_cache(void)
 	}
 	hk_tls = cache;
 	hk_event(HK_EVENT_ATTACH, 0, cache, 0);
-	/* Beyond 32 keys this may allocate: from the cache just made. */
+	/* With more than 32 keys this may allocate, which uses the new cache. */
 	hk_os_key_set(cache);
 	errno = saved;
 	return hk_enter_cache(cache) ? cache : NULL;
@@ -209,7 +209,7 @@ static void detach(struct hk_cache *cache)
 	hk_reclaim_rest(1u << HK_FOR_END);
 }
 
-/* A signal handler that ends its thread inside the heap takes the cache along. */
+/* If a signal handler ends its thread inside the heap, the cache is lost. */
 static void thread_exit(void *argument)
 {
 	int saved = errno;
@@ -229,7 +229,8 @@ unsigned hk_program_threads(void)
 	return all > lost ? all - lost : 0;
 }
 
-/* If libc started it, a library that wraps pthread_create may have used the heap. */
+/* The thread may already have a cache, because a library that wraps pthread_create may have
+ * used the heap in it. */
 void hk_thread_apart(void)
 {
 	struct hk_cache *cache = HK_UNKNOWN_THREAD ? NULL : hk_own_cache();
