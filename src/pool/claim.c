@@ -1,4 +1,4 @@
-/* Stages 2 and 3: slots from a SuperSlab that has some, or from a new one. */
+/* Stages 2 and 3: free slots of an existing SuperSlab, or of a new one. */
 #include "config/policy.h"
 #include "config/settings.h"
 #include "debug/ring.h"
@@ -12,7 +12,7 @@
 struct hk_pool_counters hk_pool_counters;
 _Atomic size_t hk_pool_touched_slots;
 
-/* Starts at multiples of align slots. */
+/* The slots at which an aligned run may start. */
 static uint64_t aligned_slots(unsigned align)
 {
 	uint64_t mask = 1;
@@ -24,8 +24,8 @@ static uint64_t aligned_slots(unsigned align)
 	return mask;
 }
 
-/* One compare-and-swap on the bitmap of free slots; -1 if there is no run
- * among the slots that may be taken. */
+/* Claims a run with one compare-and-swap on the bitmap of free slots. may: the slots that
+ * may be claimed. -1: they contain no such run. */
 static int claim(struct hk_superslab *s, unsigned slots, unsigned align, uint64_t may)
 {
 	struct hk_shared_meta *m = s->shared_meta;
@@ -44,11 +44,11 @@ static int claim(struct hk_superslab *s, unsigned slots, unsigned align, uint64_
 }
 
 /*
- * The SuperSlab with the shortest run that is long enough: full ones fill up
- * first and empty ones stay empty. A run of slots + align - 1 always holds an
- * aligned one. Each turn of the loop mends a SuperSlab that shrank since it
- * was put in its bucket, which one earlier claim caused; should it grow again
- * meanwhile, the next turn claims it.
+ * The SuperSlab with the shortest free run that is long enough, so that nearly full ones
+ * fill up first and empty ones stay empty. A run of slots + align - 1 always contains an
+ * aligned one. If earlier claims have shortened the run of a SuperSlab since it was put in
+ * its bucket, the claim may fail; the SuperSlab is then moved to the right bucket, and the
+ * loop tries again.
  */
 static struct hk_superslab *claim_fullest(unsigned slots, unsigned align, int *first)
 {
@@ -73,8 +73,8 @@ static int claim_used(struct hk_superslab *s, unsigned slots, unsigned align)
 }
 
 /*
- * Memory that holds pages already: in the fullest SuperSlab that fits, else
- * in one of those freed into last.
+ * Slots that hold pages already: in the fullest SuperSlab that fits, otherwise in one of
+ * those in which slots were freed last.
  */
 static struct hk_superslab *claim_used_anywhere(unsigned slots, unsigned align, int *first)
 {
@@ -110,7 +110,7 @@ static void start_pages(struct hk_superslab *s, bool huge)
 	atomic_store_explicit(&m->trend, 0, memory_order_relaxed);
 }
 
-/* From here on it has memory, and these slots are for everybody; lock-free. */
+/* From here on any thread may claim these slots; lock-free. */
 static void open_slots(struct hk_superslab *s, void *memory, uint64_t free)
 {
 	/* Other threads may call hk_superslab_mapped() on any descriptor. */
@@ -119,8 +119,8 @@ static void open_slots(struct hk_superslab *s, void *memory, uint64_t free)
 	hk_pool_changed(s);
 }
 
-/* Memory that a Large block had holds no marks, whatever the slots of this descriptor held
- * before. */
+/* The memory is new or was a Large block, so it holds no marks. marks[] may still describe
+ * the memory that the descriptor had before. */
 static void start_slots(struct hk_superslab *s, bool clean)
 {
 	struct hk_shared_meta *m = s->shared_meta;
@@ -133,7 +133,7 @@ static void start_slots(struct hk_superslab *s, bool clean)
 	atomic_fetch_add_explicit(&hk_pool_touched_slots, HK_SLOTS, memory_order_relaxed);
 }
 
-/* NULL: none was planned, or it has a guard that the kernel does not remove. */
+/* NULL: no memory was planned, or the kernel does not remove its guard. */
 static void *planned_memory(struct hk_superslab *s, bool *clean)
 {
 	struct hk_range *r = s->planned;
@@ -178,7 +178,8 @@ static struct hk_superslab *grow(struct hk_superslab *s, uint64_t taken, bool po
 	}
 	huge = fresh && (populate || hk_huge_choose()) &&
 	       hk_huge_advise(memory, HK_SUPERSLAB_SIZE, memory);
-	/* The kernel does not ask whether it is dense; learning does. */
+	/* In mode "always" the kernel uses huge pages whether the SuperSlab is dense or not.
+	 * With MEM learning, learning decides instead. */
 	if (always && !huge && !hk_settings.mem_learn)
 		huge = true;
 	else if (always && !huge)
@@ -197,7 +198,7 @@ static struct hk_superslab *grow(struct hk_superslab *s, uint64_t taken, bool po
 	return s;
 }
 
-/* Inline: each caller has one probe point. */
+/* Inline, so that each caller has a probe point of its own. */
 HK_INLINE void count(enum hk_event event, _Atomic size_t *counters, unsigned hint,
 		     const struct hk_superslab *s, unsigned first, unsigned slots)
 {
@@ -206,7 +207,8 @@ HK_INLINE void count(enum hk_event event, _Atomic size_t *counters, unsigned hin
 		 (void *)(s->base + first * HK_SLOT_SIZE), slots * HK_SLOT_SIZE);
 }
 
-/* Stage 2. The lock is spared where the hint serves, or nothing can. */
+/* Stage 2. The lock is not taken if the hint has free slots, or if no SuperSlab can have
+ * any that are wanted. */
 static struct hk_superslab *claim_slots(struct hk_superslab *hint, unsigned slots, unsigned align,
 					bool fresh, int *first)
 {
@@ -231,13 +233,13 @@ static struct hk_superslab *claim_slots(struct hk_superslab *hint, unsigned slot
 	return s;
 }
 
-/* The caller's slots get dirty; how many were. */
+/* Marks the caller's slots as dirty. Returns how many of them were dirty before. */
 static unsigned make_dirty(struct hk_shared_meta *m, uint64_t mine)
 {
 	uint64_t clean = atomic_load_explicit(&m->clean, memory_order_relaxed);
 	unsigned dirty = (unsigned)__builtin_popcountll(mine & ~clean);
 
-	/* Nobody else changes these bits. */
+	/* Only the thread that has claimed the slots changes these bits. */
 	if (mine & clean) {
 		uint64_t slots = mine & clean;
 
@@ -254,7 +256,6 @@ static unsigned make_dirty(struct hk_shared_meta *m, uint64_t mine)
 	return dirty;
 }
 
-/* They are the caller's from here on. */
 static void took(struct hk_run *run, struct hk_superslab *s, unsigned hint, unsigned first,
 		 unsigned slots)
 {
@@ -278,7 +279,7 @@ bool hk_pool_claim(struct hk_run *run, unsigned slots, unsigned align, unsigned 
 	return true;
 }
 
-/* The store gives more than is asked for if it has no descriptor for the rest. */
+/* The store returns a range that is too long if it has no descriptor for the rest. */
 struct hk_superslab *hk_pool_plan(void)
 {
 	struct hk_superslab *s = hk_meta_superslab();

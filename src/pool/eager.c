@@ -5,12 +5,12 @@
 
 _Atomic bool hk_eager;
 
-/* Under the pool lock, but for patience (relaxed). */
+/* Protected by the pool lock, except patience (relaxed). */
 static struct {
-	_Atomic unsigned patience;	/* doublings */
-	uint64_t began;			/* ms */
-	size_t released, wanted;	/* so far, when the period began */
-	size_t last_released;		/* in the period before */
+	_Atomic unsigned patience;	/* doublings of what may wait */
+	uint64_t began;			/* start of the period, ms */
+	size_t released, wanted;	/* totals at the start of the period */
+	size_t last_released;		/* in the previous period */
 } eager;
 
 static unsigned patience(void)
@@ -40,13 +40,13 @@ static size_t load(_Atomic size_t *counter)
 	return atomic_load_explicit(counter, memory_order_relaxed);
 }
 
-/* Bytes of pages released so far; and of pages that came into use, in slots, in
- * holes, and in mappings that are no SuperSlabs. */
 size_t hk_eager_released(void)
 {
 	return load(&hk_os_unmapped) + load(&hk_pool_counters.purged_bytes) + load(&hk_holed_bytes);
 }
 
+/* Bytes of pages that came into use so far: in slots, in holes, and in mappings other than
+ * SuperSlabs. */
 static size_t wanted(void)
 {
 	return load(&hk_os_mapped) + load(&hk_os_unmapped) -
@@ -60,12 +60,13 @@ void hk_eager_learn(uint64_t now)
 	size_t given = hk_eager_released(), taken = wanted(), again = taken - eager.wanted;
 	size_t released = given - eager.released, often = HK_EAGER_OFTEN * hk_eager_bytes(HK_EAGER_PARTS);
 	unsigned old = patience();
-	/* More than may wait comes and goes within one period. */
+	/* The program frees and needs more than may wait within a single period. */
 	bool cycles = released >= often && (ptrdiff_t)again > (ptrdiff_t)(released / HK_WANTED_SHARE);
 
 	if (!cycles && !hk_elapsed(now, eager.began, HK_EAGER_PERIOD_MS))
 		return;
-	/* The counters are not of one moment; a long period says nothing of soon. */
+	/* The difference may be negative, because the counters are not read at the same
+	 * moment. A long period does not show whether memory was needed again soon. */
 	if ((ptrdiff_t)again < 0 || hk_elapsed(now, eager.began, 2 * HK_EAGER_PERIOD_MS))
 		eager.last_released = 0;
 	if (eager.last_released >= HK_EAGER_WORTH && again > eager.last_released / HK_WANTED_SHARE)

@@ -1,26 +1,26 @@
 /*
- * Huge pages for SuperSlabs that will fill: the next one of a heap that has
- * a good deal in use, grew a short while ago and filled densely what it got
- * before. What huge pages hold too much is bounded by the SuperSlabs that are
- * still filling up.
+ * Huge pages for SuperSlabs that will probably fill up. A new SuperSlab gets one if the heap
+ * is large, has grown recently and has filled its earlier SuperSlabs densely. The memory
+ * that huge pages waste is bounded by the SuperSlabs that are still filling up.
  */
 #include "config/settings.h"
 #include "os/os.h"
 #include "pool/internal.h"
 
-/* Relaxed: a hint that was overtaken costs a page of the wrong size. */
+/* Relaxed: an outdated value only leads to a page of the wrong size. */
 static struct {
-	_Atomic(struct hk_superslab *) superslab[HK_HUGE_JUDGED];	/* a ring; at next the oldest */
+	_Atomic(struct hk_superslab *) superslab[HK_HUGE_JUDGED];	/* a ring, oldest at next */
 	_Atomic unsigned next;
 	_Atomic uint64_t last_at;		/* ms */
-	_Atomic size_t before_fork;		/* SuperSlabs that came from the parent */
-	_Atomic unsigned pause, next_pause;	/* still to wait; after the next dear one */
+	_Atomic size_t before_fork;		/* SuperSlabs inherited from the parent */
+	_Atomic unsigned pause, next_pause;	/* SuperSlabs: until the pause ends, and
+						 * in the pause after the next costly page */
 } grown;
 
 /*
- * The third newest is judged: those after it are still filling up. Whether the
- * program touches all of a block above a page is its affair, and asking the
- * kernel is a call that a sandbox may end it for.
+ * The third newest SuperSlab is judged, because newer ones are still filling up. Blocks
+ * larger than a page do not count, because the program may not touch all of their pages;
+ * the kernel is not asked, because a sandbox may kill the program for such a system call.
  */
 static bool is_dense(void)
 {
@@ -32,9 +32,9 @@ static bool is_dense(void)
 }
 
 /*
- * What a huge page costs is up to the machine: the kernel may have to move
- * memory to make one, and the host of a virtual machine may have to find the
- * memory first. A single dear one may be a thread that lost its processor.
+ * The time that a huge page takes depends on the machine: the kernel may have to move
+ * memory, and the host of a virtual machine may have to find the memory first. A single
+ * costly page is ignored, because the thread may have been preempted.
  */
 static void judge(uint64_t ns)
 {

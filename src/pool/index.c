@@ -1,10 +1,9 @@
 /*
- * Where free slots are: SuperSlabs by their longest free run, and those whose
- * free slots hold pages by the last free. All under the pool lock, which who
- * frees slots does not take: the SuperSlab goes on a stack of changed ones,
- * once, and the next to take the lock enters what is there. So threads that
- * empty slab after slab do not queue up, and a SuperSlab into which many slots
- * come is entered once for all of them.
+ * The index of free slots: SuperSlabs by their longest free run, and those whose free slots
+ * hold pages by the time of the last free. The pool lock protects all fields. A thread that
+ * frees slots does not take it: it pushes the SuperSlab onto a lock-free stack of changed
+ * ones, and the next holder of the lock updates the index. So threads that empty many slabs
+ * do not contend for the lock, and many frees into one SuperSlab cause one update.
  */
 #include "pool/internal.h"
 
@@ -84,8 +83,8 @@ void hk_queue_remove(struct hk_superslab *s)
 	m->queued = false;
 }
 
-/* The newest from now on, for what was freed into last is wanted again first;
- * or the first to be released. */
+/* Adds the SuperSlab at the newest end, because memory that was freed last is reused first;
+ * at_once: at the oldest end, to be released next. */
 static void queue_add(struct hk_superslab *s, bool at_once)
 {
 	struct hk_shared_meta *m = s->shared_meta;
@@ -109,9 +108,9 @@ static void queue_add(struct hk_superslab *s, bool at_once)
 }
 
 /*
- * The flag goes up after the bits are set, and down before they are read: whose
- * bits were not seen finds it down, and pushes. Taken whole, never popped, the
- * stack needs no tag.
+ * The flag is set after the bits of the freed slots, and cleared before the bits are read.
+ * So if the reader missed the bits of a thread, that thread finds the flag cleared and
+ * pushes the SuperSlab again. The stack is only taken as a whole, so it needs no ABA tag.
  */
 void hk_pool_changed(struct hk_superslab *s)
 {
@@ -137,7 +136,7 @@ static void enter(struct hk_superslab *s)
 	for (; s; s = next) {
 		next = s->shared_meta->next_changed;
 		atomic_exchange_explicit(&s->shared_meta->changed, false, memory_order_acq_rel);
-		/* Or it was released meanwhile. */
+		/* It may have been released meanwhile. */
 		if (!hk_superslab_mapped(s))
 			continue;
 		hk_bucket_update(s);
@@ -146,7 +145,7 @@ static void enter(struct hk_superslab *s)
 	}
 }
 
-/* In the order of their first frees, but those freed into again are newer. */
+/* In the order of the first free in each, followed by those with further frees. */
 static void enter_changed(void)
 {
 	struct hk_superslab *s = atomic_exchange_explicit(&hk_pool.changed, NULL,

@@ -1,4 +1,4 @@
-/* What the files of the pool share among themselves. */
+/* Declarations shared by the files of pool/. */
 #ifndef HK_POOL_INTERNAL_H
 #define HK_POOL_INTERNAL_H
 
@@ -7,20 +7,20 @@
 #include "range/decay.h"
 
 /*
- * All under the pool lock, but for the stack of changed ones and for hints
- * (relaxed: a wrong hint fails to claim).
- *	changed		SuperSlabs with slots freed since the lock was last
- *			taken (pushed with release, taken whole with acquire)
- *	bucket[n]	SuperSlabs whose longest free run had n slots when
- *			they were put there; it may be shorter by now, and
- *			longer only while they are among the changed, or a
- *			purge gives slots back. Those with no free slot are in
+ * Protected by the pool lock, except the stack of changed SuperSlabs and the hints
+ * (relaxed: a claim with a wrong hint fails).
+ *	changed		SuperSlabs in which slots were freed since the lock was last
+ *			taken (pushed with release, taken as a whole with acquire)
+ *	bucket[n]	SuperSlabs whose longest free run had n slots when they were
+ *			put there. It may be shorter now. It is longer only while the
+ *			SuperSlab is on the stack of changed ones, or while a purge
+ *			makes slots free again. SuperSlabs without a free slot are in
  *			no bucket
  *	filled		bit n - 1 set <=> bucket[n] is not empty
- *	oldest, newest	SuperSlabs with free dirty slots, about by the last free
- *	at_once		SuperSlabs at the oldest end that are released next, without
- *			any delay; at least
- *	wanted		slots were freed since somebody last looked for what is due
+ *	oldest, newest	SuperSlabs with free dirty slots, roughly by the last free
+ *	at_once		SuperSlabs at the oldest end to be released without delay; the
+ *			actual number may be greater
+ *	wanted		slots were freed since hk_pool_clear_freed was last called
  *			(relaxed)
  *	dirty		free slots that hold pages
  */
@@ -37,31 +37,32 @@ struct hk_pool {
 };
 extern struct hk_pool hk_pool;
 
-/* index.c. Bits where a run of so many set bits starts: halving, as one would
- * multiply by doubling. */
+/* index.c. The bits at which a run of `slots` set bits starts; takes a logarithmic number
+ * of steps. */
 uint64_t hk_run_starts(uint64_t free, unsigned slots);
 
-/* Puts a SuperSlab where its free slots say, or takes it out (pool lock). */
+/* Put a SuperSlab in the bucket for its longest free run, and remove it (pool lock). */
 void hk_bucket_update(struct hk_superslab *s);
 void hk_bucket_remove(struct hk_superslab *s);
 
-/* Takes it out of the purge queue, if it is there (pool lock). */
+/* Removes it from the purge queue, if it is there (pool lock). */
 void hk_queue_remove(struct hk_superslab *s);
 
-/* It has free slots that nobody entered yet: whoever takes the lock next puts it
- * in its bucket and at the newest end of the purge queue. With or without the lock. */
+/* Slots of it were freed: the next thread that takes the lock puts it in its bucket and at
+ * the newest end of the purge queue. May be called with or without the lock. */
 void hk_pool_changed(struct hk_superslab *s);
 
-/* release.c. Free slots that hold pages; and whether they are not to wait. */
+/* release.c. The number of free slots that hold pages, and whether the SuperSlab is to be
+ * released without delay. */
 unsigned hk_dirty_slots(const struct hk_shared_meta *m);
 bool hk_released_at_once(const struct hk_superslab *s);
 
-/* False as hk_lock. */
+/* Fails as hk_lock does. */
 bool hk_pool_lock(void);
 void hk_pool_unlock(void);
 
-/* huge.c: decides whether the next SuperSlab is a huge page, and counts it if it is
- * in a pause; this one is the newest. */
+/* huge.c. Decides whether the next SuperSlab becomes a huge page, and counts it towards the
+ * end of a pause. hk_huge_grown registers the newest SuperSlab. */
 bool hk_huge_choose(void);
 void hk_huge_grown(struct hk_superslab *s);
 

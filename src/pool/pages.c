@@ -1,6 +1,6 @@
 /*
- * What can be known of the pages of a SuperSlab from outside, and what MEM
- * learning does to them.
+ * Statistics of the pages of a SuperSlab, collected without its owners' locks, and the
+ * change from small to huge pages by MEM learning.
  */
 #include "os/os.h"
 #include "pool/internal.h"
@@ -26,7 +26,7 @@ static void add_run(struct hk_pages_seen *seen, const struct hk_slab *slab, unsi
 		seen->other += slots * HK_SLOT_SIZE;
 		return;
 	}
-	/* One moment is not to be had of a slab in use. */
+	/* The owner may change the slab meanwhile, so free may exceed carved. */
 	free = free_blocks(slab, carved);
 	seen->live += (free < carved ? carved - free : 0) * size;
 	seen->touched += carved * size > holes ? carved * size - holes : 0;
@@ -57,7 +57,8 @@ struct hk_pages_seen hk_pages_look(const struct hk_superslab *s)
 	return seen;
 }
 
-/* Pinned, no one unmaps it: what is at base would be somebody else's memory. */
+/* A pinned SuperSlab is not unmapped. Otherwise the memory at base could be in use for
+ * something else by the time of the system call. */
 static bool pin(struct hk_superslab *s)
 {
 	bool pinned;
@@ -70,7 +71,7 @@ static bool pin(struct hk_superslab *s)
 	return pinned;
 }
 
-/* See claim_free in release.c. */
+/* A release that found it pinned has put it aside: see claim_free in release.c. */
 static void unpin(struct hk_superslab *s)
 {
 	atomic_store(&s->shared_meta->pinned, false);
@@ -88,8 +89,9 @@ void hk_pages_unpin_all(void)
 }
 
 /*
- * The advice comes first and is taken back where it was too late: who purges once
- * the pages are huge breaks them, and after that there must be no such advice.
+ * The advice is given before the state changes, and is withdrawn if another thread changed
+ * the state first. A thread that purges a SuperSlab in state HUGE withdraws the advice, so
+ * none may follow after that.
  */
 bool hk_pages_promote(struct hk_superslab *s, bool *now)
 {
@@ -101,7 +103,8 @@ bool hk_pages_promote(struct hk_superslab *s, bool *now)
 	if (was == HK_PAGES_HUGE || !pin(s))
 		return false;
 	memory = (void *)s->base;
-	/* First, for others may break it at once: the count never wraps. */
+	/* Counted before the state changes, because another thread may then subtract it at
+	 * once, and the count must not wrap. */
 	atomic_fetch_add_explicit(&hk_huge_superslabs, 1, memory_order_relaxed);
 	promoted = hk_os_huge(memory, HK_SUPERSLAB_SIZE) &&
 		   atomic_compare_exchange_strong_explicit(&s->shared_meta->pages, &was,

@@ -1,4 +1,4 @@
-/* What the Shared Pool knows of a SuperSlab with a slab in use. */
+/* Checks the pool's data of a SuperSlab that contains a slab in use. */
 #include "debug/ring.h"
 #include "pool/internal.h"
 

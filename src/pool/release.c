@@ -1,9 +1,9 @@
 /*
- * The way back to the OS. SuperSlabs with free slots that are dirty wait in a
- * queue, the coldest first. What is due (range/decay.h) is released by
- * whoever gives slots back, so that the work grows with what is freed and not
- * with the heap. Waiting memory is bounded too: beyond a share of the heap the
- * coldest goes at once, for a program that frees all and then stops calling.
+ * Release to the system. SuperSlabs with free dirty slots wait in a queue, the coldest
+ * first. What is due (range/decay.h) is released by threads that free slots, so that the
+ * work is proportional to the memory that is freed and not to the heap. The memory that may
+ * wait is bounded by a share of the heap, and the coldest excess is released at once,
+ * because a program may free everything and then stop calling the allocator.
  */
 #include "config/policy.h"
 #include "config/settings.h"
@@ -14,7 +14,7 @@
 #include "range/range.h"
 #include "slab/pagemap.h"
 
-/* A claim that keeps all others away while pages are given back. */
+/* Claims slots while their pages are released, so that no other thread can claim them. */
 static uint64_t claim_mask(struct hk_superslab *s, uint64_t wanted)
 {
 	_Atomic uint64_t *free = &s->shared_meta->free;
@@ -29,7 +29,7 @@ unsigned hk_dirty_slots(const struct hk_shared_meta *m)
 		~atomic_load_explicit(&m->clean, memory_order_relaxed));
 }
 
-/* True if the SuperSlab was empty and now is nobody's. */
+/* Claims all of an empty SuperSlab; false: it is not empty. */
 static bool claim_whole(struct hk_superslab *s)
 {
 	uint64_t all = HK_ALL_SLOTS;
@@ -44,7 +44,7 @@ static void cleaned(unsigned slots)
 	atomic_fetch_sub_explicit(&hk_pool_touched_slots, slots, memory_order_relaxed);
 }
 
-/* Nobody finds it any more: pool lock held, all of it claimed. */
+/* No thread can find the SuperSlab afterwards. Pool lock held, all slots claimed. */
 static void hide(struct hk_superslab *s)
 {
 	hk_bucket_remove(s);
@@ -52,7 +52,7 @@ static void hide(struct hk_superslab *s)
 	s->base = 0;
 }
 
-/* Its address range is the caller's, or nobody's. */
+/* The SuperSlab gives up its address range. */
 static void forget_range(struct hk_superslab *s, void *memory)
 {
 	hk_event(HK_EVENT_UNMAP, 0, memory, HK_SUPERSLAB_SIZE);
@@ -99,8 +99,8 @@ void *hk_pool_give(void)
 	return memory;
 }
 
-/* Purges runs of claimed slots, whole OS pages only: where a page is larger
- * than a slot, its other half may be in use. Returns what is clean now. */
+/* Purges runs of claimed slots, but only whole pages: if a page is larger than a slot, the
+ * rest of it may be in use. Returns the slots that are clean now. */
 static uint64_t purge_runs(struct hk_superslab *s, uint64_t slots, size_t *bytes)
 {
 	uint64_t done = 0;
@@ -136,7 +136,7 @@ static size_t purge(struct hk_superslab *s, uint64_t mine)
 	if (!small)
 		hk_superslab_break(s);
 	done = purge_runs(s, mine, &bytes);
-	/* What is in use counts as dirty when it comes back. */
+	/* Slots in use become dirty when they are freed, so only free ones matter here. */
 	if (!small && done == mine)
 		atomic_compare_exchange_strong_explicit(&m->pages, &broken, HK_PAGES_SMALL,
 				memory_order_relaxed, memory_order_relaxed);
@@ -153,8 +153,8 @@ size_t hk_pool_release(const struct hk_pool_release *r)
 	return r->memory ? unmap(r->superslab, r->memory) : purge(r->superslab, r->slots);
 }
 
-/* Claims what is free in it: all of it, to be unmapped, or what holds pages.
- * False: nothing does. Pool lock held. */
+/* Claims all of an empty SuperSlab, to be unmapped, otherwise its free slots that hold
+ * pages. False: there are none. Pool lock held. */
 static bool claim_free(struct hk_superslab *s, struct hk_pool_release *r)
 {
 	struct hk_shared_meta *m = s->shared_meta;
@@ -166,7 +166,7 @@ static bool claim_free(struct hk_superslab *s, struct hk_pool_release *r)
 			hide(s);
 			return true;
 		}
-		/* Whoever unpins it puts it in the queue. */
+		/* The thread that unpins it puts it in the queue again. */
 		atomic_store(&m->free, HK_ALL_SLOTS);
 		if (!atomic_load(&m->pinned))
 			hk_pool_changed(s);
@@ -186,7 +186,7 @@ static struct hk_superslab *queue_pop(void)
 	return s;
 }
 
-/* Slots that may wait. */
+/* The number of free dirty slots that may wait. */
 static size_t may_wait(void)
 {
 	size_t slots = HK_SLOTS * atomic_load_explicit(&hk_pool_counters.superslabs,
@@ -201,7 +201,7 @@ static size_t may_wait(void)
 	return few < usual ? few : usual;
 }
 
-/* The next to release. */
+/* The next SuperSlab to be released, or NULL. */
 static struct hk_superslab *due_victim(uint64_t now)
 {
 	struct hk_superslab *s;
@@ -216,7 +216,7 @@ static struct hk_superslab *due_victim(uint64_t now)
 	return s;
 }
 
-/* Without reuse: an empty SuperSlab, and half of one. */
+/* With HAKMEM_SUPERSLAB_REUSE=0: an empty SuperSlab, or one with many dirty free slots. */
 bool hk_released_at_once(const struct hk_superslab *s)
 {
 	return !hk_settings.superslab_reuse &&
@@ -258,7 +258,8 @@ bool hk_pool_due(uint64_t now, struct hk_pool_release *r)
 
 	if (!hk_pool_is_due(now) || !hk_pool_lock())
 		return false;
-	/* One that was wanted again since it was queued gives nothing. */
+	/* A SuperSlab whose slots were claimed again after it was queued has nothing to
+	 * release. */
 	while (!found && (s = due_victim(now)) != NULL)
 		found = claim_free(s, r);
 	hk_pool_unlock();

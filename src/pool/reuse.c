@@ -1,18 +1,18 @@
 /*
  * Stage 1: slabs that a class returned, on one lock-free stack per class
- * (Treiber 1986). Slabs with blocks in use come from threads that ended;
- * empty ones are kept in small number, since their class will want them soon.
+ * (Treiber 1986). Slabs with blocks in use come from threads that ended. A few empty slabs
+ * are kept because their class will probably need them soon.
  *
- * The head packs the slab's number and a tag that every push changes, so
- * that a pop cannot mistake a slab that left and came back for one that
- * stayed (ABA). Following the link of a slab that was popped meanwhile is
- * harmless: descriptors are immortal, and the tag makes the pop fail.
+ * The head packs the number of the slab and a tag that every push and pop changes, so that
+ * a pop fails if the slab was popped and pushed again in between (ABA). Reading the link of
+ * a slab that another thread has popped is harmless: descriptors are never unmapped, and
+ * the tag makes the pop fail.
  *
- * An entry is only a hint that the slab has no owner: whoever frees a block
- * of it may adopt it first, and its slots may have become anything since.
- * Ownership is decided by the compare-and-swap on the owner; entries that
- * lost theirs are dropped when they are popped. The flag on_stack keeps a
- * slab from being pushed twice, whatever the class of the stack it is on.
+ * An entry is only a hint that the slab has no owner: a thread that frees a block of the
+ * slab may adopt it first, and its slots may have been used for something else since.
+ * Ownership is decided by a compare-and-swap on the owner; a popped entry whose slab has an
+ * owner is dropped. The flag on_stack prevents a slab from being pushed twice, also onto
+ * the stacks of different classes.
  */
 #include "config/policy.h"
 #include "config/settings.h"
@@ -32,7 +32,7 @@
 static _Atomic size_t kept_slots;	/* approximate */
 
 static struct {
-	_Atomic uintptr_t head;		/* tag, number + 1; 0 in the low bits: empty */
+	_Atomic uintptr_t head;		/* tag, number + 1; low bits 0: empty */
 	_Atomic unsigned empty;		/* empty slabs kept; approximate */
 } HK_ALIGNED(HK_CACHE_LINE) stack[HK_CLASSES];
 
@@ -47,8 +47,8 @@ static struct hk_slab *slab_of(uintptr_t id)
 	return &hk_pool_superslab((uint32_t)((id - 1) / HK_SLOTS))->slab[(id - 1) % HK_SLOTS];
 }
 
-/* id and class as they were while the slab had an owner: by now it may be
- * anything. */
+/* id and class were read while the slab still had an owner, because another thread may
+ * change the slab by now. */
 static void push(struct hk_slab *slab, uintptr_t id, unsigned class)
 {
 	uintptr_t head, new;
@@ -90,9 +90,9 @@ bool hk_pool_adopt(struct hk_slab *slab, struct hk_cache *owner)
 }
 
 /*
- * Order matters: the owner goes first, the flag after it. Whichever of a
- * concurrent pop and this push comes later sees what the other did, so the
- * slab is either adopted or on the stack.
+ * The order matters: the owner is cleared before the flag is set. Of this push and a
+ * concurrent pop, the later one sees what the other one did, so the slab is either adopted
+ * or on the stack.
  */
 void hk_pool_abandon(struct hk_slab *slab)
 {
@@ -107,8 +107,8 @@ void hk_pool_abandon(struct hk_slab *slab)
 }
 
 /*
- * Slots of an empty slab become free. The owner stays as it is: a pop that
- * still holds a stale entry of this slab must fail to adopt it.
+ * Makes the slots of an empty slab free. The owner remains set, so that a pop of a stale
+ * entry of this slab cannot adopt it.
  */
 static void dissolve(struct hk_slab *slab)
 {
@@ -118,7 +118,7 @@ static void dissolve(struct hk_slab *slab)
 	hk_run_forget(slab);
 	atomic_fetch_sub_explicit(&hk_pool_counters.slabs[slab->class], 1, memory_order_relaxed);
 	hk_list_remove(&slab->sparse);
-	/* The limit first: the marks in its holes are gone. */
+	/* Before the holes are forgotten, because free blocks in them have no marks. */
 	hk_slab_set_limit(slab, 0);
 	hk_slab_fill(slab);
 	atomic_store_explicit(&slab->bin, NULL, memory_order_relaxed);
@@ -155,8 +155,8 @@ static void count_taken(const struct hk_slab *slab)
 		}
 }
 
-/* The next slab of the stack that nobody adopted meanwhile. One of another
- * class, whose slots changed hands since it was pushed, goes to its own stack. */
+/* The next slab of the stack that can be adopted. If the slots became a slab of another
+ * class since the push, that slab is moved to the stack of its class. */
 static struct hk_slab *pop_owned(unsigned class, struct hk_cache *owner)
 {
 	struct hk_slab *slab;
@@ -189,7 +189,7 @@ struct hk_slab *hk_pool_slab(const struct hk_run *run, unsigned class, struct hk
 	slab->fresh = run->clean && hk_superslab_pages(run->home) == HK_PAGES_SMALL;
 	slab->dirty_tail = !slab->fresh;
 	slab->zero = run->clean;
-	/* harden/ relies on zeros, except for the mark and link of free blocks. */
+	/* harden/ requires free blocks to read as zero, except for their mark and link. */
 	if (hk_harden >= HK_HARDEN_CONTENTS && !run->clean) {
 		hk_slab_clear(slab);
 		slab->zero = true;
@@ -221,7 +221,8 @@ void hk_reuse_drain(struct hk_cache *owner, struct hk_list *kept)
 	unsigned class;
 
 	for (class = 0; class < HK_CLASSES; class++)
-		/* Of whatever class: its own stack may be drained already. */
+		/* A slab of another class is processed too, because the stack of its class
+		 * may be drained already. */
 		while ((slab = pop(class)) != NULL) {
 			if (!hk_pool_adopt(slab, owner))
 				continue;
