@@ -1,10 +1,11 @@
 /*
- * Size groups and size classes. A group is one doubling (C0 tops at 16 bytes,
- * C7 at 2048); from C2 on it is cut into even steps, four from C3, so that a
- * request wastes less than a fifth of its block. The table is classes.def.
+ * Size groups and size classes. Each group doubles the largest size of the previous one (C0
+ * ends at 16 bytes, C7 at 2048). From C2 on a group is divided into equal steps, from C3 on
+ * into four, so that a request wastes less than a fifth of its block. The table is
+ * classes.def.
  *
- * Tiny is C0..C7. C8..C11 are the small half of Mid: the same scheme, slabs
- * of several slots. Everything above is a run of its own (large/).
+ * Tiny is C0 to C7. C8 to C11 are the smaller Mid sizes: the same scheme with slabs of
+ * several slots. A larger block is a run or range of its own (large/).
  */
 #ifndef HK_SLAB_CLASSES_H
 #define HK_SLAB_CLASSES_H
@@ -17,8 +18,8 @@
 
 enum {
 	HK_GRAIN = 16,			/* alignment of every block */
-	HK_TINY_MAX = 2048,		/* top of the last group that an override may name */
-	HK_SLAB_MAX = 32768,		/* top of the last group */
+	HK_TINY_MAX = 2048,		/* largest size in the groups of an override */
+	HK_SLAB_MAX = 32768,		/* largest size in the groups */
 };
 
 enum {
@@ -35,13 +36,13 @@ static const struct hk_class {
 #include "slab/classes.def"
 };
 
-/* The class whose blocks fit size bytes best; size at least 1 and at most HK_SLAB_MAX.
- * A group has four classes from 64 bytes on: the two bits below the highest tell which. */
+/* The smallest class for size bytes; size is at least 1 and at most HK_SLAB_MAX. Above 64
+ * bytes a group has four classes, selected by the two bits below the highest one. */
 #define HK_TOP_BIT(size) ((unsigned)(sizeof(long) * 8 - 1) - (unsigned)__builtin_clzl((size) - 1))
 #define HK_CLASS_OF(size) ((size) <= 64 ? (unsigned)((size) - 1) / HK_GRAIN : \
 	(HK_TOP_BIT(size) - 5) * 4 + (unsigned)(((size) - 1) >> (HK_TOP_BIT(size) - 2) & 3))
 
-/* So each class begins where the one before it ends. */
+/* Each class starts one byte above the previous one. */
 #define CLASS(size, group, slots) \
 	_Static_assert(HK_CLASS_OF(size##ul) == HK_CLASS_##size && \
 		       (size == HK_SLAB_MAX || HK_CLASS_OF(size + 1ul) == HK_CLASS_##size + 1), \

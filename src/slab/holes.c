@@ -1,14 +1,14 @@
 /*
- * Holes: OS pages inside a slab that go back while it lives. MADV_DONTNEED
- * takes the marks of the free blocks along; see hot_limit in slab.h for what
- * watches over them until their page is in use again.
+ * Holes: pages of a slab that are released to the system while the slab is in use.
+ * MADV_DONTNEED also deletes the marks of the free blocks in them; until the page is in use
+ * again, double frees are detected as described at hot_limit in slab.h.
  */
 #include "os/os.h"
 #include "slab/slab.h"
 
 _Atomic size_t hk_hole_bytes, hk_holed_bytes, hk_huge_superslabs;
 
-/* A slab has whole pages only where they are smaller, and at most 64. */
+/* A slab has at most 64 whole pages, or none if a page is larger than the slab. */
 _Static_assert(8 * HK_SLOT_SIZE / 64 <= 4096, "one bit per page of 4 KiB");
 
 static uintptr_t first_page(const struct hk_slab *slab)
@@ -28,7 +28,7 @@ static uint64_t low_bits(size_t n)
 	return n < 64 ? ((uint64_t)1 << n) - 1 : UINT64_MAX;
 }
 
-/* The whole pages that bytes from..to - 1 of the slab touch. */
+/* The whole pages of the slab that contain some of its bytes from..to - 1. */
 static uint64_t touched(const struct hk_slab *slab, size_t from, size_t to)
 {
 	size_t before = first_page(slab) - slab->base;
@@ -42,13 +42,13 @@ static uint64_t touched(const struct hk_slab *slab, size_t from, size_t to)
 	return low_bits(to) & ~low_bits(from) & low_bits(pages_of(slab));
 }
 
-/* Those that lie behind the carved blocks altogether. */
+/* The pages after the last carved block. */
 static uint64_t behind(const struct hk_slab *slab)
 {
 	return low_bits(pages_of(slab)) & ~touched(slab, 0, slab->carved * (size_t)slab->size);
 }
 
-/* Pages that no used block touches: carved ones, all or in part. */
+/* The pages with carved blocks, none of which is used. */
 uint64_t hk_slab_free_pages(const struct hk_slab *slab)
 {
 	uint64_t busy = behind(slab);
@@ -84,7 +84,7 @@ void hk_slab_fill(struct hk_slab *slab)
 		set_holes(slab, 0);
 }
 
-/* The first run of bits, taken out of them. */
+/* Removes the first run of bits from *pages and returns it. */
 static uint64_t next_run(uint64_t *pages)
 {
 	unsigned first = (unsigned)__builtin_ctzll(*pages);
@@ -106,7 +106,7 @@ static size_t size_of(uint64_t run)
 	return (size_t)__builtin_popcountll(run) * hk_page_size;
 }
 
-/* Those runs of `pages` in which something is wanted: one call each. */
+/* The runs of `pages` that contain a wanted page; each will be one system call. */
 static uint64_t runs_with(uint64_t pages, uint64_t wanted)
 {
 	uint64_t all = 0, run;
@@ -118,7 +118,7 @@ static uint64_t runs_with(uint64_t pages, uint64_t wanted)
 	return all;
 }
 
-/* What failed. */
+/* Returns the pages that could not be released. */
 static uint64_t purge_runs(const struct hk_slab *slab, uint64_t pages)
 {
 	uint64_t failed = 0, run;
@@ -131,8 +131,8 @@ static uint64_t purge_runs(const struct hk_slab *slab, uint64_t pages)
 	return failed;
 }
 
-/* The carved blocks that touch these pages, all of which are free, are taken out of
- * the slab or put back. */
+/* Marks the carved blocks in these pages as free or as used. All of them are free; marking
+ * them as used keeps them from being allocated during the purge. */
 static void set_free(struct hk_slab *slab, uint64_t pages, bool free)
 {
 	while (pages) {
@@ -154,8 +154,8 @@ static void set_free(struct hk_slab *slab, uint64_t pages, bool free)
 	}
 }
 
-/* Restores the marks of free blocks that start in pages which are no longer holes.
- * Blocks in a chain, whose bits are clear, get their marks in hk_slab_heal. */
+/* Restores the marks of the free blocks that start in pages which are no longer holes. The
+ * bits of blocks in a chain are clear; hk_slab_heal restores their marks. */
 static void mark_free(struct hk_slab *slab, uint64_t pages)
 {
 	size_t before = first_page(slab) - slab->base, size = slab->size;
@@ -194,10 +194,11 @@ bool hk_slab_purge_begin(struct hk_slab *slab, size_t least, struct hk_slab_purg
 	if (!(p->fresh | p->tail) || size_of(p->fresh | p->tail) < least)
 		return false;
 	p->pages = runs_with(holes | p->fresh | p->tail, p->fresh | p->tail);
-	/* The limit first, so that the marks are gone only when nobody asks. */
+	/* The limit is set first, so that no free relies on marks that are about to be lost. */
 	set_holes(slab, holes | p->fresh);
 	set_free(slab, p->pages, false);
-	/* Nor is it empty meanwhile, where all of that lies behind the blocks. */
+	/* The slab must not count as empty during the purge, even if no carved block is in
+	 * these pages. */
 	slab->used++;
 	slab->purging = true;
 	return true;
@@ -216,7 +217,7 @@ size_t hk_slab_purge_end(struct hk_slab_purge *p)
 
 	set_free(slab, p->pages, true);
 	slab->used--;
-	/* Some of the pages may be released although it failed (mlock of a part). */
+	/* A failed call may have released some of its pages (if part of them is locked). */
 	mark_free(slab, p->fresh & p->failed);
 	set_holes(slab, atomic_load_explicit(&slab->holes, memory_order_relaxed) &
 			~(p->fresh & p->failed));

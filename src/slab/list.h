@@ -1,7 +1,7 @@
 /*
- * A doubly linked list of structures that hold its link. A link knows what points to
- * it, so that it can be removed from whatever list it is in. Zeroed memory is an empty
- * list, or a link in none.
+ * An intrusive doubly linked list. A link stores the address of the pointer to it, so it can
+ * be removed without knowing its list. Zeroed memory is an empty list, or a link that is in
+ * no list.
  */
 #ifndef HK_SLAB_LIST_H
 #define HK_SLAB_LIST_H
@@ -20,7 +20,7 @@ struct hk_list {
 	struct hk_link *first;
 };
 
-/* The structure whose member a link is; link is not NULL. */
+/* The structure that contains the link, which is not NULL. */
 #define hk_holder(link, type, member) ((type *)(void *)((char *)(link) - offsetof(type, member)))
 
 HK_INLINE bool hk_linked(const struct hk_link *link)
@@ -28,7 +28,7 @@ HK_INLINE bool hk_linked(const struct hk_link *link)
 	return link->at != NULL;
 }
 
-/* Is it in this list, and the only one there? */
+/* Is the link the only one in this list? */
 HK_INLINE bool hk_list_single(const struct hk_list *list, const struct hk_link *link)
 {
 	return list->first == link && !link->next;
@@ -43,7 +43,7 @@ HK_INLINE void hk_list_push(struct hk_list *list, struct hk_link *link)
 	list->first = link;
 }
 
-/* Out of the list that it is in, if any. */
+/* Removes the link from its list, if it is in one. */
 HK_INLINE void hk_list_remove(struct hk_link *link)
 {
 	if (!link->at)
@@ -54,7 +54,7 @@ HK_INLINE void hk_list_remove(struct hk_link *link)
 	link->at = NULL;
 }
 
-/* All of one list to another one, which is empty. */
+/* Moves all links to another list, which is empty. */
 HK_INLINE void hk_list_move(struct hk_list *to, struct hk_list *from)
 {
 	to->first = from->first;

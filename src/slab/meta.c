@@ -6,20 +6,20 @@
 
 enum { PAGE = 4096, LINE = 64 };
 
-/* A region that is mapped and not in use yet; these words are zeroed then. */
+/* A mapped region that is not in use yet. The link is cleared before use. */
 struct region {
 	struct region *next;
 };
 
 /*
- * All under the lock, except that regions and spare are pushed to without it
- * (release) and popped from with it, and that the directory and left are read
- * without. One thread at a time pops, so the stacks need no tag.
+ * Protected by the lock, with two exceptions. Pushes onto regions and spare do not need it
+ * (release); pops do, so only one thread pops at a time and the stacks need no ABA tag. The
+ * directory and left are read without it.
  */
 static struct {
 	struct hk_lock lock;
 	char *next;
-	_Atomic size_t left;		/* bytes from next on */
+	_Atomic size_t left;		/* bytes that are free from next on */
 	_Atomic(struct region *) regions;
 	_Atomic(struct hk_superslab *) spare;
 } meta = { .lock = HK_LOCK_INITIALIZER(HK_RANK_META) };
@@ -55,7 +55,7 @@ bool hk_meta_fill(void)
 	return true;
 }
 
-/* What is left of the region before is lost. */
+/* The unused rest of the previous region is wasted. */
 static bool next_region(void)
 {
 	struct region *head = atomic_load_explicit(&meta.regions, memory_order_acquire);
@@ -95,7 +95,7 @@ void *hk_meta_alloc(size_t size)
 
 	if (!hk_lock(&meta.lock))
 		return NULL;
-	/* The rarely used end of a large object then shares no page with another. */
+	/* So the rarely used end of a large object shares no page with another object. */
 	p = alloc_locked(size, size > PAGE ? PAGE : LINE);
 	hk_unlock(&meta.lock);
 	return p;

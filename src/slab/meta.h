@@ -1,8 +1,8 @@
 /*
- * Memory for metadata: mapped in small regions, allocated once, never unmapped. It is
- * separate from user memory, between guard pages (os/apart.c), so that an overflow
- * there does not reach it. It stays readable for the life of the process, so that
- * free() may read it.
+ * Memory for metadata: mapped in small regions, never freed or unmapped. It is separate from
+ * user memory and surrounded by guard pages (os/apart.c), so that a buffer overflow in the
+ * program does not reach it. It stays readable for the life of the process, because free()
+ * reads descriptors before it knows whether they are in use.
  */
 #ifndef HK_SLAB_META_H
 #define HK_SLAB_META_H
@@ -13,28 +13,28 @@
 
 struct hk_superslab;
 
-/* Zeroed, aligned to a cache line, and to a page if larger; at most 60 KiB. Called under a cache lock or the
- * registry's. NULL: there is no region with so much left; hk_meta_fill may bring
- * one. */
+/* Allocates at most 60 KiB, zeroed and aligned to a cache line, or to a page if it is larger
+ * than a page. The caller holds a cache lock or the registry lock. NULL: the mapped regions
+ * have too little left; hk_meta_fill maps another one. */
 void *hk_meta_alloc(size_t size);
 
-/* Maps a region if the last one is nearly used up, with no lock held. False: it
- * was needed and the kernel refused. */
+/* Maps a region if the last one is nearly used up; no lock held. False: a region is needed
+ * and the kernel has refused. */
 bool hk_meta_fill(void);
 
-/* A descriptor of a SuperSlab; NULL as above. */
+/* Allocates the descriptor of a SuperSlab; NULL as for hk_meta_alloc. */
 struct hk_superslab *hk_meta_superslab(void);
 
-/* A descriptor that is not in use; lock-free. */
+/* Makes a descriptor available for reuse; lock-free. */
 void hk_meta_spare(struct hk_superslab *s);
 
-/* Every SuperSlab that has memory, for walkers; index from 0 up. NULL: this
- * index has none; hk_pool_directory_end bounds the index. */
+/* The SuperSlab with this index; valid indices are 0 to hk_pool_directory_end() - 1. It may
+ * have no memory at the moment. */
 struct hk_superslab *hk_pool_superslab(uint32_t index);
 uint32_t hk_pool_directory_end(void);
 
-/* The directory itself, in chunks that come when they are needed and stay.
- * Changed under the meta lock, read without it (acquire). */
+/* The directory, in chunks that are allocated when they are needed and never freed. Changed
+ * under the meta lock, read without it (acquire). */
 enum {
 	HK_DIRECTORY_CHUNK = 512,	/* SuperSlabs in one: 1 GiB of heap */
 	HK_DIRECTORY_CHUNKS = sizeof(void *) == 4 ? 4 : 64 * 1024,

@@ -10,9 +10,9 @@
 #define RANGE_TAG ((uintptr_t)1)
 
 /*
- * A leaf entry is 0, a struct hk_superslab *, or a struct hk_range * with the
- * tag. Leaves are published by release and never go away; entries are written
- * by whoever owns the granule's memory.
+ * A leaf entry is 0, a struct hk_superslab *, or a struct hk_range * with the tag. Leaves are
+ * published with release and never freed. An entry is written by the owner of the granule's
+ * memory.
  */
 struct leaf {
 	_Atomic uintptr_t entry[LEAF_LENGTH];
@@ -159,8 +159,8 @@ void hk_run_forget(struct hk_slab *run)
 
 		atomic_store_explicit(&home->first[first + i], (uint8_t)(first + i),
 				      memory_order_relaxed);
-		/* Another run with the same place in the table keeps it; where
-		 * it came just now, it is entered again at its next miss. */
+		/* The entry may belong to another run with the same index. If that run is
+		 * registered between load and store, its entry is restored at its next miss. */
 		if (atomic_load_explicit(entry, memory_order_relaxed) == table_offset(run))
 			atomic_store_explicit(entry, 0, memory_order_relaxed);
 	}

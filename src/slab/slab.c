@@ -7,10 +7,10 @@
 const struct hk_block hk_list_end;
 
 /*
- * The inverse of the odd part of size, modulo 2^64 / unit, by Newton's method:
- * each step doubles the right low bits, of which an odd number that serves as
- * its own inverse has three. The top bits are free; drawn by lot, they put the
- * addresses that are taken for blocks far away and on no round distance.
+ * The inverse of the odd part of size, modulo 2^64 / unit, by Newton's method: each step
+ * doubles the number of correct low bits. An odd number is its own inverse in the lowest
+ * three bits, which is the start value. The top bits may have any value; an arbitrary one
+ * puts the addresses that are mistaken for blocks far away and at no round distance.
  */
 static uint64_t magic_for(uint64_t size, uint64_t unit)
 {
@@ -25,12 +25,12 @@ static uint64_t magic_for(uint64_t size, uint64_t unit)
 }
 
 /*
- * Marks stay in memory that was a slab. In a slab of another class they would be in the
- * middle of blocks, where a program that reads uninitialised memory sees them. If it
- * copied them and wrote them back after the slab had changed its class again, a block in
- * use would look free. So marks are cleared before such blocks are allocated. The code
- * of a slot is the class of its marks and the position of the slot in the slab: a slab of
- * the same class has these marks at the start of its own blocks, where malloc clears them.
+ * Marks remain in memory that was a slab. In a slab of another class they are in the middle
+ * of blocks, where a program that reads uninitialised memory can see them. If it copied them
+ * and wrote them back after the slab had changed its class again, a block in use would look
+ * free. So marks are cleared before such blocks are allocated. Each slot has a code for the
+ * class of its marks and for its position in the slab: if a new slab has the same codes, the
+ * marks are at the start of its own blocks, where malloc clears them.
  */
 enum { MIXED = UINT16_MAX };
 
@@ -97,8 +97,8 @@ void hk_slab_start(struct hk_superslab *home, unsigned slot, unsigned class)
 	atomic_store_explicit(&slab->kind, HK_RUN_SLAB, memory_order_release);
 }
 
-/* Clears from the carved blocks up to block end, or to the end of the slab if that is the
- * last one. */
+/* Clears the memory after the carved blocks, up to block `end`, or up to the end of the slab
+ * if no block follows. */
 static void clear(struct hk_slab *slab, unsigned end)
 {
 	size_t from = slab->carved * (size_t)slab->size;
@@ -125,8 +125,8 @@ static void mark_new(struct hk_slab *slab, unsigned from, unsigned end)
 }
 
 /*
- * Carving opens the next page of blocks and no more: memory that the program
- * does not need yet is not touched, and what it needs is touched in order.
+ * Carves one page of blocks at a time, so that memory which the program does not need yet is
+ * not touched, and the rest is touched in address order.
  */
 static bool carve(struct hk_slab *slab)
 {
@@ -156,7 +156,6 @@ static bool carve(struct hk_slab *slab)
 	return true;
 }
 
-/* Appends this block to the chain. */
 static void chain_on(struct hk_block **head, struct hk_block *last, struct hk_block *block)
 {
 	if (last)

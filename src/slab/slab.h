@@ -10,9 +10,9 @@
  *
  *	A run is described by the slab of its first slot.
  *
- * Descriptors are immortal: once used for slabs, metadata is never unmapped
- * and never used for anything else. That is what lets free() look at the
- * descriptor of a pointer before it knows whether the pointer is sound.
+ * Descriptors are never freed: metadata that was used for slabs is never unmapped or used
+ * for anything else. So free() may read the descriptor for a pointer before it knows whether
+ * the pointer is valid.
  */
 #ifndef HK_SLAB_SLAB_H
 #define HK_SLAB_SLAB_H
@@ -39,13 +39,13 @@ struct hk_superslab;
 struct hk_range;
 
 /*
- * A free block, in a list or on its way to one: its mark, and a link to the next block.
- * Both are combined with the secret of the process and the address of the block. So
- * contents that a peer sends, or that are copied from another block, do not make a block
- * look free, and an overwritten link leads to no address that an attacker chose. malloc
- * clears both.
+ * A free block, in a list or in a batch: its mark, and a link to the next block. Both are
+ * combined with the secret of the process and the address of the block. So contents that a
+ * peer sends, or that are copied from another block, do not make a block look free, and an
+ * attacker who overwrites a link cannot choose the address that it leads to. malloc clears
+ * both.
  *
- * A correct mark proves that the block is free. See check.c.
+ * A correct mark proves that the block is free: see cache/check.c.
  */
 struct hk_block {
 	uint64_t mark;			/* first: an overflow reaches it before the link */
@@ -56,8 +56,8 @@ struct hk_block {
 };
 _Static_assert(sizeof(struct hk_block) == 16, "fits the smallest block");
 
-/* The end of every list. Its mark is never correct, so that code which takes a free
- * block needs no other test. */
+/* The end of every list. Its mark is never correct, so code that takes a free block does not
+ * have to test for the end of the list. */
 extern const struct hk_block hk_list_end HK_HIDDEN;
 #define HK_LIST_END ((struct hk_block *)&hk_list_end)
 
@@ -88,9 +88,9 @@ HK_INLINE void hk_set_free(struct hk_block *block, const struct hk_block *next)
 	hk_set_next(block, next);
 }
 
-/* The data of harden/ about a block above the slabs; owned by the holder of the block. */
+/* The data of harden/ about a Mid, Large or Huge block; belongs to the user of the block. */
 struct hk_note {
-	size_t size;			/* the bytes that the program requested */
+	size_t size;			/* bytes that the program requested */
 	uint8_t form, align;		/* as in a seal */
 	bool noted, guarded, freed;
 };
@@ -101,43 +101,46 @@ enum hk_run_kind { HK_RUN_NONE, HK_RUN_SLAB, HK_RUN_MID };
  * Invariants of a slab (kind HK_RUN_SLAB):
  *	base = address of its first slot
  *	unit = the largest power of two in size
- *	magic * size mod 2^64 = unit, so that block i is at i * unit there
+ *	magic * size mod 2^64 = unit, so that (p - base) * magic is i * unit for
+ *		the start p of block i
  *	limit = carved * unit
  *	p is the start of a carved block <=> (p - base) * magic < limit, for
- *		every p within 2^64 / unit / 2 of base (hk_slab_valid): 2^48 at
- *		least, all that user space has with 48 bits of address. Further
- *		away it is false for every distance whose low 32 bits are those of
- *		a block, and true for unit - 1 others per block
- *	bit i of free[] is set <=> block i < carved lies in the slab, free
+ *		every p within 2^64 / unit / 2 of base (hk_slab_valid). That is
+ *		at least 2^48, the user space of 48-bit addresses. Further away
+ *		it is false for every distance with the same low 32 bits as a
+ *		block's, and true for unit - 1 other distances per block
+ *	bit i of free[] is set <=> block i < carved is free and in the slab
  *	bit w of words is set <=> free[w] != 0
- *	used = carved - number of set bits; used blocks are with the program,
- *		in a TLS SLL or on their way back from another thread
- *	bit i of holes is set <=> OS page i of the slab, counted from the first
+ *	used = carved - number of set bits; used blocks are held by the program,
+ *		in a TLS SLL, set aside, or in a batch or mailbox
+ *	bit i of holes is set <=> page i of the slab, counted from the first
  *		whole one, was released: no carved block in it is used, and free
  *		blocks that start there have no mark, unlike all other free ones
- *	hot_limit = limit, or 0 while there are holes: without marks only the
- *		bitmap can tell a double free, so every free is a slow path; and 0
- *		with HAKMEM_HARDEN, whose checks come before the hot path's
+ *	hot_limit = limit, or 0 while there are holes: free blocks without marks
+ *		are recognised by the bitmap only, so every free takes the slow
+ *		path. Also 0 with HAKMEM_HARDEN, which checks before the hot path
  *	dirty_tail: the memory after the carved blocks may hold pages
  *	stale: the memory after the carved blocks may hold marks of another
  *		class, which are cleared as blocks are carved
- *	zero: the memory after the carved blocks reads as zero. Not so once
- *		its pages were released: the rest of the page that the last
- *		block ends in stayed
+ *	zero: the memory after the carved blocks reads as zero. Releasing its
+ *		pages does not set it, because the rest of the page in which the
+ *		last block ends is not released
  *
- * Who may change what:
- *	owner		NULL -> a cache by compare-and-swap (acquire): whoever
- *			wins owns the slab; back to NULL by the owner (release)
- *	kind		the claimer of the slots; a Mid run dies by exchange
+ * Which thread may change a field:
+ *	owner		NULL -> a cache by compare-and-swap (acquire), by any thread;
+ *			the owner sets it to NULL (release)
+ *	kind		the thread that has claimed the slots; a Mid run is freed by
+ *			a compare-and-swap, by any thread
  *	on_stack, stack_link	pool/reuse.c
- *	base..blocks	the claimer, before the slab is registered
- *	bin		the owner (relaxed): a bin of its cache from when it
- *			lists the slab until it lets go of it, else NULL.
- *			So whose bin it is, is the owner's question only
+ *	base..blocks	the thread that has claimed the slots, before the slab is
+ *			registered
+ *	bin		the owner (relaxed): a bin of its cache while the cache lists
+ *			the slab, otherwise NULL. Other threads cannot tell whose
+ *			bin it is
  *	sparse		the owner: cache/sparse.c
- *	size, carved	as blocks and used, but stored whole (relaxed), for
- *			pool/pages.c looks at them from outside
- *	all others	the owner, or who acts for it, holding its cache lock
+ *	size, carved	as blocks and used, but with atomic stores (relaxed), because
+ *			pool/pages.c reads them without a lock
+ *	all others	the owner, or a thread that holds the owner's cache lock
  */
 struct hk_slab {
 	_Atomic(struct hk_cache *) owner;
@@ -150,20 +153,20 @@ struct hk_slab {
 	uint8_t slots;
 	_Atomic uint8_t kind;		/* enum hk_run_kind */
 	bool listed_full;		/* on the bin's full list, not avail */
-	bool fresh;			/* until it is first used: no page of it was
-					 * touched, and they are small ones */
+	bool fresh;			/* new: no page of it was touched, and its pages
+					 * are small */
 	bool zero;
 	uint32_t unit;
 	uint32_t words;
 	uint16_t blocks, carved, used;
-	uint16_t looked_at;		/* used, when its free pages were last looked for;
+	uint16_t looked_at;		/* value of used when its pages were last examined;
 					 * 0: not yet, or blocks were taken since */
 	_Atomic bool on_stack;
 	bool dirty_tail;
 	bool stale;
-	bool purging;			/* between begin and end of a purge: its pages
-					 * are taken, one more block counts as used,
-					 * and nothing is carved */
+	bool purging;			/* during a purge: the blocks in its pages count
+					 * as used, and one block more; nothing is
+					 * carved */
 	_Atomic uint32_t stack_link;
 	uint64_t limit;			/* by hk_slab_valid and hk_slab_set_limit */
 	struct hk_link listed;		/* in the owner's avail or full list */
@@ -176,29 +179,29 @@ struct hk_slab {
 	};
 } HK_ALIGNED(64);
 
-/* What the kernel was asked for; broken: huge first, then small ones. */
+/* The pages that the kernel was asked for; BROKEN: huge first, then small ones. */
 enum hk_pages { HK_PAGES_SMALL, HK_PAGES_HUGE, HK_PAGES_BROKEN };
 
 /*
- * What the Shared Pool knows of a SuperSlab.
- *	free	bit set <=> the slot is free. Claimed by compare-and-swap
- *		(acquire), given back by fetch-or (release)
- *	clean	bit set => the slot reads as zero (fresh or purged); changed
- *		by whoever has the slot claimed, relaxed
+ * The data of the Shared Pool about a SuperSlab.
+ *	free	bit set <=> the slot is free. Claimed with compare-and-swap
+ *		(acquire), made free with fetch-or (release)
+ *	clean	bit set => the slot reads as zero (new or purged); changed by the
+ *		thread that has claimed the slot, relaxed
  *	marks	which marks are in the slot: 0 for none, see slab.c; changed by
  *		the thread that has claimed the slot
- *	pages	enum hk_pages, relaxed: to HUGE by MEM learning, to BROKEN by
- *		whoever gives part of it back, to SMALL by whoever gave all
- *		back that is free. Once huge, what is free and clean has memory
- *		too, until then
- *	changed	true from before it is pushed to the pool's stack of changed
- *		ones until the holder of the pool lock enters it; linked by
- *		next_changed, which whoever raised the flag sets, and later
- *		that holder. changed_again: a free found the flag up (a hint,
- *		relaxed)
- *	trend, touched, since	learn/pages.c alone, but that they begin as 0;
+ *	pages	enum hk_pages, relaxed. MEM learning sets HUGE. A thread that
+ *		releases part of the SuperSlab sets BROKEN, and SMALL once all
+ *		free slots are released. In the other two states, free clean
+ *		slots may hold pages too
+ *	changed	set before the SuperSlab is pushed onto the pool's stack of
+ *		changed ones, cleared when the holder of the pool lock updates
+ *		the index. The thread that sets the flag writes next_changed,
+ *		later that holder. changed_again: a free found the flag set (a
+ *		hint, relaxed)
+ *	trend, touched, since	belong to learn/pages.c; trend starts as 0;
  *		relaxed
- *	all others under the pool lock
+ *	all others are protected by the pool lock
  */
 struct hk_shared_meta {
 	_Atomic uint64_t free;
@@ -210,7 +213,7 @@ struct hk_shared_meta {
 	struct hk_superslab *older, *newer;		/* in the purge queue */
 	uint8_t bucket;					/* 0: in none */
 	bool queued;
-	_Atomic bool pinned;				/* not to be unmapped now */
+	_Atomic bool pinned;				/* must not be unmapped now */
 	_Atomic uint8_t pages;
 	_Atomic uint8_t trend;
 	_Atomic uint32_t touched;
@@ -218,12 +221,12 @@ struct hk_shared_meta {
 };
 
 struct hk_superslab {
-	uintptr_t base;			/* 0: no memory behind it */
+	uintptr_t base;			/* 0: it has no memory */
 	struct hk_shared_meta *shared_meta;
-	uint32_t index;			/* its place in the directory */
+	uint32_t index;			/* in the directory */
 	struct hk_superslab *next_spare;	/* slab/meta.c, meta lock */
-	struct hk_range *planned;	/* memory that it will have (pool/claim.c), or NULL */
-	_Atomic uint8_t first[HK_SLOTS];	/* first slot of the run of a slot */
+	struct hk_range *planned;	/* memory that it will get (pool/claim.c), or NULL */
+	_Atomic uint8_t first[HK_SLOTS];	/* for each slot, the first slot of its run */
 	struct hk_shared_meta shared;
 	struct hk_slab slab[HK_SLOTS];
 };
@@ -238,14 +241,14 @@ HK_INLINE enum hk_pages hk_superslab_pages(const struct hk_superslab *s)
 	return (enum hk_pages)atomic_load_explicit(&s->shared_meta->pages, memory_order_relaxed);
 }
 
-/* Is p the start of a block that was carved? */
+/* Is p the start of a carved block? */
 HK_INLINE bool hk_slab_valid(const struct hk_slab *slab, const void *p)
 {
 	return ((uintptr_t)p - slab->base) * slab->magic <
 	       __atomic_load_n(&slab->limit, __ATOMIC_RELAXED);
 }
 
-/* And does its mark tell whether it is free? */
+/* The same, and its mark tells whether it is free. */
 HK_INLINE bool hk_slab_valid_hot(const struct hk_slab *slab, const void *p)
 {
 	return ((uintptr_t)p - slab->base) * slab->magic < HK_FOLDED_LOAD(slab->hot_limit);
@@ -263,7 +266,7 @@ HK_INLINE void hk_slab_set_limit(struct hk_slab *slab, uint64_t limit)
 			 __ATOMIC_RELAXED);
 }
 
-/* The number of the block that p, inside the slab, lies in. */
+/* The number of the block that contains p, which is inside the slab. */
 HK_INLINE unsigned hk_slab_index(const struct hk_slab *slab, const void *p)
 {
 	return (unsigned)(((uintptr_t)p - slab->base) / slab->size);
@@ -278,8 +281,8 @@ HK_INLINE bool hk_slab_locate(const struct hk_slab *slab, const void *p, unsigne
 	return place < slab->limit;
 }
 
-/* Others than the owner may ask it of a block that is theirs to free, whose own
- * bit does not change meanwhile. */
+/* The bit of block i. A thread other than the owner may read it for a block that it is
+ * freeing, because that bit does not change meanwhile. */
 HK_INLINE bool hk_slab_bit(const struct hk_slab *slab, unsigned i)
 {
 	return HK_FOLDED_LOAD(slab->free[i / 64]) >> (i % 64) & 1;
@@ -290,13 +293,13 @@ HK_INLINE size_t hk_slab_live_words(const struct hk_slab *slab)
 	return (slab->blocks + 63u) / 64;
 }
 
-/* True if no block can be taken any more. */
+/* Has the slab no free block, and none left to carve? */
 HK_INLINE bool hk_slab_exhausted(const struct hk_slab *slab)
 {
 	return slab->words == 0 && (slab->carved == slab->blocks || slab->purging);
 }
 
-/* The slabs of a list by listed: the first one, and the next one; NULL: there is none. */
+/* The slab of a link `listed`, or NULL. */
 HK_INLINE struct hk_slab *hk_slab_listed(struct hk_link *link)
 {
 	return link ? hk_holder(link, struct hk_slab, listed) : NULL;
@@ -307,24 +310,24 @@ HK_INLINE struct hk_slab *hk_slab_after(const struct hk_slab *slab)
 	return hk_slab_listed(slab->listed.next);
 }
 
-/* Makes the run that starts at this slot a slab of the class, unowned. */
+/* Makes the run that starts at this slot a slab of the class, without an owner. */
 void hk_slab_start(struct hk_superslab *home, unsigned slot, unsigned class);
 
-/* Makes all of a slab that has just started read as zero. */
+/* Clears all memory of a slab that was just started. */
 void hk_slab_clear(struct hk_slab *slab);
 
-/* Clears slots that may hold marks of free blocks, for a use other than slabs. base: that
- * of the SuperSlab, which may no longer have this memory. */
+/* Clears slots that may hold marks of free blocks, before a use other than slabs. base: the
+ * start of the memory, which the SuperSlab may have given up already. */
 void hk_slots_unmark(struct hk_superslab *home, uintptr_t base, unsigned first, unsigned slots);
 
 /*
- * Moves up to want blocks into a chain in address order and links them; carves a
- * page only if there is no other block. Returns how many; *head is the chain. A
- * block with an overwritten mark stays in it, and is detected when it is taken out.
+ * Takes up to `want` blocks and links them in address order; carves a page only if there is
+ * no free block. Returns how many; *head is the chain. A block with an overwritten mark is
+ * not detected here, but when it is taken from its list.
  */
 unsigned hk_slab_take(struct hk_slab *slab, unsigned want, struct hk_block **head);
 
-/* Puts the block with this number back; false if it is there already. */
+/* Puts a block into the slab; false: it is there already. */
 HK_INLINE bool hk_slab_put(struct hk_slab *slab, unsigned index)
 {
 	uint64_t *word = &slab->free[index / 64], bit = (uint64_t)1 << (index % 64);
@@ -338,12 +341,12 @@ HK_INLINE bool hk_slab_put(struct hk_slab *slab, unsigned index)
 }
 
 /*
- * holes.c. A purge releases the whole free pages of a slab, if they are as many
- * bytes as `least`. Begin takes the blocks in them out of the slab, with the lock of
- * the owner held; pages, without any lock, drops the memory; end puts the blocks
- * back, with the lock of whoever is the owner by then, and returns the bytes of new
- * holes and of pages behind the carved blocks. hk_slab_heal makes pages of the slab, in which a chain of blocks that
- * it gave out lies, ordinary ones again. hk_slab_fill forgets all holes.
+ * holes.c. A purge releases the whole free pages of a slab, if they are at least `least`
+ * bytes. purge_begin takes the blocks in these pages out of the slab, with the owner's lock
+ * held. purge_pages releases the memory, with no lock held. purge_end puts the blocks back,
+ * with the lock of the present owner held, and returns the bytes that were released.
+ * hk_slab_heal restores the marks in holes from which blocks were taken, so that these pages
+ * are no longer holes. hk_slab_fill forgets all holes.
  */
 struct hk_slab_purge {
 	struct hk_slab *slab;
@@ -356,17 +359,17 @@ void hk_slab_heal(struct hk_slab *slab, struct hk_block *chain);
 void hk_slab_fill(struct hk_slab *slab);
 uint64_t hk_slab_free_pages(const struct hk_slab *slab);
 
-/* Bytes in holes now, and released by purges so far; relaxed. */
+/* Bytes in holes now, and bytes released by such purges so far; relaxed. */
 extern _Atomic size_t hk_hole_bytes, hk_holed_bytes;
 
 /* SuperSlabs that are HK_PAGES_HUGE; relaxed. */
 extern _Atomic size_t hk_huge_superslabs;
 
-/* Small pages for a SuperSlab, part of which is to be given back (slots of it
- * claimed): else the kernel would fill the holes again. */
+/* Requests small pages for a SuperSlab before part of it is released, because otherwise the
+ * kernel would make huge pages again and fill the holes. */
 void hk_superslab_break(struct hk_superslab *s);
 
-/* slab_walk.c, for the owner: aborts where an invariant does not hold. */
+/* slab_walk.c, for the owner: aborts the program if an invariant does not hold. */
 void hk_slab_walk(const struct hk_slab *slab);
 
 #endif

@@ -1,8 +1,8 @@
-/* A slab against its invariants in slab.h. */
+/* Checks the invariants of a slab in slab.h. */
 #include "debug/ring.h"
 #include "slab/pagemap.h"
 
-/* The bits of this word of free[] for blocks that are not carved. */
+/* The bits of this word of free[] that belong to no carved block. */
 static uint64_t uncarved(unsigned carved, unsigned word)
 {
 	unsigned first = word * 64;
