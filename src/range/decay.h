@@ -1,8 +1,9 @@
 /*
- * How much of the free memory that waits for another use is due for release. The least
- * that waited at any moment of a period was not needed in that period, so that much is due
- * in the next one. What exceeds a limit is due at once. This is a function of its counts:
- * it reads no clock, takes no lock, and does not know in which unit its caller counts.
+ * Computes how much of the free memory that waits for another use is due for release. The
+ * least amount that waited at any moment of a period was not needed in that period, so that
+ * amount is due in the next one. An amount above a limit is due at once. The result depends
+ * only on the arguments and counts: no clock is read, no lock is taken, and the unit is
+ * chosen by the caller.
  */
 #ifndef HK_RANGE_DECAY_H
 #define HK_RANGE_DECAY_H
@@ -10,12 +11,14 @@
 #include "os/os.h"
 
 /*
- *	waiting		changed by any thread
- *	least		the least that waited since the period began
- *	due		still to be released of what the last period did not need
+ *	waiting		the amount that waits; changed by any thread
+ *	least		the least amount that has waited since the period began
+ *	due		the amount that the last period did not need and that is not
+ *			yet released
  *	began		when the period began, in milliseconds
- *	idle_until	before this time nothing is due, unless too much waits
- * The atomic members are relaxed; the others are protected by a lock of the caller.
+ *	idle_until	nothing is due before this time, unless more than the limit
+ *			waits
+ * The atomic members are relaxed; a lock of the caller protects the others.
  */
 struct hk_decay {
 	_Atomic size_t waiting, least;
@@ -24,8 +27,8 @@ struct hk_decay {
 	_Atomic uint64_t idle_until;
 };
 
-/* The length of a period in milliseconds, for all free memory: slots, the free pages of
- * slabs, and ranges. It is a setting, which MEM learning changes. */
+/* The purge delay: the length of a period in milliseconds, for all free memory (slots, free
+ * pages of slabs, ranges). Its initial value is a setting; MEM learning changes it. */
 extern _Atomic size_t hk_purge_delay;
 
 HK_INLINE uint64_t hk_decay_period(void)
@@ -43,20 +46,21 @@ HK_INLINE void hk_decay_add(struct hk_decay *d, size_t amount)
 	atomic_fetch_add_explicit(&d->waiting, amount, memory_order_relaxed);
 }
 
-/* So much was used again, or released. */
+/* The amount was used again or released. */
 HK_INLINE void hk_decay_subtract(struct hk_decay *d, size_t amount)
 {
 	hk_lower(&d->least, atomic_fetch_sub_explicit(&d->waiting, amount, memory_order_relaxed) -
 			    amount);
 }
 
-/* hk_decay_due would return 0, as far as can be told without the lock. */
+/* True if hk_decay_due would return 0, as far as is known without the lock. */
 bool hk_decay_is_idle(const struct hk_decay *d, uint64_t now, size_t limit);
 
-/* How much to release now, with a limit of what may wait. */
+/* The amount to release now; limit: the amount that may wait. */
 size_t hk_decay_due(struct hk_decay *d, uint64_t now, uint64_t period, size_t limit);
 
-/* So much of that is being released; more than was due if only larger pieces can be. */
+/* The amount is being released. It may exceed what was due, because a piece of memory may
+ * be larger. */
 void hk_decay_release(struct hk_decay *d, size_t amount);
 
 #endif

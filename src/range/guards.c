@@ -1,4 +1,4 @@
-/* Guard pages of ranges: where they are while ranges are joined and cut. */
+/* The positions of guard pages while ranges are joined and cut. */
 #include "os/os.h"
 #include "range/internal.h"
 

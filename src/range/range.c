@@ -1,7 +1,7 @@
 /*
- * The store of free ranges: they are joined with their neighbours when they are freed and
- * split when they are taken (boundary tags, Knuth, TAOCP 1, 2.5; the page map holds the
- * tags). What is due (range/decay.h) is unmapped, oldest first.
+ * The store of free ranges. A range is coalesced with its neighbours when it is freed and
+ * split when it is taken (boundary tags: Knuth, TAOCP 1, 2.5; the page map holds the tags).
+ * Ranges that are due (range/decay.h) are unmapped, oldest first.
  */
 #include "range/range.h"
 
@@ -15,16 +15,16 @@
 
 enum { BUCKETS = 63 };
 
-/* Ranges by the time of the free, those that hold pages and those that do not: the kernel
- * did not unmap these, and they do not count as waiting. */
+/* Ranges by the time of the free. DIRTY ones hold pages. CLEAN ones do not, because the
+ * kernel released their pages but refused to unmap them; they do not count as waiting. */
 struct queue {
 	struct hk_range *oldest, *newest;
 };
 enum { DIRTY, CLEAN, QUEUES };
 
 /*
- * All under the lock.
- *	bucket[n]	ranges of n + 1 granules; the last one, of that or more
+ * All protected by the lock.
+ *	bucket[n]	ranges of n + 1 granules; the last one also holds longer ranges
  *	filled		bit n set <=> bucket[n] is not empty
  *	dirty		bytes in the queue DIRTY
  */
@@ -38,7 +38,7 @@ static struct {
 
 struct hk_range_counters hk_range_counters;
 
-/* Pushed to by anybody, popped from under the lock. */
+/* Unused descriptors. Any thread pushes; popping requires the lock. */
 static _Atomic(struct hk_range *) spare;
 
 struct hk_lock *hk_range_lock(void)
@@ -105,7 +105,7 @@ static size_t dirty_bytes(const struct hk_range *r)
 	return r->clean ? 0 : r->mapped;
 }
 
-/* older: the one before it in its queue. */
+/* older: the range after which it is put in its queue, or NULL. */
 static void link_in(struct hk_range *r, struct hk_range *older)
 {
 	unsigned n = bucket_of(r->mapped);
@@ -147,8 +147,8 @@ static struct hk_range *unlink_from(struct hk_range *r)
 	return r;
 }
 
-/* Takes the first bytes of a range; the rest stays at its age. Without memory for a
- * descriptor of the rest, all of it. */
+/* Takes the first bytes of a range; the rest keeps its age. If there is no memory for a
+ * descriptor of the rest, all of the range is taken. */
 static struct hk_range *take_part(struct hk_range *r, size_t mapped)
 {
 	struct hk_range *older = r->older, *rest;
@@ -171,7 +171,7 @@ static struct hk_range *free_at(uintptr_t address)
 	return r && hk_range_is(r, HK_RANGE_FREE) ? r : NULL;
 }
 
-/* What was only clean in part is dirty. */
+/* A range is clean only if both parts are. */
 static void join(struct hk_range *r, struct hk_range *behind)
 {
 	hk_guard_join(r, behind);
@@ -211,7 +211,7 @@ bool hk_range_add(struct hk_range *r)
 	return true;
 }
 
-/* The smallest that suffices. */
+/* A range that is large enough, from the first bucket that has one. */
 static struct hk_range *find(size_t mapped)
 {
 	uint64_t fit = store.filled >> bucket_of(mapped) << bucket_of(mapped);
@@ -307,7 +307,7 @@ struct hk_range *hk_range_all(void)
 	return list;
 }
 
-/* Reads as zero afterwards. Locked pages cannot be dropped, and are cleared. */
+/* Makes the range read as zero. Locked pages cannot be released, so they are cleared. */
 static bool empty(struct hk_range *r)
 {
 	if (r->clean || hk_os_purge((void *)r->start, r->mapped))
@@ -318,7 +318,8 @@ static bool empty(struct hk_range *r)
 	return true;
 }
 
-/* A part of a granule at the end is lost, and so is all of it if a fork takes long. */
+/* Puts memory that could not be unmapped into the store. An incomplete granule at the end
+ * is leaked; all of the memory is leaked if a fork takes long. */
 static void keep(struct hk_range from)
 {
 	struct hk_range *r;

@@ -1,10 +1,10 @@
 /*
- * Ranges of whole granules (2 MiB, at a multiple of it), and the store of those that are
- * free: neither a SuperSlab nor a Large or Huge block has them. Both take memory from it
- * before they map some.
+ * Ranges of whole granules (2 MiB, aligned to 2 MiB), and the store of free ranges, which
+ * belong to no SuperSlab and to no Large or Huge block. Both take memory from the store
+ * before they map new memory.
  *
- * If nothing else is said, callers hold a cache lock, or are inside the heap
- * (cache/cache.h), because the store has a lock of its own.
+ * Unless said otherwise, callers hold a cache lock or are inside the heap (cache/cache.h),
+ * because the store has a lock of its own.
  */
 #ifndef HK_RANGE_RANGE_H
 #define HK_RANGE_RANGE_H
@@ -16,16 +16,16 @@
 enum hk_range_state { HK_RANGE_NONE, HK_RANGE_USED, HK_RANGE_FREE };
 
 /*
- * A descriptor; immortal, used again.
+ * A descriptor of a range. Descriptors are reused, but their memory is never freed.
  *	state		NONE -> USED by the owner; USED -> NONE by hk_range_retire, once;
  *			FREE while it is in the store
  *	clean		all of it reads as zero
  *	guarded		the last page is a guard (large/guard.c)
  *	old_guards	bit n set <=> the last page of granule n is a guard of a former
- *			block, to be removed before the range is used
- *	prev, next	in a bucket of the store; next also in a list of the caller
- *	older, newer	in a queue of the store
- * A range in the store is protected by the lock of the store, any other one by its owner.
+ *			block, which must be removed before the range is used
+ *	prev, next	links in a bucket of the store; next also in a list of the caller
+ *	older, newer	links in a queue of the store
+ * The lock of the store protects a range in the store; any other range belongs to its owner.
  */
 struct hk_range {
 	uintptr_t start;
@@ -37,10 +37,11 @@ struct hk_range {
 	struct hk_range *prev, *next, *older, *newer;
 };
 
-/* A descriptor has room for what its owner adds to it. */
+/* The size of a descriptor, including the data that its owner adds. */
 enum { HK_RANGE_DESCRIPTOR = 128 };
 
-/* A descriptor or NULL. The second is lock-free and called by anybody. */
+/* Allocate a descriptor, or NULL, and free it. hk_range_delete is lock-free and needs no
+ * cache lock. */
 struct hk_range *hk_range_new(void);
 void hk_range_delete(struct hk_range *r);
 
@@ -54,7 +55,7 @@ HK_INLINE void hk_range_use(struct hk_range *r)
 	atomic_store_explicit(&r->state, HK_RANGE_USED, memory_order_relaxed);
 }
 
-/* Of two threads that free the same block, one succeeds. */
+/* If two threads free the same block, only one succeeds. */
 HK_INLINE bool hk_range_retire(struct hk_range *r)
 {
 	uint8_t used = HK_RANGE_USED;
@@ -62,33 +63,35 @@ HK_INLINE bool hk_range_retire(struct hk_range *r)
 	return atomic_compare_exchange_strong(&r->state, &used, HK_RANGE_NONE);
 }
 
-/* Puts a range into the store, joined with its neighbours. It has whole granules, and the
- * page map has leaves for it. False: it stays the caller's. */
+/* Puts a range into the store and coalesces it with its neighbours. It consists of whole
+ * granules, for which the page map has leaves. False: the caller still owns it. */
 bool hk_range_add(struct hk_range *r);
 
-/* A range of so many bytes, whole granules, and of more only if no memory is left for the
- * descriptor of the rest; NULL: there is none. Guards of former blocks may be in it. */
+/* Takes a range of this length, in whole granules. It may be longer if there is no memory for
+ * the descriptor of the rest, and it may contain guards of former blocks. NULL: there is
+ * none. */
 struct hk_range *hk_range_take(size_t mapped);
 
-/* Extends a used range to so many bytes by the free one behind it, if that suffices. */
+/* Extends a used range to this length by the free range after it; false: it is not possible. */
 bool hk_range_extend(struct hk_range *r, size_t mapped);
 
 /* Bytes in the store that hold pages; no lock is needed. */
 size_t hk_range_waiting(void);
 
 /*
- * Ranges to be unmapped: up to `most` of what is due with a limit of bytes that may wait,
- * oldest first, or everything. is_idle: nothing is due, as far as can be told without a lock.
+ * Take ranges to be unmapped. hk_range_due: up to `most` ranges that are due, oldest first,
+ * if `limit` bytes may wait. hk_range_all: all ranges. hk_range_is_idle: nothing is due, as
+ * far as is known without a lock.
  */
 bool hk_range_is_idle(uint64_t now, size_t limit);
 struct hk_range *hk_range_due(uint64_t now, size_t limit, unsigned most);
 struct hk_range *hk_range_all(void);
 
 /*
- * Unmaps ranges, a list by next; the descriptors are gone then. With no lock held. A range
- * that the kernel does not take back (vm.max_map_count) loses its pages and goes into the
- * store, where it waits for another use, or for a neighbour or hk_range_all, when unmapping
- * is tried again. Returns the bytes that were released.
+ * Unmaps a list of ranges, linked by next, and frees the descriptors; no lock held. If the
+ * kernel refuses to unmap a range (vm.max_map_count), its pages are released and it is put
+ * into the store. Unmapping is tried again when it is coalesced with a dirty neighbour, or by
+ * hk_range_all. Returns the bytes that were released.
  */
 size_t hk_range_unmap(struct hk_range *list);
 
@@ -96,8 +99,8 @@ size_t hk_range_unmap(struct hk_range *list);
 size_t hk_range_unmap_memory(void *start, size_t size);
 
 /*
- * guards.c, with no lock held: removes the guard at the end, or those of former blocks.
- * False: the kernel did not remove one.
+ * guards.c, no lock held: remove the guard at the end, or the guards of former blocks.
+ * False: the kernel has refused.
  */
 bool hk_range_lift_guard(struct hk_range *r);
 bool hk_range_lift_old_guards(struct hk_range *r);
