@@ -6,15 +6,16 @@
  * extra page for it. A Large block, which has whole granules, has a guard if the size that
  * the program requested leaves a page.
  *
- * A guard is little compared with the page faults of a fresh range, but much compared with
- * the reuse of a free range. So such a range without a guard gets one only if few were set
- * recently.
+ * Setting a guard takes little time compared with the page faults of a new range, but much
+ * compared with the reuse of a free range. So a reused range without a guard gets one only
+ * if few guards were set recently.
  */
 #include "config/policy.h"
 #include "large/internal.h"
 #include "os/os.h"
 
-/* When the next guard is due at a steady pace; relaxed, one guard more does no harm. */
+/* When the next guard is due at a steady pace; relaxed, because one guard more does no
+ * harm. */
 static _Atomic uint64_t next_at;
 
 static bool is_time(void)
@@ -31,8 +32,8 @@ static void count_one(void)
 			      memory_order_relaxed);
 }
 
-/* If the kernel makes huge pages by itself, a guard prevents one in the last granule. So
- * there must be no guard if the program uses most of that granule. */
+/* In mode "always" a guard prevents a huge page in the last granule, so there must be none
+ * if the program uses most of that granule. */
 static bool leaves_page(const struct hk_large *b)
 {
 	size_t least = b->range.mapped <= HK_LARGE_MAX && hk_os_huge_mode() == HK_HUGE_ALWAYS ?

@@ -1,4 +1,4 @@
-/* What the files of large/ share among themselves. */
+/* Declarations shared by the files of large/. */
 #ifndef HK_LARGE_INTERNAL_H
 #define HK_LARGE_INTERNAL_H
 
@@ -7,22 +7,25 @@
 #include "pool/pool.h"
 #include "range/range.h"
 
-/* A Large or Huge block. All but the state of the range belongs to the block's user. */
+/* A Large or Huge block. The user of the block owns all members except the state of the
+ * range. */
 struct hk_large {
 	struct hk_range range;
-	size_t wanted;			/* bytes of it that the program wants; pages behind come
-					 * only if it asks for the usable size */
-	bool grew;			/* by realloc; then it is a vector */
-	bool shrank, regrew;		/* by realloc too, the second after the first */
-	bool huge;			/* advised to be huge pages; then never kept */
+	size_t wanted;			/* bytes that the program requested; it may use more
+					 * only after it asks for the usable size */
+	bool grew;			/* by realloc, so it is probably a vector */
+	bool shrank, regrew;		/* by realloc; regrew: after it shrank */
+	bool huge;			/* huge pages were requested; never kept when freed */
 	struct hk_note note;
 };
 _Static_assert(sizeof(struct hk_large) <= HK_RANGE_DESCRIPTOR, "it fits");
 
 /*
- * guard.c, for a range that the caller owns, with no lock held. fits: the wanted bytes
- * are usable, and no guard has to be set or removed. fit: makes the range so, and sets a
- * guard if a page is left and one is due; false: the kernel did not remove a guard.
+ * guard.c, for a range that the caller owns; no lock held.
+ *	fits	the wanted bytes are usable, and no guard has to be set or removed
+ *	fit	makes the wanted bytes usable, and sets a guard if a page is left and a
+ *		guard is due; false: the kernel did not remove a guard
+ *	fresh	sets a guard in a new range if a page is left
  */
 bool hk_guard_fits(const struct hk_large *b);
 bool hk_guard_fit(struct hk_large *b);

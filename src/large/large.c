@@ -1,4 +1,5 @@
-/* Large and Huge: mappings of their own, and the choice between the kinds. */
+/* Large and Huge blocks, which have a range or mapping each, and the choice between Mid,
+ * Large and Huge. */
 #include "config/policy.h"
 #include "config/settings.h"
 #include "debug/ring.h"
@@ -48,7 +49,7 @@ static void reuse(struct hk_large *b)
 	hk_event(HK_EVENT_LARGE_REUSE, 0, (void *)b->range.start, b->range.mapped);
 }
 
-/* The descriptor of a range is that of the block too. */
+/* The descriptor of a range is also the descriptor of its block. */
 static struct hk_large *block_of(struct hk_range *r)
 {
 	_Static_assert(offsetof(struct hk_large, range) == 0, "a cast suffices");
@@ -56,10 +57,10 @@ static struct hk_large *block_of(struct hk_range *r)
 }
 
 /*
- * A range above HK_RANGE_KEPT_ALWAYS is kept only once one as large was wanted again
- * after a free: most programs that hold a file or a table of many MiB do so once.
+ * A freed range above HK_RANGE_KEPT_ALWAYS is kept only after the program has requested one
+ * of that size again: most programs that hold a file or a table of many MiB do so only once.
  *	let_go		the largest range, up to HK_LARGE_MAX, that was not kept
- *	wanted_again	the largest up to that which was asked for after it
+ *	wanted_again	the largest size, up to let_go, that was requested later
  * Both relaxed.
  */
 static _Atomic size_t let_go, wanted_again;
@@ -103,8 +104,8 @@ static struct hk_large *take_free(size_t mapped)
 	return block_of(r);
 }
 
-/* Finds a free range or that of an empty SuperSlab; otherwise leaves a descriptor for
- * hk_large_finish, also for a range whose guards must be changed first. */
+/* Uses a free range or the memory of an empty SuperSlab. If there is none, or if its guards
+ * must be changed first, leaves a descriptor to hk_large_finish. */
 static void begin_mapping(struct hk_large_request *r)
 {
 	size_t mapped = mapping_size(r->size);
@@ -130,8 +131,8 @@ static void begin_mapping(struct hk_large_request *r)
 	}
 }
 
-/* Both ends have their leaf of the page map from here on, so that the range can
- * be kept later. */
+/* Creates the leaves of the page map for both ends, so that the range can be put into the
+ * store later. */
 static bool map(struct hk_large *b, size_t align)
 {
 	void *p = b->range.mapped > HK_LARGE_MAX ? hk_os_map_with_room(b->range.mapped, align) :
@@ -150,7 +151,7 @@ static bool map(struct hk_large *b, size_t align)
 	return true;
 }
 
-/* Prepares a range that was in use before; unmaps it if its guards cannot be changed. */
+/* Prepares a reused range; unmaps it if its guards cannot be changed. */
 static bool refit(struct hk_large *b)
 {
 	if (hk_guard_fit(b)) {
@@ -162,7 +163,7 @@ static bool refit(struct hk_large *b)
 	return false;
 }
 
-/* The range if it is to be unmapped. */
+/* Returns the range if it is to be unmapped, or NULL. */
 static struct hk_range *free_mapping(struct hk_large *b)
 {
 	void *p = (void *)b->range.start;
@@ -189,9 +190,9 @@ static struct hk_large *find(const void *p)
 }
 
 /*
- * The pages move, never the bytes. What the page map says of a range must
- * change while the range is this block's: once the kernel has it back, it may
- * be another thread's at once.
+ * Moves the pages to another address without copying. The page map must be changed while the
+ * old range still belongs to this block: as soon as the kernel has unmapped it, another
+ * thread may get the same addresses.
  */
 static void *move_mapping(struct hk_large *b, size_t mapped)
 {
@@ -220,10 +221,10 @@ static void resized(struct hk_large *b, void *start, size_t mapped, size_t befor
 }
 
 /*
- * A Huge block that grows again is a vector, which the program fills: huge pages
- * for what it adds, as long as they are not dear. The advice is for all of the
- * block, for mremap wants one mapping; the last 2 MiB before may be the reserve
- * of the vector.
+ * A Huge block that grows repeatedly is probably a vector that the program fills, so the new
+ * part gets huge pages unless they are costly. The whole block is advised, because mremap
+ * requires a single mapping. Growth that contains no whole new granule is ignored, because
+ * its end may be unused capacity of the vector.
  */
 static void expect_more(struct hk_large *b, size_t size, size_t before)
 {
@@ -240,7 +241,7 @@ static void expect_more(struct hk_large *b, size_t size, size_t before)
 		b->huge = !hk_os_small((void *)b->range.start, b->range.mapped);
 }
 
-/* By the free range behind it. */
+/* Grows the block into the free range after it. */
 static bool extend(struct hk_large *b, size_t size)
 {
 	size_t mapped = mapping_size(size), before = b->range.mapped;
@@ -353,8 +354,8 @@ void *hk_large_refit(void *p)
 	return !b || hk_guard_fit(b) ? p : NULL;
 }
 
-/* Releases what a resized block has mapped and does not want: whole granules are
- * gone, these are the pages of the last one. */
+/* Releases the pages after the wanted bytes of a resized block. Whole granules were unmapped
+ * before, so these are pages of the last one. */
 static void drop_unwanted(struct hk_large *b, size_t size)
 {
 	size_t from = round_up(size, hk_page_size), to = round_up(b->wanted, hk_page_size);
@@ -374,13 +375,13 @@ bool hk_large_roomy(void *p, size_t size)
 		return !hk_settings.superslab_reuse && hk_mid_size(p) >= size + HK_LARGE_SHRINK;
 	if (size > b->wanted)
 		want(b, size);
-	/* One that goes up and down would have its pages zeroed each time. */
+	/* If the block grows and shrinks repeatedly, its pages would be zeroed each time. */
 	if (b->regrew && b->range.mapped <= HK_LARGE_MAX)
 		return false;
 	return b->wanted >= size + HK_LARGE_SHRINK;
 }
 
-/* In place where the kernel has room there. */
+/* Resizes the mapping in place if the kernel has room there; otherwise moves it. */
 static void *remap(struct hk_large *b, size_t size)
 {
 	size_t mapped = mapping_size(size), before = b->range.mapped;
@@ -417,7 +418,7 @@ void *hk_large_remap(void *p, size_t size)
 	return hk_guard_fit(b) ? p : NULL;
 }
 
-/* Only the first granule of a live block leads to it. */
+/* Searches downwards, because only the first granule of a live block is in the page map. */
 bool hk_large_around(const void *p, struct hk_span *span)
 {
 	enum { FARTHEST = 1 << 15 };	/* granules: 64 GiB */
@@ -440,7 +441,7 @@ bool hk_large_around(const void *p, struct hk_span *span)
 	return true;
 }
 
-/* Bytes that may wait. */
+/* The bytes that may wait. */
 static size_t may_wait(void)
 {
 	size_t live = atomic_load_explicit(&hk_large_counters.bytes, memory_order_relaxed);

@@ -1,4 +1,4 @@
-/* Mid: runs of slots inside SuperSlabs. */
+/* Mid blocks: runs of slots in SuperSlabs. */
 #include "large/internal.h"
 #include "os/os.h"
 #include "pool/pool.h"
@@ -78,7 +78,7 @@ bool hk_mid_free(void *p)
 	struct hk_superslab *home;
 	unsigned slots;
 
-	/* Of two threads that free it, one wins. */
+	/* If two threads free the block, only one succeeds. */
 	if (!run || !atomic_compare_exchange_strong(&run->kind, &mid, HK_RUN_NONE))
 		return false;
 	home = run->home;
@@ -104,7 +104,7 @@ struct hk_note *hk_mid_note(const void *p)
 	return run ? &run->note : NULL;
 }
 
-/* In place: slots behind the run are claimed or given back. */
+/* In place: slots after the run are claimed, or slots at its end become free. */
 bool hk_mid_resize(void *p, size_t size)
 {
 	struct hk_slab *run = find(p);
