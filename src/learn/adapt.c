@@ -2,7 +2,7 @@
 
 #include "cache/cache.h"
 
-/* In units of bytes too, so that sums are exact. */
+/* In bytes times HK_LEARN_UNIT, so that sums are exact. */
 static int64_t cost(const struct hk_learn_class *c, int64_t units)
 {
 	return units * c->size;
@@ -44,9 +44,9 @@ static bool active(const struct hk_learn_class *c)
 }
 
 /*
- * How far a single window is believed, of HK_ADAPT_CERTAIN: a few refills and flushes
- * more or less are chance, and nothing that rests on chance may move a limit
- * to and fro. One window without any is chance too, several are not.
+ * The weight of a single window, up to HK_ADAPT_CERTAIN. A few refills and flushes more or
+ * less are random, and random changes must not make a limit oscillate. A single window
+ * without any refill or flush is random too; several in a row are not.
  */
 static unsigned belief(const struct hk_learn_class *c)
 {
@@ -62,8 +62,8 @@ static unsigned pace(const struct hk_learn_class *c, unsigned rate)
 	return (step_of(c->capacity, rate) * belief(c) / HK_ADAPT_CERTAIN) >> c->damped;
 }
 
-/* What turns back moves half as fast from then on, what keeps its direction
- * picks up speed again: wavering dies down, a new phase does not. */
+/* A limit that reverses its direction moves half as fast from then on; one that keeps its
+ * direction gains speed again. So oscillations are damped and new phases are not. */
 static void damp(struct hk_learn_class *c, unsigned before)
 {
 	int way = (c->capacity > before) - (c->capacity < before);
@@ -78,8 +78,8 @@ static void damp(struct hk_learn_class *c, unsigned before)
 	}
 }
 
-/* What a class can give in one step: down to its batch, or to next to nothing
- * where there are too many threads for the budget. */
+/* The units that a class can give up in one step. At least its batch remains, or very little
+ * if there are too many threads for the budget. */
 static unsigned gift(const struct hk_learn_class *c, unsigned rate, bool poor)
 {
 	unsigned floor = most(HK_ADAPT_LEAST_CAPACITY * HK_LEARN_UNIT, poor ? 0 : c->batch);
@@ -95,8 +95,8 @@ static uint64_t average(const struct hk_learn_class *c, uint64_t old, uint64_t n
 }
 
 /*
- * Round trips for each MiB of capacity. A flush leaves hk_list_keep. The
- * latest windows count, the more of them the less happens in each.
+ * Round trips per MiB of capacity. A flush leaves hk_list_keep blocks in the list. The result
+ * is an average of the latest windows: of more windows if each has few refills and flushes.
  */
 static uint64_t pressure(struct hk_learn_class *c, uint64_t operations)
 {
@@ -112,8 +112,8 @@ static uint64_t pressure(struct hk_learn_class *c, uint64_t operations)
 	return (trips << 20) / (uint64_t)(cost(c, c->capacity) + 1) + 1;
 }
 
-/* A list that holds more than it needs gives up capacity, but not down to
- * where it once made round trips, until that is long ago. */
+/* A list that holds more than it needs gives up capacity, but stays above the capacity at
+ * which it last made round trips, until that is long ago. */
 static void note(struct hk_learn_class *c, uint64_t press, unsigned rate)
 {
 	c->calm = active(c) ? 0 : c->calm + 1;
@@ -146,7 +146,7 @@ static void move_batch(struct hk_learn_class *c, uint64_t press, const struct hk
 	c->batch = least(most(c->batch, HK_LEARN_UNIT), most(c->capacity, HK_LEARN_UNIT));
 }
 
-/* Units that a class asks for. */
+/* The units that a class requests. */
 static unsigned wish(const struct hk_learn_class *c, uint64_t press, uint64_t highest,
 		     const struct hk_learn_bounds *b)
 {
@@ -157,14 +157,14 @@ static unsigned wish(const struct hk_learn_class *c, uint64_t press, uint64_t hi
 	return least(pace(c, b->rate), most_units - c->capacity);
 }
 
-/* part / whole of it, at most all. */
+/* of * part / whole, at most `of`. */
 static unsigned share(int64_t of, int64_t part, int64_t whole, bool up)
 {
 	return (unsigned)(part < whole ? (of * part + (up ? whole - 1 : 0)) / whole : of);
 }
 
-/* Those under little pressure pay in proportion: what a phase needs comes from many
- * classes, and none of them loses much. */
+/* Classes under little pressure give up capacity in proportion, so that a new phase takes
+ * capacity from many classes and none of them loses much. */
 static void collect(struct hk_learn_class *class, unsigned count, const uint64_t *press,
 		    uint64_t highest, unsigned rate, int64_t lacking, bool poor)
 {
@@ -184,7 +184,7 @@ static void collect(struct hk_learn_class *class, unsigned count, const uint64_t
 	}
 }
 
-/* All that asked get in proportion. */
+/* All classes that request capacity receive it in proportion. */
 static void move_capacities(struct hk_learn_class *class, unsigned count, const uint64_t *press,
 			    uint64_t highest, const struct hk_learn_bounds *b)
 {
@@ -207,8 +207,9 @@ static void move_capacities(struct hk_learn_class *class, unsigned count, const 
 	}
 }
 
-/* Long without refill and flush, and nothing lies in the list: it may be asked to
- * give, no more. Most classes of most programs are, which keeps windows cheap. */
+/* A class with an empty list and without a refill or flush for long is skipped, except that
+ * it may have to give up capacity. Most classes of most programs are quiet, so windows are
+ * cheap. */
 static bool quiet(const struct hk_learn_class *c)
 {
 	return c->calm > HK_ADAPT_MEMORY && !active(c) && !c->in && !c->out && !c->low;

@@ -1,6 +1,6 @@
 /*
- * What the program taught: for reports and for files to start from. The
- * counts are any thread's to raise (relaxed) and only ever grow.
+ * What was learned, for reports and saved profiles. Any thread increments the counters
+ * (relaxed); they never decrease.
  */
 #ifndef HK_LEARN_LEARN_H
 #define HK_LEARN_LEARN_H
@@ -12,10 +12,10 @@
 #include <stdatomic.h>
 
 struct hk_learn_counters {
-	_Atomic size_t windows;			/* that ended, of all threads */
+	_Atomic size_t windows;			/* completed, of all threads */
 	_Atomic size_t used[HK_CLASSES];	/* windows with a refill or flush */
 	_Atomic size_t grants[HK_CLASSES];	/* windows that raised a capacity */
-	_Atomic size_t cuts[HK_CLASSES];	/* or lowered one */
+	_Atomic size_t cuts[HK_CLASSES];	/* windows that lowered a capacity */
 };
 extern struct hk_learn_counters hk_learn_counters;
 
@@ -25,9 +25,9 @@ struct hk_mem_counters {
 extern struct hk_mem_counters hk_mem_counters;
 
 /*
- * A decision of any thread, by its reason: limits of lists of the class in blocks,
- * the purge delay in ms; of pages, what was touched and live of the SuperSlab in
- * percent.
+ * A decision of any thread. from and to are, depending on the reason, the old and new limit
+ * of a list of the class in blocks, the old and new purge delay in ms, or the touched and
+ * live shares of a SuperSlab in percent.
  */
 struct hk_decision {
 	unsigned class;
@@ -36,23 +36,22 @@ struct hk_decision {
 };
 void hk_learn_record(unsigned class, unsigned from, unsigned to, enum hk_reason reason);
 
-/* The last ones, newest first; false: there are no more. */
+/* The latest decisions, newest first; false: there are no more. */
 bool hk_learn_decision(unsigned index, struct hk_decision *decision);
 
-/* pages.c: a look at some SuperSlabs, with no lock held; and the
- * threshold, in millionths, that is in force by now. */
+/* pages.c. hk_mem_look examines some SuperSlabs; no lock held. hk_mem_threshold is the
+ * present threshold in millionths. */
 void hk_mem_look(void);
 /* In the child of a fork. */
 void hk_mem_forked(void);
 unsigned hk_mem_threshold(void);
 
-/* scavenger.c: 1 while its thread exists, and how often it had a look. */
+/* scavenger.c: 1 while its thread exists, and the number of its turns. */
 extern _Atomic size_t hk_scavenger_runs, hk_scavenger_turns;
 
 /*
- * save.c: writes the settings in force, with what was learned in place of
- * what was set, to the file of HAKMEM_LEARN_SAVE. 0, or -1 if there is none
- * or it fails.
+ * save.c: writes the settings in force, with learned values instead of configured ones, to
+ * the file of HAKMEM_LEARN_SAVE. 0, or -1 if no file is set or writing fails.
  */
 int hk_learn_save(void);
 

@@ -1,16 +1,17 @@
 /*
- * MEM learning: huge pages for SuperSlabs that are dense and stay so, small ones
- * and what is free given back for those that got sparse; and how long free memory
- * waits before it goes back.
+ * MEM learning. SuperSlabs that remain dense get huge pages; those that became sparse get
+ * small pages, and their free memory is released. It also adapts the purge delay.
  *
- * A look takes a few SuperSlabs in turn, at the end of some thread's window or of
- * a turn of the scavenger; the threads share the rest. Live are blocks in use, of
- * those up to a page: see hk_pages_look. Between the share from which huge pages
- * pay and the one below which they are given up lies the hysteresis; either must
- * hold for a while. A promotion touches what was not touched, and saves the faults
- * of what is used of that later: where less than half is, it is undone, and the
- * next one asks for more. Half of what is missing to all is added for each that
- * was undone; half of what was added is gone after 45 seconds.
+ * At the end of a thread's window or of a turn of the scavenger a few SuperSlabs are
+ * examined; the state is shared by all threads, so the next look continues with the
+ * following ones. The live share counts blocks in use of at most a page: see hk_pages_look.
+ * Huge pages are requested above one share and given up below a lower one, which is the
+ * hysteresis, and either condition must last for a while.
+ *
+ * A promotion touches memory that was not touched before. This saves page faults for the
+ * part that the program uses later. If it uses less than half of it, the promotion is
+ * undone. Each undone promotion raises the threshold half-way to 1; the increase decays with
+ * a half-life of 45 s.
  */
 #include "learn/learn.h"
 
@@ -21,16 +22,16 @@
 
 enum { NO_TREND, DENSE, SPARSE, ON_TRIAL };
 
-/* Under busy; the threshold is read without (relaxed). */
+/* Protected by busy, except that the threshold is read without it (relaxed). */
 static struct {
 	_Atomic bool busy;
-	uint32_t next;			/* SuperSlab to be looked at */
-	_Atomic unsigned threshold;	/* millionths; 0: not set up yet */
-	uint64_t pause_until, rest_until;	/* ns; no promotion, no look before */
+	uint32_t next;			/* the SuperSlab to be examined next */
+	_Atomic unsigned threshold;	/* millionths; 0: not set yet */
+	uint64_t pause_until, rest_until;	/* ns; no promotion and no look before */
 	uint64_t spent;			/* ns on promotions */
 	uint64_t period_began;		/* ms */
-	size_t released, wanted;	/* so far, when the period began */
-	size_t last_released;		/* in the period before */
+	size_t released, wanted;	/* totals at the start of the period */
+	size_t last_released;		/* in the previous period */
 } mem;
 struct hk_mem_counters hk_mem_counters;
 
@@ -71,7 +72,7 @@ static void set_threshold(unsigned threshold)
 	atomic_store_explicit(&mem.threshold, threshold, memory_order_relaxed);
 }
 
-/* What a promotion would not add. */
+/* The bytes of a SuperSlab that have memory before a promotion. */
 static size_t has(const struct hk_pages_seen *seen)
 {
 	return seen->touched + seen->waiting + seen->other;
@@ -115,7 +116,7 @@ static bool give_up(struct hk_superslab *s, const struct hk_pages_seen *seen, en
 	return true;
 }
 
-/* Was what the promotion touched used since? */
+/* Undoes a promotion if the program has not used most of the memory that it added. */
 static void judge(struct hk_superslab *s, const struct hk_pages_seen *seen)
 {
 	size_t before = atomic_load_explicit(&s->shared_meta->touched, memory_order_relaxed);
@@ -128,7 +129,8 @@ static void judge(struct hk_superslab *s, const struct hk_pages_seen *seen)
 		set_threshold(threshold + (HK_RATIO_ONE - threshold) / 2);
 }
 
-/* One that was never full is still filling up, one that is empty the pool's. */
+/* A SuperSlab that was never full is still filling up and does not count as sparse, and the
+ * pool releases an empty one. */
 static bool got_sparse(const struct hk_pages_seen *seen)
 {
 	return seen->live && seen->live < share(hk_settings.mem_learn_sparse) &&
@@ -144,7 +146,7 @@ static void look_at(struct hk_superslab *s, uint64_t now)
 	unsigned stable = hk_settings.mem_learn_stable;
 	unsigned delay = (unsigned)atomic_load_explicit(&hk_purge_delay, memory_order_relaxed);
 
-	/* Holes would be filled. */
+	/* Not with holes, because a huge page would fill them. */
 	if (pages != HK_PAGES_HUGE && seen.live >= share(hk_mem_threshold()) && seen.live &&
 	    !seen.holes) {
 		set_trend(m, DENSE, now);
@@ -162,8 +164,8 @@ static void look_at(struct hk_superslab *s, uint64_t now)
 }
 
 /*
- * What was given back in one period and wanted again in the next was given back
- * too soon; what nobody wants may go sooner.
+ * If memory that was released in one period is needed again in the next one, it was released
+ * too early, and the delay is doubled. If almost none is needed again, the delay is halved.
  */
 static void learn_delay(uint64_t now)
 {
@@ -174,7 +176,7 @@ static void learn_delay(uint64_t now)
 		atomic_load_explicit(&hk_pool_counters.dirtied_slots, memory_order_relaxed) +
 		atomic_load_explicit(&hk_holed_bytes, memory_order_relaxed) -
 		atomic_load_explicit(&hk_hole_bytes, memory_order_relaxed);
-	/* The two counts of holes are not of one moment. */
+	/* May be negative, because the two counts of holes are not read at the same moment. */
 	size_t back = (ptrdiff_t)(wanted - mem.wanted) > 0 ? wanted - mem.wanted : 0;
 	unsigned delay = (unsigned)atomic_load_explicit(&hk_purge_delay, memory_order_relaxed);
 	unsigned old = delay, threshold = hk_mem_threshold();
@@ -185,7 +187,7 @@ static void learn_delay(uint64_t now)
 	if (!hk_elapsed(now, mem.period_began, HK_MEM_PERIOD_MS))
 		return;
 	set_threshold(threshold - (threshold - hk_settings.mem_learn_threshold) / HK_MEM_DECAY);
-	/* A longer one tells nothing of how soon. */
+	/* A longer period does not show whether memory was needed again soon. */
 	if (hk_elapsed(now, mem.period_began, 2 * HK_MEM_PERIOD_MS))
 		mem.last_released = 0;
 	if (mem.last_released >= HK_MEM_RELEASED_LEAST && back > mem.last_released / HK_WANTED_SHARE) {
@@ -222,7 +224,7 @@ static void look_around(uint64_t now)
 	mem.rest_until = began + (hk_os_clock() - began - (mem.spent - promotions)) * HK_MEM_LOOK_SHARE;
 }
 
-/* The thread that looked may be the parent's alone. */
+/* The thread that was in hk_mem_look may not exist in the child. */
 void hk_mem_forked(void)
 {
 	if (hk_inside() || !atomic_exchange_explicit(&mem.busy, false, memory_order_relaxed))

@@ -1,7 +1,7 @@
 /*
- * What was learned, as a profile file: see hakmem.env(5). Every setting is in
- * it but the paths, which belong to one run and may hold what the syntax of
- * such files does not.
+ * Writes what was learned as a profile file: see hakmem.env(5). It contains all settings
+ * except paths, which belong to one run and may contain characters that the syntax of such
+ * files does not allow.
  */
 #include "learn/learn.h"
 
@@ -15,9 +15,9 @@ struct learned {
 	int32_t capacity, batch;
 };
 
-/* Classes of a group learn apart, and an override speaks of groups: it gets
- * the longest list of those that were in use. No capacity: none was, nor was
- * the group overridden. */
+/* Each class learns separately, but an override applies to a group. It gets the longest list
+ * of the classes that were used. The capacity is 0 if none was used and the group had no
+ * override. */
 static struct learned of_group(unsigned group)
 {
 	struct learned best = { 0, 0 }, set = {
@@ -56,8 +56,8 @@ static void put_groups(struct hk_line *line)
 		hk_line_str(line, hk_setting_table[HK_SET_TINY_TLS_CLASS_OVERRIDE].initial);
 }
 
-/* Of the SuperSlabs that the program needed at once, a part that it will have
- * filled soon. */
+/* A share of the largest number of SuperSlabs, which the program will fill soon after its
+ * start. */
 static unsigned prewarm(void)
 {
 	size_t part = atomic_load_explicit(&hk_pool_counters.superslabs_peak, memory_order_relaxed) /
@@ -106,7 +106,6 @@ int hk_learn_save(void)
 	struct hk_file file;
 	unsigned id;
 
-	/* Reads the settings first, if nothing did so yet. */
 	hk_start();
 	if (!hk_settings_path(hk_settings.learn_save, path, sizeof path))
 		return -1;

@@ -1,18 +1,18 @@
 /*
- * The scavenger: a thread of the library that does for a program which does not
- * call what refills and flushes do for one that does. It begins when some free
- * memory waits, looks after it in short turns, and sleeps without a time when
- * all is back, until another free finds that some waits.
+ * The scavenger: a background thread that releases memory while the program is idle; in a
+ * busy program refills and flushes do the same work. It is started when free memory waits,
+ * reclaims it in short turns, and sleeps without a timeout once everything has been
+ * released, until another free leaves memory waiting.
  *
- * A program that has no threads of its own has none of ours: unshare() and
- * setns() fail where there is a second one, and others warn of a fork. It is
- * started when two threads use the heap, and the thread that leaves one alone
- * waits, at its end, until it has gone.
+ * A program without threads of its own gets no scavenger: unshare() and setns() fail in a
+ * process with several threads, and some programs warn about a fork in one. The scavenger is
+ * started when two threads use the heap. When only one thread of the program remains, the
+ * ending thread waits until the scavenger has ended.
  *
- * pthread_create takes locks of libc, which calls free with some of them held:
- * so the thread is started where the program itself, and not libc, frees a
- * block. Nor is it started in the first moments of a process, which belong to
- * constructors and to programs that end at once.
+ * pthread_create takes locks of libc, and libc calls free with some of these locks held. So
+ * the scavenger is started in a free that the program itself calls, not libc. It is not
+ * started in the first moments of a process, when constructors run and short-lived programs
+ * end.
  */
 #include "learn/learn.h"
 
@@ -25,23 +25,26 @@
 #include "range/range.h"
 
 /*
- * NONE -> BUSY by the thread that starts it, BUSY -> ASLEEP by itself, ASLEEP ->
- * BUSY by a thread that wakes it; BUSY, ASLEEP -> ENDING by a thread that wants it
- * to end, and NONE, or OFF for good, by itself. OFF where it cannot be started.
+ *	NONE -> BUSY		by the thread that starts the scavenger, which sets NONE or
+ *				OFF if it fails
+ *	BUSY -> ASLEEP		by the scavenger
+ *	ASLEEP -> BUSY		by a thread that wakes it
+ *	BUSY, ASLEEP -> ENDING	by a thread that requests its end
+ *	BUSY, ENDING -> NONE, OFF	by the scavenger at its end; OFF is final
  */
 enum { NONE, BUSY, ASLEEP, ENDING, OFF };
 static _Atomic uint32_t state;
-static _Atomic uint32_t ends;		/* so far: others wait for the next */
-static _Atomic long task;		/* of the last one, 0: known to have gone */
-static _Atomic uint64_t began;		/* ms; before main, or when it ended */
-static _Atomic size_t released_before;	/* bytes, when it last ended */
+static _Atomic uint32_t ends;		/* count of ends; threads wait for a change */
+static _Atomic long task;		/* id of the last scavenger; 0: it does not exist */
+static _Atomic uint64_t began;		/* ms; start of the process, or last end of it */
+static _Atomic size_t released_before;	/* bytes, when it last started or ended */
 static _Atomic long process;
 static _Atomic uintptr_t main_thread;
 static _Atomic bool main_ended;
 _Atomic size_t hk_scavenger_runs, hk_scavenger_turns;
 
-/* The last thread of a process ends it and runs its exit handlers, which is not
- * for ours: it leaves with the main thread at the latest. */
+/* The last thread of a process runs its exit handlers, so that must not be the scavenger: it
+ * ends with the main thread at the latest. */
 static bool wanted(void)
 {
 	return !atomic_load(&main_ended) &&
@@ -54,8 +57,9 @@ static size_t waiting(void)
 	       hk_range_waiting();
 }
 
-/* before: what waited when it last looked, and found that it cannot go (mlock).
- * Who freed more since then may have seen it awake. */
+/* before: the bytes that waited at the last turn and could not be released (mlock). A thread
+ * that has freed more since then may have seen the scavenger awake and not woken it, so it
+ * does not sleep if more waits now. */
 static void to_sleep(size_t before)
 {
 	uint32_t busy = BUSY, asleep = ASLEEP;
@@ -68,7 +72,7 @@ static void to_sleep(size_t before)
 		hk_os_wait(&state, ASLEEP, 0);
 }
 
-/* Twice in the time that memory waits. */
+/* Two turns in each purge delay. */
 static unsigned turn_ms(void)
 {
 	unsigned half = (unsigned)atomic_load_explicit(&hk_purge_delay, memory_order_relaxed) / 2;
@@ -76,7 +80,7 @@ static unsigned turn_ms(void)
 	return half > HK_SCAVENGER_TURN_MOST ? HK_SCAVENGER_TURN_MOST : half < HK_SCAVENGER_TURN_LEAST ? HK_SCAVENGER_TURN_LEAST : half;
 }
 
-/* False: it is to end. */
+/* False: the scavenger must end. */
 static bool sleep_for(unsigned ms)
 {
 	hk_os_wait(&state, BUSY, ms);
@@ -105,7 +109,7 @@ static void work(void)
 	}
 }
 
-/* Without it the program's own frees release memory. */
+/* Without a scavenger the frees of the program release memory (eager mode). */
 static void note_runs(bool runs)
 {
 	atomic_store_explicit(&hk_scavenger_runs, runs, memory_order_relaxed);
@@ -113,7 +117,7 @@ static void note_runs(bool runs)
 	atomic_store_explicit(&hk_eager, !runs, memory_order_relaxed);
 }
 
-/* There is no such thread, or it has nothing left to do but to end. */
+/* Called if the scavenger could not be started, or as its last step. */
 static void over(uint32_t then)
 {
 	note_runs(false);
@@ -127,12 +131,12 @@ static void scavenge(void)
 	atomic_store(&task, hk_os_thread_id());
 	hk_thread_apart();
 	work();
-	/* Programs that start a thread again and again do not start ours each time. */
+	/* Delays the next start, for programs that repeatedly start a short-lived thread. */
 	atomic_store(&began, hk_os_now());
 	over(atomic_load(&main_ended) ? OFF : NONE);
 }
 
-/* False: the kernel still has the last one, though it has said that it ends. */
+/* False: the last scavenger is ending but still exists in the kernel. */
 static bool forget_gone(void)
 {
 	long id = atomic_load(&task), it = id;
@@ -143,8 +147,8 @@ static bool forget_gone(void)
 	return true;
 }
 
-/* Not where the program shut itself into a sandbox, which may end it for any of
- * this; nor in the child of a vfork, which borrows this memory. */
+/* Not in a sandbox, which may kill the program for one of these system calls, and not in the
+ * child of a vfork, which shares the memory of its parent. */
 static void start(const void *caller)
 {
 	uint32_t none = NONE;
@@ -165,7 +169,8 @@ static void start(const void *caller)
 	}
 }
 
-/* As long as the program's frees release memory, little waits. */
+/* Does enough memory wait? In eager mode little waits, so the bytes that were released since
+ * the last end count too. */
 static bool is_worth_it(void)
 {
 	size_t bytes = waiting();
@@ -187,7 +192,7 @@ static void freed(const void *caller)
 		hk_os_wake(&state);
 }
 
-/* False: it has said, or will, that it ends. */
+/* Requests the end; false: there is no scavenger, or it has announced its end. */
 static bool tell_to_end(void)
 {
 	uint32_t now = atomic_load(&state);
@@ -201,9 +206,9 @@ static bool tell_to_end(void)
 }
 
 /*
- * By one or more ending threads at once. It holds no lock that they have, and
- * waits for none but the heap's. Each wait is short: it may be a fork's child
- * that wakes up, where there is nothing to wait for.
+ * Called by one or more ending threads at once. The scavenger waits for locks of the heap
+ * only, and these threads hold none, so there is no deadlock. Each wait is short, because a
+ * signal handler may fork here, and the child has no scavenger that could end the wait.
  */
 static void await_end(void)
 {
@@ -222,8 +227,8 @@ static void await_end(void)
 			hk_os_wait(&never, 0, 1);
 }
 
-/* Before its libc counts the thread as ended: what a thread that joins it, or the
- * kernel, finds then is a process without ours. */
+/* Runs before libc counts the thread as ended, so that a thread that joins it finds a process
+ * without the scavenger. */
 static void thread_ended(void)
 {
 	if (hk_self() == main_thread)
@@ -232,8 +237,8 @@ static void thread_ended(void)
 		await_end();
 }
 
-/* The thread is the parent's, and the first moments begin anew: children are
- * made to exec, or to enter namespaces, which some only can while alone. */
+/* The child has no scavenger. The delay of the first moments starts again, because many
+ * children only exec, or enter namespaces, which may require a process with one thread. */
 static void forked(void)
 {
 	hk_mem_forked();
@@ -245,14 +250,15 @@ static void forked(void)
 	over(atomic_load(&state) == OFF ? OFF : NONE);
 }
 
-/* After the settings are known: hk_constructor. */
+/* Runs after hk_constructor, which completes the settings. */
 __attribute__((constructor(102))) static void start_scavenger(void)
 {
 	if (!hk_settings.scavenger)
 		return;
 	note_runs(false);
 	process = hk_os_process_id();
-	/* The library was opened late, by another thread: main's end would not be seen. */
+	/* Another thread has loaded the library with dlopen, so the end of the main thread
+	 * would not be noticed. */
 	if (hk_os_thread_id() != process)
 		return;
 	began = hk_os_now();

@@ -1,11 +1,11 @@
 /*
- * Learning at work: at the end of a thread's window its lists get the limits
- * that the window speaks for, or some SuperSlabs are looked at. What a window
- * sees is what refill and flush count anyway.
+ * The windows of learning. At the end of a thread's window the limits of its lists are
+ * adapted, or some SuperSlabs are examined. The input is the counts of refills and flushes,
+ * which are kept anyway.
  *
- * Threads share a budget. One may always hold its fair part of it, and more
- * while others leave theirs unused; threads beyond that shrink, a window at a
- * time, when others come.
+ * The threads share a budget. Each one may hold an equal part of it, and more while other
+ * threads leave theirs unused. When further threads need their part, those that exceed
+ * theirs shrink from window to window.
  */
 #include "learn/learn.h"
 
@@ -14,20 +14,20 @@
 #include "os/probe.h"
 #include "slab/meta.h"
 
-/* Owned by the cache's thread, under the cache lock. Counts are those of the
- * bins when the window began. */
+/* Belongs to the thread of the cache; protected by the cache lock. The counts are those of
+ * the bins at the start of the window. */
 struct hk_learner {
 	struct hk_learn_class class[HK_CLASSES];
 	size_t refills[HK_CLASSES], flushes[HK_CLASSES];
 	int32_t length[HK_CLASSES];
 	uint64_t since;				/* ms */
-	int64_t alloc_left, mem_left;		/* operations of the windows, when */
-	int64_t left;				/* the cache's count began here */
+	int64_t alloc_left, mem_left;		/* operations left in each window, when */
+	int64_t left;				/* window_left was set to this value */
 };
 
 struct hk_learn_counters hk_learn_counters;
 
-/* Packed into one word each, so that they need no lock; 0: none. */
+/* Each is packed into one word, so that no lock is needed; 0: none. */
 static _Atomic uint64_t decisions[HK_DECISIONS];
 static _Atomic unsigned decided;
 
@@ -57,7 +57,7 @@ static int32_t length_of(const struct hk_bin *bin)
 	return bin->capacity - bin->room;
 }
 
-/* What the next window is compared with. */
+/* Stores the counts at the start of the next window. */
 static void begin(struct hk_cache *cache, struct hk_learner *l)
 {
 	unsigned i;
@@ -70,14 +70,15 @@ static void begin(struct hk_cache *cache, struct hk_learner *l)
 	l->since = hk_os_now();
 }
 
-/* Counts down to whichever window ends first. */
+/* Counts down to the end of the window that ends first. */
 static void count_down(struct hk_cache *cache, struct hk_learner *l)
 {
 	l->left = l->alloc_left < l->mem_left ? l->alloc_left : l->mem_left;
 	cache->window_left = l->left;
 }
 
-/* The thread is new, or its cache has changed hands. */
+/* Restarts a class whose limits are not those learned here: the thread is new, or has the
+ * cache of another one. */
 static void adopt(struct hk_learn_class *c, const struct hk_bin *bin, unsigned i)
 {
 	if (c->capacity / HK_LEARN_UNIT == (unsigned)bin->capacity_max &&
@@ -91,8 +92,8 @@ static void adopt(struct hk_learn_class *c, const struct hk_bin *bin, unsigned i
 }
 
 /*
- * The lowest that the list was, as far as refill and flush tell: it was empty
- * at each refill, and what hk_list_keep says after each flush.
+ * Estimates the shortest length of the list: it was empty at each refill, and had
+ * hk_list_keep blocks after each flush.
  */
 static void look(struct hk_learn_class *c, const struct hk_bin *bin, const struct hk_learner *l,
 		 unsigned i)
@@ -107,7 +108,7 @@ static void look(struct hk_learn_class *c, const struct hk_bin *bin, const struc
 	c->low = c->refills || low < 0 ? 0 : (unsigned)low;
 }
 
-/* New threads start half way between what was known and what this one knows. */
+/* Moves the start limit of new threads half-way to the limit of this thread. */
 static void teach(_Atomic int32_t *known, unsigned value)
 {
 	int32_t old = atomic_load_explicit(known, memory_order_relaxed);
@@ -194,12 +195,13 @@ static void adapt_lists(struct hk_cache *cache, struct hk_learner *l)
 	begin(cache, l);
 }
 
-/* Nothing is known of the first window of the lists. */
+/* There are no counts from the start of the first window, so it is only the start of the
+ * next one. */
 static void first_window(struct hk_cache *cache)
 {
 	struct hk_learner *l = cache->learner = hk_meta_alloc(sizeof *l);
 
-	/* Until another try; hk_release maps more. */
+	/* Tried again after a window; hk_meta_fill maps more metadata meanwhile. */
 	if (!l) {
 		cache->window_left = hk_settings.alloc_learn_window;
 		return;
