@@ -3,16 +3,16 @@
 #include <string.h>
 
 enum {
-	SHOWN_LINES = 8,	/* problems said in full */
-	SHOWN_BYTES = 48,	/* of a name or value from outside */
-	LONGEST = 48,		/* of a name in the comparison */
+	SHOWN_LINES = 8,	/* problems that are reported one by one */
+	SHOWN_BYTES = 48,	/* bytes shown of a name or value from outside */
+	LONGEST = 48,		/* bytes of a name that are compared */
 };
 
 static const char prefix[] = "HAKMEM_";
 enum { PREFIX = sizeof prefix - 1 };
 
-/* Text from outside: cut short, and nothing in it may drive a terminal. UTF-8
- * goes too, since it can spell control characters. */
+/* Appends text from outside, truncated and without bytes that could control a terminal.
+ * Non-ASCII bytes are removed too, because UTF-8 can encode control characters. */
 static void show(struct hk_line *line, const char *text, size_t length)
 {
 	size_t i;
@@ -81,9 +81,9 @@ static char upper(char c)
 }
 
 /*
- * Edit distance from what was typed to a name. A letter left out costs less
- * than a wrong one, so that PREWARM finds SUPERSLAB_PREWARM and not some
- * short name. Only the start of a long text counts: the work is bounded.
+ * The edit distance between the typed text and a name. A missing letter costs less than a
+ * wrong one, so that PREWARM finds SUPERSLAB_PREWARM instead of a short name. Only the start
+ * of a long text is compared, so the work is bounded.
  */
 unsigned hk_name_distance(const char *typed, size_t length, const char *name)
 {
@@ -140,7 +140,7 @@ static bool equal(const char *name, size_t length, const char *valid)
 	return valid && strlen(valid) == length && !memcmp(name, valid, length);
 }
 
-/* Where a name occurs twice the first counts, as for getenv. */
+/* If a name occurs twice, the first one counts, as for getenv. */
 static void note(struct hk_found *found, const char *name, size_t length)
 {
 	static const char tests[] = "HAKMEM_TEST_";
@@ -158,7 +158,7 @@ static void note(struct hk_found *found, const char *name, size_t length)
 			return;
 		}
 	}
-	/* Left to test suites, whose variables reach the programs they run. */
+	/* Reserved for test suites, because the programs that they run inherit them. */
 	if (strncmp(name, tests, sizeof tests - 1) != 0)
 		unknown(found, name, length);
 }

@@ -1,73 +1,75 @@
 /*
- * Policy: every figure that decides how much memory the library uses and how long
- * it waits. Each has its unit, its reason and, if it was compared with others, the
- * measurement. A figure without a measurement is a choice that no benchmark has
- * compared with another. What only the layout of the heap depends on (the size of a
- * slot, the bits of a table) is in the header that describes that layout.
+ * Policy: every figure that decides how much memory the library uses and how long it waits.
+ * Each has its unit and its reason. If alternatives were measured, the result is given; no
+ * benchmark has compared the other figures. Figures that only affect the layout of the heap
+ * (the size of a slot, the bits of a table) are in the header that describes the layout.
  *
- * The figures of src/os are not here: os includes no other folder. They say how
- * long a lock or a system call is tried again.
+ * The figures of src/os are not here, because os includes no other folder. They decide how
+ * often a lock or a system call is tried again.
  *
- * tests/policy.sh fails if a figure appears elsewhere, or here without a use.
+ * tests/policy.sh fails if a figure appears elsewhere, or is here and not used.
  */
 #ifndef HK_CONFIG_POLICY_H
 #define HK_CONFIG_POLICY_H
 
 /* Time, ms. */
 enum {
-	/* Free memory waits as long before it is released, unless HAKMEM_MEM_LEARN_DELAY
-	 * says otherwise: a program that works in rounds of up to half a second takes
-	 * the same memory again in each. */
+	/* The purge delay, unless HAKMEM_MEM_LEARN_DELAY is set: a program that works in
+	 * cycles of up to half a second reuses the same memory in each one. */
 	HK_DELAY_MS = 500,
-	/* A list without a refill or flush for so long is put into its slabs. The same
-	 * time, because its blocks keep slabs from becoming empty. */
+	/* The blocks of a list are put into their slabs after this time without a refill or
+	 * flush. It equals the purge delay, because the blocks keep slabs from becoming
+	 * empty. */
 	HK_IDLE_MS = 500,
 };
 
 /* Lists of a thread. */
 enum {
-	/* Blocks. In a list of more, the cut of a flush is found by a long walk, and a
-	 * refill is short beside it: so a sixteenth stays instead of half. */
+	/* Blocks. To flush a longer list, many blocks must be walked to find the cut, and a
+	 * refill is cheap in comparison: so a sixteenth stays in it instead of half. */
 	HK_LIST_LONG = 64,
 	HK_LIST_KEEP_SHORT = 2,
 	HK_LIST_KEEP_LONG = 16,
-	/* A list starts with an eighth of its limit, and a list of less than 16 blocks
-	 * with two; it doubles when it overflows. So a short thread holds little. */
+	/* The capacity of a list starts at an eighth of its limit, or at two if the limit is
+	 * below 16 blocks, and doubles when the list overflows. So a short-lived thread holds
+	 * little. */
 	HK_LIST_START_SHARE = 8,
 	HK_LIST_SMALL = 16,
 	HK_LIST_SMALL_START = 2,
-	/* All lists together grow by so many bytes and a 32nd of the heap. 200 threads that
-	 * each used 6 MB and wait keep 494 MB instead of 761; a program of up to 16 threads
-	 * does not reach it. */
+	/* All lists together grow by at most this number of bytes plus a 32nd of the heap.
+	 * 200 waiting threads that each used 6 MB keep 494 MB instead of 761; a program of up
+	 * to 16 threads does not reach the bound. */
 	HK_LISTS_BYTES = 32 << 20,
 	HK_LISTS_SHARE = 32,
-	/* The first refill, in blocks; doubles with each one. */
+	/* Blocks in the first refill; doubles with each refill. */
 	HK_BATCH_START = 4,
-	/* Groups whose limits no setting names: bytes in a list and in a refill, within
+	/* For groups without a limit in the settings: bytes in a list and in a refill, within
 	 * these numbers of blocks. */
 	HK_LIST_BYTES = 128 * 1024,
 	HK_LIST_LEAST = 2,
 	HK_LIST_MOST = 512,
 	HK_REFILL_BYTES = 32 * 1024,
 	HK_REFILL_MOST = 64,
-	/* Bytes that a carve opens: one page, so that memory which the program does not
-	 * need yet is not touched. */
+	/* Bytes carved at a time: one page, so that memory which the program does not need
+	 * yet is not touched. */
 	HK_CARVE_BYTES = 4096,
 };
 
-/* Slow paths of a thread that do something now and then. */
+/* Work that slow paths of a thread do from time to time. */
 enum {
-	/* One tick in so many refills and flushes: it reads the clock, 20 ns. */
+	/* Refills and flushes per tick, because a tick reads the clock, which takes 20 ns. */
 	HK_TICK_CALLS = 16,
-	/* Growth: lists are swept, and mailboxes of others emptied, once for each 16th
-	 * that the heap grows by, and four slots. So the cost of sweeps is small against
-	 * that of the new pages. */
+	/* The heap sweeps lists and empties the mailboxes of other threads each time it has
+	 * grown by a 16th plus four slots. So the cost of sweeps is small compared with that
+	 * of the new pages. */
 	HK_GROW_SHARE = 16,
 	HK_GROW_SLOTS = 4,
-	/* Slabs in clean memory that a class takes in a row before the pages of the next
-	 * one come with one system call: what comes too early is then a small part. */
+	/* Clean slabs that a class takes in a row before all pages of the next one are
+	 * pre-faulted with one system call: the pages that are not needed yet are then a
+	 * small part of the memory of the class. */
 	HK_FRESH_SLABS = 16,
-	/* SuperSlabs that one call releases: a program with long lists calls seldom. */
+	/* SuperSlabs that one slow path releases, because a program with long lists takes
+	 * slow paths rarely. */
 	HK_RELEASE_SUPERSLABS = 8,
 };
 
@@ -75,156 +77,160 @@ enum {
 enum {
 	/* Chains that a thread can hold. */
 	HK_CHAINS = 512,
-	/* Threads together: three quarters of the memory of the slabs. */
+	/* All threads together: three quarters of the memory of the slabs. */
 	HK_SPILL_PARTS = 3, HK_SPILL_OF = 4,
-	/* Blocks that are worth a chain, and the capacity that says that lists may be
-	 * long. */
+	/* Fewest blocks in a chain, and the smallest configured capacity of a class that may
+	 * set chains aside. */
 	HK_SPILL_LEAST = 32,
 	HK_SPILL_CAPACITY = 64,
-	/* A chain that is set aside costs one unit, one that returns pays two, a refill
-	 * from slabs pays 1/256. With a debt of 16 units a class sets nothing aside, so
-	 * that a program whose chains do not return tries again once in 256 refills. */
+	/* A chain that is set aside costs one unit, a chain that is used again pays two, and a
+	 * refill from slabs pays 1/256. A class with a debt of 16 units sets nothing aside, so
+	 * a class whose chains are not used tries again once in 256 refills. */
 	HK_SPILL_UNIT = 256,
 	HK_SPILL_DEBT = 16 * HK_SPILL_UNIT,
-	/* Chains that one sweep puts back: 1 ms of cache misses. */
+	/* Chains that one sweep puts into slabs: 1 ms of cache misses. */
 	HK_DRAIN_CHAINS = 32,
-	/* Slots' worth of blocks that a class which needs a slab puts back first. */
+	/* Before a class takes a new slab, it puts this many slots' worth of set-aside blocks
+	 * into their slabs. */
 	HK_DRAIN_SLOTS = 2,
 };
 
 /* Blocks freed by other threads (cache/remote.c). */
 enum {
-	/* Batches of a thread, by owner. */
+	/* Batches of a thread, one per owner. */
 	HK_BATCH_BITS = 4,
 	HK_BATCHES = 1 << HK_BATCH_BITS,
-	/* A batch is sent at so many blocks or bytes. */
+	/* A batch with this number of blocks or bytes is sent. */
 	HK_BATCH_BLOCKS = 64,
 	HK_BATCH_BYTES = 16 * 1024,
-	/* Blocks between a block and the one whose address it holds: as many cache misses
-	 * at a time. Measured with `make bench`: pass takes 0.38 of the time, pass-many
-	 * 0.49. */
+	/* The distance, in blocks, between a block and the one whose address it stores, which
+	 * is the number of overlapping cache misses. Measured with `make bench`: pass takes
+	 * 0.38 of the time, pass-many 0.49. */
 	HK_AHEAD = 8,
 };
 
 /* Sparse slabs, whose free pages are released (cache/sparse.c). */
 enum {
-	/* A slab is sparse with at least a quarter free. */
+	/* A slab is sparse if at least a quarter of it is free. */
 	HK_SPARSE_USED = 3, HK_SPARSE_OF = 4,
-	/* Its free pages are released if they are half of it, or a quarter if settings
-	 * prefer memory: each free into a slab with holes is a slow path. */
+	/* Its free pages are released if they are half of it, or a quarter if the settings
+	 * prefer memory to speed: each free into a slab with holes takes a slow path. */
 	HK_HOLES_SHARE = 2,
 	HK_HOLES_SHARE_MEMORY = 4,
-	/* A slab that had no free page is looked at again when a quarter of its blocks
+	/* A slab that had no free page is examined again after a quarter of its used blocks
 	 * was freed. */
 	HK_LOOK_USED = 3, HK_LOOK_OF = 4,
-	/* Slabs that a tick of the owner purges: a system call each. */
+	/* Slabs that one tick of the owner purges; each takes a system call. */
 	HK_SPARSE_TICK = 16,
-	/* Slabs looked at in one hold of the lock. */
+	/* Slabs examined each time the lock is held. */
 	HK_SPARSE_LOOKS = 64,
-	/* Times that the end of a purge is tried, 10 ms each, if a fork holds the lock. */
+	/* Attempts to complete a purge, 10 ms each, while a fork holds the lock. */
 	HK_PURGE_TRIES = 100,
-	/* Bytes in sparse slabs, or sent to other threads, that are worth a wake-up of the
-	 * scavenger. */
+	/* Bytes in sparse slabs, or sent to other threads, for which the scavenger is
+	 * woken. */
 	HK_SPARSE_WAITING = 2 << 20,
 };
 
-/* Memory that is scarce: of the limit of the control group, a quarter is left. Other
- * processes of the group are not seen. */
+/* Memory is scarce if less than a quarter of the limit of the control group is left. Other
+ * processes of the group are not counted. */
 enum { HK_SCARCE_LEFT = 4 };
 
-/* Release as the program frees (pool/eager.h). */
+/* Eager mode (pool/eager.h). */
 enum {
-	/* What may wait: 4 MiB or a 40th of the heap. Half of what hakmem(7) promises,
-	 * because lists hold blocks in free pages too. */
+	/* The memory that may wait: 4 MiB or a 40th of the heap. This is half of the bound in
+	 * hakmem(7), because blocks in lists keep free pages too. */
 	HK_EAGER_LEAST = 4 << 20,
 	HK_EAGER_SHARE = 40,
-	/* That is divided into eighths among those who keep free memory. */
+	/* It is divided into eighths among the parts that keep free memory. */
 	HK_EAGER_PARTS = 8,
 	HK_EAGER_POOL = 2, HK_EAGER_SPARSE = 2, HK_EAGER_STAGE1 = 1, HK_EAGER_LARGE = 3,
-	/* Doublings of it for a program that wants memory again: then as much as waits
-	 * without this mode. */
+	/* Doublings for a program that needs released memory again: after these, as much may
+	 * wait as without this mode. */
 	HK_EAGER_PATIENCE = 5,
-	/* ms: memory wanted in the period after that of its release was released too
+	/* ms: memory that is needed again in the period after its release was released too
 	 * early. */
 	HK_EAGER_PERIOD_MS = 500,
-	/* So many times what may wait, released and wanted within one period: the next
-	 * doubling at once. redis-server that writes long replies has 60,000 page faults
-	 * instead of 220,000. */
+	/* The next doubling takes place at once if this multiple of the memory that may wait
+	 * was released within one period and much of it was needed again. redis-server with
+	 * long replies then has 60,000 page faults instead of 220,000. */
 	HK_EAGER_OFTEN = 2,
-	/* Bytes released in a period that say something. */
+	/* Bytes released in a period, at least, for the period to count. */
 	HK_EAGER_WORTH = 4 << 20,
 };
 
-/* Release and demand of one period, compared in the next (pool/eager.c and
- * learn/pages.c): more than half was wanted again, less than an eighth was. Between
- * the two nothing changes. */
+/* The memory released in one period and needed again in the next one (pool/eager.c and
+ * learn/pages.c): more than half, or less than an eighth. Between the two nothing
+ * changes. */
 enum { HK_WANTED_SHARE = 2, HK_UNWANTED_SHARE = 8 };
 
 /* Slots of the Shared Pool (pool/). */
 enum {
-	/* SuperSlabs freed into last, which are tried for slots that hold pages. With four,
-	 * calloc took 19.4 MB instead of 17.8. */
+	/* SuperSlabs with the most recent frees that are searched for slots that hold pages.
+	 * With four, calloc took 19.4 MB instead of 17.8. */
 	HK_CLAIM_LAST_FREED = 8,
-	/* Slots: what may wait, in SuperSlabs, whatever the size of the heap, and beyond it
-	 * half of the heap; if memory is scarce, a sixteenth of the heap only. */
+	/* Free slots that may wait: 16 SuperSlabs plus half of the heap; if memory is scarce,
+	 * only a sixteenth of the heap. */
 	HK_POOL_WAITING_LEAST = 16,
 	HK_POOL_WAITING_SHARE = 2,
 	HK_POOL_SCARCE_SHARE = 16,
-	/* Without HAKMEM_SUPERSLAB_REUSE a SuperSlab is released at once if half of it is free
-	 * and holds pages, so that a last survivor does not keep the rest. Halves bound the
-	 * number of calls. */
+	/* With HAKMEM_SUPERSLAB_REUSE=0 the free slots of a SuperSlab are released at once if
+	 * they are half of it, so that one block in use does not keep the rest. Waiting for
+	 * half of it bounds the number of system calls. */
 	HK_POOL_AT_ONCE_SHARE = 2,
-	/* Empty slabs that a class keeps for itself, in slots, because it will need them soon;
-	 * of all classes together one in 32 of the slots that hold pages. */
+	/* Slots in empty slabs that a class keeps because it will probably need them soon. All
+	 * classes together keep at most a 32nd of the slots that hold pages. */
 	HK_REUSE_SLOTS = 4,
 	HK_REUSE_SHARE = 32,
 };
 
 /* Free ranges of whole SuperSlabs (range/range.c, large/large.c). */
 enum {
-	/* Bytes that may wait whatever is in use, and beyond it a half of what Large and
-	 * Huge blocks have; if memory is scarce, a sixteenth of that only. */
+	/* Bytes that may wait, plus half of the bytes of Large and Huge blocks; if memory is
+	 * scarce, only a sixteenth of the bytes of these blocks. */
 	HK_RANGE_WAITING_LEAST = 64 << 20,
 	HK_RANGE_WAITING_SHARE = 2,
 	HK_RANGE_SCARCE_SHARE = 16,
-	/* Bytes: a larger range is kept only once one as large was wanted again. At 8 MiB,
-	 * python-json 202 -> 176 MB and `large` unchanged; at 2 MiB, `large` takes 11 %
+	/* Bytes: a larger range is kept only after one of its size was requested again. At
+	 * 8 MiB, python-json 202 -> 176 MB and `large` unchanged; at 2 MiB, `large` has 11 %
 	 * more faults. */
 	HK_RANGE_KEPT_ALWAYS = 8 << 20,
-	/* Ranges that one call releases. */
+	/* Ranges released at a time. */
 	HK_RANGE_RELEASES = 8,
-	/* Bytes: realloc releases no less from the end of a block, because a system call
-	 * costs more than so little memory is worth. */
+	/* Fewest bytes that realloc releases at the end of a block: less memory is not worth a
+	 * system call. */
 	HK_LARGE_SHRINK = 64 << 10,
-	/* Guards of ranges that were used before (large/guard.c): one per ms, and so many in
-	 * a row. Setting one takes one to six microseconds, up to 40 times a malloc. */
+	/* Guards of reused ranges (large/guard.c): one per ms, and at most this number in a
+	 * row. Setting one takes one to six microseconds, up to 40 times as long as a
+	 * malloc. */
 	HK_GUARD_PACE_MS = 1,
 	HK_GUARD_BURST = 64,
 };
 
 /* Huge pages for SuperSlabs that will fill (pool/huge.c). */
 enum {
-	/* SuperSlabs of a heap that is worth it; fewer if MEM learning undoes what does
-	 * not pay. */
+	/* SuperSlabs of the smallest heap that gets huge pages; fewer with MEM learning, which
+	 * undoes those that do not pay off. */
 	HK_HUGE_FROM = 16,
 	HK_HUGE_FROM_LEARNING = 4,
-	/* ms between two SuperSlabs of a heap that grows fast. */
+	/* ms between two new SuperSlabs, at most, of a heap that grows fast. */
 	HK_HUGE_SOON_MS = 1000,
-	/* The third newest is judged: those after it are still filling up. */
+	/* The third newest SuperSlab is judged, because newer ones are still filling up. */
 	HK_HUGE_JUDGED = 3,
-	/* Dense: seven eighths touched. */
+	/* A SuperSlab is dense if seven eighths are touched. */
 	HK_HUGE_DENSE = 7, HK_HUGE_DENSE_OF = 8,
-	/* ns: a huge page that takes longer costs as much as small pages do, 2 us for
-	 * each 4 KiB. */
+	/* ns: a huge page that takes longer costs as much as small pages, 2 us for each
+	 * 4 KiB. */
 	HK_HUGE_COSTLY_NS = 1000000,
-	/* SuperSlabs without one after the second costly one; doubles up to the most. */
+	/* SuperSlabs without a huge page after the second costly one in a row; doubles each
+	 * time, up to the maximum. */
 	HK_HUGE_PAUSE = 2,
 	HK_HUGE_PAUSE_MOST = 64,
 };
 
 /* Metadata. */
 enum {
-	/* Bytes mapped at a time, and the most that one request needs. */
+	/* Bytes mapped at a time, and the free bytes below which another region is mapped; no
+	 * request needs more. */
 	HK_META_REGION = 256 * 1024,
 	HK_META_LOW = 64 * 1024,
 	/* Bytes that the fallback allocator maps at a time. */
@@ -233,85 +239,88 @@ enum {
 
 /* ALLOC learning, the step (learn/adapt.c). */
 enum {
-	/* Halvings of the pace of a limit that turns back, at most; and moves in one
-	 * direction that undo one. */
+	/* Maximum of halvings of the pace of a limit that reverses its direction, and the
+	 * number of changes in one direction that undo a halving. */
 	HK_ADAPT_DAMPED = 4,
 	HK_ADAPT_STEADY = 4,
-	/* Refills and flushes after which one window is believed. */
+	/* Refills and flushes with which a window has full weight. */
 	HK_ADAPT_CERTAIN = 16,
-	/* A window without any of them is believed by a quarter. */
+	/* A window without any of them has a quarter of the weight. */
 	HK_ADAPT_IDLE_BELIEF = 4,
-	/* Fewer round trips than 1/32 of a window are noise. */
+	/* Round trips of less than 1/32 of a window are noise. */
 	HK_ADAPT_NOISE = 32,
-	/* Windows without refill and flush before idle blocks count; and after which the
-	 * capacity that once made round trips is forgotten. */
+	/* Windows without a refill or flush after which idle blocks count, and after which the
+	 * capacity that last made round trips is forgotten. */
 	HK_ADAPT_PATIENCE = 4,
 	HK_ADAPT_MEMORY = 64,
-	/* Blocks, and a quarter of the list, that are idle. */
+	/* The smallest capacity in blocks, and the share of idle blocks for which a capacity is
+	 * lowered. */
 	HK_ADAPT_LEAST_CAPACITY = 2,
 	HK_ADAPT_IDLE_SHARE = 4,
-	/* The largest batch: blocks, bytes, and of the list. */
+	/* The largest batch: in blocks, in bytes, and as a share of the capacity. */
 	HK_ADAPT_BATCH_BLOCKS = 128,
 	HK_ADAPT_BATCH_BYTES = 64 * 1024,
 	HK_ADAPT_BATCH_SHARE = 4,
-	/* Classes under half of the highest pressure do not grow, under a quarter pay. */
+	/* Classes below half of the highest pressure do not grow; classes below a quarter give
+	 * up capacity. */
 	HK_ADAPT_GROW_SHARE = 2,
 	HK_ADAPT_PAY_SHARE = 4,
-	/* Blocks in a list, as in an override. */
+	/* Most blocks in a list, as in an override. */
 	HK_LEARN_CAPACITY_MOST = 4096,
 };
 
 /* ALLOC learning, the windows (learn/windows.c). */
 enum {
-	/* Lists grow if moving blocks costs something: so many take 2 us of each ms. */
+	/* Lists grow only if moving blocks takes time: this number per ms takes 2 us. */
 	HK_LEARN_BUSY_PER_MS = 200,
-	/* Lists in use grow to an eighth of the mapped memory, or 1 MiB. */
+	/* Lists in use grow up to an eighth of the mapped memory, or 1 MiB. */
 	HK_LEARN_HEAP_SHARE = 8,
 	HK_LEARN_GROWN_BYTES = 1 << 20,
-	/* Bytes in the lists of one thread and of all. */
+	/* Most bytes in the lists of one thread and of all threads. */
 	HK_LEARN_THREAD_BYTES = 8 << 20,
 	HK_LEARN_PROCESS_BYTES = 64 << 20,
-	/* Decisions kept for reports. */
+	/* Decisions stored for reports. */
 	HK_DECISIONS = 64,
-	/* A saved profile prewarms a quarter of the SuperSlabs, 16 at most. */
+	/* A saved profile prewarms a quarter of the SuperSlabs, at most 16. */
 	HK_SAVE_PREWARM_SHARE = 4,
 	HK_SAVE_PREWARM_MOST = 16,
 };
 
 /* MEM learning (learn/pages.c). */
 enum {
-	/* ms after a promotion until it is judged. */
+	/* ms from a promotion until it is judged. */
 	HK_MEM_TRIAL_MS = 2000,
-	/* ms after a fork without promotions: parent and child share pages, and each huge
-	 * one is a copy. */
+	/* ms after a fork without promotions: parent and child share pages, and a promotion
+	 * copies them. */
 	HK_MEM_FORK_MS = 10000,
-	/* Of the time, one part in so many is spent on promotions and on looks. */
+	/* The shares of the time that are spent on promotions and on looks: a 50th and a
+	 * 200th. */
 	HK_MEM_COST_SHARE = 50,
 	HK_MEM_LOOK_SHARE = 200,
 	/* ms without promotions if the kernel had no huge page. */
 	HK_MEM_PAUSE_MS = 1000,
-	/* Bytes that a promotion touched without need, worth undoing. */
+	/* Fewest bytes added by a promotion for which it is undone. */
 	HK_MEM_EXTRA_LEAST = 64 << 10,
-	/* The purge delay: ms of a period, and bytes released in one that say something. */
+	/* To learn the purge delay: the ms of a period, and the bytes released in a period, at
+	 * least, for the period to count. */
 	HK_MEM_PERIOD_MS = 1000,
 	HK_MEM_RELEASED_LEAST = 1 << 20,
-	/* Of the increase of the threshold, so much is lost in a period: half of it in
-	 * 45 s. */
+	/* The increase of the threshold loses a 64th in each period: half of it in 45 s. */
 	HK_MEM_DECAY = 64,
 };
 
 /* The scavenger (learn/scavenger.c). */
 enum {
-	/* ms of a turn: half of the purge delay, within these. */
+	/* ms of a turn: half of the purge delay, within these bounds. */
 	HK_SCAVENGER_TURN_MOST = 250,
 	HK_SCAVENGER_TURN_LEAST = 50,
-	/* ms of a process without the thread: constructors, and programs that end at
-	 * once. */
+	/* ms after the start of a process before the scavenger starts, because constructors
+	 * run and short-lived programs end in this time. */
 	HK_SCAVENGER_FIRST_MS = 100,
-	/* ms of turns that released nothing, after which it sleeps without a timeout; at
-	 * half of that the slabs of ended threads are looked at. */
+	/* ms without any release after which it sleeps without a timeout; after half of this
+	 * time the slabs of ended threads are reclaimed too. */
 	HK_SCAVENGER_CALM_MS = 2000,
-	/* ms that its end is awaited, which takes less unless the machine was stopped. */
+	/* ms to wait for its end; it takes less unless the machine was suspended. */
 	HK_SCAVENGER_END_MS = 5000,
 	HK_SCAVENGER_SLEEP_MS = 10,
 	HK_SCAVENGER_SPINS = 1000,
@@ -319,34 +328,34 @@ enum {
 
 /* HAKMEM_HARDEN. */
 enum {
-	/* The quarantine of a thread, in blocks and bytes: with guard pages, and below. */
+	/* The quarantine of a thread in blocks and bytes, with and without guard pages. */
 	HK_QUEUE_BLOCKS = 512,
 	HK_QUEUE_BYTES = 128 * 1024,
 	HK_QUEUE_FEW_BLOCKS = 256,
 	HK_QUEUE_FEW_BYTES = 64 * 1024,
-	/* A new block is swapped with one of so many. Measured: python3 took 1.1 times as
-	 * long with all of the newer half. */
+	/* A new block is swapped with one of the last 32. Measured: python3 took 1.1 times as
+	 * long if it was one of all blocks in the newer half. */
 	HK_QUEUE_NEAR = 32,
-	/* Blocks ahead of the oldest that are fetched. */
+	/* Distance of the prefetch ahead of the oldest block, in blocks. */
 	HK_QUEUE_AHEAD = 4,
-	/* Blocks above the slabs: while they wait, they have no memory. One of more than
-	 * a quarter of the bytes does not wait. */
+	/* Mid, Large and Huge blocks in the quarantine; they have no memory there. A block of
+	 * more than a quarter of the bytes is not quarantined. */
 	HK_QUEUE_WIDE_BLOCKS = 16,
 	HK_QUEUE_WIDE_BYTES = 32 << 20,
 	HK_QUEUE_WIDE_SHARE = 4,
-	/* Guards: a process may have 65530 mappings, and each takes two. */
+	/* Guards: a process may have 65530 mappings, and each guard takes two. */
 	HK_GUARDS = 8192,
-	/* Addresses for blocks of no size, and those looked at for a free one. */
+	/* Addresses for blocks of size 0, and how many are examined to find a free one. */
 	HK_EMPTY_PLACES = 1 << 16,
 	HK_EMPTY_LOOKS = 64,
 };
 
 /* Debug levels. */
 enum {
-	/* Events in the ring, and lines printed of one list. */
+	/* Events in the ring, and most lines printed of a list. */
 	HK_RING_EVENTS = 1 << 16,
 	HK_RING_SHOWN = 64,
-	/* Slabs of a class that one walk checks. */
+	/* Slabs in one list of a class that are checked at a time. */
 	HK_WALKED_SLABS = 16,
 };
 

@@ -41,7 +41,7 @@ static const char tiny_preset_accepted[] =
 
 #define TEXT_FLAG(field, least, most) .accepted = "0, 1",
 #define TEXT_NUMBER(field, least, most) .accepted = #least " to " #most,
-/* As the two least values that the table has. */
+/* Only for the two values of least that occur in the table. */
 #define TEXT_RATIO(field, least, most) .accepted = (least) ? \
 	"more than 0 and at most 1, with at most 6 decimals as in 0.25" : \
 	"0 to 1, with at most 6 decimals as in 0.25",
@@ -63,7 +63,7 @@ const struct hk_setting hk_setting_table[HK_SET_COUNT] = {
 #include "config/settings.def"
 };
 
-/* A static value, because malloc may be called before anything was loaded. */
+/* A static initial value, because malloc may be called before the settings are loaded. */
 #define START_FLAG(field, initial) .field = (initial),
 #define START_NUMBER(field, initial) .field = (initial),
 #define START_RATIO(field, initial) .field = (unsigned)((initial) * HK_RATIO_ONE + 0.5),
@@ -79,8 +79,7 @@ struct hk_settings hk_settings = {
 #include "config/settings.def"
 };
 
-/* A value of the profile or of the environment that cannot be taken leaves in
- * force what was there before. */
+/* An invalid value from the profile or the environment leaves the previous value in force. */
 static bool put(enum hk_setting_id id, const char *text, enum hk_source source)
 {
 	if (!hk_value_set(id, text))
@@ -89,7 +88,7 @@ static bool put(enum hk_setting_id id, const char *text, enum hk_source source)
 	return true;
 }
 
-/* The profile is the first row: when it is set, every later row sees it. */
+/* The profile is the first row, so it is known when the later rows are set. */
 static void settle(struct hk_found *found, enum hk_setting_id id)
 {
 	const struct hk_setting *setting = &hk_setting_table[id];
@@ -103,7 +102,7 @@ static void settle(struct hk_found *found, enum hk_setting_id id)
 		given = found->older[id];
 		name = setting->older;
 	}
-	/* A value of no force is read all the same: it may be a mistake. */
+	/* A value that will not be in force is checked too, so that mistakes are reported. */
 	if (given && !put(id, given, HK_FROM_ENVIRONMENT))
 		hk_problem_value(found, id, name, given);
 	if (hk_setting_advanced(id) && !hk_settings.learn_advanced)

@@ -8,8 +8,8 @@ static bool is_digit(char c)
 	return c >= '0' && c <= '9';
 }
 
-/* One spelling per number: no sign, blank, leading zero or other base. No
- * bound in the table comes near the overflow of ten times itself. */
+/* Each number has one valid spelling: no sign, blank, leading zero or other base. The bounds
+ * in the table are small enough that ten times a bound does not overflow. */
 static bool read_number(const char **at, unsigned least, unsigned most, unsigned *out)
 {
 	const char *p = *at;
@@ -27,14 +27,13 @@ static bool read_number(const char **at, unsigned least, unsigned most, unsigned
 	return value >= least;
 }
 
-/* The same, and nothing behind it. */
+/* The same, and nothing may follow the number. */
 static bool read_all(const char *text, const struct hk_setting *setting, unsigned *out)
 {
 	return read_number(&text, setting->least, setting->most, out) && !*text;
 }
 
-/* Digits behind the point count down from here; what is too many or too much
- * is refused rather than rounded. */
+/* A ratio with too many digits or outside the bounds is refused and not rounded. */
 static bool read_ratio(const char *p, const struct hk_setting *setting, unsigned *out)
 {
 	unsigned place = HK_RATIO_ONE, whole;
@@ -69,7 +68,7 @@ static void start_groups(int16_t *capacity, int16_t *batch)
 	memset(batch, 0, HK_GROUPS * sizeof *batch);
 }
 
-/* Works on copies: a list is taken as a whole or not at all. */
+/* Works on copies, so that an invalid list changes nothing. */
 static bool read_groups(const char *p, const struct hk_setting *setting)
 {
 	int16_t capacity[HK_GROUPS], batch[HK_GROUPS];
@@ -97,7 +96,7 @@ static bool read_groups(const char *p, const struct hk_setting *setting)
 	return true;
 }
 
-/* Printable ASCII only: the pattern is shown on terminals and in JSON. */
+/* Printable ASCII only, because the pattern is shown on terminals and in JSON. */
 static bool read_path(const char *text, const struct hk_setting *setting)
 {
 	char *field;
@@ -126,7 +125,7 @@ static void store(const struct hk_setting *setting, unsigned value)
 		*(bool *)field = value;
 	else
 		*(unsigned *)field = value;
-	/* Capacities start from the preset, single groups come after it. */
+	/* The preset sets all groups; an override of single groups is applied later. */
 	if (setting == &hk_setting_table[HK_SET_TINY_PRESET])
 		start_groups(hk_settings.cache_capacity, hk_settings.refill_batch);
 }
@@ -175,7 +174,7 @@ static void show_groups(struct hk_line *line, const char *none)
 	hk_line_str(line, *before ? "" : none);
 }
 
-/* The shortest spelling. */
+/* In the shortest spelling. */
 void hk_setting_ratio(struct hk_line *line, unsigned value)
 {
 	unsigned place = HK_RATIO_ONE;
@@ -231,7 +230,7 @@ size_t hk_settings_path(const char *p, char *out, size_t size)
 		memcpy(out + used, expand ? pid.text : p, more);
 		used += more;
 	}
-	/* Half a path would be another file. */
+	/* A truncated path would name another file. */
 	if (*p)
 		used = 0;
 	if (size)
