@@ -52,7 +52,7 @@ for document in $documents; do
 	mkdir -p "$output/$(dirname "$document")"
 	cmark-gfm -e table "$source/$document" | page "$output/${document%.md}.html" "$(title "$document")" "$top"
 done
-for picture in $(cd "$source" && ls doc/*.svg docs/*.svg 2>/dev/null || :); do
+for picture in $(cd "$source" && ls docs/*.svg docs/*/*.svg 2>/dev/null || :); do
 	mkdir -p "$output/$(dirname "$picture")"
 	cp "$source/$picture" "$output/$picture"
 done

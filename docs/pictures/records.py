@@ -1,4 +1,4 @@
-"""The python program of the README: reads records, groups and sorts them, drops most, repeats."""
+"""The python program of compare.sh: reads records, groups and sorts them, drops most, repeats."""
 import json
 import random
 
