@@ -41,7 +41,7 @@ static const char *const names[FIGURES] = {
 	"mapped", "in_use", "cached", "free_bytes", "metadata", "mapped_peak", "slab_blocks", "slab_bytes",
 	"mid_blocks", "mid_bytes", "large_blocks", "large_bytes", "kept_blocks", "kept_bytes", "superslabs",
 	"superslabs_peak", "superslabs_mapped", "superslabs_unmapped", "purged_bytes", "reuse", "claim", "grow",
-	"threads", "remote_sent", "remote_received", "learn_windows", "learn_budget", "hole_bytes", "holed_bytes",
+	"threads", "remote_sent", "remote_received", "learn_windows", "learn_budget", "hole_bytes", "hole_purged_bytes",
 	"scavenger", "scavenger_turns", "superslabs_huge", "promoted", "demoted", "reverted", "purge_delay",
 };
 

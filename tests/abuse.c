@@ -459,7 +459,7 @@ static size_t mapped(void)
 {
 	struct hak_stats s;
 
-	hak_stats(&s, sizeof s);
+	hak_stats_get(&s, sizeof s);
 	return s.mapped;
 }
 

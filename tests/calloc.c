@@ -226,7 +226,7 @@ static void fresh_memory(void)
 		good &= zero_then_dirty(block[i], fresh_size(i));
 	ok(good, "blocks of 8 to 32 KiB from memory that is new");
 	/* valgrind puts its own malloc in place of every other. */
-	hak_stats(&stats, sizeof stats);
+	hak_stats_get(&stats, sizeof stats);
 	if (stats.mapped < all * (size_t)sysconf(_SC_PAGESIZE))
 		skip("which is not touched", "only HAKMEM promises this");
 	else

@@ -36,7 +36,7 @@ std::size_t in_use()
 {
 	struct hak_stats stats;
 
-	hak_stats(&stats, sizeof stats);
+	hak_stats_get(&stats, sizeof stats);
 	return stats.in_use;
 }
 

@@ -16,7 +16,7 @@ static struct hak_stats now(void)
 {
 	struct hak_stats s;
 
-	hak_stats(&s, sizeof s);
+	hak_stats_get(&s, sizeof s);
 	return s;
 }
 
@@ -109,13 +109,13 @@ static void counted(void *arg)
 	free_most(*(uint64_t *)arg, BLOCKS, KEPT);
 	malloc_trim(0);
 	b = now();
-	if (b.hole_bytes < 100 * MB || b.holed_bytes - a.holed_bytes < b.hole_bytes)
-		fail("%zu KiB in holes of %zu given back", b.hole_bytes / KB, b.holed_bytes / KB);
+	if (b.hole_bytes < 100 * MB || b.hole_purged_bytes - a.hole_purged_bytes < b.hole_bytes)
+		fail("%zu KiB in holes of %zu given back", b.hole_bytes / KB, b.hole_purged_bytes / KB);
 	if (b.hole_bytes > b.free_bytes || b.mapped != b.in_use + b.cached + b.free_bytes + b.metadata)
 		fail("sums do not hold");
 	fill_all(BLOCKS);
 	c = now();
-	if (c.hole_bytes > b.hole_bytes / 10 || c.holed_bytes != b.holed_bytes)
+	if (c.hole_bytes > b.hole_bytes / 10 || c.hole_purged_bytes != b.hole_purged_bytes)
 		fail("%zu KiB in holes after all was used again", c.hole_bytes / KB);
 }
 
@@ -336,7 +336,7 @@ static void alternate(void *arg)
 	for (turn = 0; turn < last; turn++) {
 		fill_all(n);
 		if (turn == learned)
-			start = now().holed_bytes;
+			start = now().hole_purged_bytes;
 		for (i = 0; i < n; i++)
 			if ((i / 16 + (size_t)turn) % 2) {
 				free(block[i]);
@@ -345,7 +345,7 @@ static void alternate(void *arg)
 		usleep(50000);
 		small_activity();
 	}
-	released = now().holed_bytes - start;
+	released = now().hole_purged_bytes - start;
 	most = n * SIZE / 2 * (learned ? (size_t)(last - learned) / 10 : 1);
 	if (released > most)
 		fail("%zu KiB were released, of %zu in use again and again", released / KB, n * SIZE / KB);

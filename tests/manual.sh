@@ -54,7 +54,7 @@ for path in pages.keys() - reached:
 END
 python3 "$work/links.py" "$html" >"$work/why" 2>&1 && [ ! -s "$work/why" ]
 check $? "every local link works, and every page is reached"
-for page in index README docs/benchmarks man/hakmem.1 man/hakmem.3 man/hakmem.7 man/hakmem.env.5 man/hak_stats.3; do
+for page in index README docs/benchmarks man/hakmem.1 man/hakmem.3 man/hakmem.7 man/hakmem.env.5 man/hak_stats_get.3; do
 	[ -s "$html/$page.html" ] && grep -q "<title>.* - HAKMEM $version</title>" "$html/$page.html"
 	check $? "there is $page.html"
 done

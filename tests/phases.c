@@ -127,7 +127,7 @@ static struct hak_stats now(void)
 	struct hak_stats s;
 
 	malloc_trim(0);
-	hak_stats(&s, sizeof s);
+	hak_stats_get(&s, sizeof s);
 	return s;
 }
 
@@ -159,7 +159,7 @@ static bool within_bounds(void)
 	bool good = true;
 	unsigned i;
 
-	hak_class_stats(class, sizeof *class, CLASSES);
+	hak_class_stats_get(class, sizeof *class, CLASSES);
 	for (i = 0; i < CLASSES; i++)
 		good &= class[i].capacity <= 4096 && class[i].batch >= 1 &&
 			(class[i].batch <= class[i].capacity || !class[i].capacity) &&
@@ -216,7 +216,7 @@ static void show_capacities(const char *what)
 	char text[256];
 	size_t n = 0, i, refills = 0;
 
-	hak_class_stats(class, sizeof *class, CLASSES);
+	hak_class_stats_get(class, sizeof *class, CLASSES);
 	for (i = 0; i < 12; i++) {
 		n += (size_t)snprintf(text + n, sizeof text - n, " %lu", (unsigned long)class[i].capacity);
 		refills += class[i].refills;

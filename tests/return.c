@@ -380,9 +380,9 @@ static void serves_small(size_t size, size_t count)
 	struct hak_stats before, after;
 
 	free_in_order(n);
-	hak_stats(&before, sizeof before);
+	hak_stats_get(&before, sizeof before);
 	n = fill_heap(1000, 50 * MB);
-	hak_stats(&after, sizeof after);
+	hak_stats_get(&after, sizeof after);
 	if (after.mapped > before.mapped + 4 * MB)
 		fail("%zu KiB more were mapped", (after.mapped - before.mapped) / KB);
 	for (i = 0; i < n; i++)
@@ -390,7 +390,7 @@ static void serves_small(size_t size, size_t count)
 			fail("block %zu is damaged", i);
 	free_in_order(n);
 	malloc_trim(0);
-	hak_stats(&after, sizeof after);
+	hak_stats_get(&after, sizeof after);
 	if (after.mapped > 16 * MB || after.kept_bytes)
 		fail("%zu KiB stay mapped", after.mapped / KB);
 }
@@ -557,11 +557,11 @@ static void taken(void)
 
 	for (i = 0; i < n; i++)
 		block[i] = (char *)hide(realloc(block[i], 500 * KB));
-	hak_stats(&before, sizeof before);
+	hak_stats_get(&before, sizeof before);
 	for (i = 0; i < n; i++)
 		if (!hide(malloc(350 * KB)))
 			fail("no memory");
-	hak_stats(&after, sizeof after);
+	hak_stats_get(&after, sizeof after);
 	if (after.mapped > before.mapped + 4 * MB)
 		fail("%zu KiB more were mapped for %zu blocks", (after.mapped - before.mapped) / KB, n);
 }

@@ -333,7 +333,7 @@ static void gone_with_it(void)
 	for (i = 0; i < COUNT; i++)
 		free(block[i]);
 	pthread_join(id, NULL);
-	hak_stats(&s, sizeof s);
+	hak_stats_get(&s, sizeof s);
 	_exit(s.scavenger);
 }
 

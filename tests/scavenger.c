@@ -19,7 +19,7 @@ static struct hak_stats now(void)
 {
 	struct hak_stats s;
 
-	hak_stats(&s, sizeof s);
+	hak_stats_get(&s, sizeof s);
 	return s;
 }
 

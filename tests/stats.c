@@ -18,7 +18,7 @@ static struct hak_stats now(void)
 {
 	struct hak_stats s;
 
-	hak_stats(&s, sizeof s);
+	hak_stats_get(&s, sizeof s);
 	return s;
 }
 
@@ -44,7 +44,7 @@ static struct hak_class_stats class[CLASSES];
 /* The sums over all classes of one moment. */
 static bool classes_add_up(void)
 {
-	size_t n = hak_class_stats(class, sizeof *class, CLASSES), i, used = 0, cached = 0, blocks = 0;
+	size_t n = hak_class_stats_get(class, sizeof *class, CLASSES), i, used = 0, cached = 0, blocks = 0;
 	size_t reuse = 0;
 	struct hak_stats s = now();
 
@@ -62,7 +62,7 @@ static struct hak_class_stats class_of(size_t size)
 {
 	size_t i = 0;
 
-	hak_class_stats(class, sizeof *class, CLASSES);
+	hak_class_stats_get(class, sizeof *class, CLASSES);
 	while (class[i].size < size)
 		i++;
 	return class[i];
@@ -187,19 +187,19 @@ static void other_sizes(void)
 	size_t i;
 
 	memset(&s, 0x55, sizeof s);
-	ok(hak_stats(&s, offsetof(struct hak_stats, cached)) == sizeof s && s.mapped &&
+	ok(hak_stats_get(&s, offsetof(struct hak_stats, cached)) == sizeof s && s.mapped &&
 	   s.in_use < s.mapped && s.cached == (size_t)0x5555555555555555u, "a shorter structure is not overrun");
 	memset(&big, 0x55, sizeof big);
-	hak_stats(&big.s, sizeof big);
+	hak_stats_get(&big.s, sizeof big);
 	for (i = 0; i < 4; i++)
 		good &= big.more[i] == 0;
 	ok(good && adds_up(&big.s), "what a longer one has besides is 0");
 	memset(two, 0x55, sizeof two);
-	ok(hak_class_stats(two, sizeof *two, 2) == CLASSES && two[1].size == 32 && two[1].group == 1 &&
+	ok(hak_class_stats_get(two, sizeof *two, 2) == CLASSES && two[1].size == 32 && two[1].group == 1 &&
 	   two[2].size == (size_t)0x5555555555555555u, "an array of two classes");
-	ok(hak_class_stats(NULL, sizeof *two, 0) == CLASSES, "none at all tells their number");
+	ok(hak_class_stats_get(NULL, sizeof *two, 0) == CLASSES, "none at all tells their number");
 	errno = 12345;
-	hak_stats(&s, sizeof s);
+	hak_stats_get(&s, sizeof s);
 	ok(errno == 12345, "errno is preserved");
 	ok(hak_stats_dump() == -1 && errno == 12345, "without HAKMEM_STATS_DUMP there is nothing to dump to");
 }

@@ -324,7 +324,7 @@ static void without_unmap(void *arg)
 	if (munmap(p, page) == 0 || !keeps_errno() || !keeps_errno_between_threads())
 		_exit(1);
 	malloc_trim(0);
-	hak_stats(&s, sizeof s);
+	hak_stats_get(&s, sizeof s);
 	_exit(s.mapped == s.in_use + s.cached + s.free_bytes + s.metadata &&
 	      s.free_bytes < s.mapped ? 0 : 2);
 }

@@ -131,7 +131,7 @@ struct hak_stats {
 	size_t learn_budget;	/* bytes, now: capacities of these threads */
 
 	size_t hole_bytes;	/* of free_bytes: in released pages of slabs */
-	size_t holed_bytes;	/* released from inside slabs in use so far */
+	size_t hole_purged_bytes;	/* released from inside slabs in use so far */
 	size_t scavenger;	/* 1 while the thread of HAKMEM_SCAVENGER exists */
 	size_t scavenger_turns;	/* searches for memory to release so far */
 
@@ -172,17 +172,17 @@ struct hak_class_stats {
  * and a library of different versions are compatible: new members are only
  * added at the end, and members that the library does not know become 0.
  *
- * hak_stats returns the size of the structure in the library.
+ * hak_stats_get returns the size of the structure in the library.
  *
- * hak_class_stats fills in an array of up to count structures, starting with
+ * hak_class_stats_get fills in an array of up to count structures, starting with
  * the smallest class, and returns the number of classes. If count is 0, classes
  * may be NULL. Two calls do not see the same moment.
  *
  * Neither function fails, allocates or changes errno. Both block the slow paths
  * of all threads while they visit the descriptors of the heap.
  */
-size_t hak_stats(struct hak_stats *stats, size_t size);
-size_t hak_class_stats(struct hak_class_stats *classes, size_t size, size_t count);
+size_t hak_stats_get(struct hak_stats *stats, size_t size);
+size_t hak_class_stats_get(struct hak_class_stats *classes, size_t size, size_t count);
 
 /*
  * Writes the same statistics, all of one moment, as a JSON object. Its members

@@ -68,7 +68,7 @@ static void copy(void *to, size_t size, const void *from, size_t known)
 	memset((char *)to + both, 0, size - both);
 }
 
-HK_API size_t hak_stats(struct hak_stats *stats, size_t size)
+HK_API size_t hak_stats_get(struct hak_stats *stats, size_t size)
 {
 	struct hk_snapshot s;
 
@@ -77,7 +77,7 @@ HK_API size_t hak_stats(struct hak_stats *stats, size_t size)
 	return sizeof s.all;
 }
 
-HK_API size_t hak_class_stats(struct hak_class_stats *classes, size_t size, size_t count)
+HK_API size_t hak_class_stats_get(struct hak_class_stats *classes, size_t size, size_t count)
 {
 	struct hk_snapshot s;
 	size_t i;

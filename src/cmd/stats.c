@@ -138,12 +138,12 @@ static void put_totals(const struct heap *heap)
 	       SIZE(a->in_use), SIZE(a->slab_bytes), a->slab_blocks, SIZE(a->mid_bytes), a->mid_blocks,
 	       SIZE(a->large_bytes), a->large_blocks);
 	printf("%12s cached in threads\n", SIZE(a->cached));
-	printf("%12s free, %s of it in holes without memory; %s given back so far\n", SIZE(a->free_bytes),
-	       SIZE(a->hole_bytes), SIZE(a->purged_bytes + a->holed_bytes));
+	printf("%12s free, %s of it in holes without memory; %s released so far\n", SIZE(a->free_bytes),
+	       SIZE(a->hole_bytes), SIZE(a->purged_bytes + a->hole_purged_bytes));
 	printf("%12s metadata\n", SIZE(a->metadata));
 	printf("\n%12zu SuperSlabs, at most %zu; slabs acquired by reuse %zu, claim %zu, grow %zu\n", a->superslabs,
 	       a->superslabs_peak, a->reuse, a->claim, a->grow);
-	printf("%12zu blocks freed by other threads, %zu taken back\n\n", a->remote_sent, a->remote_received);
+	printf("%12zu blocks freed by other threads, %zu received by their owners\n\n", a->remote_sent, a->remote_received);
 }
 
 static void put_classes(const struct heap *heap)
@@ -393,7 +393,7 @@ const struct command command_stats = {
 	"[--json] [--watch [-d SECONDS] [-c N]] PID | --prometheus [--output FILE] [PID ...]",
 	"live figures of a running process",
 	"Reads the statistics of a running process from outside: it is not stopped and\n"
-	"does nothing for it. The figures are those of hak_stats(), malloc_info() and\n"
+	"does nothing for it. The figures are those of hak_stats_get(), malloc_info() and\n"
 	"HAKMEM_STATS_DUMP; hakmem(3) explains them. --prometheus without a process id\n"
 	"takes all processes that can be read. --watch writes a line every two seconds, with\n"
 	"the changes since the line before.\n"

@@ -42,7 +42,7 @@ static size_t load(_Atomic size_t *counter)
 
 size_t hk_eager_released(void)
 {
-	return load(&hk_os_unmapped) + load(&hk_pool_counters.purged_bytes) + load(&hk_holed_bytes);
+	return load(&hk_os_unmapped) + load(&hk_pool_counters.purged_bytes) + load(&hk_hole_purged_bytes);
 }
 
 /* Bytes of pages that came into use so far: in slots, in holes, and in mappings other than
@@ -52,7 +52,7 @@ static size_t wanted(void)
 	return load(&hk_os_mapped) + load(&hk_os_unmapped) -
 	       (load(&hk_pool_counters.mapped) - load(&hk_pool_counters.from_store)) * HK_SUPERSLAB_SIZE +
 	       load(&hk_pool_counters.dirtied_slots) * HK_SLOT_SIZE +
-	       load(&hk_holed_bytes) - load(&hk_hole_bytes);
+	       load(&hk_hole_purged_bytes) - load(&hk_hole_bytes);
 }
 
 void hk_eager_learn(uint64_t now)

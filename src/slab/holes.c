@@ -6,7 +6,7 @@
 #include "os/os.h"
 #include "slab/slab.h"
 
-_Atomic size_t hk_hole_bytes, hk_holed_bytes, hk_huge_superslabs;
+_Atomic size_t hk_hole_bytes, hk_hole_purged_bytes, hk_huge_superslabs;
 
 /* A slab has at most 64 whole pages, or none if a page is larger than the slab. */
 _Static_assert(8 * HK_SLOT_SIZE / 64 <= 4096, "one bit per page of 4 KiB");
@@ -223,7 +223,7 @@ size_t hk_slab_purge_end(struct hk_slab_purge *p)
 			~(p->fresh & p->failed));
 	slab->dirty_tail = slab->dirty_tail && (p->tail & p->failed);
 	slab->purging = false;
-	atomic_fetch_add_explicit(&hk_holed_bytes, bytes, memory_order_relaxed);
+	atomic_fetch_add_explicit(&hk_hole_purged_bytes, bytes, memory_order_relaxed);
 	return bytes;
 }
 

@@ -360,7 +360,7 @@ void hk_slab_fill(struct hk_slab *slab);
 uint64_t hk_slab_free_pages(const struct hk_slab *slab);
 
 /* Bytes in holes now, and bytes released by such purges so far; relaxed. */
-extern _Atomic size_t hk_hole_bytes, hk_holed_bytes;
+extern _Atomic size_t hk_hole_bytes, hk_hole_purged_bytes;
 
 /* SuperSlabs that are HK_PAGES_HUGE; relaxed. */
 extern _Atomic size_t hk_huge_superslabs;

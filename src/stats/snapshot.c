@@ -91,7 +91,7 @@ static void add_pool(struct hk_snapshot *s)
 	s->all.superslabs_unmapped = load(&from->unmapped);
 	s->all.purged_bytes = load(&from->purged_bytes);
 	s->all.hole_bytes = load(&hk_hole_bytes);
-	s->all.holed_bytes = load(&hk_holed_bytes);
+	s->all.hole_purged_bytes = load(&hk_hole_purged_bytes);
 	s->all.scavenger = load(&hk_scavenger_runs);
 	s->all.scavenger_turns = load(&hk_scavenger_turns);
 	s->all.superslabs_huge = load(&hk_huge_superslabs);
