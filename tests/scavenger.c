@@ -169,6 +169,56 @@ static void late(void)
 	}
 }
 
+/* A thread without a cache, in a destructor that runs after the end of its cache, keeps
+ * the lists of the shared cache in use while nothing is released. */
+static pthread_key_t after_end;
+
+static void use_shared(void *arg)
+{
+	enum { TURNS = 60, FEW = 64 };
+	static _Thread_local unsigned rounds;
+	void *p[FEW];
+	int turn, i;
+
+	if (rounds++ < 2) {
+		pthread_setspecific(after_end, arg);
+		return;
+	}
+	for (turn = 0; turn < TURNS; turn++) {
+		for (i = 0; i < FEW; i++)
+			p[i] = hide(malloc(100));
+		for (i = 0; i < FEW; i++)
+			free(p[i]);
+		usleep(100000);
+	}
+}
+
+static void *end_late(void *arg)
+{
+	free(hide(malloc(100)));
+	pthread_setspecific(after_end, &after_end);
+	return arg;
+}
+
+static void shared(void)
+{
+	size_t before, i;
+
+	malloc_trim(0);
+	before = now().slab_blocks;
+	for (i = 0; i < 8 * MB / SIZE; i++)
+		block[i] = (char *)malloc(SIZE);
+	free_but(0);
+	if (pthread_key_create(&after_end, use_shared) != 0)
+		fail("cannot make a key");
+	in_thread(end_late);
+	malloc_trim(0);
+	if (!now().scavenger_turns)
+		fail("it did not run");
+	if (now().slab_blocks > before + 16)
+		fail("%zu blocks are lost", now().slab_blocks - before);
+}
+
 static void little(void)
 {
 	int i;
@@ -590,6 +640,7 @@ static const struct mode {
 	{ "large", "always", large, "Large blocks go back" },
 	{ "asleep", "always", asleep, "it sleeps when all is back, and is woken again" },
 	{ "late", "always", late, "what is set aside when it is about to sleep goes back" },
+	{ "shared", "always", shared, "threads after the end of their caches lose no block to it" },
 	{ "little", "always", little, "a program with little memory has no such thread" },
 	{ "off", "0", off, "nor has one without the setting" },
 	{ "forked", "always", forked, "the child of a fork starts its own" },

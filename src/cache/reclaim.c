@@ -72,6 +72,15 @@ static void abandon_list(struct hk_list *slabs)
 	}
 }
 
+static void flush_lists(struct hk_cache *cache)
+{
+	unsigned class;
+
+	for (class = 0; class < HK_CLASSES; class++)
+		if (cache->bin[class].head != HK_LIST_END)
+			hk_flush(cache, &cache->bin[class], 0);
+}
+
 /* The slabs are given up before the mailbox is closed: see remote.c. */
 void hk_abandon_slabs(struct hk_cache *cache)
 {
@@ -383,6 +392,8 @@ static size_t climb_every(enum hk_reclaim_reason reason, uint64_t now)
 	}
 	atomic_store_explicit(&hk_sparse_waits, waits, memory_order_relaxed);
 	if (ladder[reason].much[STAGE1] && begin_visit(&hk_orphan)) {
+		/* Its classes need not be idle, and threads used it since the climb. */
+		flush_lists(&hk_orphan);
 		hk_abandon_slabs(&hk_orphan);
 		end_visit(&hk_orphan);
 	}
