@@ -131,6 +131,17 @@ static void calls(void *arg)
 		fail("%zu calls when there is nothing to release", releases_and_advice() - before);
 }
 
+/* A program of Large blocks only never comes to a tick: 64 MiB may wait. */
+static void large_only(void *arg)
+{
+	size_t start = resident_at_start(), n = fill_heap(4 * MB, 400 * MB);
+
+	(void)arg;
+	free_in_order(n);
+	if (resident() > start + 80 * MB)
+		fail("%zu KiB stay", (resident() - start) / KB);
+}
+
 /* Another thread frees all of it, lives on and does nothing more. */
 static pthread_barrier_t gate;
 
@@ -628,6 +639,7 @@ int main(int argc, char **argv)
 		snprintf(name, sizeof name, "200 MiB of %zu bytes go back after a while", sizes[i]);
 		child_ok(by_waiting, (void *)&sizes[i], 120, name);
 	}
+	child_ok(large_only, NULL, 120, "of many Large blocks most go back at once");
 	shrinking();
 	child_counted(calls, NULL, 120, "calls grow with what is released, not with the heap");
 	child_ok(freed_elsewhere, NULL, 120, "blocks freed by another thread go back");

@@ -295,7 +295,7 @@ extern _Atomic(struct hk_cache *) hk_caches;
 /*
  * reclaim.c: the ladder, by which free memory is released. Its reasons:
  *	TICK		every so many refills and flushes of a thread
- *	FREED		slots became free
+ *	FREED		slots became free, or too many free ranges wait
  *	STARVED		a class needs a slab
  *	GROWTH		the heap is about to use memory that it has not used before
  *	IDLE		the scavenger, for threads that do not call the allocator

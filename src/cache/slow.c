@@ -347,6 +347,8 @@ void hk_free_slow(void *p, enum hk_call call, const void *caller)
 		free_block(cache, slab, p, call);
 	} else if (!hk_large_free(p, &range)) {
 		hk_bad_pointer(call, p);
+	} else if (hk_unlikely(hk_large_excess())) {
+		cache->due |= 1u << HK_FOR_FREED;
 	}
 	leave(cache, class);
 	if (range)

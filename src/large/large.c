@@ -452,6 +452,11 @@ static size_t may_wait(void)
 	return few < usual ? few : usual;
 }
 
+bool hk_large_excess(void)
+{
+	return hk_range_waiting() > may_wait();
+}
+
 bool hk_large_is_due(uint64_t now)
 {
 	return !hk_range_is_idle(now, may_wait());
