@@ -400,6 +400,9 @@ static void *remap(struct hk_large *b, size_t size)
 			return NULL;
 		}
 	}
+	/* Both ends have their leaf of the page map, as in map. */
+	if (mapped > HK_SUPERSLAB_SIZE)
+		hk_granule_clear((char *)to + mapped - 1);
 	resized(b, to, mapped, before);
 	expect_more(b, size, before);
 	return to;

@@ -308,10 +308,14 @@ struct hk_range *hk_range_all(void)
 }
 
 /* Makes the range read as zero. Locked pages cannot be released, so they are cleared. */
-static bool empty(struct hk_range *r)
+static bool empty(struct hk_range *r, size_t *released)
 {
-	if (r->clean || hk_os_purge((void *)r->start, r->mapped))
+	if (r->clean)
 		return true;
+	if (hk_os_purge((void *)r->start, r->mapped)) {
+		*released = r->mapped;
+		return true;
+	}
 	if (!hk_range_lift_old_guards(r))
 		return false;
 	memset((void *)r->start, 0, r->mapped);
@@ -319,17 +323,20 @@ static bool empty(struct hk_range *r)
 }
 
 /* Puts memory that could not be unmapped into the store. An incomplete granule at the end
- * is leaked; all of the memory is leaked if a fork takes long. */
-static void keep(struct hk_range from)
+ * is leaked; all of the memory is leaked if a fork takes long.
+ * Returns the bytes that were released. */
+static size_t keep(struct hk_range from)
 {
 	struct hk_range *r;
+	size_t released = 0;
 
-	if (!hk_range_lift_guard(&from) || !empty(&from))
-		return;
+	if (!hk_range_lift_guard(&from) || !empty(&from, &released))
+		return released;
 	from.mapped &= -HK_SUPERSLAB_SIZE;
 	from.clean = true;
-	if (!from.mapped || !hk_lock_or_leave(&store.lock))
-		return;
+	/* A leaf of the page map cannot be mapped with the lock held. */
+	if (!from.mapped || !hk_granule_clear(last_granule(&from)) || !hk_lock_or_leave(&store.lock))
+		return released;
 	r = new_locked();
 	if (r) {
 		r->start = from.start;
@@ -340,16 +347,12 @@ static void keep(struct hk_range from)
 		add_locked(r);
 	}
 	hk_unlock(&store.lock);
+	return released;
 }
 
 static size_t unmap(struct hk_range r)
 {
-	size_t released = r.clean ? 0 : r.mapped;
-
-	if (hk_os_unmap((void *)r.start, r.mapped))
-		return r.mapped;
-	keep(r);
-	return released;
+	return hk_os_unmap((void *)r.start, r.mapped) ? r.mapped : keep(r);
 }
 
 size_t hk_range_unmap(struct hk_range *list)
