@@ -360,9 +360,13 @@ void hk_free_slow(void *p, enum hk_call call, const void *caller)
 
 void *hk_resize_slow(void *p, size_t size, const void *caller)
 {
-	struct hk_cache *cache = hk_enter();
+	struct hk_cache *cache;
 	bool done;
 
+	/* For the descriptor of what is left of a free range. */
+	if (!hk_inside())
+		hk_meta_fill();
+	cache = hk_enter();
 	if (!cache)
 		return NULL;
 	done = hk_large_resize(p, size);
