@@ -178,6 +178,30 @@ static void again(void)
 		fail("it is %zu ms", now().purge_delay);
 }
 
+/* Empty SuperSlabs serve Large blocks, and their ranges small ones: nothing is released. */
+static void given(void)
+{
+	enum { ROUNDS = 60, LARGE = 4 };
+	static char *large[LARGE];
+	struct hak_stats s;
+	int round, i;
+
+	for (round = 0; round < ROUNDS; round++) {
+		fill_blocks();
+		usleep(20000);
+		for (i = 0; i < BLOCKS; i++)
+			free(block[i]);
+		for (i = 0; i < LARGE; i++)
+			memset(large[i] = (char *)malloc(1900 * KB), 1, 1900 * KB);
+		usleep(20000);
+		for (i = 0; i < LARGE; i++)
+			free(large[i]);
+	}
+	s = now();
+	if (s.purge_delay < 500 && s.purged_bytes + s.holed_bytes < 1 * MB && s.mapped == s.mapped_peak)
+		fail("it is %zu ms, and %zu SuperSlabs were unmapped", s.purge_delay, s.superslabs_unmapped);
+}
+
 static void none(void)
 {
 	struct hak_stats s;
@@ -213,6 +237,7 @@ static const struct mode {
 	{ "forked", NULL, NULL, forked, false, "nothing is made huge soon after a fork" },
 	{ "not", NULL, NULL, not_wanted, false, "what nobody wants goes back sooner" },
 	{ "again", "HAKMEM_MEM_LEARN_DELAY", "20", again, false, "what is wanted again goes back later" },
+	{ "given", NULL, NULL, given, false, "what serves Large blocks was not released" },
 	{ "none", "HAKMEM_MEM_LEARN", "0", none, false, "with HAKMEM_MEM_LEARN=0 nothing happens" },
 	{ "basic", "HAKMEM_LEARN_ADVANCED", "0", basic, false,
 	  "an advanced parameter is in force with HAKMEM_LEARN_ADVANCED=1 alone" },

@@ -169,9 +169,10 @@ static void look_at(struct hk_superslab *s, uint64_t now)
  */
 static void learn_delay(uint64_t now)
 {
+	size_t given = atomic_load_explicit(&hk_pool_counters.given, memory_order_relaxed);
 	size_t released = atomic_load_explicit(&hk_pool_counters.purged_bytes, memory_order_relaxed) +
 		atomic_load_explicit(&hk_hole_purged_bytes, memory_order_relaxed) + HK_SUPERSLAB_SIZE *
-		atomic_load_explicit(&hk_pool_counters.unmapped, memory_order_relaxed);
+		(atomic_load_explicit(&hk_pool_counters.unmapped, memory_order_relaxed) - given);
 	size_t wanted = HK_SLOT_SIZE *
 		atomic_load_explicit(&hk_pool_counters.dirtied_slots, memory_order_relaxed) +
 		atomic_load_explicit(&hk_hole_purged_bytes, memory_order_relaxed) -

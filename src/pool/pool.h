@@ -35,6 +35,7 @@ struct hk_pool_counters {
 	_Atomic size_t superslabs_peak;
 	_Atomic size_t mapped, unmapped;	/* SuperSlabs so far */
 	_Atomic size_t from_store;		/* of mapped: in a range that was free */
+	_Atomic size_t given;			/* of unmapped: a Large block has the memory */
 	_Atomic size_t purged_bytes;		/* released and still mapped */
 	_Atomic size_t dirtied_slots;		/* clean slots that came into use so far */
 	_Atomic size_t slabs[HK_CLASSES];	/* now, including those in stage 1 */

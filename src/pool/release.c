@@ -95,6 +95,7 @@ void *hk_pool_give(void)
 		hk_slots_unmark(s, (uintptr_t)memory, 0, HK_SLOTS);
 		forget_range(s, memory);
 		forget(s);
+		hk_count(&hk_pool_counters.given);
 	}
 	return memory;
 }
