@@ -312,8 +312,28 @@ static void with_delay(void *mode)
 	setenv("HAKMEM_MEM_LEARN_DELAY", "1000", 1);
 	alone("1", (const char *)mode);
 }
+static void as_it_frees(void *mode)
+{
+	setenv("HAKMEM_PROFILE", "default", 1);
+	setenv("HAKMEM_SUPERSLAB_REUSE", "1", 1);
+	again("HAKMEM_SCAVENGER", "1", (const char *)mode);
+}
 static void prewarm_body(void *arg) { again("HAKMEM_SUPERSLAB_PREWARM", (const char *)arg, "prewarm"); }
 static void cold_body(void *arg) { again("HAKMEM_SUPERSLAB_PREWARM", (const char *)arg, "cold"); }
+
+/* What comes back after two periods was not released too early. */
+static void seldom(void)
+{
+	size_t start = resident_at_start();
+	int round;
+
+	for (round = 0; round < 4; round++) {
+		free_in_order(fill_heap(2000, 100 * MB));
+		if (resident() > start + 12 * MB)
+			fail("%zu KiB stay in round %d", (resident() - start) / KB, round);
+		usleep(1500000);
+	}
+}
 
 static void reuse(void)
 {
@@ -623,6 +643,8 @@ int main(int argc, char **argv)
 			serves_small(1900 * KB, 30);
 		else if (!strcmp(argv[1], "small-guarded"))
 			serves_small(3 * MB, 15);
+		else if (!strcmp(argv[1], "seldom"))
+			seldom();
 		else if (!strcmp(argv[1], "at-once"))
 			at_once();
 		else if (!strcmp(argv[1], "prewarm"))
@@ -653,6 +675,8 @@ int main(int argc, char **argv)
 	child_ok(with_reuse, (void *)"small-guarded", 120, "so do those that ended at a guard");
 	child_ok(with_delay, (void *)"delayed-slots", 120, "slots wait as long as the purge delay says");
 	child_ok(with_delay, (void *)"delayed-large", 120, "Large blocks wait as long as the purge delay says");
+	child_ok(as_it_frees, (void *)"seldom", 120,
+		 "with HAKMEM_SCAVENGER=1 a program that seldom takes 100 MiB keeps little of it");
 	child_ok(after_death, NULL, 120, "blocks allocated after a thread's teardown go back");
 	seed = tap_seed();
 	child_ok(trim_meanwhile, &seed, 120, "trimming disturbs no thread");

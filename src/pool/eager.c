@@ -11,6 +11,9 @@ static struct {
 	uint64_t began;			/* start of the period, ms */
 	size_t released, wanted;	/* totals at the start of the period */
 	size_t last_released;		/* in the previous period */
+	size_t seen_released, seen_wanted;	/* totals when they were last read */
+	size_t out, back;		/* in the period: released and not needed since;
+					 * needed after its release */
 } eager;
 
 static unsigned patience(void)
@@ -55,19 +58,33 @@ static size_t wanted(void)
 	       load(&hk_hole_purged_bytes) - load(&hk_hole_bytes);
 }
 
+/* Memory that a program needs first and frees later was not needed again. */
+static void follow(size_t given, size_t taken)
+{
+	size_t more = (ptrdiff_t)(taken - eager.seen_wanted) > 0 ? taken - eager.seen_wanted : 0;
+	size_t back = more < eager.out ? more : eager.out;
+
+	eager.out += given - eager.seen_released - back;
+	eager.back += back;
+	eager.seen_released = given;
+	eager.seen_wanted = taken;
+}
+
 void hk_eager_learn(uint64_t now)
 {
 	size_t given = hk_eager_released(), taken = wanted(), again = taken - eager.wanted;
 	size_t released = given - eager.released, often = HK_EAGER_OFTEN * hk_eager_bytes(HK_EAGER_PARTS);
 	unsigned old = patience();
-	/* The program frees and needs more than may wait within a single period. */
-	bool cycles = released >= often && (ptrdiff_t)again > (ptrdiff_t)(released / HK_WANTED_SHARE);
+	/* A long period does not show whether memory was needed again soon. */
+	bool late = hk_elapsed(now, eager.began, 2 * HK_EAGER_PERIOD_MS), cycles;
 
+	follow(given, taken);
+	/* More than may wait is released and needed again within one period. */
+	cycles = !late && released >= often && eager.back > released / HK_WANTED_SHARE;
 	if (!cycles && !hk_elapsed(now, eager.began, HK_EAGER_PERIOD_MS))
 		return;
-	/* The difference may be negative, because the counters are not read at the same
-	 * moment. A long period does not show whether memory was needed again soon. */
-	if ((ptrdiff_t)again < 0 || hk_elapsed(now, eager.began, 2 * HK_EAGER_PERIOD_MS))
+	/* Negative if the counters were not read at the same moment. */
+	if ((ptrdiff_t)again < 0 || late)
 		eager.last_released = 0;
 	if (eager.last_released >= HK_EAGER_WORTH && again > eager.last_released / HK_WANTED_SHARE)
 		cycles = true;
@@ -75,6 +92,7 @@ void hk_eager_learn(uint64_t now)
 		atomic_store_explicit(&eager.patience, old + 1, memory_order_relaxed);
 	else if (!cycles && eager.last_released >= HK_EAGER_WORTH && again < eager.last_released / HK_UNWANTED_SHARE && old)
 		atomic_store_explicit(&eager.patience, old - 1, memory_order_relaxed);
+	eager.out = eager.back = 0;
 	eager.last_released = released;
 	eager.released = given;
 	eager.wanted = taken;
