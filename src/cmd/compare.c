@@ -323,8 +323,31 @@ static void say_if_idle(const struct run *r)
 	     r->figure[CPU], r->figure[WALL]);
 }
 
+static bool is_program(const char *file)
+{
+	char *own = realpath(this.program, NULL);
+	bool same = own && !strcmp(own, file);
+
+	free(own);
+	return same;
+}
+
+/* Always false. No row would be what its name says. */
+static bool is_on_it(void)
+{
+	char *shown = printable(this.a.argv[0], 200);
+
+	progress_end();
+	warn("%s cannot be compared: it is on HAKMEM without a profile too, by a script that preloads it or by "
+	     "/etc/ld.so.preload", shown);
+	free(shown);
+	return false;
+}
+
 /* One run that does not count. It tells what is in the process, unless it is too short
- * for that; then what the dynamic linker says of the program has to do. */
+ * for that; then what the dynamic linker says of the program has to do. The linker is not
+ * asked about a program that a process has chosen: it may belong to another user, and the
+ * linker would run code that it names. */
 static bool probe(void)
 {
 	struct contender first = { .name = text("as it is"), .environment = bare_environment(NULL, NULL) };
@@ -338,10 +361,10 @@ static bool probe(void)
 		say_what_runs(&r.identity);
 	if (good && this.subject.load && !first.fault)
 		say_if_idle(&r);
-	if (good && r.identity.valid && r.identity.others)
+	if (good && r.identity.valid && r.identity.ours)
+		return is_on_it();
+	if (good && r.identity.valid && (r.identity.others || !is_program(r.identity.program)))
 		this.other = lowest(r.identity.others);
-	else if (good && r.identity.valid)
-		this.other = allocator_brought(r.identity.program);
 	/* If it fails, one round shows whether it does so under all. */
 	if (first.fault && this.subject.load)
 		return false;
