@@ -1,6 +1,8 @@
 #include "cmd/cmd.h"
 
+#include <fcntl.h>
 #include <string.h>
+#include <unistd.h>
 
 static const struct command *const commands[] = {
 	&command_run, &command_profiles, &command_show, &command_diff, &command_lint,
@@ -64,11 +66,25 @@ static int unknown(const char *name)
 	return USAGE;
 }
 
+/* No other file may get the number of a standard stream that is closed. Reading and
+ * writing what is opened here fails as if it were closed, and programs do not get it. */
+static void keep_streams_closed(void)
+{
+	int fd;
+
+	do
+		fd = open("/", O_PATH | O_CLOEXEC);
+	while (fd >= 0 && fd < STDERR_FILENO);
+	if (fd > STDERR_FILENO)
+		close(fd);
+}
+
 int main(int argc, char **argv)
 {
 	const char *name = argc > 1 ? argv[1] : "";
 	const struct command *command = find(name);
 
+	keep_streams_closed();
 	if (command)
 		return finish(command->run(argc - 1, argv + 1));
 	if (!strcmp(name, "--version") || !strcmp(name, "-V"))
