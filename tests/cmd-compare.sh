@@ -66,6 +66,9 @@ gives "fewer than five rounds are not enough" 0 "at least 5 rounds" $compare -n 
 gives "a program too short to tell" 0 "no recommendation" $compare -p default -- true
 ! grep % "$work/out" >"$work/why"
 check $? "has no percentages"
+gives "closed streams stay closed for the command only" 0 "median" sh -c '"$@" <&-' sh $compare -n 1 -p default -- sh -c 'echo written'
+gives "a pipe that does not end: a note" 124 "waiting for the end of standard input" sh -c 'sleep 3 | timeout 2 "$@"' sh \
+	"$hakmem" compare --library "$library" -p default -- true
 gives "progress, off a terminal by lines, and the time left" 0 "round 2 of 2, about " "$hakmem" compare --library "$library" -n 2 -p default -- true
 
 # Programs that fail.
@@ -104,6 +107,32 @@ exec sleep 0.3
 END
 gives "and what it becomes" 0 "its largest process is $(readlink -f "$(command -v sleep)")" "$hakmem" compare --library "$library" -n 1 -p default -- \
 	"$work/shim"
+script onit <<END
+LD_PRELOAD=$library exec sleep 0.3
+END
+gives "a script that preloads HAKMEM" 1 "it is on HAKMEM without a profile too" $compare -p default -- "$work/onit"
+# The linker would run the code that the program names, as the user of the command.
+cat >"$work/audit.c" <<'END'
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+unsigned la_version(unsigned version)
+{
+	char own[256] = "";
+	if (readlink("/proc/self/exe", own, sizeof own - 1) > 0 && strcmp(own, PROGRAM) != 0)
+		open(PROGRAM ".ran", O_CREAT | O_WRONLY, 0600);
+	return version;
+}
+END
+printf '#include <unistd.h>\nint main(void) { return usleep(300000); }\n' >"$work/main.c"
+script becomes <<'END'
+exec "$1"
+END
+program=$(readlink -f "$work")/audited
+need cc && cc -shared -fPIC -DPROGRAM="\"$program\"" -o "$work/audit.so" "$work/audit.c" 2>"$work/why" &&
+	cc -o "$program" "$work/main.c" -Wl,--audit="$work/audit.so" 2>>"$work/why" &&
+	$compare -n 1 -p default -- "$work/becomes" "$program" >>"$work/why" 2>&1 && [ ! -e "$program.ran" ]
+check $? "the linker is not run on what a script becomes"
 redis=$(command -v redis-server)
 if [ -n "$redis" ] && ldd "$redis" | grep -q libjemalloc; then
 	gives "a program that brings an allocator" 0 "as it is: jemalloc" $compare -n 1 -p default --peers -- redis-server --version
@@ -174,7 +203,7 @@ check $? "the picture has command, date, and a curve for each"
 
 # A server: it listens, is driven, and ended by SIGTERM.
 cat >"$work/server.py" <<'END'
-import os, socket, sys
+import os, signal, socket, sys
 s = socket.socket(socket.AF_UNIX)
 with open(sys.argv[2], "a") as log:
     log.write("started\n")
@@ -187,6 +216,8 @@ if os.path.exists(sys.argv[1]):
     os.unlink(sys.argv[1])
 s.bind(sys.argv[1])
 s.listen()
+if how == "crashes":
+    signal.signal(signal.SIGTERM, lambda *_: os.abort())
 if how == "falls":
     s.accept()
     sys.exit("fell over")
@@ -207,6 +238,7 @@ serve "a server that ends" 1 "ended with status 1 before the load began" "touch 
 grep -q "^  cannot listen here" "$work/out" && [ ! -e "$work/touched" ]
 check $? "its last words, and no load"
 serve "a server that ends during the load" 1 "during the load" "$connect; sleep 60" falls
+serve "a server that crashes when it is to end" 1 "killed by SIGABRT on SIGTERM" "$connect" crashes
 serve "a server that becomes a daemon" 1 "became a daemon" true daemon
 serve "a load that fails" 1 "its --load failed" "echo because >&2; exit 5"
 grep -q "the --load command ended with status 5" "$work/out" && grep -q "^  because" "$work/out"

@@ -2,6 +2,7 @@
 #include "cmd/compare.h"
 #include "config/settings.h"
 
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -165,15 +166,19 @@ static int allocator_brought(const char *program)
 /* Every run reads the same input from its start. */
 static char *input_for_all(void)
 {
+	struct pollfd in = { .fd = STDIN_FILENO, .events = POLLIN };
 	struct stat s;
 	char block[65536];
 	ssize_t got;
 	int copy;
 
-	if (isatty(STDIN_FILENO) || fstat(STDIN_FILENO, &s) < 0 || S_ISCHR(s.st_mode))
+	if (isatty(STDIN_FILENO) || fstat(STDIN_FILENO, &s) < 0 || S_ISCHR(s.st_mode) || S_ISDIR(s.st_mode))
 		return text("/dev/null");
-	if (S_ISREG(s.st_mode))
+	/* A file that another user has opened cannot be opened again. */
+	if (S_ISREG(s.st_mode) && access("/proc/self/fd/0", R_OK) == 0)
 		return text("/proc/%d/fd/0", (int)getpid());
+	if (!this.a.quiet && poll(&in, 1, 1000) == 0)
+		warn("note: waiting for the end of standard input, which all runs get; </dev/null if there is none");
 	copy = memfd_create("input", MFD_CLOEXEC);
 	while ((got = read(STDIN_FILENO, block, sizeof block)) > 0)
 		if (write(copy, block, (size_t)got) != got)
@@ -274,6 +279,21 @@ static bool run_round(unsigned round, const char *stage)
 	return true;
 }
 
+/* The picture shows the last round. Without the others a child starts smaller, and with it
+ * what the kernel takes for the peak of a small program. */
+static void forget_curves(unsigned round)
+{
+	unsigned i;
+
+	for (i = 0; i < this.count; i++) {
+		struct run *r = &this.list[i].run[round];
+
+		free(r->curve);
+		r->curve = NULL;
+		r->samples = 0;
+	}
+}
+
 static bool run_rounds(unsigned rounds, const char *format, bool count)
 {
 	unsigned round;
@@ -285,6 +305,8 @@ static bool run_rounds(unsigned rounds, const char *format, bool count)
 		good = run_round(count ? round : 0, stage);
 		free(stage);
 		this.done += count && good;
+		if (count && good && round)
+			forget_curves(round - 1);
 	}
 	return good;
 }

@@ -125,7 +125,7 @@ static void take_sight(struct stage *s, const struct sight *seen)
 	s->shared = sane(seen->shared);
 	s->r->delay = sane(seen->delay);
 	s->r->partly |= seen->partly == 1;
-	if (!(when >= s->last_when && seen->when <= s->ended))
+	if (!(when >= s->last_when && seen->when <= s->ended && seen->when <= seconds_now()))
 		return;
 	if (s->points)
 		s->area += s->last_bytes * (when - s->last_when);
@@ -276,7 +276,7 @@ static bool prepare(struct stage *s, const char *command)
 		return false;
 	while (s->helper.pid && !interrupted)
 		step(s, 0.5);
-	if (!s->helper.pid && s->helper.status)
+	if (!s->helper.pid && s->helper.status && !interrupted)
 		complain("--prepare", command, s->helper.status, output_last(&s->of_helper));
 	end_rest(s);
 	return !s->helper.status && !interrupted;
@@ -306,6 +306,15 @@ static char *wait_ready(struct stage *s)
 	return how;
 }
 
+/* How the server has ended, and when; NULL: it succeeded. */
+static char *ended(const struct stage *s, const char *when)
+{
+	char *how = exit_text(s->program.status), *out = how ? text("%s %s", how, when) : NULL;
+
+	free(how);
+	return out;
+}
+
 /* The command that drives the server, with the user's own environment. It is tried again
  * for a while; the time is that of the try that succeeded. */
 static char *drive(struct stage *s, const char *load)
@@ -326,7 +335,7 @@ static char *drive(struct stage *s, const char *load)
 		if (s->helper.pid || interrupted)
 			break;
 		if (!s->helper.status)
-			return NULL;
+			return s->program.pid ? NULL : ended(s, "during the load");
 		if (!complained)
 			complain("--load", load, s->helper.status, output_last(&s->of_helper));
 		complained = true;
@@ -336,8 +345,8 @@ static char *drive(struct stage *s, const char *load)
 	}
 	if (interrupted || s->program.pid)
 		return interrupted ? NULL : text("cannot be measured: its --load failed for %d s", LOAD_START);
-	how = exit_text(s->program.status);
-	return text("%s during the load", how ? how : "ended");
+	how = ended(s, "during the load");
+	return how ? how : text("ended during the load");
 }
 
 static void run_server(struct stage *s, const char *load)
@@ -345,6 +354,27 @@ static void run_server(struct stage *s, const char *load)
 	s->r->fault = wait_ready(s);
 	if (!s->r->fault && !interrupted)
 		s->r->fault = drive(s, load);
+	if (s->r->fault)
+		s->r->words = output_last(&s->of_program);
+}
+
+/* A heap that the run has damaged often shows when a server frees it. The signal that
+ * ends it is one that the command has sent. */
+static char *end_fault(const struct stage *s)
+{
+	int status = s->program.status;
+
+	if (s->program.pid || !WIFSIGNALED(status) || WTERMSIG(status) == SIGTERM || WTERMSIG(status) == SIGKILL)
+		return NULL;
+	return ended(s, "on SIGTERM");
+}
+
+static void stop_server(struct stage *s)
+{
+	end_server(s);
+	if (s->r->fault || interrupted)
+		return;
+	s->r->fault = end_fault(s);
 	if (s->r->fault)
 		s->r->words = output_last(&s->of_program);
 }
@@ -402,7 +432,7 @@ static void run(struct stage *s, const struct subject *what, char *const *enviro
 	end_watch(s);
 	average(s);
 	if (what->load)
-		end_server(s);
+		stop_server(s);
 	end_rest(s);
 	/* Too short for a sight between start and end. */
 	if (!s->r->samples)
