@@ -128,7 +128,7 @@ printf "%s\n" "${COMPREPLY[@]}"
 END
 # The functions of zsh that talk to its editor are replaced.
 cat >"$work/zsh" <<'END'
-_call_program() { shift; "$@" }
+_call_program() { shift; eval "$*" }
 _describe() { print -l -- ${(P)@[-1]} | sed 's/:.*//' }
 _arguments() { print -l -- $@ | sed 's/^[*]//; s/[=+:[].*//' }
 _hakmem_words() { source $1/completion.zsh }
@@ -174,6 +174,20 @@ for shell in bash zsh fish; do
 	[ ! -s "$work/why" ]
 	check $? "$shell knows all options"
 done
+# What is typed, and what files are named, is not run.
+touch "$work/two words" "$work/\$(touch ran)"
+for shell in bash zsh fish; do
+	command -v $shell >/dev/null || continue
+	(cd "$work" && for line in 'hakmem $(touch ran) --' 'hakmem $(touch ran) ' 'hakmem lint '; do
+		shell_words $shell "$line"
+	done) >"$work/why"
+	[ ! -e "$work/ran" ]
+	check $? "$shell runs nothing that is typed"
+done
+if command -v bash >/dev/null; then
+	completes bash "hakmem lint $work/two" "$work/two words"
+	completes bash "hakmem lint $work/\$" "$work/\$(touch ran)"
+fi
 for shell in bash fish; do
 	command -v $shell >/dev/null || continue
 	completes $shell "hakmem comp" compare

@@ -1,4 +1,12 @@
 # bash completion for hakmem(1)
+
+# With -o filenames the shell quotes what a name has: a file may be named '$(command)'.
+_hakmem_files()
+{
+	compopt -o filenames
+	mapfile -t COMPREPLY < <(compgen "$@")
+}
+
 _hakmem()
 {
 	local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} command=${COMP_WORDS[1]} i
@@ -29,18 +37,18 @@ _hakmem()
 		COMPREPLY=($(compgen -W "memory rss growth slow pid" -- "$cur"))
 		return ;;
 	-f | --file | -o | --plot | --export-markdown | --output | --library)
-		COMPREPLY=($(compgen -f -- "$cur"))
+		_hakmem_files -f -- "$cur"
 		return ;;
 	esac
 	if [[ $cur == -* ]]; then
-		COMPREPLY=($(compgen -W "$(hakmem "$command" --help | sed -n 's/^  ... \(--[a-z-]*\) .*/\1/p')" -- "$cur"))
+		COMPREPLY=($(compgen -W "$(hakmem "$command" --help 2>/dev/null | sed -n 's/^  ... \(--[a-z-]*\) .*/\1/p')" -- "$cur"))
 		return
 	fi
 	case $command in
-	show | diff) COMPREPLY=($(compgen -W "$(hakmem profiles --names)" -f -- "$cur")) ;;
-	lint) COMPREPLY=($(compgen -f -- "$cur")) ;;
+	show | diff) _hakmem_files -W "$(hakmem profiles --names)" -f -- "$cur" ;;
+	lint) _hakmem_files -f -- "$cur" ;;
 	check | stats | config) COMPREPLY=($(compgen -W "$(ps -eo pid= 2>/dev/null)" -- "$cur")) ;;
-	run | compare) COMPREPLY=($(compgen -c -- "$cur")) ;;
+	run | compare) _hakmem_files -c -- "$cur" ;;
 	esac
 }
 complete -F _hakmem hakmem

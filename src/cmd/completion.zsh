@@ -62,6 +62,8 @@ _hakmem() {
 		_hakmem_commands
 		return
 	fi
+	# _call_program evaluates its arguments: '$(command)' would be run.
+	[[ $command == *[^a-z]* ]] && return 1
 	# Behind --, a program is started: its own words.
 	if [[ $command == (run|compare|check) ]] && (( before < CURRENT )); then
 		shift $before words
