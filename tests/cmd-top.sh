@@ -73,19 +73,19 @@ sees() {	# regular expression
 	done
 }
 in_tmux new-session -d -s top -x 80 -y 12 "PS1='\$ ' ENV= sh -i"
-sees '^\$' && type_in "echo be''fore" Enter && sees '^before'
+sees '^\$' && type_in "echo be''fore" Enter && sees 'before'
 check $? "a terminal with a shell"
 
 type_in "TERM=dumb $hakmem top -d 0.1 --filter heap" Enter
-sees "$pid .* heap" && sees '^before' && sees 'PID.*COMMAND' && [ "$(grep -c PID "$work/picture")" -ge 1 ]
+sees "$pid .* heap" && sees 'before' && sees 'PID.*COMMAND' && [ "$(grep -c PID "$work/picture")" -ge 1 ]
 check $? "on a terminal without a cursor, pictures follow each other"
 type_in C-c
 type_in "echo status''=\$?" Enter
-sees '^status=0'
+sees 'status=0'
 check $? "Control-C ends that"
 type_in clear Enter
 type_in "$hakmem top -c 1 --filter heap; echo status''=\$?" Enter
-sees '^status=0' && grep -q "$pid .* heap" "$work/picture" && grep -q -F "top -c 1" "$work/picture"
+sees 'status=0' && grep -q "$pid .* heap" "$work/picture" && grep -q -F "top -c 1" "$work/picture"
 check $? "-c 1 leaves its picture on the terminal"
 
 if ! has_screen; then
@@ -97,7 +97,7 @@ if ! has_screen; then
 fi
 type_in clear Enter
 type_in "echo be''fore; stty -g >$work/stty.before" Enter
-sees '^before'
+sees 'before'
 type_in "$hakmem top -d 0.2" Enter
 sees '^sorted by memory' && ! grep -q before "$work/picture"
 check $? "a full screen"
@@ -119,16 +119,22 @@ sees ' COMMAND$'
 check $? "a larger one"
 type_in C-z && sees 'Stopped' && sees before && type_in fg Enter && sees '^sorted by memory'
 check $? "Control-Z and fg"
-type_in q && sees '^before' && type_in "echo status''=\$?; stty -g >$work/stty.after" Enter && sees '^status=0' &&
+type_in q && sees 'before' && type_in "s=\$?; stty -g >$work/stty.after; echo status''=\$s" Enter && sees 'status=0' &&
 	! grep -q 'sorted by' "$work/picture" && cmp "$work/stty.before" "$work/stty.after" 2>"$work/why"
 check $? "q: the terminal is as it was"
 type_in clear Enter
 type_in "$hakmem top; echo status''=\$?" Enter
-sees '^sorted by memory' && type_in C-c && sees '^status=0'
+sees '^sorted by memory' && type_in C-c && sees 'status=0'
 check $? "Control-C ends it too"
 type_in clear Enter
+rm "$work/stty.after"
+type_in "$hakmem top; s=\$?; stty -g >$work/stty.after; echo status''=\$s" Enter
+sees '^sorted by memory' && type_in 'C-\' && sees 'status=0' && ! grep -q 'sorted by' "$work/picture" &&
+	cmp "$work/stty.before" "$work/stty.after" 2>"$work/why"
+check $? "and Control-\\, with the terminal as it was"
+type_in clear Enter
 type_in "$hakmem top -c 2 -d 0.1 --filter heap; echo status''=\$?" Enter
-sees '^status=0' && grep -q "$pid .* heap" "$work/picture"
+sees 'status=0' && grep -q "$pid .* heap" "$work/picture"
 check $? "-c 2 leaves the last picture on the terminal"
 in_tmux kill-server
 stop

@@ -188,7 +188,7 @@ static void set_limit(int which, rlim_t value)
 static void be_child(pid_t pid, int out, const sigset_t *mask)
 {
 	char name[16];
-	static const int signals[] = { SIGINT, SIGTERM, SIGHUP, SIGWINCH, SIGPIPE };
+	static const int signals[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGWINCH, SIGPIPE };
 	int nothing, fd;
 	unsigned i;
 

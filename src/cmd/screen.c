@@ -41,13 +41,18 @@ bool screen_open(void)
 	keypad(stdscr, TRUE);
 	set_escdelay(25);
 	curs_set(0);
+	/* Also if there is no memory. */
+	atexit(screen_close);
 	return true;
 }
 
 void screen_close(void)
 {
+	if (!screen)
+		return;
 	endwin();
 	delscreen(screen);
+	screen = NULL;
 }
 
 static void edit(struct view *v, int key)
