@@ -179,9 +179,21 @@ done
 stop
 wait $watching && grep -q "process $pid has ended" "$work/why"
 check $? "it ends with the process"
+start env LD_PRELOAD="$library" sh -c 'echo ready; until [ -e "$0" ]; do sleep 0.1; done; exec env -u LD_PRELOAD sleep 1000' "$work/go"
+: >"$work/out"
+timeout 60 "$hakmem" stats --watch -d 0.05 $pid >"$work/out" 2>"$work/why" &
+watching=$!
+until [ -s "$work/out" ]; do
+	sleep 0.05
+done
+: >"$work/go"
+wait $watching && grep -q "process $pid has ended, or runs another program" "$work/why"
+check $? "and when another program takes its place"
+stop
 
 start ./tests/cmd/other
 gives "a page of another version: why not" 1 "version 9.9.9 with a statistics page of version 99" "$hakmem" stats $pid
+gives "check knows that it is there" 0 "other (linked in)" "$hakmem" check $pid
 stop
 start sh -c 'echo ready; read -r x <"$0"' "$work/never"
 gives "a process without HAKMEM" 1 "is not on HAKMEM; why not: hakmem check $pid" "$hakmem" stats $pid

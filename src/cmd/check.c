@@ -69,33 +69,20 @@ struct use {
 	size_t anonymous;		/* bytes of RSS that belong to no file */
 };
 
-static size_t anonymous_of(pid_t pid)
-{
-	char *path = text("/proc/%d/status", (int)pid), line[256];
-	FILE *in = fopen(path, "re");
-	size_t kib = 0;
-
-	while (in && fgets(line, sizeof line, in) && sscanf(line, "RssAnon: %zu kB", &kib) != 1)
-		;
-	if (in)
-		fclose(in);
-	free(path);
-	return kib << 10;
-}
-
 static bool read_use(pid_t pid, struct use *use)
 {
 	static struct heap_reply reply;
 	static struct heap heap;
 	const struct hak_stats *all = &heap.s.all;
 	struct hk_stats_page page;
+	size_t rss;
 
 	if (!heap_find(pid, &page, &reply))
 		return false;
 	heap_read(pid, &page, &reply);
 	heap_accept(&heap, &reply);
-	*use = (struct use){ all->slab_blocks + all->mid_blocks + all->large_blocks, all->in_use, anonymous_of(pid) };
-	return heap.state == HEAP_READ;
+	*use = (struct use){ all->slab_blocks + all->mid_blocks + all->large_blocks, all->in_use, 0 };
+	return memory_quick(pid, &rss, &use->anonymous) && heap.state == HEAP_READ;
 }
 
 /* The library is in the process. Does the program use it? */
@@ -132,7 +119,7 @@ static struct verdict check_process(pid_t pid)
 {
 	char *link = text("/proc/%d/exe", (int)pid), *preload, exe[PATH_MAX];
 	struct seen seen = { 0 };
-	struct heap_reply unused;
+	struct heap_reply found = { 0 };
 	struct hk_stats_page page;
 	ssize_t length = readlink(link, exe, sizeof exe - 1);
 	struct verdict v;
@@ -148,8 +135,9 @@ static struct verdict check_process(pid_t pid)
 		return verdict_no("take it out of LD_PRELOAD", text("%s comes before it in LD_PRELOAD", seen.other));
 	if (seen.ours)
 		return check_use(pid, link, seen.ours);
-	/* Linked in, and perhaps stripped: its statistics page tells. */
-	if (heap_find(pid, &page, &unused))
+	/* Linked in, and perhaps stripped: its statistics page tells, also that of a version
+	 * that cannot be read. */
+	if (heap_find(pid, &page, &found) || found.state == HEAP_FAULT)
 		return (struct verdict){ .present = PRESENT, .what = text("%s (linked in)", exe) };
 	v = obstacle_in(link);
 	/* Nothing of it is mapped, so the program does not matter. */

@@ -78,10 +78,8 @@ char *size_change(char *out, size_t before, size_t now);
 #define SHORT(bytes) size_short((char[SIZE_TEXT]){ 0 }, bytes)
 #define CHANGE(before, now) size_change((char[SIZE_TEXT]){ 0 }, before, now)
 
-/* output.c: writes a file that replaces the old one when it is complete; false: an
- * error was printed. */
-bool output_replace(const char *path, const char *data, size_t size);
-/* The same for what a function writes. */
+/* output.c: a file that replaces the old one when it is complete, of what a function writes.
+ * False: an error was printed. */
 bool output_made(const char *path, void (*make)(FILE *out, const void *argument), const void *argument);
 bool output_possible(const char *path);	/* tries it, and changes nothing */
 

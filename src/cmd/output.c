@@ -11,7 +11,7 @@ static bool cannot(const char *path, const struct hk_file *file)
 	return false;
 }
 
-bool output_replace(const char *path, const char *data, size_t size)
+static bool replace(const char *path, const char *data, size_t size)
 {
 	char *copy = text("%s", path);
 	struct hk_file file;
@@ -49,8 +49,10 @@ bool output_made(const char *path, void (*make)(FILE *out, const void *argument)
 	if (!out)
 		exit(fail(RUN_FAILED, "out of memory"));
 	make(out, argument);
-	fclose(out);
-	good = output_replace(path, data, size);
+	if (fclose(out))
+		exit(fail(RUN_FAILED, "out of memory"));
+	/* Whoever reads it must never see half a file. */
+	good = replace(path, data, size);
 	free(data);
 	return good;
 }

@@ -200,20 +200,16 @@ static void as_text(const struct heap *heap)
 	put_threads(heap);
 }
 
-/* A collector must never see half a file. */
-static int to_file(const char *path, const struct heap *heap, unsigned count, unsigned hidden)
-{
-	char *all = NULL;
-	size_t size = 0;
-	FILE *out = open_memstream(&all, &size);
-	bool good;
+struct heaps {
+	const struct heap *heap;
+	unsigned count, hidden;
+};
 
-	if (!out)
-		return fail(FOUND, "out of memory");
-	metrics_write(out, heap, count, hidden);
-	good = fclose(out) == 0 && output_replace(path, all, size);
-	free(all);
-	return good ? 0 : FOUND;
+static void put_metrics(FILE *out, const void *argument)
+{
+	const struct heaps *heaps = argument;
+
+	metrics_write(out, heaps->heap, heaps->count, heaps->hidden);
 }
 
 /* Prints a line for each heap that was not read; true if there was one. */
@@ -260,7 +256,7 @@ static int for_prometheus(const struct args *a)
 	memory_read(heap, count, NULL);
 	missing = say_faults(heap, count) && a->argc ? FOUND : 0;
 	if (a->output)
-		status = to_file(a->output, heap, count, hidden);
+		status = output_made(a->output, put_metrics, &(struct heaps){ heap, count, hidden }) ? 0 : FOUND;
 	else
 		metrics_write(stdout, heap, count, hidden);
 	heaps_free(heap, count);
@@ -300,23 +296,27 @@ static bool put_json_line(const struct heap *heap)
 	return good;
 }
 
-/* Waits, and reads the process again; NULL: it has ended, which is said. A reading that
- * failed is reported, and tried again. */
+/* Waits, and reads the process again; NULL: it has ended, perhaps as a zombie, or
+ * runs another program, which is said. A reading that failed is reported, and tried again. */
 static struct heap *read_again(const struct heap *before, double delay)
 {
 	struct timespec wait = { (time_t)delay, (long)((delay - (double)(time_t)delay) * 1e9) };
+	bool there = true;
 	struct heap *now;
 
-	for (;;) {
+	while (there) {
 		nanosleep(&wait, NULL);
 		if (process_started(before->pid) != before->started)
 			break;
 		now = heaps_read(&before->pid, 1, NULL);
-		if (!say_faults(now, 1))
+		if (now->state == HEAP_READ)
 			return now;
+		there = now->state == HEAP_FAULT;
+		if (there)
+			say_faults(now, 1);
 		heaps_free(now, 1);
 	}
-	warn("process %d has ended", (int)before->pid);
+	warn("process %d has ended%s", (int)before->pid, there ? "" : ", or runs another program");
 	return NULL;
 }
 
