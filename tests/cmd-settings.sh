@@ -77,6 +77,14 @@ gives "lint of a directory" 2 "cannot read $work: Is a directory" "$hakmem" lint
 check $? "and nothing else"
 printf 'A=b' >"$work/bad.env"
 gives "lint: no line feed at the end" 1 "no line feed" "$hakmem" lint "$work/bad.env"
+odd=$(printf '%s/\033[1m\377.env' "$work")
+printf 'export A=1\n' >"$odd"
+gives "lint: a hostile name" 1 '/\x1b[1m\xff.env:1: export' "$hakmem" lint "$odd"
+[ "$(json 'j["problems"][0]["file"].endswith(r"/\x1b[1m\xff.env")' "$hakmem" lint --json "$odd")" = True ]
+check $? "and as JSON"
+rm "$odd"
+gives "in a message too" 2 'cannot read '"$work"'/\x1b[1m' "$hakmem" lint "$odd"
+gives "an option that takes no zero" 2 "--warmup does not take" "$hakmem" compare --warmup 0 -- true
 gives "lint of a file that is none" 2 "cannot read" "$hakmem" lint "$work/none.env"
 [ "$(json 'j["problems"][0]["line"]' "$hakmem" lint --json "$work/bad.env")" = 1 ]
 check $? "lint as JSON"

@@ -83,6 +83,10 @@ there "the unit of systemd's hierarchy" \
 	'(j["process"]["cgroup"], j["process"]["unit"]) == ("/a.slice/b.service/c", "b.service")'
 echo '0::/user.slice/user@1.service/app.slice/redis.scope' >"$root/cgroup"
 there "the innermost one of a unified hierarchy" 'j["process"]["unit"] == "redis.scope"'
+echo '0::/system.slice/a\x2db.service' >"$root/cgroup"
+HAKMEM_TEST_ROOT="$work/root" "$hakmem" stats --prometheus $pid >"$work/out" 2>"$work/why" &&
+	grep -q -F 'unit="a\\x2db.service",cgroup="/system.slice/a\\x2db.service"' "$work/out"
+check $? "in a label, the unit has the name that systemd gives it"
 rm "$root/smaps_rollup"
 there "without smaps_rollup, PSS is not known" \
 	'j["process"]["rss"] % 2000 == 0 and j["process"]["pss"] is None and j["process"]["swap"] is None'

@@ -144,6 +144,15 @@ static bool take(struct args *a, int letter, char *value)
 	return false;
 }
 
+static const char *long_name(int letter)
+{
+	const struct row *row = rows;
+
+	while (row->option.val != letter)
+		row++;
+	return row->option.name;
+}
+
 /* getopt has reported an option that it does not know; it was perhaps this one. */
 static void suggest_option(const char *typed, const struct option *longs)
 {
@@ -193,7 +202,7 @@ bool args_read(struct args *a, const struct command *command, int argc, char **a
 		if (letter == '?' && !optopt)
 			suggest_option(argv[optind - 1], longs);
 		if (letter != '?')
-			warn("%s: -%c does not take \"%s\"", command->name, letter, optarg);
+			warn("%s: --%s does not take \"%s\"", command->name, long_name(letter), optarg);
 		*status = fail(command->usage, "try 'hakmem %s --help'", command->name);
 		return false;
 	}

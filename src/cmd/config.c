@@ -95,8 +95,8 @@ static void put_setting(json_t *list, unsigned id, const char *origin)
 	bool changed = strcmp(origin, "default") != 0;
 
 	if (list)
-		json_array_append_new(list, json_pack("{ss ss ss ss}", "name", setting->name,
-			"value", setting_now(id), "source", origin, "accepted", setting->accepted));
+		json_array_append_new(list, json_pack("{ss ss so ss}", "name", setting->name,
+			"value", setting_now(id), "source", json_text(origin), "accepted", setting->accepted));
 	else
 		printf("%s%-32s %-14s %s%s\n", ink(changed ? BOLD : PLAIN), setting->name,
 		       setting_now(id), origin, ink(PLAIN));

@@ -9,6 +9,7 @@
 
 static struct {
 	const char *path;
+	char *shown;			/* the path, printable */
 	unsigned line, found;
 	json_t *list;			/* or NULL: as text */
 } now;
@@ -17,10 +18,10 @@ static void finding(const char *what)
 {
 	now.found++;
 	if (now.list)
-		json_array_append_new(now.list, json_pack("{ss si ss}", "file", now.path,
+		json_array_append_new(now.list, json_pack("{so si ss}", "file", json_text(now.path),
 			"line", (int)now.line, "problem", what));
 	else
-		printf("%s%s:%u:%s %s\n", ink(BOLD), now.path, now.line, ink(PLAIN), what);
+		printf("%s%s:%u:%s %s\n", ink(BOLD), now.shown, now.line, ink(PLAIN), what);
 }
 
 static bool name_ends(const char *line, size_t *length)
@@ -116,6 +117,8 @@ static int lint_file(const char *path)
 	if (!envfile_open(&file, path))
 		return USAGE;
 	now.path = path;
+	free(now.shown);
+	now.shown = printable(path, 4 * strlen(path));
 	while ((line = envfile_line(&file, &length))) {
 		now.line = file.number;
 		if (!check_syntax(line, length))
@@ -149,7 +152,7 @@ static int lint(int argc, char **argv)
 		if (status)
 			worst = status;
 		else if (!a.json && now.found == before)
-			printf("%s: %sgood%s\n", a.argv[i], ink(GOOD), ink(PLAIN));
+			printf("%s: %sgood%s\n", now.shown, ink(GOOD), ink(PLAIN));
 	}
 	if (a.json)
 		print_json(json_pack("{si so}", "schema", 1, "problems", now.list));

@@ -41,7 +41,6 @@ static void begin(struct output *out, const char *name, const char *type, const 
 	fprintf(out->to, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
 }
 
-/* The format allows any UTF-8 in a label; see printable() for what becomes of the rest. */
 static void put_label(struct output *out, const char *name, const char *value)
 {
 	fprintf(out->to, ",%s=\"", name);
@@ -50,11 +49,19 @@ static void put_label(struct output *out, const char *name, const char *value)
 	fputc('"', out->to);
 }
 
+/* As printable(), but a backslash is not doubled: names of units contain some, as in
+ * a\x2db.service, and have to be equal to those that other exporters write. */
 static void put_untrusted(struct output *out, const char *name, const char *value)
 {
-	char *plain = value ? printable(value, 4 * strlen(value)) : NULL;
+	char *plain = grow(NULL, value ? 4 * strlen(value) + 1 : 1), *to = plain;
 
-	put_label(out, name, plain ? plain : "");
+	for (; value && *value; value++)
+		if (*value >= ' ' && *value <= '~')
+			*to++ = *value;
+		else
+			to += sprintf(to, "\\x%02x", (unsigned char)*value);
+	*to = 0;
+	put_label(out, name, plain);
 	free(plain);
 }
 

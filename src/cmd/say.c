@@ -5,12 +5,33 @@
 #include <string.h>
 #include <unistd.h>
 
+/* Names of files and arguments may contain codes for the terminal. Letters that are not
+ * ASCII stay: the user has typed them, unlike what printable() is for. */
+static char *without_codes(const char *from)
+{
+	char *out = malloc(4 * strlen(from) + 1), *to = out;
+
+	for (; out && *from; from++)
+		if ((*from > 0 && *from < ' ' && *from != '\n') || *from == 127)
+			to += sprintf(to, "\\x%02x", *from);
+		else
+			*to++ = *from;
+	if (out)
+		*to = 0;
+	return out;
+}
+
 static void say(const char *format, va_list list)
 {
+	char *whole = NULL, *shown;
+
+	if (vasprintf(&whole, format, list) < 0)
+		whole = NULL;
+	shown = whole ? without_codes(whole) : NULL;
 	fflush(stdout);
-	fputs("hakmem: ", stderr);
-	vfprintf(stderr, format, list);
-	fputc('\n', stderr);
+	fprintf(stderr, "hakmem: %s\n", shown ? shown : "out of memory");
+	free(shown);
+	free(whole);
 }
 
 int fail(int status, const char *format, ...)
