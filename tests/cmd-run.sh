@@ -218,6 +218,9 @@ mkfifo "$work/pipe" && chmod 755 "$work/pipe"
 gives "a FIFO is not waited for" 1 "" timeout 20 "$hakmem" check --library "$library" -- "$work/pipe"
 printf '#!/usr/bin/env sh\n' >"$work/script" && chmod 755 "$work/script"
 gives "a script: what runs it counts" 0 "is a script, run by" "$hakmem" check --library "$library" -- "$work/script"
+printf '#!%s\n' "$work/script" >"$work/shim" && printf ': nothing\n' >"$work/plain" && chmod 755 "$work/shim" "$work/plain"
+gives "a script that a script runs" 0 "yes: $library" "$hakmem" check --library "$library" -- "$work/shim"
+gives "one that execvp has the shell run" 0 "is a script, run by /bin/sh" "$hakmem" check --library "$library" -- "$work/plain"
 # Set-user-ID matters only if the program has another owner than its caller.
 if [ "$(id -u)" = 0 ]; then
 	cp /bin/true "$work/setuid" && chown 65534 "$work/setuid" && chmod 4755 "$work/setuid"

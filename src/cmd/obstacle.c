@@ -107,8 +107,16 @@ struct verdict obstacle_in(const char *path)
 	return v;
 }
 
-/* As execvp: a script is run by what its first line names. */
-static char *interpreter_of_script(const char *path)
+static bool is_text(const char *line)
+{
+	while ((unsigned char)*line >= ' ' || *line == '\t')
+		line++;
+	return *line == '\n';
+}
+
+/* A script is run by what its first line names; execvp has /bin/sh run one without it,
+ * but not if it runs another script itself. */
+static char *interpreter_of_script(const char *path, bool by_execvp)
 {
 	int fd = regular_file(open(path, O_PATH | O_CLOEXEC));
 	FILE *in = fd >= 0 ? fdopen(fd, "r") : NULL;
@@ -121,6 +129,8 @@ static char *interpreter_of_script(const char *path)
 			while ((word = strsep(&rest, " \t\n")) && (!*word || *word == '-' || strchr(word, '=')))
 				;
 		found = word && *word ? program_find(word) : NULL;
+	} else if (by_execvp && is_text(line)) {
+		found = text("/bin/sh");
 	}
 	if (in)
 		fclose(in);
@@ -129,14 +139,15 @@ static char *interpreter_of_script(const char *path)
 
 struct verdict obstacle_of(const char *name, char **path)
 {
+	enum { DEPTH = 5 };		/* of scripts that run scripts, as in the kernel */
 	char *script;
+	unsigned i;
 
 	*path = program_find(name);
 	if (!*path)
 		return verdict_no(strchr(name, ' ') ? "give the program and its arguments as words of their own" :
 				  "give its path", text("there is no program \"%s\"", name));
-	script = interpreter_of_script(*path);
-	if (script) {
+	for (i = 0; i < DEPTH && (script = interpreter_of_script(*path, i == 0)); i++) {
 		free(*path);
 		*path = script;
 	}
