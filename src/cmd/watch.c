@@ -2,7 +2,8 @@
  * The memory of a program and its descendants while it runs, and what else has to be read
  * in /proc about them. A child of the command does it, because a read may block: the
  * command kills it when the run is over. It may not disturb the program either, so each
- * kind of reading takes at most one percent of the time.
+ * kind of reading takes at most one percent of the time, unless it would be done less
+ * than once a second then, or processes start and end all the time.
  *
  * PSS is exact but takes the kernel milliseconds for a large process. Between two such
  * readings the change of RSS is added, which costs nothing, unless a process has started
