@@ -9,6 +9,12 @@ gives "top in a pipe: one picture" 0 "$pid" "$hakmem" top
 check $? "pictures into a file, without codes"
 gives "--filter leaves the matching commands" 0 " HEAP" sh -c '"$1" top --filter HEA | tr a-z A-Z' sh "$hakmem"
 gives "or tells that there is none" 0 "no command contains this text" "$hakmem" top --filter 'no such command'
+first=$pid name=$(printf '%s/h\303\251' "$work")
+cp tests/cmd/heap_static "$name"
+start "$name" "$work"
+gives "a name that is not ASCII" 0 'h\xc3\xa9' "$hakmem" top --filter "$(printf 'h\303\251')"
+stop
+pid=$first
 gives "an unknown order" 2 'not by "colour"' "$hakmem" top --sort colour
 # Rows of other programs may have a reason, which is longer.
 "$hakmem" top --filter heap >"$work/out" && [ "$(awk 'length > 80 && $3 !~ /:$/' "$work/out" | wc -l)" = 0 ]

@@ -232,7 +232,7 @@ static struct verdict check_program(const struct args *a, const char *name)
 	struct verdict v = obstacle_of(name, &path);
 
 	if (path && !a->json && strcmp(base_of(path), base_of(name)) != 0)
-		printf("%s is a script, run by %s\n", name, printable(path, PATH_MAX));
+		printf("%s is a script, run by %s\n", printable(name, PATH_MAX), printable(path, PATH_MAX));
 	if (v.what)
 		return v;
 	return ask_linker(path);

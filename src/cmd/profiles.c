@@ -103,7 +103,8 @@ static int diff(int argc, char **argv)
 		if (!strcmp(left[id], right[id]))
 			continue;
 		if (!found++ && !a.json)
-			printf("%s%-32s %-14s %s%s\n", ink(BOLD), "", a.argv[0], a.argv[1], ink(PLAIN));
+			printf("%s%-32s %-14s %s%s\n", ink(BOLD), "", printable(a.argv[0], 80), printable(a.argv[1], 80),
+			       ink(PLAIN));
 		if (a.json)
 			json_array_append_new(list, json_pack("{ss ss ss}", "name", name, "left", left[id],
 							      "right", right[id]));

@@ -257,6 +257,7 @@ static void catch(void)
 /* False: said why. */
 static bool view_from(const struct args *a)
 {
+	char *filter;
 	unsigned i;
 
 	for (i = 0; a->sort && i < SORTS && strcmp(a->sort, sort_names[i]) != 0; i++)
@@ -266,7 +267,10 @@ static bool view_from(const struct args *a)
 		return false;
 	}
 	view.sort = (enum sort)i;
-	snprintf(view.filter, sizeof view.filter, "%s", a->filter ? a->filter : "");
+	/* The names that it is compared with are printable too. */
+	filter = printable(a->filter ? a->filter : "", sizeof view.filter);
+	snprintf(view.filter, sizeof view.filter, "%s", filter);
+	free(filter);
 	return true;
 }
 

@@ -23,7 +23,7 @@ struct table {
 /* What the user chose to see. */
 struct view {
 	enum sort sort;
-	char filter[32];
+	char filter[64];		/* as long as the name of a command may be */
 	unsigned first;			/* row that is shown */
 	bool help, editing;		/* editing: keys go to the filter */
 	bool ended, refresh;
