@@ -198,7 +198,7 @@ static void given(void)
 			free(large[i]);
 	}
 	s = now();
-	if (s.purge_delay < 500 && s.purged_bytes + s.holed_bytes < 1 * MB && s.mapped == s.mapped_peak)
+	if (s.purge_delay < 500 && s.purged_bytes + s.hole_purged_bytes < 1 * MB && s.mapped == s.mapped_peak)
 		fail("it is %zu ms, and %zu SuperSlabs were unmapped", s.purge_delay, s.superslabs_unmapped);
 }
 
