@@ -1,7 +1,8 @@
 /*
- * The clocks, through the kernel's vDSO (vdso(7)), which this file finds by
- * itself: clock_gettime() may be another library's, which may call malloc. Where
- * there is no vDSO, as under valgrind, each reading is a system call.
+ * Reads the clocks through the kernel's vDSO (vdso(7)). This file finds the vDSO itself
+ * instead of calling clock_gettime(), because a preloaded library may replace that with a
+ * function that calls malloc. Without a vDSO, as under valgrind, each reading is a system
+ * call.
  */
 #include "os/os.h"
 #include "os/syscall.h"
@@ -21,19 +22,20 @@ typedef struct { long sec, nsec; } reading;
 static const char *const names[] = { "__vdso_clock_gettime", "__kernel_clock_gettime" };
 #endif
 
-/* NULL: none, or not looked for yet. Set before the first second thread. */
+/* NULL: there is none, or it has not been searched for yet. Written before the process has a
+ * second thread. */
 static long (*vdso_clock)(clockid_t, reading *);
 
-/* Functions are descriptors in some ABIs, which no symbol of the vDSO is. */
+/* In some ABIs a function pointer points to a descriptor; the vDSO has no descriptors. */
 #if defined(__powerpc__) && !(defined(_CALL_ELF) && _CALL_ELF == 2)
 enum { CALLABLE = 0 };
 #else
 enum { CALLABLE = 1 };
 #endif
 
-/* What the dynamic section of the vDSO says. */
+/* The contents of the vDSO's dynamic section. */
 struct vdso {
-	const char *base;		/* added to addresses in it */
+	const char *base;		/* added to the addresses in it */
 	const ElfW(Sym) *symbol;
 	const char *string;
 	const ElfW(Word) *hash, *gnu_hash;
@@ -55,14 +57,14 @@ static void read_dynamic(struct vdso *v, const ElfW(Dyn) *d)
 	}
 }
 
-/* Symbols, counted by a table that is there for another purpose: the last chain
- * of the GNU hash ends at the last symbol. */
+/* The vDSO does not store the number of symbols. The end of the last chain in the GNU hash
+ * table gives it. */
 static size_t count_symbols(const struct vdso *v)
 {
 	const ElfW(Word) *bucket, *chain;
 	size_t last = 0, i;
 
-#if !defined(__s390x__)		/* has words of 8 bytes there */
+#if !defined(__s390x__)		/* its words have 8 bytes */
 	if (v->hash)
 		return v->hash[1];
 #endif
@@ -138,7 +140,7 @@ uint64_t hk_os_clock(void)
 	return (uint64_t)now.sec * 1000000000 + (uint64_t)now.nsec;
 }
 
-/* Numbers of clocks: see the kernel's posix-timers_types.h. */
+/* How a clock number encodes a thread: see the kernel's posix-timers_types.h. */
 bool hk_os_thread_exists(long id)
 {
 	enum { OF_ONE_THREAD = 4, SCHEDULED = 2 };

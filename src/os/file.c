@@ -12,8 +12,8 @@
 #include <unistd.h>
 
 enum {
-	TRIES = 16,		/* names of the new file */
-	PIECE = 4096,		/* what a pipe takes as a whole */
+	TRIES = 16,		/* attempts to find a new name */
+	PIECE = 4096,		/* writes of this size to a pipe are atomic */
 };
 
 _Static_assert(sizeof(struct hk_file_status) == 256, "the kernel fills so much");
@@ -42,8 +42,8 @@ static long open_at(int folder, const char *name, int flags)
 	return higher;
 }
 
-/* An open descriptor of the program is used itself. Opened again by name, a file would be
- * written from its start, and a socket could not be opened. */
+/* Uses the program's open descriptor itself. Opening it again by name would write a file from
+ * its start, and would fail for a socket. */
 static int descriptor_named(const char *path)
 {
 	static const char *const folders[] = { "/dev/fd/", "/proc/self/fd/" };
@@ -111,7 +111,7 @@ static long find(struct hk_file *file, char *path)
 	return open_at(file->folder, file->last, O_WRONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY);
 }
 
-/* The name of the new file, with a random number that cannot be predicted. */
+/* The new name contains a random number, so that it cannot be predicted. */
 static void name_beside(struct hk_file *file)
 {
 	struct hk_line line = { .length = 0 };
@@ -151,7 +151,7 @@ static void same_mode(int fd, const struct hk_file_status *old)
 	HK_SYS(fchmod, fd, mode, 0, 0, 0);
 }
 
-/* Begins with a file that exists already and was opened as fd. */
+/* Starts to replace an existing file, which is open as fd. */
 static long begin_over(struct hk_file *file, int fd)
 {
 	struct hk_file_status old;
@@ -214,7 +214,8 @@ void hk_file_put(struct hk_file *file, const char *text, size_t length)
 	}
 }
 
-/* The new file is on the disk before it replaces the old one. Some file systems have no fsync. */
+/* The new file must be on the disk before it replaces the old one. Some file systems have no
+ * fsync. */
 static void replace(struct hk_file *file)
 {
 	long result = HK_SYS(fsync, file->fd, 0, 0, 0, 0);
@@ -270,7 +271,8 @@ const char *hk_file_why(const struct hk_file *file)
 	};
 	unsigned i;
 
-	/* These errors can concern the directory or the file: say which one. */
+	/* The cause of these errors may be the directory or the file; the message says which
+	 * one. */
 	if (file->beside_failed && (file->error == EACCES || file->error == EPERM || file->error == EBUSY))
 		return "the directory does not let a new file take its place";
 	for (i = 0; i < sizeof known / sizeof *known; i++)

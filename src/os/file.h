@@ -1,13 +1,12 @@
 /*
- * A file that replaces an older one when it is complete. It is written as .hakmem-0x...
- * in the same directory and then renamed. A FIFO, a character device, and descriptors
- * such as /dev/stderr are written to directly; a write waits at most a second for a slow
- * reader.
+ * A file that replaces an older one once it is complete. It is written as .hakmem-0x... in
+ * the same directory and then renamed. FIFOs, character devices, and descriptors such as
+ * /dev/stderr are written to directly; a write waits at most a second for a slow reader.
  *
- * A symbolic link in its place is neither followed nor replaced.
+ * If the path is a symbolic link, the link is neither followed nor replaced.
  *
- * From begin to end signals are blocked in the thread, and a SIGXFSZ or SIGPIPE that a
- * write raises is discarded. No lock is held, because any of this may take long.
+ * From begin to end signals are blocked in the thread, and a SIGXFSZ or SIGPIPE that a write
+ * raises is discarded. No lock is held, because any of this may take long.
  */
 #ifndef HK_OS_FILE_H
 #define HK_OS_FILE_H

@@ -1,6 +1,6 @@
 /*
- * glibc's calls about the heap, for a C library that does not declare them
- * (musl): the library has them everywhere, and its tests use them.
+ * Declarations of glibc's heap functions for C libraries without them (musl): the library
+ * defines these functions everywhere, and its tests call them.
  */
 #ifndef HK_OS_GLIBC_H
 #define HK_OS_GLIBC_H
@@ -31,7 +31,7 @@ void malloc_stats(void);
 void *pvalloc(size_t);
 #endif
 
-/* glibc before 2.33 has the older of the two alone. */
+/* glibc before 2.33 declares only mallinfo. */
 #if defined(HAVE_CONFIG_H) && !defined(HAVE_STRUCT_MALLINFO2)
 struct mallinfo2 {
 	size_t arena, ordblks, smblks, hblks, hblkhd, usmblks, fsmblks, uordblks, fordblks, keepcost;

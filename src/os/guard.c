@@ -7,8 +7,8 @@
 
 #include <errno.h>
 
-/* The result at the start and of the first attempt: a program that locks all of its memory
- * has no guards. */
+/* Found out at start and by the first attempt: a program that locks all of its memory gets no
+ * guard pages. */
 static _Atomic enum { UNKNOWN, HAS, LACKS } guards;
 
 bool hk_os_has_guards(void)
@@ -35,9 +35,9 @@ bool hk_os_unguard(void *addr, size_t size)
 }
 
 /*
- * A program may shut itself into a sandbox that ends it for an advice that it does not
- * know. So the kernel is asked before, for no bytes, which changes nothing; and what has
- * libseccomp to do so goes without guards.
+ * A program may enter a sandbox that kills it for unknown madvise advice. So the kernel is
+ * asked at start, with a size of 0, which changes nothing. A program that has libseccomp
+ * loaded may enter a sandbox later, and gets no guard pages.
  */
 __attribute__((constructor)) static void start(void)
 {

@@ -1,15 +1,14 @@
 /*
- * A thread of the library in a program that is not its own. At its start it makes
- * itself one that runs as any other, whatever the thread that started it was
- * allowed, that has no rights, and that makes no system call but those it needs. A
- * kernel that refuses any of that is no error.
+ * A background thread of the library. It runs with ordinary scheduling, whatever the thread
+ * that started it uses, drops its capabilities, and restricts itself to the system calls that
+ * it needs. If the kernel refuses any of this, the thread runs without it.
  *
- * libc has each of its threads call setuid() when the program does, and ends the
- * program if one gets another answer than the rest. A thread without capabilities
- * must, so libc does not know of ours: it comes from clone(), takes no signal, and
- * has thread-local memory of its own, in which only the variables of this library
- * mean anything. It calls no function of libc that needs others, or a lock. Where
- * there is no such thread it is one of libc's and keeps the two capabilities.
+ * When a program calls setuid(), libc repeats the call in each of its threads, and aborts if
+ * the results differ. In a thread without capabilities they would differ, so this thread is
+ * created by clone() without libc's knowledge. It blocks all signals and has its own
+ * thread-local memory, in which only this library's variables are valid. It calls no libc
+ * function that needs other thread-local variables or a lock. Platforms without
+ * HK_UNKNOWN_THREAD use a thread of libc, which keeps CAP_SETUID and CAP_SETGID.
  */
 #include "os/kernel.h"
 #include "os/lock.h"
@@ -25,20 +24,21 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 
-/* Of the process at its start; size: bytes that the kernel filled in. */
+/* Properties of the process at its start. size: bytes of processors that the kernel filled
+ * in. */
 static struct {
 	unsigned long processors[1024 / sizeof(long)];
 	long size, nice;
-	bool watched;		/* a tool makes calls of its own in each thread */
+	bool watched;		/* valgrind or a sanitizer makes calls of its own in threads */
 } at_start;
 
-/* The kernel answers 20 less the nice value. */
+/* getpriority returns 20 minus the nice value. */
 void hk_os_guest_start(void)
 {
 	long turned = HK_SYS(getpriority, PRIO_PROCESS, 0, 0, 0, 0);
 
-	/* Valgrind hides the vDSO. Called here, not in the thread: another library may wrap
-	 * getauxval() and use the heap. */
+	/* Valgrind hides the vDSO. getauxval() is called here and not in the thread, because
+	 * a library that wraps it may use the heap. */
 	at_start.watched = !getauxval(AT_SYSINFO_EHDR);
 #ifdef HK_SANITIZED
 	at_start.watched = true;
@@ -48,7 +48,8 @@ void hk_os_guest_start(void)
 			       at_start.processors, 0, 0);
 }
 
-/* Not nicer than the process was: it holds locks that other threads wait for. */
+/* Its nice value is that of the process at start, not a higher one: other threads wait for
+ * the locks that it holds. */
 static void be_ordinary(void)
 {
 	const struct sched_param none = { .sched_priority = 0 };
@@ -59,7 +60,7 @@ static void be_ordinary(void)
 		HK_SYS(sched_setaffinity, 0, at_start.size, at_start.processors, 0, 0);
 }
 
-/* As seccomp names the architecture; 0: no filter. */
+/* The architecture as seccomp identifies it; 0: no filter. */
 #if defined(__x86_64__)
 enum { MACHINE = EM_X86_64, WIDE = HK_AUDIT_64BIT };
 #elif defined(__i386__)
@@ -81,7 +82,8 @@ enum { MACHINE = 0, WIDE = 0 };
 #endif
 enum { ORDER = __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ ? HK_AUDIT_LITTLE : 0 };
 
-/* Its work, its end in libc, and a message before abort(). */
+/* System calls for its work, for the end of a thread of libc, and for a message before
+ * abort(). */
 static const unsigned allowed[] = {
 #ifdef SYS_futex
 	SYS_futex,
@@ -110,7 +112,7 @@ static const unsigned allowed[] = {
 	SYS_sigreturn,
 #endif
 	SYS_rt_sigreturn, SYS_rt_sigprocmask, SYS_restart_syscall,
-	/* hk_line_abort. */
+	/* For hk_line_abort. */
 	SYS_rt_sigpending, SYS_rt_sigtimedwait, SYS_rt_sigaction,
 #ifdef SYS_ppoll
 	SYS_ppoll,
@@ -131,7 +133,7 @@ enum {
 	FIRST = 4, OTHER = FIRST + ALLOWED, ALLOW, LENGTH,
 };
 
-/* Any other call fails as one that the kernel does not have. */
+/* All other calls fail with ENOSYS. */
 static void filter_calls(void)
 {
 	struct hk_filter_step step[LENGTH] = {
@@ -180,11 +182,11 @@ static const char *guest_name;
 static void (*guest_body)(void);
 
 #if HK_UNKNOWN_THREAD
-/* MARGIN: around our variables and the thread pointer lie what the compiler keeps
- * there, and what functions as abort() may look at. */
+/* MARGIN: room around our variables and the thread pointer for data of the compiler, and for
+ * data that functions such as abort() may access. */
 enum { STACK = 256 * 1024, MARGIN = 64 * 1024 };
 
-/* The stack, and above it the thread-local memory; kept for the next one. */
+/* The stack, and above it the thread-local memory. The next background thread reuses both. */
 static struct {
 	char *stack, *local, *pointer;
 	size_t local_size;
@@ -208,16 +210,17 @@ static bool find_memory(void)
 	memory.stack = p + hk_page_size;
 	memory.local = memory.stack + STACK;
 	memory.local_size = size;
-	/* As low as it is now, to the page: compilers rely on how both are aligned. */
+	/* Keeps the alignment of the current thread's memory within a page: compilers rely on
+	 * it. */
 	memory.pointer = memory.local + MARGIN + ((uintptr_t)low & (MARGIN / 2 - 1)) + (pointer - low);
 	return true;
 }
 
-/* All that is in it is what the last one left. */
+/* Removes what the previous thread left. */
 static void clear_memory(void)
 {
 	HK_SYS(madvise, memory.local, memory.local_size, MADV_DONTNEED, 0, 0);
-	/* Where x86 looks for the pointer itself. */
+	/* x86 expects the thread pointer itself in these words. */
 	((void **)memory.pointer)[0] = memory.pointer;
 	((void **)memory.pointer)[2] = memory.pointer;
 }
@@ -268,7 +271,8 @@ static bool start_thread(size_t stack)
 	return done;
 }
 
-/* The small stack may not hold the thread-local variables of the program. */
+/* If the program's thread-local variables do not fit the small stack, the default size is
+ * used. */
 static bool start_guest(void)
 {
 	sigset_t all, before;

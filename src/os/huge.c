@@ -1,6 +1,7 @@
 /*
- * Huge pages as the running kernel has them. Where nothing can be learnt, as
- * without sysfs, nothing is done: all here may refuse, and refusing is harmless.
+ * How the running kernel is set up to use huge pages. If that cannot be read, as without
+ * sysfs, they are not used: every function here may fail, and the callers work without huge
+ * pages.
  */
 #include "os/lock.h"
 #include "os/os.h"
@@ -11,14 +12,14 @@
 
 #define SYSFS "/sys/kernel/mm/transparent_hugepage/"
 
-/* As at start, then constant. */
+/* Read at start, then constant. */
 static enum hk_huge_mode mode;
 
-/* As "always [madvise] never". The size of a huge page follows from that of
- * a page: with pages of 64 KiB it is 512 MiB, which nobody wants here. */
+/* The file contains a line such as "always [madvise] never". Only huge pages of 2 MiB are
+ * used: with pages of 64 KiB a huge page has 512 MiB, which is too large for a heap. */
 static enum hk_huge_mode read_mode(void)
 {
-	enum { DISABLED = 1, EXCEPT_ADVISED = 3 };	/* of prctl(PR_GET_THP_DISABLE) */
+	enum { DISABLED = 1, EXCEPT_ADVISED = 3 };	/* results of prctl(PR_GET_THP_DISABLE) */
 	char text[64], size[32];
 	long exempt;
 

@@ -1,6 +1,6 @@
 /*
- * What the kernel's headers say, for a C library that comes without them
- * (musl-gcc): futexes, seccomp filters, capabilities and the status of files.
+ * Definitions from the kernel's headers, for a C library that does not include these headers
+ * (musl-gcc): futexes, seccomp filters, capabilities and file status.
  */
 #ifndef HK_OS_KERNEL_H
 #define HK_OS_KERNEL_H
@@ -8,7 +8,7 @@
 #include <stdint.h>
 
 /* linux/futex.h */
-enum { HK_FUTEX_WAIT = 0 | 128, HK_FUTEX_WAKE = 1 | 128 };	/* private ones */
+enum { HK_FUTEX_WAIT = 0 | 128, HK_FUTEX_WAKE = 1 | 128 };	/* private futexes */
 
 /* linux/filter.h, linux/seccomp.h */
 struct hk_filter_step {
@@ -21,15 +21,16 @@ struct hk_filter {
 	const struct hk_filter_step *step;
 };
 enum {
-	HK_FILTER_LOAD = 0x20,		/* a word at this offset */
+	HK_FILTER_LOAD = 0x20,		/* loads the word at this offset */
 	HK_FILTER_EQUAL = 0x15,
 	HK_FILTER_ANSWER = 0x06,
-	HK_FILTER_NUMBER = 0, HK_FILTER_ARCHITECTURE = 4,	/* offsets */
+	HK_FILTER_NUMBER = 0, HK_FILTER_ARCHITECTURE = 4,	/* offsets in struct seccomp_data */
 	HK_FILTER_ERROR = 0x00050000, HK_FILTER_ALLOW = 0x7fff0000,
 	HK_SECCOMP_MODE_FILTER = 2,
 };
 
-/* linux/audit.h: the machine of ELF, and bits for its width and order of bytes. */
+/* linux/audit.h: these bits, for the word size and the byte order, are added to the ELF
+ * machine number. */
 #define HK_AUDIT_64BIT 0x80000000u
 #define HK_AUDIT_LITTLE 0x40000000u
 
@@ -43,8 +44,8 @@ struct hk_capabilities {
 	uint32_t effective, permitted, inheritable;
 };
 
-/* linux/stat.h: struct statx, the only file status with the same layout on all
- * architectures; Linux 4.11. */
+/* linux/stat.h: struct statx (Linux 4.11), the only file status whose layout is the same on
+ * all architectures. */
 struct hk_file_status {
 	uint32_t mask, block;
 	uint64_t attributes;

@@ -1,8 +1,8 @@
 /*
- * The memory limit of the control group that the process is in: Linux,
- * Documentation/admin-guide/cgroup-v2.rst and cgroup-v1/memory.rst. A group
- * above it may have a smaller one, so each on the way up is asked. In a
- * container the path may be the host's: what is not there is passed over.
+ * The memory limit of the process's control group: see
+ * Documentation/admin-guide/cgroup-v2.rst and cgroup-v1/memory.rst of Linux. A parent group
+ * may have a lower limit, so each group up to the root is read. In a container the path may
+ * be that of the host; groups that do not exist here are skipped.
  */
 #include "os/os.h"
 #include "os/syscall.h"
@@ -22,7 +22,7 @@ void hk_os_read_text(const char *path, char *text, size_t size)
 	text[n > 0 ? n : 0] = 0;
 }
 
-/* "max" is no number, and version 1 says "none" by one near the largest. */
+/* No limit is "max" in version 2, and a number near the largest one in version 1. */
 static uint64_t limit_in(const char *path)
 {
 	char text[32];
@@ -35,7 +35,7 @@ static uint64_t limit_in(const char *path)
 	return !bytes || bytes >> 60 ? UINT64_MAX : bytes;
 }
 
-/* The pieces one after the other; false if they do not fit. */
+/* Concatenates the strings; false if they do not fit. */
 static bool join(char *path, const char *a, const char *b, const char *c)
 {
 	size_t n = strlen(a), m = strlen(b), l = strlen(c) + 1;
@@ -48,7 +48,7 @@ static bool join(char *path, const char *a, const char *b, const char *c)
 	return true;
 }
 
-/* The least from this group up to the root of all. */
+/* The lowest limit from this group up to the root. */
 static uint64_t least_above(const char *mount, char *group, const char *file)
 {
 	uint64_t least = UINT64_MAX, limit;
@@ -64,7 +64,7 @@ static uint64_t least_above(const char *mount, char *group, const char *file)
 	}
 }
 
-/* Lines as "4:memory:/group", of version 2 "0::/group". */
+/* A line of version 1 is "4:memory:/group", one of version 2 "0::/group". */
 uint64_t hk_os_group_limit(const char *root)
 {
 	char text[TEXT], path[PATH], *line, *list, *group, *end;

@@ -88,7 +88,7 @@ void hk_os_loud(const struct hk_quiet *quiet, long result)
 	hk_os_restore_signals(&quiet->before);
 }
 
-/* The file may be a full pipe that is never read. */
+/* The file may be a full pipe that nothing reads. */
 long hk_os_write_soon(int fd, const void *data, size_t size)
 {
 	enum { PATIENCE_SECONDS = 1, TRIES = 1000 };
@@ -97,7 +97,7 @@ long hk_os_write_soon(int fd, const void *data, size_t size)
 	long done;
 
 	do {
-		long patience[2] = { PATIENCE_SECONDS, 0 };	/* the kernel changes it */
+		long patience[2] = { PATIENCE_SECONDS, 0 };	/* ppoll changes it */
 
 		if (HK_SYS(ppoll, &out, 1, patience, NULL, 0) == 0)
 			return 0;

@@ -1,13 +1,13 @@
 /*
- * One line on standard error, put together without stdio, locale or memory
- * from the heap: the only way in which the library speaks.
+ * One line on standard error, built without stdio, the locale or memory of the heap. All
+ * messages of the library are written this way.
  */
 #ifndef HK_OS_LINE_H
 #define HK_OS_LINE_H
 
 #include <stdint.h>
 
-/* Owned by one thread, normally on its stack. Text past the end is cut. */
+/* Used by one thread only, normally on its stack. Text that does not fit is cut off. */
 struct hk_line {
 	char text[480];
 	unsigned length;
@@ -19,11 +19,11 @@ void hk_line_str(struct hk_line *line, const char *text);
 void hk_line_dec(struct hk_line *line, uintmax_t value);
 void hk_line_hex(struct hk_line *line, uintmax_t value);
 
-/* Adds the newline and writes with one write(2), waiting a second at most;
- * errno and pending signals are preserved. */
+/* Appends a newline and writes the line by write(2), waiting at most a second; preserves
+ * errno and pending signals. */
 void hk_line_write(struct hk_line *line);
 
-/* Writes the line, runs the hook if one is set (debug ring), aborts. */
+/* Writes the line, calls the hook if one is set (the debug ring), and aborts. */
 _Noreturn void hk_line_abort(struct hk_line *line);
 extern void (*hk_line_abort_hook)(void);
 

@@ -15,16 +15,17 @@ const char *const hk_rank_name[HK_RANK_COUNT] = {
 	[HK_RANK_POOL] = "pool", [HK_RANK_RANGES] = "ranges", [HK_RANK_META] = "meta",
 };
 
-/* SPINS: what a critical section usually takes. PATIENCE_MS: more than a fork
- * does, unless it waits for a lock of libc that this thread holds; so many times the
- * holder may be in a signal handler. FORK_TRIES: times
- * a millisecond that a fork waits for a thread that may have lost its processor, or
- * be in a signal handler. */
+/*
+ * SPINS: as long as a critical section usually takes. PATIENCE_MS: longer than a fork takes,
+ * unless the fork waits for a lock of libc that this thread holds. PATIENCE: so many times
+ * that long, because the holder may be in a signal handler. FORK_TRIES: how many milliseconds
+ * a fork waits for a holder that may not be scheduled, or may be in a signal handler.
+ */
 enum { SPINS = 100, PATIENCE_MS = 10, PATIENCE = 100, FORK_TRIES = 2000, FORK_TRIES_INSIDE = 10 };
 
 _Static_assert(_Alignof(uint16_t) > HK_WAITED, "the address of a thread leaves a bit");
 
-/* The kernel compares 32 bits: those with HK_WAITED. */
+/* A futex compares 32 bits: the half that contains HK_WAITED. */
 static _Atomic uint32_t *low_half(struct hk_lock *lock)
 {
 	_Atomic uint32_t *half = (_Atomic uint32_t *)(void *)&lock->holder;
@@ -48,11 +49,6 @@ static bool spin(struct hk_lock *lock)
 	return false;
 }
 
-/*
- * Taken from here on with HK_WAITED, for others may wait too. Each sleep is
- * short: a signal handler may have interrupted the holder between the release
- * and the wake-up.
- */
 static bool is_hopeless(enum hk_patience patience, unsigned sleeps)
 {
 	if (patience == HK_A_WHILE)
@@ -69,6 +65,9 @@ static bool wait(struct hk_lock *lock, enum hk_patience patience)
 	hk_count_contention(&hk_contention.waited[lock->rank], 1);
 	if (spin(lock))
 		return true;
+	/* From here on the lock is taken with HK_WAITED, because other threads may be waiting
+	 * too. Each sleep is short: a signal handler may have interrupted the holder between
+	 * the release and the wake-up. */
 	for (;;) {
 		uintptr_t now = 0;
 

@@ -1,12 +1,10 @@
 /*
- * The locks of the library and their order. A thread takes a lock only while
- * every lock that it holds has a smaller rank; debug builds check it. No system
- * call that may take long, and no function of libc that another library may
- * wrap, is made with one held.
+ * The locks of the library and their order. A thread takes a lock only if each lock that it
+ * holds has a smaller rank; debug builds check that. While a thread holds a lock, it makes no
+ * system call that may take long, and calls no libc function that another library may wrap.
  *
- * A lock is one word that names its holder, so that a thread can ask whether it
- * holds the lock itself: a signal handler may have interrupted it there. See
- * "Futexes Are Tricky" (Drepper 2011), mutex 2, for the rest.
+ * A lock is one word, which stores its holder. So a signal handler can tell that it
+ * interrupted the holder. The rest is mutex 2 of "Futexes Are Tricky" (Drepper 2011).
  */
 #ifndef HK_OS_LOCK_H
 #define HK_OS_LOCK_H
@@ -19,8 +17,8 @@
 
 /* From the outermost to the innermost. */
 enum hk_rank {
-	HK_RANK_REGISTRY,	/* threads being born and dying, fork */
-	HK_RANK_ORPHAN,		/* the cache of threads that have none */
+	HK_RANK_REGISTRY,	/* start and end of threads, fork */
+	HK_RANK_ORPHAN,		/* the shared cache, of threads without one */
 	HK_RANK_CACHE,		/* one thread's slow path; see cache/cache.h */
 	HK_RANK_POOL,		/* SuperSlab lists */
 	HK_RANK_RANGES,		/* free ranges */
@@ -29,11 +27,11 @@ enum hk_rank {
 };
 
 /*
- *	holder	hk_self() of the thread that holds it, HK_WAITED set if others
- *		may wait; 0: free
- *	by_fork	the holder's: taken by its fork, a number for a fork in a signal handler
- *		during another; 0: by what forks interrupt
- *	parked	the holder is in a signal handler that forks: other forks do not wait
+ *	holder	hk_self() of the thread that holds the lock, with HK_WAITED set if others
+ *		may be waiting; 0: free
+ *	by_fork	written by the holder: the number of its fork that took the lock (more than 1
+ *		for a fork in a signal handler during another fork); 0: not taken by a fork
+ *	parked	the holder is in a signal handler that forks: other forks do not wait for it
  *		(relaxed)
  */
 struct hk_lock {
@@ -45,9 +43,9 @@ struct hk_lock {
 enum { HK_WAITED = 1 };
 #define HK_LOCK_INITIALIZER(r) { 0, (r), 0, false }
 
-/* How many forks of this thread hold every lock, one in a signal handler during
- * another: the program's fork handlers may use the heap all the same. Its
- * address stands for the thread. */
+/* The number of this thread's forks in progress that hold every lock; a signal handler may
+ * fork during a fork. While it is not 0, the program's fork handlers can use the heap without
+ * taking locks. The address of this variable identifies the thread. */
 extern HK_TLS uint16_t hk_all_locked;
 
 HK_INLINE uintptr_t hk_self(void)
@@ -62,8 +60,8 @@ HK_INLINE bool hk_lock_mine(struct hk_lock *lock)
 }
 
 #ifdef HK_DEBUG
-/* Ranks held by this thread, one bit each; caches may be held several at a
- * time by fork alone, which takes them under the registry lock. */
+/* The ranks that this thread holds, one bit each. Only fork holds several caches at a time;
+ * it takes them under the registry lock. */
 extern HK_TLS uint16_t hk_ranks_held;
 HK_INLINE void hk_lock_note(const struct hk_lock *lock)
 {
@@ -78,7 +76,7 @@ HK_INLINE void hk_unlock_note(const struct hk_lock *lock)
 {
 	hk_ranks_held = (uint16_t)(hk_ranks_held & ~(1u << lock->rank));
 }
-/* Before what may take long. */
+/* Called before anything that may take long. */
 HK_INLINE void hk_assert_unlocked(void)
 {
 	hk_assert(hk_ranks_held == 0);
@@ -90,9 +88,9 @@ HK_INLINE void hk_assert_unlocked(void) { }
 #endif
 
 /*
- * How threads get in each other's way, for tests/bench/contention: locks taken,
- * those that another thread held, and compare-and-swaps that had to be tried
- * again. Debug builds count, and builds with -DHK_COUNT_CONTENTION; relaxed.
+ * Contention, for tests/bench/contention: locks taken, locks that another thread held, and
+ * compare-and-swap operations that had to be repeated. Counted in debug builds and with
+ * -DHK_COUNT_CONTENTION; relaxed.
  */
 #if HK_DEBUG_BUILD && !defined HK_COUNT_CONTENTION
 #define HK_COUNT_CONTENTION
@@ -133,10 +131,10 @@ HK_INLINE bool hk_lock_try(struct hk_lock *lock)
 }
 
 /*
- * Waits for it as long as it can become free: false where another thread's fork holds all locks
- * for long, or where this is a child without the thread that would release it, whose
- * fork interrupted the caller. HK_A_WHILE is for whoever can do without the heap,
- * HK_LONG for the steps of an operation that has begun.
+ * Waits for the lock as long as it can become free. False: another thread's fork has held all
+ * locks for long, or this is the child of a fork that interrupted the caller, and the thread
+ * that would release the lock does not exist in it. HK_A_WHILE is for callers that can do
+ * without the heap, HK_LONG for the steps of an operation that has begun.
  */
 enum hk_patience { HK_A_WHILE, HK_LONG };
 bool hk_lock_wait(struct hk_lock *lock, enum hk_patience patience);
@@ -163,18 +161,18 @@ HK_INLINE void hk_unlock(struct hk_lock *lock)
 }
 
 /*
- * For fork, which takes locks whatever it interrupted: no rank is checked, and
- * hk_all_locked does not matter. number: of the fork, from 1 up. A lock that is this
- * thread's already is left alone. patient: for seconds, if need be.
+ * For fork, which takes locks regardless of what it interrupted: ranks and hk_all_locked are
+ * ignored. number: of the fork, from 1 on. A lock that this thread holds already is skipped.
+ * patient: waits for seconds if necessary.
  */
 void hk_lock_for_fork(struct hk_lock *lock, uint8_t number, bool patient);
 void hk_unlock_for_fork(struct hk_lock *lock, uint8_t number);
 
 /*
- * The thread whose fork holds all locks, 0: none. And whether the heap is closed in
- * this child: until this thread, which a signal handler interrupted inside the heap,
- * goes on there; or for good, because the fork found a lock held by a thread that the
- * child lacks. 0: it is open.
+ * hk_forking: the thread whose fork holds all locks, or 0. hk_heap_closed: 0 if the heap can
+ * be used. In a child it may be closed until this thread, which a signal handler interrupted
+ * inside the heap, has continued there; or for good, because a thread that does not exist in
+ * the child held a lock during the fork.
  */
 extern _Atomic uintptr_t hk_forking, hk_heap_closed;
 enum { HK_CLOSED_FOR_GOOD = 1 };

@@ -42,14 +42,15 @@ char **hk_os_environment(void)
 	return environ;
 }
 
-/* The new size of a mapping, 0 for one that is gone. */
+/* new_size: 0 for a mapping that was unmapped. */
 static void account(size_t old_size, size_t new_size)
 {
 	size_t change = new_size - old_size;
 
 	if (new_size < old_size)
 		atomic_fetch_add_explicit(&hk_os_unmapped, -change, memory_order_relaxed);
-	/* In the kernel's order: a range may have been another thread's before. */
+	/* Counted in the order of the system calls: the range may have belonged to another
+	 * thread before. */
 	hk_raise(&hk_os_mapped_peak, change + atomic_fetch_add_explicit(&hk_os_mapped, change,
 									memory_order_acq_rel));
 }
@@ -66,9 +67,9 @@ static bool unmap(void *addr, size_t size)
 }
 
 /*
- * Most requests are aligned by luck: the kernel hands out ranges downwards
- * next to each other, so one aligned mapping makes the next one aligned too.
- * Only otherwise is more mapped and the surplus cut off.
+ * Most mappings are aligned without further work: the kernel places each one directly below
+ * the previous one, so an aligned mapping makes the next one aligned too. Otherwise a larger
+ * range is mapped and the rest is cut off.
  */
 static void *map_aligned(size_t size, size_t align, int access)
 {
@@ -120,9 +121,9 @@ void *hk_os_map(size_t size, size_t align)
 }
 
 /*
- * The kernel maps downwards, each mapping just below the last one, so none could
- * grow. Far below there is room: every call gets the next of some places there that
- * are ROOM apart, in the upper quarter of the address space.
+ * The kernel places each mapping directly below the previous one, so that none could grow.
+ * The upper quarter of the address space below this library is divided into places that are
+ * 64 GiB apart, and each call uses the next place.
  */
 static void *map_with_room(size_t size, size_t align, int access)
 {
@@ -164,8 +165,9 @@ void hk_os_unreserve(void *addr, size_t size)
 }
 
 /*
- * In pieces, from the end, for the kernel lets no other thread map meanwhile. What
- * shortens a mapping splits none, so once one piece is gone all of them can go.
+ * Unmaps in pieces, because other threads cannot map memory during a munmap. It starts at the
+ * end: shortening a mapping does not split it, so once one piece has been unmapped, the
+ * others can be too.
  */
 bool hk_os_unmap(void *addr, size_t size)
 {
@@ -218,8 +220,9 @@ int hk_os_resize(void *addr, size_t old_size, size_t new_size)
 	long error = 0, p;
 
 	hk_assert_unlocked();
-	/* To the kernel both are munmap. Emulators of 32-bit programs (qemu-user
-	 * 7.2) answer a shrinking mremap by taking what lies behind the mapping. */
+	/* For the kernel, shrinking by munmap and by mremap is the same. User-mode emulators
+	 * of 32-bit programs (qemu-user 7.2) unmap memory behind a mapping that mremap
+	 * shrinks. */
 	if (new_size < old_size) {
 		error = -HK_SYS(munmap, (char *)addr + new_size, old_size - new_size, 0, 0, 0);
 	} else {
@@ -238,8 +241,9 @@ bool hk_os_move(void *addr, size_t old_size, void *to, size_t new_size)
 	hk_assert_unlocked();
 	moved = HK_SYS(mremap, addr, old_size, new_size, MREMAP_MAYMOVE | MREMAP_FIXED, to);
 
-	/* vm.max_map_count leaves the target as it was. After other errors it
-	 * may be unmapped already, and another thread's by now. */
+	/* When the kernel fails because of vm.max_map_count, the target is unchanged. After
+	 * other errors the target may already be unmapped, and another thread may have mapped
+	 * memory there. */
 	if (moved == -ENOMEM)
 		unmap(to, new_size);
 	if (!hk_sys_failed(moved))
@@ -257,7 +261,7 @@ long hk_os_thread_id(void)
 	return HK_SYS(gettid, 0, 0, 0, 0, 0);
 }
 
-/* The one look-up in the dynamic linker that is safe anywhere (glibc 2.35). */
+/* The only lookup in the dynamic linker that is safe in any context (glibc 2.35). */
 #ifdef DLFO_STRUCT_HAS_EH_DBASE
 extern __typeof__(_dl_find_object) _dl_find_object __attribute__((weak));
 

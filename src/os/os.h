@@ -1,6 +1,6 @@
 /*
- * The only system calls of the library. Every call here preserves errno:
- * callers such as free() must not be seen to change it.
+ * All system calls of the library. Every function here preserves errno, because callers such
+ * as free() must not change it.
  */
 #ifndef HK_OS_OS_H
 #define HK_OS_OS_H
@@ -12,13 +12,13 @@
 #include <signal.h>
 #include <stddef.h>
 
-/* Bytes in a page of the running kernel; set by hk_os_start, then constant. */
+/* The page size of the running kernel; set by hk_os_start, then constant. */
 extern size_t hk_page_size;
 
-/* The 16 random bytes of the kernel (AT_RANDOM), or NULL; set by hk_os_start. */
+/* The 16 random bytes that the kernel provides (AT_RANDOM), or NULL; set by hk_os_start. */
 extern const void *hk_os_random;
 
-/* A peak is what the figure was at most. */
+/* A peak is the maximum of a figure. */
 HK_INLINE void hk_raise(_Atomic size_t *peak, size_t now)
 {
 	size_t old = atomic_load_explicit(peak, memory_order_relaxed);
@@ -42,29 +42,29 @@ HK_INLINE void hk_lower(_Atomic size_t *least, size_t now)
 /* Reads the page size, the memory limit and the mode of huge pages. */
 void hk_os_start(void);
 
-/* Bytes mapped by the calls below and not given back, and the most there ever
- * were at once; any thread, relaxed. What the kernel refused to take back is
- * still in it. */
+/* Bytes currently mapped by the functions below, and their maximum; any thread, relaxed. A
+ * range that the kernel refused to unmap is still counted. */
 extern _Atomic size_t hk_os_mapped, hk_os_mapped_peak;
-/* Bytes of mappings that were given back so far. */
+/* Total bytes unmapped so far. */
 extern _Atomic size_t hk_os_unmapped;
 
-/* True if the program runs with another user's rights (set-user-ID). */
+/* True if the program runs with the privileges of another user (set-user-ID). */
 bool hk_os_secure(void);
 
-/* The environment of the process, or NULL while libc has not set it yet. */
+/* The environment of the process, or NULL if libc has not set it yet. */
 char **hk_os_environment(void);
 
 /*
- * The calls below may take long, so they are made with no lock held.
+ * The functions below may take long, so they are called with no lock held.
  *
- * Fresh zeroed memory, readable and writable, no huge-page advice.
- * size: a multiple of hk_page_size; align: a power of two, at least one page.
- * NULL when the kernel refuses. The range is the caller's alone.
+ * hk_os_map: new memory that reads as zero, readable and writable, without huge-page advice.
+ * size: a multiple of hk_page_size; align: a power of two, at least one page. NULL if the
+ * kernel refuses.
  */
 void *hk_os_map(size_t size, size_t align);
 
-/* The same where hk_os_resize finds room behind it, if the address space has some. */
+/* The same, at an address where hk_os_resize can extend the mapping, if the address space has
+ * room. */
 void *hk_os_map_with_room(size_t size, size_t align);
 
 /* apart.c. Memory for metadata, between guards and separate from the mappings of the
@@ -72,100 +72,99 @@ void *hk_os_map_with_room(size_t size, size_t align);
 void *hk_os_map_apart(size_t size);
 void hk_os_count_mapped(size_t size);
 
-/* For the fallback allocator, which may be called with locks held: maps pages of any
- * alignment; drops the pages of a range, best effort. */
+/* For the fallback allocator, which may be called with locks held. Mapped memory is aligned
+ * to a page only; purging is best effort. */
 void *hk_os_map_anytime(size_t size);
 void hk_os_purge_anytime(void *addr, size_t size);
 
-/* The same without access to it, which neither statistics nor any limit but
- * that of the address space count: a target for hk_os_move. */
+/* Reserves address space without access: a target for hk_os_move. It is not counted in
+ * statistics, nor by any limit but that on the address space. */
 void *hk_os_reserve(size_t size, size_t align);
 void hk_os_unreserve(void *addr, size_t size);
 
-/* Gives a range back. False if the kernel refused (vm.max_map_count): the
- * range is then unchanged. */
+/* Unmaps a range. False: the kernel refused (vm.max_map_count), and the range is unchanged. */
 bool hk_os_unmap(void *addr, size_t size);
 
-/* Makes whole pages inaccessible, or accessible again; they keep their contents. False:
- * unchanged (vm.max_map_count). */
+/* Make whole pages inaccessible, or accessible again; the contents are kept. False: unchanged
+ * (vm.max_map_count). */
 bool hk_os_close_pages(void *addr, size_t size);
 bool hk_os_open_pages(void *addr, size_t size);
 
-/* madvise(2): 0, or a negated errno. The calls below say which advice is given. */
+/* madvise(2): 0, or a negated errno. The functions below are for single kinds of advice. */
 long hk_os_advise(void *addr, size_t size, int advice);
 
-/* Drops the pages of a range; it reads as zero afterwards. False: unchanged. */
+/* Purges a range, which reads as zero afterwards. False: unchanged. */
 bool hk_os_purge(void *addr, size_t size);
 
-/* Touches the pages of a range in one call; false: the kernel cannot. */
+/* Populates the pages of a range in one call; false: the kernel cannot. */
 bool hk_os_populate(void *addr, size_t size);
 
-/* How the kernel gives out huge pages of 2 MiB: to none, to ranges that ask, to
- * all. As read at start, before any sandbox. */
+/* For which ranges the kernel uses huge pages of 2 MiB: none, those with advice, all. Read at
+ * start, before the program can enter a sandbox. */
 enum hk_huge_mode { HK_HUGE_NEVER, HK_HUGE_MADVISE, HK_HUGE_ALWAYS };
 enum hk_huge_mode hk_os_huge_mode(void);
 void hk_os_read_huge_mode(void);
 
-/* What of a range is not touched yet will be huge pages, where they fit. */
+/* Advises the kernel to use huge pages for those parts of a range that are not populated yet. */
 bool hk_os_huge(void *addr, size_t size);
 
-/* Makes a range that has small pages huge ones at once, if it was told so by
- * hk_os_huge; what is not touched of it gets memory. False: the kernel cannot, or
- * not now, and may do it by and by. */
+/* Makes the small pages of a range huge pages at once; the range must have been passed to
+ * hk_os_huge before. Parts that are not populated get memory. False: the kernel cannot do it,
+ * or not now; it may do so later by itself. */
 bool hk_os_collapse(void *addr, size_t size);
 
-/* Small pages from now on. Where the kernel would make pages huge by itself,
- * what was given back would come again with them. */
+/* Advises the kernel to use small pages for a range from now on. Otherwise the kernel might
+ * make its pages huge again by itself, which would populate purged parts. */
 bool hk_os_small(void *addr, size_t size);
 
 /*
- * guard.c. Sets guard pages inside a mapping, which stays one mapping: an access to them
- * raises SIGSEGV. unguard removes those of a range. False: unchanged. has_guards: true
- * unless the kernel is known not to support them.
+ * guard.c. Guard pages inside a mapping, which remains one mapping: an access to them raises
+ * SIGSEGV. unguard removes those of a range. False: unchanged. has_guards: false if the
+ * kernel is known not to support them.
  */
 bool hk_os_has_guards(void);
 bool hk_os_guard(void *addr, size_t size);
 bool hk_os_unguard(void *addr, size_t size);
 
-/* A file as a string, as much as fits; empty where there is none. */
+/* Reads a file as a string, cut to the size; empty if it cannot be read. */
 void hk_os_read_text(const char *path, char *text, size_t size);
 
-/* Bytes that the control group of the process may use, SIZE_MAX for no limit;
- * read at start, then constant. */
+/* The memory limit of the process's control group in bytes, or SIZE_MAX for none; read at
+ * start, then constant. */
 extern size_t hk_os_memory_limit;
-/* The same with the files below root, and UINT64_MAX for none. */
+/* The same, read from the files below root; UINT64_MAX for none. */
 uint64_t hk_os_group_limit(const char *root);
 void hk_os_read_limit(void);
 
-/* Resizes a mapping where it is: 0, or ENOMEM if there is no room, or another
- * error if it cannot be moved either (the program split it by mprotect). */
+/* Resizes a mapping in place: 0, ENOMEM if there is no room, or another error if the mapping
+ * cannot be moved either (the program has split it by mprotect). */
 int hk_os_resize(void *addr, size_t old_size, size_t new_size);
 
-/* Moves the pages of a mapping over a reserved, larger range; its own range is
- * gone then. False: it is unchanged, and the other one gone. */
+/* Moves the pages of a mapping into a reserved range that is larger; the old range is
+ * unmapped. False: the mapping is unchanged, and the reserved range is unmapped. */
 bool hk_os_move(void *addr, size_t old_size, void *to, size_t new_size);
 
-/* clock.c. A coarse monotonic clock in milliseconds; no system call where the
- * vDSO has it. */
+/* clock.c. A coarse monotonic clock in milliseconds, without a system call if there is a
+ * vDSO. */
 void hk_os_clock_start(void);
 uint64_t hk_os_now(void);
 
-/* Of hk_os_now, which another thread may have read later. */
+/* Both times are of hk_os_now. since may be later than now, if another thread read it. */
 HK_INLINE bool hk_elapsed(uint64_t now, uint64_t since, uint64_t ms)
 {
 	return (int64_t)(now - since) >= (int64_t)ms;
 }
 
-/* A fine one, in nanoseconds; no system call either. */
+/* A precise clock in nanoseconds, also through the vDSO. */
 uint64_t hk_os_clock(void);
 
-/* Does the kernel still have this thread of the process? pthread_join() returns
- * before it has gone. Asked of its clock: a sandbox allows that. */
+/* Does this thread of the process still exist in the kernel? pthread_join() may return before
+ * it has ended. The test reads the thread's clock, which sandboxes allow. */
 bool hk_os_thread_exists(long id);
 
 /*
- * line.c. A signal mask, as the kernel has it. All signals are blocked for a moment, those
- * of libc's own too.
+ * line.c. A signal mask in the kernel's format. block blocks all signals, including those
+ * that libc uses itself.
  */
 enum { HK_SIGNALS_SIZE = (_NSIG - 1) / 8 };
 struct hk_signals {
@@ -175,9 +174,9 @@ void hk_os_block_signals(struct hk_signals *before);
 void hk_os_restore_signals(const struct hk_signals *before);
 
 /*
- * For writes, which may raise SIGPIPE or SIGXFSZ in the thread. quiet blocks all signals.
- * loud discards the signal that belongs to this result of a write, unless the program had
- * one pending before, and restores the signal mask.
+ * Around a write, which may raise SIGPIPE or SIGXFSZ in the thread. quiet blocks all signals.
+ * loud discards the signal that this result of the write raised, unless one was pending
+ * before, and restores the signal mask.
  */
 struct hk_quiet {
 	struct hk_signals before, pending;
@@ -185,43 +184,45 @@ struct hk_quiet {
 void hk_os_quiet(struct hk_quiet *quiet);
 void hk_os_loud(const struct hk_quiet *quiet, long result);
 
-/* One write(2), after waiting at most a second until it can proceed: its result, or 0. */
+/* One write(2) after waiting up to a second for it to be possible: its result, or 0 if it was
+ * not. */
 long hk_os_write_soon(int fd, const void *data, size_t size);
 
 /*
- * thread.c. Waits while the word has this value, or shorter, at most so long where
- * ms is not 0; wakes one thread that waits so, or all.
+ * thread.c. wait: waits while the word has this value, at most ms milliseconds if ms is not
+ * 0; it may return early. wake wakes one waiting thread, wake_all all of them.
  */
 void hk_os_wait(_Atomic uint32_t *word, uint32_t value, unsigned ms);
 void hk_os_wake(_Atomic uint32_t *word);
 void hk_os_wake_all(_Atomic uint32_t *word);
 
 /*
- * guest.c. Starts a thread with all signals blocked and without rights, once the
- * last one has gone; false: there is none, nor is it worth another try. start:
- * notes what it needs to know of the process, from a constructor.
+ * guest.c. Starts a background thread without capabilities and with all signals blocked; the
+ * previous one must have ended. False: it could not be started, and another attempt is
+ * useless. start: records properties of the process; called from a constructor.
  */
 bool hk_os_guest(void (*body)(void), const char *name);
 void hk_os_guest_start(void);
 
-/* A pointer of each thread, which its end passes to a function; once. Beyond 32 keys of
- * a program, setting may allocate. False: there is no key; the pointer is NULL then. */
+/* A thread-specific pointer. When a thread ends, it is passed to thread_ended, which is set
+ * once. If the program uses more than 32 keys, setting it may allocate memory. False: there
+ * is no key, and the pointer is always NULL. */
 bool hk_os_key_start(void (*thread_ended)(void *));
 void hk_os_key_set(void *pointer);
 void *hk_os_key_get(void);
 
-/* Handlers of fork. */
+/* Installs handlers for fork. */
 void hk_os_at_fork(void (*prepare)(void), void (*parent)(void), void (*child)(void));
 
-/* The lock of libc's list of streams, where libc has one and the program has threads;
- * taken before fork does, released after it, or set free in the child. */
+/* libc's lock of its list of streams, if libc has one and the program has threads. It is
+ * taken before fork, released after it, and reset in the child. */
 void hk_os_lock_streams(void);
 void hk_os_unlock_streams(void);
 void hk_os_reset_streams(void);
 
 /*
- * A word that a child of fork finds as 0, even if the child runs no fork handlers,
- * once hk_os_watch_forks was called; hk_os_fork_seen makes it 1.
+ * After hk_os_watch_forks, the child of a fork finds this word as 0, even if the fork ran no
+ * handlers. hk_os_fork_seen sets it to 1.
  */
 extern _Atomic(_Atomic uint32_t *) hk_os_fork_word;
 void hk_os_watch_forks(void);
@@ -232,17 +233,16 @@ HK_INLINE bool hk_os_fork_unseen(void)
 				    memory_order_relaxed) == 0;
 }
 
-/* Is this code libc's, the dynamic linker's or this library's? True as well
- * where it cannot be told. start: before, from a constructor. */
+/* Does this code address belong to libc, the dynamic linker or this library? Also true if
+ * that is unknown. start: must be called before, from a constructor. */
 void hk_os_code_start(void);
 bool hk_os_in_libc(const void *code);
 
-/* Is libseccomp loaded, with which programs shut themselves into a sandbox? After
- * hk_os_code_start. */
+/* Is libseccomp, which programs use to enter a sandbox, loaded? Valid after hk_os_code_start. */
 bool hk_os_has_libseccomp(void);
 
-/* Has the program shut itself into a sandbox since the start, as noted there, or
- * could it have? Then new kinds of system calls may end it. After hk_os_code_start. */
+/* May the program have entered a sandbox since hk_os_sandbox_start? New kinds of system calls
+ * may then kill it. Valid after hk_os_code_start. */
 void hk_os_sandbox_start(void);
 bool hk_os_sandboxed(void);
 
@@ -250,18 +250,17 @@ long hk_os_process_id(void);
 long hk_os_thread_id(void);
 
 /*
- * symbol.c. What the symbol would be without this library, if that is a library
- * of the program's that replaces it: neither the one that has the original, as a
- * symbol beside it tells, nor another malloc. Else NULL. Takes locks of the
- * dynamic linker.
+ * symbol.c. The definition of the symbol that this library hides, if one of the program's
+ * libraries replaces the function; NULL if that definition is in the library of original, or
+ * in the one of the next malloc. Takes locks of the dynamic linker.
  */
 void *hk_os_replacement(const char *symbol, const char *original);
 
-/* The file that this code was loaded from, and its offset there, as debuggers
- * count it; NULL where that cannot be told without taking a lock. */
+/* The file that contains this code, and the offset in it, as debuggers count; NULL if that
+ * cannot be determined without a lock. */
 const char *hk_os_object(const void *code, uintptr_t *offset);
 
-/* Writes a whole buffer, best effort; false on an error. */
+/* Writes the whole buffer, best effort; false on an error. */
 bool hk_os_write(int fd, const void *data, size_t size);
 
 #endif

@@ -1,6 +1,6 @@
 /*
- * Every platform conditional of the library but os/glibc.h and
- * os/probe.h: what the compiler, the target and configure say. Other files ask for a name from here instead.
+ * Conditionals on the compiler, the target and the results of configure, as names for the
+ * other files; os/glibc.h and os/probe.h have their own.
  */
 #ifndef HK_OS_PLATFORM_H
 #define HK_OS_PLATFORM_H
@@ -13,15 +13,15 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Cache line of the target; configure sets it per architecture. */
+/* Cache-line size of the target; configure sets it for each architecture. */
 #ifndef HK_CACHE_LINE
 #define HK_CACHE_LINE 64
 #endif
 
 /*
- * A malloc must not use dynamic TLS: the first access of a thread may itself
- * allocate. Two pointers in static TLS are all that the library takes; where
- * the compiler lacks the attribute, build with -ftls-model=initial-exec.
+ * A malloc must not use dynamic TLS, because the first access of a thread may allocate
+ * memory. The library needs little static TLS. If the compiler lacks the attribute, build
+ * with -ftls-model=initial-exec.
  */
 #if defined(HAVE_CONFIG_H) && !defined(HK_TLS_IE)
 #define HK_TLS _Thread_local
@@ -29,14 +29,14 @@
 #define HK_TLS __attribute__((tls_model("initial-exec"))) _Thread_local
 #endif
 
-/* The largest page size of any kernel for the target, as linkers assume too. */
+/* The largest page size of any kernel for the target, as assumed by linkers. */
 #if defined(__x86_64__) || defined(__i386__) || defined(__s390x__) || defined(__riscv)
 #define HK_PAGE_MOST 4096
 #else
 #define HK_PAGE_MOST 65536
 #endif
 
-/* Bits of a user-space address that the page map covers. */
+/* The width of the user-space addresses that the page map covers. */
 #if UINTPTR_MAX == UINT32_MAX
 #define HK_ADDRESS_BITS 32
 #elif defined(__s390x__)
@@ -45,8 +45,8 @@
 #define HK_ADDRESS_BITS 48
 #endif
 
-/* More bytes than any block can have: the kernel gives addresses below this without
- * being asked for others. With 32 bits the signed range is less. */
+/* A size that no block can have: without an address hint the kernel maps memory only below
+ * this address. On 32-bit targets the limit is that of ptrdiff_t. */
 #if UINTPTR_MAX == UINT32_MAX
 #define HK_IMPOSSIBLE ((size_t)PTRDIFF_MAX - (4 << 20))
 #elif defined(__x86_64__) || defined(__powerpc64__) || defined(__riscv) || defined(__loongarch__)
@@ -55,7 +55,7 @@
 #define HK_IMPOSSIBLE ((size_t)1 << HK_ADDRESS_BITS)
 #endif
 
-/* Advice that the headers may not know; the kernel refuses -1. */
+/* Advice that the headers may not define. -1: the kernel rejects it. */
 #ifdef HAVE_MADV_HUGEPAGE
 #define HK_MADV_HUGEPAGE MADV_HUGEPAGE
 #define HK_MADV_NOHUGEPAGE MADV_NOHUGEPAGE
@@ -63,7 +63,7 @@
 #define HK_MADV_HUGEPAGE (-1)
 #define HK_MADV_NOHUGEPAGE (-1)
 #endif
-#define HK_MADV_POPULATE_WRITE 23	/* these on all architectures; Linux 5.14 */
+#define HK_MADV_POPULATE_WRITE 23	/* these are the same everywhere; Linux 5.14 */
 #define HK_MADV_WIPEONFORK 18	/* 4.14 */
 #define HK_MADV_COLLAPSE 25	/* 6.1 */
 #define HK_MADV_GUARD_INSTALL 102	/* 6.13 */
@@ -82,8 +82,8 @@
 #else
 #define HK_PAUSE() __asm__ volatile("" ::: "memory")
 #endif
-/* Keeps a value that will be returned in the result register; otherwise the compiler
- * moves it there at the end. */
+/* Keeps a value that will be returned in the result register; otherwise the compiler moves it
+ * there at the end. */
 #if defined(__x86_64__)
 #define HK_IN_RESULT(x) __asm__("" : "+a"(x))
 #else
@@ -92,7 +92,7 @@
 #define hk_likely(x) __builtin_expect(!!(x), 1)
 #define hk_unlikely(x) __builtin_expect(!!(x), 0)
 
-/* Sanitizers watch libc's calls and atomics; see os/syscall.h and below. */
+/* Sanitizers intercept libc's functions and atomics; see os/syscall.h and below. */
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define HK_SANITIZED
 #endif
@@ -105,8 +105,8 @@
 #endif
 #endif
 
-/* Can the library have a thread that libc does not know of? i386 has another way to
- * its thread-local variables, musl's clone() makes none. See os/guest.c. */
+/* Can the library have a thread that libc does not know? i386 finds its thread-local
+ * variables in another way, and musl's clone() cannot create such a thread. See os/guest.c. */
 #if defined(__GLIBC__) && !defined(__i386__) && !defined(HK_SANITIZED)
 #define HK_UNKNOWN_THREAD 1
 #else
@@ -119,10 +119,10 @@
 #endif
 
 /*
- * A relaxed load of what another thread may change meanwhile, and whose old and
- * new value are equally good: left to the compiler, which makes it part of the
- * instruction that uses it, as it does not with an atomic one. The store is for
- * words of which others look at single bits that it leaves as they are.
+ * A relaxed load of a word that another thread may be changing; the old value and the new one
+ * are equally valid. The load is not atomic, so that the compiler can make it an operand of
+ * the instruction that uses it. The store is for words of which other threads read only bits
+ * that it does not change.
  */
 #if defined(__SANITIZE_THREAD__) || defined(HK_ATOMIC_FOLDED)
 #define HK_FOLDED_LOAD(x) __atomic_load_n(&(x), __ATOMIC_RELAXED)
@@ -132,22 +132,22 @@
 #define HK_FOLDED_STORE(x, value) ((x) = (value))
 #endif
 
-/* Where the compiler can: a call that takes the address from the GOT by itself
- * instead of by a jump in between. */
+/* If the compiler can, calls the function through the GOT directly, without a PLT entry. */
 #if __has_attribute(noplt)
 #define HK_NO_PLT __attribute__((noplt))
 #else
 #define HK_NO_PLT
 #endif
 
-/* Another name of a function, with its attributes where the compiler can. */
+/* An alias of a function, with the function's attributes if the compiler supports that. */
 #if __has_attribute(copy)
 #define HK_ALIAS(name) HK_API __attribute__((alias(#name), copy(name)))
 #else
 #define HK_ALIAS(name) HK_API __attribute__((alias(#name)))
 #endif
 
-/* Invariants: on in debug builds, hints nowhere else. */
+/* hk_assert states an invariant. Debug builds check it. Other builds do not evaluate it, not
+ * even as a hint to the compiler. */
 #ifdef HK_DEBUG
 #define HK_DEBUG_BUILD 1
 #define hk_assert(x) ((x) ? (void)0 : hk_assert_failed(#x, __FILE__, __LINE__))

@@ -1,8 +1,8 @@
 /*
- * Static probe points (USDT) of the provider "hakmem", for bpftrace, perf, gdb and
- * SystemTap. Each is a nop, and a note in the file that says where the nop is and
- * where the arguments are then. Slow paths only: arguments are evaluated whether
- * or not a tracer is attached. hakmem(7) lists the probes.
+ * Static probe points (USDT) of the provider "hakmem", for bpftrace, perf, gdb and SystemTap.
+ * Each is a nop, and an ELF note that records the address of the nop and the location of the
+ * arguments. Only for slow paths: the arguments are evaluated even without a tracer.
+ * hakmem(7) lists the probes.
  */
 #ifndef HK_OS_PROBE_H
 #define HK_OS_PROBE_H

@@ -19,9 +19,9 @@ static uint64_t mix(uint64_t x)
 }
 
 /*
- * The kernel provides 16 random bytes to each process. libc takes its stack and pointer
- * guards from them. They are mixed, so that the secret does not disclose the guards, nor
- * one of the guards the secret.
+ * The kernel provides 16 random bytes to each process. libc derives its stack guard and
+ * pointer guard from them. They are mixed here, so that the secret does not disclose the
+ * guards, and a guard does not disclose the secret.
  */
 void hk_secret_start(const void *random)
 {

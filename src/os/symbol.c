@@ -1,15 +1,15 @@
-/* Which of the program's libraries has a function too. */
+/* Finds another library of the program that defines a function of this one. */
 #include "os/os.h"
 
 #include <dlfcn.h>
 #include <link.h>
 
-/* Weak: a static program has no dynamic linker to ask. */
+/* Weak, because a statically linked program has no dynamic linker. */
 #pragma weak dlsym
 
 struct search {
 	uintptr_t address;
-	const void *found;		/* the object's program headers */
+	const void *found;		/* the program headers of the object */
 };
 
 static int find_object(struct dl_phdr_info *info, size_t size, void *arg)
@@ -25,7 +25,7 @@ static int find_object(struct dl_phdr_info *info, size_t size, void *arg)
 	return s->found != NULL;
 }
 
-/* Not dladdr, which reads all symbols there. */
+/* Unlike dladdr, it does not read all symbols of the object. */
 static const void *object_of(const void *code)
 {
 	struct search s = { (uintptr_t)code, NULL };

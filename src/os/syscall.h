@@ -1,10 +1,10 @@
 /*
- * System calls without libc. libc's names can be taken by another preloaded
- * library, whose wrapper may call malloc, and they set errno; an inline
- * instruction does neither. So these may be called at any time, with locks
- * held and in signal handlers, and none is a cancellation point.
+ * System calls without libc. Another preloaded library may replace libc's functions by
+ * wrappers that call malloc, and libc's functions set errno; an inline instruction does
+ * neither. So these can be made at any time, with locks held and in signal handlers, and none
+ * is a cancellation point.
  *
- * Each returns what the kernel does: -4095 to -1 is a negated errno.
+ * Each returns the result of the kernel: -4095 to -1 is a negated errno.
  */
 #ifndef HK_OS_SYSCALL_H
 #define HK_OS_SYSCALL_H
@@ -16,7 +16,7 @@
 #include <sys/mman.h>
 #include <sys/syscall.h>
 
-/* Of a call that returns an address. */
+/* For a call that returns an address. */
 HK_INLINE bool hk_sys_failed(long result)
 {
 	return (unsigned long)result >= -4095ul;
@@ -35,7 +35,7 @@ HK_INLINE long hk_syscall(long number, long a, long b, long c, long d, long e, l
 	return number;
 }
 #elif defined(__i386__)
-/* No call here has a sixth argument: ebp is the compiler's. */
+/* No call here has a sixth argument, so the compiler can keep ebp. */
 HK_INLINE long hk_syscall(long number, long a, long b, long c, long d, long e, long f)
 {
 	(void)f;
@@ -55,7 +55,7 @@ HK_INLINE long hk_syscall(long number, long a, long b, long c, long d, long e, l
 	return x0;
 }
 #elif defined(__arm__)
-/* r7 may be the frame pointer: it is saved by hand. */
+/* r7 may be the frame pointer, so it is saved explicitly. */
 HK_INLINE long hk_syscall(long number, long a, long b, long c, long d, long e, long f)
 {
 	register long r0 __asm__("r0") = a, r1 __asm__("r1") = b, r2 __asm__("r2") = c;
@@ -102,7 +102,7 @@ HK_INLINE long hk_syscall(long number, long a, long b, long c, long d, long e, l
 	return r2;
 }
 #elif defined(__powerpc__)
-/* An error is a set bit of the condition register and a positive number. */
+/* The kernel reports an error by a bit of the condition register and a positive number. */
 HK_INLINE long hk_syscall(long number, long a, long b, long c, long d, long e, long f)
 {
 	register long r0 __asm__("r0") = number, r3 __asm__("r3") = a, r4 __asm__("r4") = b;
@@ -119,7 +119,7 @@ HK_INLINE long hk_syscall(long number, long a, long b, long c, long d, long e, l
 #endif
 
 #ifdef HK_SYSCALL_BY_LIBC
-/* Sanitizers must see the mappings come and go, by libc's names. */
+/* Sanitizers intercept libc's functions, and must see each mapping and unmapping. */
 #include <errno.h>
 #include <unistd.h>
 
@@ -160,13 +160,13 @@ HK_INLINE void *hk_sys_map_near(uintptr_t hint, size_t size, int access)
 	return p == MAP_FAILED ? NULL : p;
 }
 #else
-/* A private mapping of zeros, or NULL; at this address if it is free there. */
+/* A private mapping of zeros, or NULL; at this address if it is free. */
 HK_INLINE void *hk_sys_map_near(uintptr_t hint, size_t size, int access)
 {
 	const long flags = MAP_PRIVATE | MAP_ANONYMOUS;
 	long p;
 #if defined(__i386__) || defined(__s390x__)
-	/* The six arguments as one block of memory. */
+	/* These kernels take the six arguments from a block of memory. */
 	const unsigned long argument[6] = { hint, size, (unsigned long)access, (unsigned long)flags,
 					    (unsigned long)-1, 0 };
 
@@ -188,7 +188,7 @@ HK_INLINE void *hk_sys_map(size_t size, int access)
 #define HK_SYS(name, a, b, c, d, e) \
 	hk_syscall(SYS_##name, (long)(a), (long)(b), (long)(c), (long)(d), (long)(e), 0)
 
-/* On architectures where user ids once had 16 bits, geteuid is the old call. */
+/* On architectures that once had 16-bit user IDs, geteuid is the old call. */
 #ifdef SYS_geteuid32
 #define HK_SYS_GETEUID() HK_SYS(geteuid32, 0, 0, 0, 0, 0)
 #else

@@ -1,4 +1,4 @@
-/* Waiting and forks, and what a thread of the library needs to know of the process. */
+/* Waiting, fork, and what the background thread must know about the process. */
 #include "os/os.h"
 #include "os/syscall.h"
 
@@ -53,13 +53,14 @@ void hk_os_at_fork(void (*prepare)(void), void (*parent)(void), void (*child)(vo
 	pthread_atfork(prepare, parent, child);
 }
 
-/* glibc's, recursive, and taken by its fork in a program with threads. */
+/* glibc's lock of its list of streams. It is recursive, and fork takes it in a program with
+ * threads. */
 extern void _IO_list_lock(void) __attribute__((weak));
 extern void _IO_list_unlock(void) __attribute__((weak));
 extern void _IO_list_resetlock(void) __attribute__((weak));
 extern char __libc_single_threaded __attribute__((weak));
 
-/* The holder's. */
+/* Written by the holder of the lock. */
 static bool streams_locked;
 
 void hk_os_lock_streams(void)
@@ -89,7 +90,7 @@ void hk_os_reset_streams(void)
 static _Atomic uint32_t always = 1;
 _Atomic(_Atomic uint32_t *) hk_os_fork_word = &always;
 
-/* Without MADV_WIPEONFORK (Linux 4.14) such forks are not seen. */
+/* Without MADV_WIPEONFORK (Linux 4.14), forks that run no handlers are not noticed. */
 void hk_os_watch_forks(void)
 {
 	_Atomic uint32_t *page;
@@ -111,14 +112,14 @@ void hk_os_fork_seen(void)
 	atomic_store_explicit(hk_os_fork_word, 1, memory_order_relaxed);
 }
 
-static bool can_sandbox;		/* has libseccomp */
+static bool can_sandbox;		/* the program has libseccomp */
 static int filters_at_start;
 
 /*
- * How many filters the calling thread has, before Linux 5.9 whether it has any;
- * -1 where that cannot be told. A kernel without filters has the last line alone.
- * prctl would tell, but sandboxes end programs for a prctl that they do not
- * know; an open they refuse, for libc makes one here and there.
+ * The number of seccomp filters of the calling thread (before Linux 5.9, whether it has any);
+ * -1 if it cannot be determined. On a kernel without filters the file has only the last line.
+ * prctl is not used, because sandboxes may kill the program for it; an unexpected open only
+ * fails, because libc opens files too.
  */
 static int filters(void)
 {
@@ -148,7 +149,7 @@ bool hk_os_sandboxed(void)
 	return now < 0 || now != filters_at_start;
 }
 
-/* Where libc, its threads, the dynamic linker and this library lie. */
+/* The address ranges of libc, its threads, the dynamic linker and this library. */
 enum { RANGES = 4 };
 static struct range {
 	uintptr_t start, end;
@@ -172,7 +173,8 @@ static int find_ranges(struct dl_phdr_info *info, size_t size, void *inside)
 		object.start = start < object.start ? start : object.start;
 		object.end = end > object.end ? end : object.end;
 	}
-	/* The program: what lies there is statically linked, or only its stub. */
+	/* The program itself is skipped: an address in it is statically linked, or only that
+	 * of a PLT stub. */
 	for (i = 0; i < RANGES && *info->dlpi_name; i++)
 		if (known[i] >= object.start && known[i] < object.end)
 			range[i] = object;
