@@ -1,5 +1,5 @@
 /*
- * Zero-size blocks: each has a different address in an inaccessible range, which is
+ * Zero-size blocks. Each has a different address in an inaccessible range, and the address is
  * not reused soon. A bit in taken is set while the address is allocated.
  */
 #include "harden/internal.h"
@@ -26,7 +26,7 @@ static uintptr_t reserve(void)
 	return here ? here : (uintptr_t)p;
 }
 
-/* False: it was taken already. */
+/* False: the place was taken already. */
 static bool take(unsigned place)
 {
 	uint64_t bit = (uint64_t)1 << place % WORD;

@@ -1,4 +1,4 @@
-/* malloc, free, realloc and the like while a level of HAKMEM_HARDEN is in force. */
+/* malloc, free, realloc and the like when a level of HAKMEM_HARDEN is in force. */
 #include "harden/internal.h"
 
 #include "cache/fallback.h"
@@ -14,8 +14,8 @@ HK_INLINE bool has_left(const void *p)
 }
 
 /*
- * Does the block before have a valid seal, in use or free? Zero is valid too: the block
- * was never allocated, or its page was released.
+ * Does the preceding block have a valid seal, in use or free? A zero is valid too: the block
+ * was never allocated, or its page was purged.
  */
 HK_INLINE bool left_sealed(const char *p, size_t whole)
 {
@@ -32,9 +32,9 @@ HK_INLINE void put_seal(char *p, size_t whole, size_t size, struct hk_seal *s)
 }
 
 /*
- * Prepares a block from the cache for the program. A slab starts with zeros
- * (pool/reuse.c) and freed blocks are zero, so only the bytes that caches use in free
- * blocks must be cleared. They include a link, which would disclose a heap address.
+ * Prepares a block from the cache for the program. The memory of a new slab is zero
+ * (pool/reuse.c) and freed blocks are cleared, so only the bytes that caches use in free
+ * blocks must be cleared. These include a link, which would disclose a heap address.
  */
 HK_INLINE void *seal(char *p, size_t whole, size_t size, struct hk_seal *s)
 {
@@ -62,7 +62,7 @@ HK_INLINE uint8_t align_of(size_t align)
 	return align > 1 ? (uint8_t)(__builtin_ctzl(align) + 1) : 0;
 }
 
-/* The size to ask a cache for; 0 if slabs have no such block. */
+/* The block size to request from a cache; 0 if no slab has blocks for this request. */
 HK_INLINE size_t whole_for(size_t size, size_t align)
 {
 	size_t whole = size < HK_SEAL_LEAST - HK_SEAL ? HK_SEAL_LEAST : size + HK_SEAL;
@@ -73,9 +73,9 @@ HK_INLINE size_t whole_for(size_t size, size_t align)
 }
 
 /*
- * The first block of this thread's list, as the hot path takes it, or NULL. A signal handler
- * that interrupts it finds the thread inside the heap: a block that it freed would not
- * return to the list, where the interrupted pop left it, but to the queue.
+ * The first block of this thread's list, as on the hot path, or NULL. A signal handler that
+ * interrupts this function finds the thread inside the heap: a block that the handler frees
+ * must not be pushed onto the list that is being changed, so it goes into the quarantine.
  */
 HK_INLINE void *pop(unsigned class)
 {
@@ -101,7 +101,7 @@ HK_INLINE void *pop(unsigned class)
 	return block;
 }
 
-/* zero: NULL, or set to whether the block reads as zero. */
+/* zero: NULL, or receives whether the block reads as zero. */
 HK_INLINE void *attempt(size_t size, size_t align, enum hk_form form, bool *zero, const void *caller)
 {
 	struct hk_seal s = { .form = (uint8_t)form, .align = align_of(align) };
@@ -133,7 +133,7 @@ HK_INLINE void *allocate(size_t size, size_t align, enum hk_form form, bool *zer
 	return p;
 }
 
-/* Of all but malloc; not inline, for it is long. */
+/* For all functions but malloc. Not inline, because it is long. */
 static HK_NOINLINE void *allocate_any(size_t size, size_t align, enum hk_form form, bool *zero,
 				      const void *caller)
 {
@@ -156,7 +156,7 @@ void *hk_harden_allocate(size_t size, size_t align, enum hk_form form, const voi
 	return allocate_any(size, align, form, NULL, caller);
 }
 
-/* Reads the seal of a block in use; stops the program if it is anything else. */
+/* Reads the seal of a block in use; stops the program if the seal is anything else. */
 HK_INLINE void check(const char *p, const struct hk_slab *slab, enum hk_call call, struct hk_seal *s)
 {
 	size_t whole = slab->size;
@@ -197,7 +197,7 @@ HK_INLINE void give(struct hk_slab *slab, void *p, const void *caller)
 		return;
 	}
 	bin = atomic_load_explicit(&slab->bin, memory_order_relaxed);
-	/* See pop(). */
+	/* The reason is that of pop(). */
 	before = hk_find_nothing();
 	fits = hk_bin_push(bin, p, hk_mark(p, hk_secret()));
 	hk_find_again(before);
@@ -205,7 +205,7 @@ HK_INLINE void give(struct hk_slab *slab, void *p, const void *caller)
 		hk_free_overflow(bin, caller);
 }
 
-/* Is a block from the quarantine zero up to its seal? */
+/* Is the block zero up to its seal? */
 HK_INLINE bool is_zero(const uint64_t *word, size_t words)
 {
 	uint64_t any = 0;
@@ -216,7 +216,7 @@ HK_INLINE bool is_zero(const uint64_t *word, size_t words)
 		if (hk_unlikely(any))
 			return false;
 	}
-	/* Sizes are multiples of 16, so that one or three words are left. */
+	/* Sizes are multiples of 16, so one or three words remain. */
 	if (words & 2)
 		any = word[i] | word[i + 1];
 	return (any | word[words - 1]) == 0;
@@ -314,8 +314,8 @@ size_t hk_harden_usable(const void *p, enum hk_call call)
 	return size;
 }
 
-/* If the class is the same and at most half of the block would be unused, as in
- * api/alloc.c. Added bytes read as zero. */
+/* Resizes in place if the class is the same and at most half of the block would be unused, as
+ * in api/alloc.c. Added bytes read as zero. */
 static bool resize_in_place(char *p, size_t size)
 {
 	struct hk_slab *slab = hk_slab_of(p, HK_CALL_REALLOC);

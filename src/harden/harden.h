@@ -24,16 +24,16 @@
 #include "cache/cache.h"
 #include "config/settings.h"
 
-/* What allocated a block. */
+/* The kind of function that allocated a block. */
 enum hk_form { HK_FORM_MALLOC, HK_FORM_NEW, HK_FORM_NEW_MANY, HK_FORMS };
 
-/* How a block is released: by which form, and what the caller says about it. */
+/* How a block is released: the form of the function, and the arguments of the caller. */
 struct hk_release {
 	enum hk_call call;
 	enum hk_form form;
 	bool any;			/* the form is not known */
 	bool sized;			/* the caller passed a size */
-	bool aligned;			/* the caller passed an alignment, 1 for none */
+	bool aligned;			/* the caller passed an alignment, or 1 for none */
 	size_t size, align;
 	const void *caller;
 };

@@ -22,11 +22,11 @@ bool hk_empty_is(const void *p);
 void hk_empty_free(void *p, enum hk_call call);
 void hk_empty_check(const void *p, enum hk_call call);
 
-/* wide.c: blocks above the slabs. NULL: p is not such a block. */
+/* wide.c: blocks larger than those of slabs. NULL from find: p is not such a block. */
 void *hk_wide_take(size_t size, size_t align, const struct hk_seal *seal, bool *zero, const void *caller);
 struct hk_note *hk_wide_find(const void *p, enum hk_call call);
 void hk_wide_free(void *p, struct hk_note *note, const void *caller);
-/* NULL: the block is unchanged, and must be copied. */
+/* NULL: the block is unchanged and must be copied. */
 void *hk_wide_resize(void *p, size_t size, const void *caller);
 /* Releases a block from the quarantine; no lock held. */
 void hk_wide_settle(void *p);
@@ -34,7 +34,7 @@ void hk_wide_settle(void *p);
 /* queue.c: the quarantine of this thread. */
 void hk_queue_push(void *p, unsigned class, const void *caller);
 void hk_queue_push_wide(void *p, size_t whole);
-/* Releases all blocks in it; false: there were none. */
+/* Releases all blocks of the quarantine; false: it was empty. */
 bool hk_queue_drain(struct hk_cache *cache);
 /* harden.c: checks a block from the quarantine and returns it to the cache. */
 void hk_settle(void *p, unsigned class, const void *caller);

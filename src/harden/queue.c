@@ -1,12 +1,12 @@
 /*
- * The quarantine: freed blocks wait in a ring of the thread that freed them, limited in
- * blocks and in bytes. A new block is swapped with one of the newest, or of the
- * newer half if there are few. So the order of reuse cannot be predicted, and no block is
- * reused soon.
- * A wider choice would not be harder to guess and would cost locality.
+ * The quarantine. Each thread has a ring in which the blocks that it freed wait; the number
+ * of blocks and their bytes are limited. A new block is swapped with one of the newest, or of
+ * the newer half if there are few. So the order of reuse cannot be predicted, and no block is
+ * reused soon. A choice among more blocks would not be harder to guess and would cost
+ * locality.
  *
- * Only the thread uses its ring, without a lock. A signal handler that interrupts it
- * there finds the ring busy, and frees without it.
+ * Only its thread uses a ring, without a lock. A signal handler that interrupts the thread
+ * there finds the ring busy, and frees blocks without it.
  */
 #include "harden/internal.h"
 
@@ -40,7 +40,7 @@ static struct hk_queue *new_queue(void)
 	return q;
 }
 
-/* The ring changes only in between; see the top. */
+/* The ring is changed only between begin() and end(); see the top. */
 HK_INLINE void begin(struct hk_queue *q)
 {
 	q->busy = true;
@@ -53,7 +53,7 @@ HK_INLINE void end(struct hk_queue *q)
 	q->busy = false;
 }
 
-/* NULL: this thread cannot use one, now or at all. */
+/* NULL: this thread cannot use a quarantine, now or at all. */
 HK_INLINE struct hk_queue *enter_queue(void)
 {
 	struct hk_cache *cache = hk_tls;
@@ -95,7 +95,7 @@ HK_INLINE void insert(struct hk_queue *q, void *p, unsigned class)
 	q->bytes += hk_class_size(class);
 }
 
-/* Takes the oldest block out if a limit is exceeded or all are wanted; NULL otherwise. */
+/* Removes the oldest block if a limit is exceeded or if all are wanted; NULL otherwise. */
 HK_INLINE void *surplus(struct hk_queue *q, bool all, unsigned *class)
 {
 	unsigned most = hk_guards_on() ? HK_QUEUE_BLOCKS - 1 : HK_QUEUE_FEW_BLOCKS;

@@ -1,4 +1,4 @@
-/* One line about what a check found. */
+/* Reports what a check found, in one line. */
 #include "harden/internal.h"
 
 #include "os/line.h"

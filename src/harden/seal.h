@@ -33,19 +33,19 @@ enum {
 	HK_PAD_CHECKED = 32,
 };
 
-/* What a seal says. */
+/* The contents of a seal. */
 struct hk_seal {
-	unsigned pad;		/* bytes between the program's and the seal */
+	unsigned pad;		/* bytes between the program's bytes and the seal */
 	uint8_t form;		/* enum hk_form */
 	uint8_t align;		/* 1 + log2 of the requested alignment; 0: none */
 	bool freed;
 };
 
-/* No byte behind a block is 0: the zero that ends a string, written one byte too far, is the
- * most common overflow. */
+/* No byte of a mask is 0, because the most common overflow is the terminating zero of a
+ * string, written one byte past the end. */
 #define HK_ODD_BYTES 0x0101010101010101u
 
-/* A multiplication by a secret odd number, folded. The pad bytes use another number,
+/* Multiplies by a secret odd number and folds the product. The pad bytes use another number,
  * because a read past the end of a block may disclose them. */
 HK_INLINE uint64_t hk_seal_mask(uintptr_t p)
 {
@@ -77,7 +77,7 @@ HK_INLINE uint64_t hk_seal_pack(const struct hk_seal *s)
 	return info << HK_SEAL_SHIFT;
 }
 
-/* False: it is not a valid seal. */
+/* False: the seal is not valid. */
 HK_INLINE bool hk_seal_unpack(uint64_t word, struct hk_seal *s)
 {
 	word = word >> HK_SEAL_SHIFT | word << (64 - HK_SEAL_SHIFT);
@@ -105,7 +105,7 @@ HK_INLINE bool hk_seal_get(const void *p, size_t whole, struct hk_seal *s)
 	return hk_seal_unpack(HK_FOLDED_LOAD(*hk_seal_place(p, whole)) ^ hk_seal_mask((uintptr_t)p), s);
 }
 
-/* Each pad byte is the byte of the mask at the same position in an aligned word. */
+/* Each pad byte is the byte at the same position of an aligned word of the mask. */
 HK_INLINE size_t hk_pad_checked(size_t pad)
 {
 	return pad < HK_PAD_CHECKED ? pad : HK_PAD_CHECKED;

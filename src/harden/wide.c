@@ -1,7 +1,7 @@
 /*
- * Blocks above the slabs. Their size is stored in their descriptors, which an overflow
- * cannot reach. Pad bytes follow a block and, from level 3 on, inaccessible pages, as
- * long as there are few enough mappings.
+ * Blocks larger than those of slabs. Their size is stored in their descriptors, which an
+ * overflow cannot reach. Pad bytes follow a block. From level 3 on inaccessible pages follow
+ * too, as long as the process has few enough mappings.
  */
 #include "harden/internal.h"
 
@@ -34,7 +34,7 @@ static size_t whole_pages(size_t size)
 	return (size + hk_page_size - 1) & -hk_page_size;
 }
 
-/* With a guard, an overflow is found at the end of the page at the latest. */
+/* With a guard page, an overflow is detected at the end of the page at the latest. */
 static size_t whole_for(size_t size)
 {
 	return hk_guards_on() ? whole_pages(size) + hk_page_size : size + HK_SEAL;
@@ -48,7 +48,7 @@ static void guard(char *p, struct hk_note *note)
 			close_pages(p + from, whole - from);
 }
 
-/* False: it still has its guard. */
+/* False: the block still has its guard page. */
 static bool unguard(char *p, struct hk_note *note)
 {
 	size_t from = whole_pages(note->size), whole = hk_large_size(p);
@@ -58,7 +58,7 @@ static bool unguard(char *p, struct hk_note *note)
 	return !note->guarded;
 }
 
-/* The number of pad bytes, up to the guard or the end. */
+/* The number of pad bytes, up to the guard page or the end. */
 static size_t pad_of(const char *p, const struct hk_note *note)
 {
 	return (note->guarded ? whole_pages(note->size) : hk_large_size(p)) - note->size;
@@ -69,7 +69,7 @@ static void fill_pad(char *p, const struct hk_note *note)
 	hk_pad_fill(p + note->size, pad_of(p, note), hk_pad_mask((uintptr_t)p));
 }
 
-/* Clears from one offset to another; whole pages are dropped. */
+/* Clears the bytes between two offsets; whole pages are purged. */
 static void clear(char *p, size_t from, size_t to)
 {
 	size_t first = whole_pages(from), end = to & -hk_page_size;
@@ -146,7 +146,8 @@ void hk_wide_free(void *p, struct hk_note *note, const void *caller)
 	}
 }
 
-/* A block that the kernel does not make accessible again is leaked: it cannot be reused. */
+/* If the kernel does not make a block accessible again, it is leaked, because it cannot be
+ * reused. */
 void hk_wide_settle(void *p)
 {
 	struct hk_note *note = hk_large_note(p);
@@ -157,7 +158,7 @@ void hk_wide_settle(void *p)
 	hk_free_slow(p, HK_CALL_FREE, NULL);
 }
 
-/* The guard is removed first: the kernel can only move a single mapping. */
+/* The guard page is removed first, because the kernel can move only a single mapping. */
 void *hk_wide_resize(void *p, size_t size, const void *caller)
 {
 	struct hk_note *note = hk_large_note(p);
@@ -175,7 +176,7 @@ void *hk_wide_resize(void *p, size_t size, const void *caller)
 		hk_resize_slow(p, whole, caller);
 	if (!to) {
 		guard(p, note);
-		/* Without one there are other bytes behind the end than before. */
+		/* Without a guard page, the bytes behind the end are different from before. */
 		fill_pad(p, note);
 		return NULL;
 	}
