@@ -10,15 +10,15 @@
 
 #include <string.h>
 
-/* Whoever links the archive for malloc has the page too, and what writes at
- * exit. */
+/* A program that links the archive for its malloc gets the statistics page too, and the code
+ * that writes files at exit. */
 static const void *const keep __attribute__((used)) = &hakmem_stats_page;
 static int (*const keep_reports[])(void) __attribute__((used)) = { hk_snapshot_dump, hk_learn_save };
 
 void *hk_calloc(size_t count, size_t size)
 {
 	size_t total;
-	bool zero = false;	/* of Tiny, carving touches every page anyway */
+	bool zero = false;	/* carving touches all pages of a Tiny block anyway */
 	void *p;
 
 	if (__builtin_mul_overflow(count, size, &total)) {
@@ -31,7 +31,7 @@ void *hk_calloc(size_t count, size_t size)
 	return p;
 }
 
-/* The slab that the live block p lies in, or NULL: Mid, Large or Huge. */
+/* The slab that contains the live block p; NULL: p is a larger block, outside of slabs. */
 static struct hk_slab *live_slab(const void *p, enum hk_call call)
 {
 	struct hk_slab *slab = hk_slab_of(p, call);
@@ -41,7 +41,7 @@ static struct hk_slab *live_slab(const void *p, enum hk_call call)
 	return slab;
 }
 
-/* Apart, as resize() below, so that the short way needs no frame. */
+/* Not inline, like resize() below, so that the fast path needs no stack frame. */
 static HK_NOINLINE size_t usable_size_slow(const void *p, enum hk_call call)
 {
 	const struct hk_slab *slab;
@@ -69,8 +69,8 @@ size_t hk_usable_size(const void *p, enum hk_call call)
 	return hk_owned(hk_tls, slab, p) ? slab->size : usable_size_slow(p, call);
 }
 
-/* A block stays while it fits and no more than half of it would idle; above the
- * slabs what idles of it is released. */
+/* A block is kept if the size fits and at most half of it would be unused. For blocks larger
+ * than those of slabs, the unused memory is released. */
 static bool stays(size_t size, size_t old)
 {
 	return size <= old && size >= old / 2;
@@ -106,7 +106,7 @@ static HK_NOINLINE void *resize(void *p, size_t size)
 	if (!to)
 		return size <= old ? p : NULL;
 	copied = size < old ? size : old;
-	/* Pages of new memory in one call cost less than a fault for each. */
+	/* Populating the new pages by one call costs less than a page fault for each. */
 	if (zero)
 		hk_os_populate(to, copied & -hk_page_size);
 	memcpy(to, p, copied);
@@ -135,8 +135,8 @@ void *hk_reallocarray(void *p, size_t count, size_t size)
 }
 
 /*
- * Slots are aligned to 32 KiB, so blocks whose size is a multiple of align are
- * aligned; with four steps in a doubling, the class of such a multiple has them.
+ * Slots are aligned to 32 KiB, so a block whose size is a multiple of align is aligned. With
+ * four classes in each doubling, the class of a multiple of align has such a block size.
  */
 void *hk_memalign(size_t align, size_t size)
 {

@@ -1,4 +1,4 @@
-/* The verbs behind every public name; policy stays in the layers below. */
+/* The operations behind all public names; the lower layers decide how they are done. */
 #ifndef HK_API_ALLOC_H
 #define HK_API_ALLOC_H
 
@@ -8,8 +8,8 @@
 
 #include <errno.h>
 
-/* From the lists of the cache, or else by the slow path. A pointer to the pointer, for
- * the compiler is to load it as late as it can. */
+/* Takes a block from a list of the cache, or else from the slow path. The argument is a
+ * pointer to the cache pointer, so that the compiler can load that as late as possible. */
 HK_INLINE void *hk_take(struct hk_cache *const *cache, size_t size,
 			void *(*slow)(size_t size, const void *caller))
 {
@@ -31,8 +31,9 @@ HK_INLINE void *hk_malloc(size_t size)
 	return hk_take(&hk_tls, size, hk_harden_malloc);
 }
 
-/* Is p a live block of this thread's, whose cache it is? The checks in this order of
- * cost; all three always on. False also where only a slow path can tell. */
+/* Is p a live block of this thread, to which the cache belongs? All three checks are always
+ * on, in the order of their cost. It may also be false for a live block: then a slow path
+ * decides. */
 HK_INLINE bool hk_owned(const struct hk_cache *cache, const struct hk_slab *slab, const struct hk_block *p)
 {
 	uint64_t mark = hk_mark(p, cache->front.secret);
@@ -41,7 +42,7 @@ HK_INLINE bool hk_owned(const struct hk_cache *cache, const struct hk_slab *slab
 	       hk_likely(hk_slab_valid_hot(slab, p)) && hk_likely(p->mark != mark);
 }
 
-/* False: only a slow path can tell. */
+/* False: a slow path must decide. */
 HK_INLINE bool hk_give(const struct hk_cache *cache, void *p)
 {
 	struct hk_slab *slab = hk_slab_guess(p);
@@ -66,7 +67,7 @@ void *hk_realloc(void *p, size_t size);
 void *hk_reallocarray(void *p, size_t count, size_t size);
 size_t hk_usable_size(const void *p, enum hk_call call);
 
-/* NULL and errno: EINVAL for an alignment that is no power of two, ENOMEM. */
+/* On failure NULL and errno: EINVAL for an alignment that is not a power of two, or ENOMEM. */
 void *hk_memalign(size_t align, size_t size);
 
 #endif

@@ -1,11 +1,11 @@
 /*
- * C++'s operator new and delete, by their mangled names, without libstdc++:
- * what is needed of it is looked up weakly, and there whenever a program has
- * a handler to call or an exception to catch. Compiled with -fexceptions.
+ * operator new and delete of C++, by their mangled names, without libstdc++. The functions of
+ * libstdc++ that they need are weak references; these are defined in every program that has a
+ * handler to call or an exception to catch. Compiled with -fexceptions.
  *
- * A program may replace any of them, and the standard lets it replace the plain
- * pair alone: a form that it did not replace must then call the one that it did. As
- * in libstdc++, each form calls a simpler one:
+ * A program may replace any of these operators, and the standard allows it to replace only
+ * the plain pair: the forms that it did not replace must then call those that it did. As in
+ * libstdc++, each form calls a simpler one:
  *
  *	new[]			new
  *	nothrow new		new, whose exceptions it catches
@@ -14,14 +14,14 @@
  *	delete[]		delete
  *	sized, nothrow delete[]	delete[]
  *
- * and the same once more with an alignment. Weak: in the archive the program's
- * own come first.
+ * The same holds for the forms with an alignment. The operators are weak, so that in the
+ * archive the program's own definitions take precedence.
  *
- * When this library is preloaded, it precedes the other libraries of the program, one
- * of which may replace operators too. Then our operators pass the calls on to it:
- * hk_tls_cxx stays at an empty cache, so that each call takes its slow path, as in a
- * new thread, and the fast path needs no test. If nothing is replaced, a form need
- * not call the simpler one, and HAKMEM_HARDEN can record which form was used.
+ * If this library is preloaded, it precedes the other libraries of the program, one of which
+ * may replace operators too. Then our operators call those of that library: hk_tls_cxx
+ * remains an empty cache, so that each call takes its slow path, as in a new thread, and the
+ * fast path needs no test. If nothing is replaced, a form need not call the simpler one, and
+ * HAKMEM_HARDEN can record which form was used.
  */
 #include "api/alloc.h"
 #include "os/line.h"
@@ -52,8 +52,8 @@ static _Noreturn void no_memory(size_t size)
 	hk_line_abort(&line);
 }
 
-/* Does the program replace operators? Then it is not known which forms of new and
- * delete belong together. */
+/* Does the program replace operators? Then it is unknown which forms of new and delete belong
+ * together. */
 static bool are_replaced(void);
 
 static void *allocate(size_t size, size_t align, enum hk_form form)
@@ -66,8 +66,8 @@ static void *allocate(size_t size, size_t align, enum hk_form form)
 	return align > HK_GRAIN ? hk_memalign(align, size) : hk_malloc(size);
 }
 
-/* The handler may free memory, throw, or not return; NULL: there is none, or no
- * memory could help. */
+/* Calls the new-handler, which may free memory, throw, or not return, and retries. NULL:
+ * there is no handler, or the request can never succeed. */
 void *hk_new_retry(size_t size, size_t align, unsigned form) HK_HIDDEN;
 HK_NOINLINE void *hk_new_retry(size_t size, size_t align, unsigned form)
 {
@@ -101,7 +101,7 @@ static HK_NOINLINE void *must(size_t size, size_t align, enum hk_form form)
 
 #define OPERATOR(type, name, symbol, args)				\
 	HK_API HK_NO_PLT type name args __asm__(symbol) __attribute__((weak))
-/* With a name that the program cannot take. */
+/* Has a second name that the program cannot replace. */
 #define OPERATOR_OWN(type, name, symbol, args)				\
 	static type own_##name args;					\
 	OPERATOR(type, name, symbol, args) __attribute__((alias("own_" #name)))
@@ -119,7 +119,7 @@ OPERATOR_OWN(void, delete_many, "_ZdaPv", (void *p));
 OPERATOR_OWN(void, delete_one_aligned, "_ZdlPvSt11align_val_t", (void *p, ALIGN));
 OPERATOR_OWN(void, delete_many_aligned, "_ZdaPvSt11align_val_t", (void *p, ALIGN));
 
-/* By the program itself, or a library that precedes this one. */
+/* Replaced by the program itself, or by a library that precedes this one. */
 static bool are_replaced_by_name(void)
 {
 	return new_one != own_new_one || new_many != own_new_many ||
@@ -128,8 +128,9 @@ static bool are_replaced_by_name(void)
 	       delete_one_aligned != own_delete_one_aligned || delete_many_aligned != own_delete_many_aligned;
 }
 
-/* What a library of the program's replaces, NULL elsewhere. Written once, before
- * threads; should several find out at once, they find the same. */
+/* The operators that a library of the program replaces; NULL for the others. Written once,
+ * before there are threads. If several threads write them all the same, they write the same
+ * values. */
 enum { UNKNOWN, OURS, THEIRS };
 static _Atomic int whose;
 static struct {
@@ -149,8 +150,8 @@ static void find_out(void)
 	*(void **)&theirs.delete_one_aligned = hk_os_replacement("_ZdlPvSt11align_val_t", beside);
 }
 
-/* Who looks is at the dead cache meanwhile: a dlsym that another library wraps may
- * use the operators itself. Without a C++ library there is nothing to look for. */
+/* During the search this thread has the dead cache, because another library may wrap dlsym by
+ * a function that uses these operators. Without a C++ library there is nothing to search for. */
 static HK_NOINLINE bool ask_whose(void)
 {
 	int known = atomic_load(&whose);
@@ -172,8 +173,8 @@ HK_INLINE bool are_theirs(void)
 	return hk_unlikely(atomic_load_explicit(&whose, memory_order_acquire) != OURS) && ask_whose();
 }
 
-/* The same from a slow path; if they are not, the fast ones have the thread's cache
- * from here on. */
+/* The same from a slow path. If the operators are ours, the fast paths use the cache of the
+ * thread from here on. */
 HK_INLINE bool turn_out_theirs(void)
 {
 	if (are_theirs())
@@ -230,10 +231,10 @@ static HK_NOINLINE void *new_many_slow_nothrow(size_t size, const void *caller)
 	return new_nothrow(size, HK_FORM_NEW_MANY, caller);
 }
 
-/* The kind of a delete: which form it is, and which arguments it has. */
+/* The kind of a delete: its form and its arguments. */
 enum { MANY = 1, SIZED = 2, ALIGNED = 4 };
 
-/* Calls the form of the program; false: our own must release the block. */
+/* Calls the program's own form; false: our own must release the block. */
 static bool pass_on(void *p, size_t align, unsigned kind)
 {
 	bool aligned = kind & ALIGNED;
@@ -300,7 +301,7 @@ OPERATOR_BODY(void *, new_many_aligned, (size_t size, size_t align))
 	return hk_likely(p != NULL) ? p : must(size, align, HK_FORM_NEW_MANY);
 }
 
-/* Where nothing is replaced, no exception has to be thrown to be caught. */
+/* If nothing is replaced, no exception has to be thrown and caught. */
 OPERATOR(void *, new_one_nothrow, "_Znw" SIZE "RKSt9nothrow_t", (size_t size, TAG));
 void *new_one_nothrow(size_t size, TAG)
 {
@@ -323,7 +324,7 @@ void *new_one_aligned_nothrow(size_t size, size_t align, TAG)
 	return hk_likely(p != NULL) ? p : hk_new_nothrow(size, align, HK_FORM_NEW);
 }
 
-/* Not the nothrow form for one, which the program may have. */
+/* Does not call the nothrow form of new, which the program may have replaced. */
 OPERATOR(void *, new_many_nothrow, "_Zna" SIZE "RKSt9nothrow_t", (size_t size, TAG));
 void *new_many_nothrow(size_t size, TAG)
 {

@@ -1,4 +1,4 @@
-/* What glibc's introspection calls say, with HAKMEM's own figures. */
+/* glibc's introspection functions, with the figures of this heap. */
 #include "os/glibc.h"
 #include "os/os.h"
 
@@ -34,7 +34,7 @@ static size_t in_all(const struct hk_snapshot *s, size_t offset)
 }
 #define IN_ALL(s, field) in_all(s, offsetof(struct hak_class_stats, field))
 
-/* uordblks + fordblks = arena, and arena + hblkhd is all but metadata. */
+/* uordblks + fordblks = arena, and arena + hblkhd is all memory but metadata. */
 HK_API struct mallinfo2 mallinfo2(void)
 {
 	struct hk_snapshot s;
@@ -53,7 +53,7 @@ HK_API struct mallinfo2 mallinfo2(void)
 	return m;
 }
 
-/* As glibc's, with figures that an int cannot hold cut to its range. */
+/* As in glibc, but figures that exceed an int are limited to its maximum. */
 HK_API struct mallinfo mallinfo(void)
 {
 	struct mallinfo2 m = mallinfo2();
@@ -68,8 +68,8 @@ HK_API struct mallinfo mallinfo(void)
 	return cut;
 }
 
-/* The options tune glibc's heap and change nothing here. As there all are accepted,
- * known or not, but fast bins that are too large. */
+/* The options tune glibc's heap and have no effect here. As in glibc, all are accepted, known
+ * or not, except fast bins that are too large. */
 HK_API int mallopt(int option, int value)
 {
 	return option != M_MXFAST || (size_t)value <= 20 * sizeof(size_t);
@@ -85,8 +85,8 @@ static void put_totals(FILE *out, const struct hk_snapshot *s)
 		IN_ALL(s, free_blocks) + s->all.kept_blocks, s->all.free_bytes);
 }
 
-/* glibc's elements, and live beside them: sizes are those of free blocks; the
- * totals sum up to the current size of the heap or of all. */
+/* Uses the elements of glibc, and adds "live". The sizes are those of free blocks; a total is
+ * the current size of the heap or of everything. */
 HK_API int malloc_info(int options, FILE *out)
 {
 	struct hk_snapshot s;
@@ -98,7 +98,7 @@ HK_API int malloc_info(int options, FILE *out)
 		return -1;
 	}
 	hk_snapshot_take(&s);
-	/* Writing is a cancellation point; asking for figures is none. */
+	/* Writing is a cancellation point, but this function must not be one. */
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
 	fprintf(out, "<malloc version=\"hakmem-1\">\n<heap nr=\"0\">\n<sizes>\n");
 	for (i = 0; i < HK_CLASSES; i++) {

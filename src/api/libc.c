@@ -1,4 +1,4 @@
-/* libc's names and the hak_ names of the same verbs. */
+/* The functions of libc, and the same functions with hak_ names. */
 #include "api/alloc.h"
 
 #include "os/os.h"
@@ -17,7 +17,7 @@ HK_API void *hak_reallocarray(void *p, size_t count, size_t size)
 	return hk_reallocarray(p, count, size);
 }
 
-/* glibc's takes any alignment. Past the last power of two is 0: EINVAL. */
+/* Like glibc's, it accepts any alignment. Above the largest power of two, power is 0: EINVAL. */
 HK_API void *hak_memalign(size_t align, size_t size)
 {
 	size_t power = 1;
@@ -106,7 +106,7 @@ HK_ALIAS(hak_free_sized) void free_sized(void *, size_t);
 HK_ALIAS(hak_free_aligned_sized) void free_aligned_sized(void *, size_t, size_t);
 HK_ALIAS(hak_malloc_trim) int malloc_trim(size_t);
 
-/* glibc's own names for them, which some programs call or replace. */
+/* glibc's internal names, which some programs call or replace. */
 HK_ALIAS(hak_malloc) void *__libc_malloc(size_t);
 HK_ALIAS(hak_free) void __libc_free(void *);
 HK_ALIAS(hak_free) void __libc_cfree(void *);

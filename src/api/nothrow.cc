@@ -1,6 +1,6 @@
-// The one thing that C cannot do: a new-handler may throw, and the nothrow
-// forms of operator new must not. What this needs of the C++ library is weak,
-// as in cxx.c: where there is no library there is no handler either.
+// The only part that cannot be written in C: a new-handler may throw, but the nothrow forms
+// of operator new must not. The functions of the C++ library that this needs are weak
+// references, as in cxx.c: without that library there is no handler either.
 #include "config.h"
 
 #ifndef HK_PREFIXED
@@ -14,8 +14,8 @@ void *hk_new_quietly(size_type size, void *(*take)(size_type)) noexcept;
 void *hk_new_quietly_aligned(size_type size, size_type align, void *(*take)(size_type, size_type)) noexcept;
 }
 
-// The section: ARM's assembler takes no .weak for a personality that nothing has
-// mentioned before. The linker leaves it out.
+// ARM's assembler rejects .weak for a personality routine that was not mentioned before. This
+// section mentions it; the linker discards the section.
 __asm__(".weak __gxx_personality_v0\n"
 	".pushsection .hakmem_mentions, \"e\", %progbits\n"
 	".dc.a __gxx_personality_v0\n"

@@ -1,4 +1,4 @@
-/* What HAKMEM says of itself: version, settings in force, statistics. */
+/* Information about the library: version, settings in force, statistics. */
 #include "cache/cache.h"
 #include "config/settings.h"
 #include "learn/learn.h"
@@ -17,8 +17,8 @@ HK_API const char *hak_setting_name(unsigned index)
 	return index < HK_SET_COUNT ? hk_setting_table[index].name : NULL;
 }
 
-/* HK_SET_COUNT and errno where the name is not in the table. The settings are
- * read first, if nothing did so yet. */
+/* HK_SET_COUNT and errno if the name is not in the table. The settings are read first, if
+ * that has not happened yet. */
 static unsigned find(const char *name)
 {
 	unsigned id;
@@ -59,7 +59,7 @@ HK_API const char *hak_setting_source(const char *name)
 	return id == HK_SET_COUNT ? NULL : hk_setting_source(id);
 }
 
-/* A program may know of fewer figures than this library, or of more. */
+/* A program may have been compiled for fewer figures than this library has, or for more. */
 static void copy(void *to, size_t size, const void *from, size_t known)
 {
 	size_t both = size < known ? size : known;
