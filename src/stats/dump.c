@@ -42,7 +42,7 @@ int hk_snapshot_dump(void)
 	struct hk_snapshot s;
 	struct hk_file file;
 
-	/* Reads the settings first, if nothing did so yet. */
+	/* Also reads the settings, if that has not happened yet. */
 	hk_snapshot_take(&s);
 	if (!hk_settings_path(hk_settings.stats_dump, path, sizeof path))
 		return -1;

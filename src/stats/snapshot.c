@@ -24,8 +24,8 @@ static void add_cache(struct hk_snapshot *s, const struct hk_cache *cache)
 	for (class = 0; class < HK_CLASSES; class++) {
 		const struct hk_bin *bin = &cache->bin[class];
 		struct hak_class_stats *c = &s->class[class];
-		/* The owner changes room without a lock: a glance is enough,
-		 * and what it says is kept within what the slabs gave out. */
+		/* The owner changes room without a lock, so this value is approximate; it is
+		 * limited to the blocks that the slabs have handed out. */
 		int32_t cached = bin->capacity - *(const volatile int32_t *)&bin->room;
 
 		c->cached += (cached > 0 ? (size_t)cached : 0) + cache->spilled[class].blocks;
@@ -120,7 +120,7 @@ void hk_snapshot_take(struct hk_snapshot *s)
 	memset(s, 0, sizeof *s);
 	hk_start();
 	s->version = PACKAGE_VERSION;
-	/* A signal handler that interrupted the heap gets zeros. */
+	/* If a signal handler has interrupted the heap, all figures are 0. */
 	if (hk_inside() || atomic_load_explicit(&hk_heap_closed, memory_order_relaxed))
 		return;
 	hk_lock_everything();

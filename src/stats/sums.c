@@ -1,5 +1,4 @@
-/* The sums of a snapshot: the same for one taken inside and for one that was
- * read from outside. */
+/* The sums of a snapshot, whether the process itself or another one has taken it. */
 #include "stats/snapshot.h"
 
 void hk_snapshot_add_up(struct hk_snapshot *s)

@@ -1,4 +1,4 @@
-/* A snapshot as text for people and JSON for machines, line by line. */
+/* A snapshot as text or as JSON, line by line. */
 #include "stats/snapshot.h"
 
 #include "os/line.h"
@@ -18,9 +18,9 @@ static const struct figure class_figures[] = {
 enum {
 	FIGURES = sizeof figures / sizeof *figures,
 	CLASS_FIGURES = sizeof class_figures / sizeof *class_figures,
-	HISTORY = 3,		/* the last ones, kept with HAKMEM_STATS=1 */
+	HISTORY = 3,		/* the last ones, recorded with HAKMEM_STATS=1 */
 };
-/* The group is written by itself. */
+/* The group is written separately. */
 _Static_assert(FIGURES == sizeof(struct hak_stats) / sizeof(size_t) &&
 	       CLASS_FIGURES + 1 == sizeof(struct hak_class_stats) / sizeof(size_t),
 	       "every figure is written");
@@ -30,7 +30,7 @@ static size_t get(const void *of, const struct figure *f)
 	return *(const size_t *)((const char *)of + f->offset);
 }
 
-/* Where a line goes, in pieces that fit the buffer. */
+/* The output of lines, in pieces that fit the buffer. */
 struct sink {
 	struct hk_line line;
 	bool json;
