@@ -6,11 +6,11 @@
 #include <stdatomic.h>
 
 /*
- * A writer takes a ticket and writes the entry of that number modulo HK_RING_EVENTS.
- * ticket is 0 while it does so, and the ticket + 1 afterwards (release), so
- * that a reader, which knows the ticket it wants, recognises an entry that
- * is torn or was overtaken. A writer that sleeps through a whole turn of the
- * ring may spoil one entry. All fields but ticket: relaxed.
+ * A writer takes a ticket and writes the entry of that number modulo HK_RING_EVENTS. ticket
+ * is 0 meanwhile, and the ticket + 1 afterwards (release). A reader knows which ticket it
+ * expects, so it recognises an entry that is incomplete or was overwritten. A writer that is
+ * suspended while the ring wraps around may corrupt one entry. All fields but ticket:
+ * relaxed.
  */
 struct entry {
 	_Atomic size_t ticket;
@@ -23,7 +23,7 @@ struct entry {
 	_Atomic uint8_t event;
 } HK_ALIGNED(64);
 
-/* An entry as read: all at once, or not at all. */
+/* An entry that was read completely. */
 struct seen {
 	uint64_t time;
 	uintptr_t at;
@@ -33,11 +33,11 @@ struct seen {
 	uint8_t event;
 };
 
-/* next: tickets given so far (fetch-add). entry: set once, by hk_ring_start. */
+/* next: the number of tickets handed out (fetch-add). entry: set once, by hk_ring_start. */
 static struct {
 	_Atomic size_t next HK_ALIGNED(HK_CACHE_LINE);
 	_Atomic(struct entry *) entry HK_ALIGNED(HK_CACHE_LINE);
-	_Atomic(const void *) subject;	/* the pointer that an abort is about */
+	_Atomic(const void *) subject;	/* the pointer that the abort message is about */
 } ring;
 
 static const struct {
@@ -171,7 +171,7 @@ static void show_last(const void *p, const char *title)
 			show(&seen);
 }
 
-/* Another thread's abort meanwhile mixes its lines with these. */
+/* If another thread aborts at the same time, its lines are mixed with these. */
 static void show_all(void)
 {
 	const void *p = GET(ring.subject);

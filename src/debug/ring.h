@@ -1,13 +1,13 @@
 /*
- * What HAKMEM_DEBUG_LEVEL turns on. Each level adds to those below it:
+ * What HAKMEM_DEBUG_LEVEL enables. Each level adds to those below it:
  *
- *	1  the ring: recent slow-path events, printed after the abort line
- *	2  the trace: the thread caches stay empty, so that every malloc and
- *	   free is such an event, and the history of the pointer is printed
+ *	1  the ring: recent slow-path events, printed after the abort message
+ *	2  the trace: the thread caches remain empty, so that every malloc and
+ *	   free is a slow-path event, and the history of the pointer is printed
  *	3  the walkers: slab/slab_walk.c, pool/pool_walk.c, cache/cache_walk.c
  *
- * Debug builds always have the ring and the walkers. At level 0 an event
- * costs its slow path one test of a setting, and the hot path nothing.
+ * Debug builds always have the ring and the walkers. At level 0 an event costs its slow path
+ * one test of a setting; the hot path is unaffected.
  */
 #ifndef HK_DEBUG_RING_H
 #define HK_DEBUG_RING_H
@@ -18,7 +18,7 @@
 
 #include <stdint.h>
 
-/* What the amount of an event counts; an event with BYTES concerns them all. */
+/* The unit of an event's amount. An event with BYTES concerns every block in that range. */
 enum hk_amount { HK_AMOUNT_NONE, HK_AMOUNT_BLOCKS, HK_AMOUNT_BYTES };
 
 /* Events in the life of one block. */
@@ -74,14 +74,14 @@ HK_INLINE bool hk_walk_on(void)
 	return HK_DEBUG_BUILD || hk_unlikely(hk_settings.debug_level >= 3);
 }
 
-/* After the settings were read; may be called again. */
+/* Called after the settings were read; may be called again. */
 void hk_ring_start(void);
 
-/* size: of a block of the class concerned, or 0. Any thread, any lock held. */
+/* size: of a block of the class, or 0. May be called by any thread, with any lock held. */
 void hk_ring_put(enum hk_event event, size_t size, const void *at, size_t amount,
 		 const void *caller);
 
-/* event is a constant, so that one probe point is left of all. */
+/* event is a constant, so that the compiler keeps only one of the probe points. */
 HK_INLINE void hk_probe_event(enum hk_event event, size_t size, const void *at, size_t amount)
 {
 	switch (event) {
@@ -92,7 +92,6 @@ HK_INLINE void hk_probe_event(enum hk_event event, size_t size, const void *at, 
 	}
 }
 
-/* A slow-path event. */
 HK_INLINE void hk_event(enum hk_event event, size_t size, const void *at, size_t amount)
 {
 	hk_probe_event(event, size, at, amount);
@@ -100,17 +99,16 @@ HK_INLINE void hk_event(enum hk_event event, size_t size, const void *at, size_t
 		hk_ring_put(event, size, at, amount, NULL);
 }
 
-/* An event in the life of one block. */
 HK_INLINE void hk_trace(enum hk_event event, const void *at, size_t amount, const void *caller)
 {
 	if (hk_trace_on())
 		hk_ring_put(event, 0, at, amount, caller);
 }
 
-/* Aborts with this line about a pointer, and what is known of the pointer. */
+/* Writes this line about a pointer, and what is known about the pointer, and aborts. */
 _Noreturn void hk_trace_abort(struct hk_line *line, const void *p);
 
-/* For walkers: stops the program where an invariant does not hold. */
+/* For walkers: stops the program if an invariant does not hold. */
 _Noreturn void hk_broken(const char *invariant, const void *at);
 #define hk_invariant(holds, what, at) \
 	(hk_likely(holds) ? (void)0 : hk_broken(what, at))
