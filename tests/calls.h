@@ -1,10 +1,10 @@
 /*
- * The memory calls that a process makes to the kernel, by whatever way: a
- * tracer, a child of it, counts them before the kernel carries them out. Where
- * tracing is refused (a sandbox, an older kernel than 5.3) the case is skipped.
+ * Counts the memory-related system calls of a process, however it makes them: a tracer, which
+ * is a child of the process, counts each call before the kernel executes it. If tracing is
+ * refused (a sandbox, or a kernel before 5.3), the case is skipped.
  *
- * A filter (seccomp) would count as well, but the library does without its own
- * thread where one is set.
+ * A seccomp filter could count too, but in a process with a filter the library has no
+ * background thread.
  */
 #ifndef TESTS_CALLS_H
 #define TESTS_CALLS_H
@@ -20,15 +20,15 @@
 #define PTRACE_GET_SYSCALL_INFO 0x420e
 #endif
 
-enum { CALLS_REFUSED = 77 };	/* the exit status of a child that cannot be traced */
+enum { CALLS_REFUSED = 77 };	/* exit status of a child that cannot be traced */
 
-/* Shared with the tracer. */
+/* Memory shared with the tracer. */
 static struct {
 	enum { CALLS_ASKED, CALLS_READY, CALLS_TRACED, CALLS_NOT } _Atomic state;
 	_Atomic size_t maps;		/* mmap, mremap */
 	_Atomic size_t unmaps;		/* munmap */
-	_Atomic size_t purges;		/* madvise that takes the pages away */
-	_Atomic size_t advices;		/* other madvise */
+	_Atomic size_t purges;		/* madvise calls that purge */
+	_Atomic size_t advices;		/* other madvise calls */
 } *calls_seen;
 
 static long calls_trace(long request, pid_t pid, size_t addr, void *data)
@@ -36,7 +36,7 @@ static long calls_trace(long request, pid_t pid, size_t addr, void *data)
 	return syscall(SYS_ptrace, request, (long)pid, addr, data);
 }
 
-/* What the kernel calls ptrace_syscall_info, whose name differs between headers. */
+/* The kernel's ptrace_syscall_info, whose name differs between headers. */
 struct calls_info {
 	uint8_t kind, unused[3];
 	uint32_t machine;
@@ -69,7 +69,7 @@ static void calls_count(const struct calls_info *info)
 	}
 }
 
-/* A thread stopped: the signal with which it goes on. */
+/* A thread stopped: returns the signal with which it is continued. */
 static int calls_stopped(pid_t id, int status)
 {
 	enum { ENTRY = 1 };
@@ -85,7 +85,7 @@ static int calls_stopped(pid_t id, int status)
 	return status >> 16 ? 0 : number;
 }
 
-/* Until the process has ended. */
+/* Returns when the process has ended. */
 static void calls_follow(pid_t pid)
 {
 	int status = 0;
@@ -98,7 +98,7 @@ static void calls_follow(pid_t pid)
 			break;
 }
 
-/* False where it is refused, and the process then goes on without a tracer. */
+/* False: it is refused; the process continues without a tracer. */
 static bool calls_seize(pid_t pid)
 {
 	const size_t options = PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACECLONE | PTRACE_O_EXITKILL;
@@ -128,7 +128,7 @@ static void calls_tracer(pid_t pid)
 	calls_follow(pid);
 }
 
-/* In a child that has one thread: its calls are counted from here on. */
+/* Called in a child that has one thread: counts its calls from here on. */
 static void calls_start(void)
 {
 	const size_t size = (size_t)sysconf(_SC_PAGESIZE);
@@ -161,19 +161,19 @@ static size_t maps(void)
 	return atomic_load(&calls_seen->maps);
 }
 
-/* The calls that release memory. */
+/* The number of calls that release memory. */
 static size_t releases(void)
 {
 	return atomic_load(&calls_seen->unmaps) + atomic_load(&calls_seen->purges);
 }
 
-/* Every call that is no mmap: those that release, and advice beside them. */
+/* The number of calls other than mmap: those that release memory, and other advice. */
 static size_t releases_and_advice(void)
 {
 	return releases() + atomic_load(&calls_seen->advices);
 }
 
-/* As child_ok, for a body that starts the count. */
+/* Like child_ok, for a body that calls calls_start. */
 static void child_counted(void (*body)(void *), void *arg, unsigned seconds, const char *name)
 {
 	struct child c;

@@ -1,7 +1,6 @@
 /*
- * Runs a function in a forked child, and keeps how it ended and what it wrote
- * on standard error. For the abuse cases the child notes, before the bad
- * call, which message must follow.
+ * Runs a function in a forked child and records how it ended and what it wrote to standard
+ * error. In cases of misuse, the child announces the expected message before the bad call.
  */
 #ifndef TESTS_CHILD_H
 #define TESTS_CHILD_H
@@ -11,12 +10,12 @@
 #include <pthread.h>
 
 struct child {
-	int status;		/* as from waitpid */
+	int status;		/* from waitpid */
 	size_t length;
-	char err[16384];		/* what came on standard error, ends in NUL */
+	char err[16384];		/* standard error, NUL-terminated */
 };
 
-/* Lines that the child will accept, shared with it even across an exec. */
+/* The messages that are expected, shared with the child even across exec. */
 enum { EXPECT_SIZE = 4096 };
 static char *expected;
 static int expected_fd = -1;
@@ -30,8 +29,8 @@ TAP_UNUSED static void child_attach(int fd)
 }
 
 /*
- * Accept this line. Several calls give alternatives; a '*' at the end stands
- * for any rest.
+ * Announces an expected message. Several calls give alternatives; a '*' at the end matches
+ * any rest.
  */
 TAP_FORMAT(1) static void expect(const char *format, ...)
 {
@@ -44,7 +43,7 @@ TAP_FORMAT(1) static void expect(const char *format, ...)
 	strcat(expected, "\n");
 }
 
-/* The line that a user-mode emulator adds when the child ends by a signal. */
+/* Removes the line that a user-mode emulator adds when a signal ends the child. */
 static void child_drop_emulator(struct child *c)
 {
 	char *line = emulator() ? strstr(c->err, "qemu: uncaught target signal ") : NULL;
@@ -75,7 +74,7 @@ static void child_collect(int fd, struct child *c)
 	child_drop_emulator(c);
 }
 
-/* seconds: of tap_watch, which ends a child that hangs by SIGALRM. */
+/* seconds: as in tap_watch, which ends a child that hangs by SIGALRM. */
 static struct child child_run(void (*body)(void *), void *arg, unsigned seconds)
 {
 	struct rlimit none = { 0, 0 };
@@ -111,7 +110,7 @@ static struct child child_run(void (*body)(void *), void *arg, unsigned seconds)
 	return c;
 }
 
-/* In a child: why the case fails, and its end. */
+/* Called in a child: reports why the case fails, and exits. */
 TAP_FORMAT(1) __attribute__((noreturn)) static void fail(const char *format, ...)
 {
 	char line[256];
@@ -126,7 +125,7 @@ TAP_FORMAT(1) __attribute__((noreturn)) static void fail(const char *format, ...
 	_exit(1);
 }
 
-/* In a child: runs so many threads, each with a pointer to a seed, and joins them. */
+/* Called in a child: runs several threads, each with a pointer to a seed, and joins them. */
 TAP_UNUSED static void seeded_threads(unsigned count, void *(*body)(void *), uint64_t seed)
 {
 	uint64_t seeds[8];
@@ -158,7 +157,7 @@ TAP_UNUSED static void child_diag(const struct child *c)
 	}
 }
 
-/* The case: it ended with 0, and said nothing. */
+/* A case that passes if the child exited with 0 and printed nothing. */
 TAP_UNUSED static bool child_passes(const struct child *c, const char *name)
 {
 	bool good = WIFEXITED(c->status) && WEXITSTATUS(c->status) == 0 && c->length == 0;
@@ -168,7 +167,7 @@ TAP_UNUSED static bool child_passes(const struct child *c, const char *name)
 	return good;
 }
 
-/* The body must return, and say nothing. */
+/* The body must return and print nothing. */
 TAP_UNUSED static bool child_ok(void (*body)(void *), void *arg, unsigned seconds, const char *name)
 {
 	struct child c = child_run(body, arg, seconds);
@@ -183,7 +182,7 @@ static bool line_matches(const char *line, size_t n, const char *pattern, size_t
 	return n == m && !memcmp(line, pattern, m);
 }
 
-/* One line that was announced, then SIGABRT, and nothing more. */
+/* One announced line, then SIGABRT, and nothing else. */
 static bool child_said_it(const struct child *c)
 {
 	const char *level = getenv("HAKMEM_DEBUG_LEVEL");
@@ -196,7 +195,7 @@ static bool child_said_it(const struct child *c)
 #endif
 	if (!WIFSIGNALED(c->status) || WTERMSIG(c->status) != SIGABRT || c->err[n] != '\n')
 		return false;
-	/* Debug levels and builds add the ring of events after the message. */
+	/* Debug levels and debug builds print the ring of events after the message. */
 	if (c->err[n + 1] && !ring)
 		return false;
 	while (*pattern) {
@@ -232,15 +231,15 @@ TAP_UNUSED static bool child_aborts(void (*body)(void *), void *arg, const char 
 }
 
 /*
- * In a child: start this program again in another mode. It finds the mode in
- * argv[1] and the shared page's file in argv[2].
+ * Called in a child: executes this program again in another mode. It gets the mode as argv[1]
+ * and the descriptor of the shared page as argv[2].
  */
 TAP_UNUSED static void child_exec(const char *mode)
 {
 	char fd[16];
 
 	snprintf(fd, sizeof fd, "%d", expected_fd);
-	/* Names that the library does not know would make it speak. */
+	/* The library reports HAKMEM_ names that it does not know. */
 	unsetenv("HAKMEM_TEST_SEED");
 	unsetenv("HAKMEM_TEST_OTHER");
 	unsetenv("HAKMEM_TEST_QUICK");

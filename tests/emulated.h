@@ -1,14 +1,14 @@
 /*
- * Under an emulator of programs (qemu-user), whose command line is then in
- * HAKMEM_TEST_EMULATED: every case that it cannot run, how a program starts
- * itself again, and what memory is the program's own.
+ * Support for running under a user-mode emulator (qemu-user), whose command line is in
+ * HAKMEM_TEST_EMULATED: which cases it cannot run, how a program executes itself, and which
+ * memory belongs to the program.
  */
 #ifndef TESTS_EMULATED_H
 #define TESTS_EMULATED_H
 
 #include "tap.h"
 
-/* What the emulator lacks or does itself; the reasons below are in this order. */
+/* What the emulator lacks or does itself; the reasons below are in the same order. */
 enum lack { LACK_FORK, LACK_STDERR, LACK_RLIMIT, LACK_MADVISE, LACK_TRACE, LACK_MAPPINGS };
 
 TAP_UNUSED static const char *emulator(void)
@@ -16,7 +16,7 @@ TAP_UNUSED static const char *emulator(void)
 	return getenv("HAKMEM_TEST_EMULATED");
 }
 
-/* True, and the case is skipped, if an emulator would fail it. */
+/* True if the emulator would fail the case, which is then skipped. */
 TAP_UNUSED static bool emulator_fails(enum lack lack, const char *name)
 {
 	static const char *const why[] = {
@@ -33,14 +33,15 @@ TAP_UNUSED static bool emulator_fails(enum lack lack, const char *name)
 	return emulator() != NULL;
 }
 
-/* Rounds of mapping and moving Huge blocks: with 32 bits of address the emulator
- * itself walks their pages, at each call. */
+/* Rounds of mapping and moving Huge blocks: an emulator of a 32-bit target walks their pages
+ * at each call. */
 TAP_UNUSED static unsigned long mapping_rounds(unsigned long full)
 {
 	return emulator() && sizeof(void *) == 4 ? full / 20 : full;
 }
 
-/* Starts this program again: the kernel alone knows no emulator. */
+/* Executes this program again, through the emulator: the kernel does not know that it is
+ * needed. */
 TAP_UNUSED static void exec_self(const char *name, const char *first, const char *second)
 {
 	enum { WORDS = 8 };
@@ -64,10 +65,9 @@ TAP_UNUSED static void exec_self(const char *name, const char *first, const char
 }
 
 /*
- * The emulator's /proc/self/maps has the program's mappings alone, its other
- * files of /proc all of its own, which grow with every thread that ever was.
- * Resident pages are counted in pages of the host; unreadable mappings do not belong to
- * the program.
+ * The emulator's /proc/self/maps lists only the program's mappings. The other files of its
+ * /proc describe the emulator itself, which grows with each thread that is started. Resident
+ * pages are counted in pages of the host; unreadable mappings do not belong to the program.
  */
 TAP_UNUSED static size_t emulated_memory(bool resident)
 {

@@ -1,11 +1,10 @@
 /*
- * Programs that must not get stuck. Each case is a program of its own, run
- * under every profile. It counts its steps in a page shared with a watcher,
- * which ends it when no step comes for a minute: how long the whole takes on
- * a busy machine does not matter.
+ * Programs that must not hang. Each case is a separate program, run under every profile. It
+ * counts its steps in a page shared with a watcher, which kills it if there is no step for a
+ * minute. So the total time on a busy machine does not matter.
  *
- * HAKMEM_TEST_SECONDS is how long each case goes on, HAKMEM_TEST_PATIENCE how
- * long a step may take, HAKMEM_TEST_CASE and HAKMEM_TEST_PROFILE pick one.
+ * HAKMEM_TEST_SECONDS is how long each case runs, HAKMEM_TEST_PATIENCE how long a step may
+ * take; HAKMEM_TEST_CASE and HAKMEM_TEST_PROFILE select one.
  */
 #ifndef TESTS_GUEST_H
 #define TESTS_GUEST_H
@@ -22,15 +21,15 @@ struct guest {
 	const char *mode;
 	void (*body)(void);
 	const char *name;
-	const char *variable, *value;	/* set beside the profile, if not NULL */
-	bool profiles;			/* each, or the default alone */
-	double seconds;			/* to go on for, if not 1 */
+	const char *variable, *value;	/* set in addition to the profile, if not NULL */
+	bool profiles;			/* run under each profile, not only the default */
+	double seconds;			/* how long to run, if not 1 */
 };
 
-/* In the page of child.h, behind the lines that it expects. */
+/* In the shared page of child.h, after the expected messages. */
 struct guest_shared {
 	_Atomic unsigned long steps;
-	_Atomic unsigned long count[4];	/* for the case's own use */
+	_Atomic unsigned long count[4];	/* for use by the case */
 	uint64_t seed;
 	double seconds;
 };
@@ -41,13 +40,13 @@ static void guest_share(void)
 	shared = (struct guest_shared *)(void *)(expected + EXPECT_SIZE - sizeof *shared);
 }
 
-/* In a case: it gets on. */
+/* Called in a case to report progress. */
 TAP_UNUSED static void step(void)
 {
 	atomic_fetch_add(&shared->steps, 1);
 }
 
-/* The watcher that sees no step for so long ends the case. */
+/* The watcher kills a case that makes no step for so many seconds. */
 static unsigned guest_patience(void)
 {
 	const char *given = getenv("HAKMEM_TEST_PATIENCE");
@@ -63,7 +62,7 @@ static double seconds_now(void)
 	return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
 }
 
-/* True as long as the case is to go on: for its time, and so many steps. */
+/* True until the case has run for its time and for so many steps. */
 TAP_UNUSED static bool more(unsigned long least)
 {
 	static double end;
@@ -73,7 +72,7 @@ TAP_UNUSED static bool more(unsigned long least)
 	return seconds_now() < end || atomic_load(&shared->steps) < least;
 }
 
-/* The status of the group's first process, or -1 if it gets stuck. */
+/* The exit status of the group's first process, or -1 if it hangs. */
 static int guest_watch(pid_t group)
 {
 	unsigned long last = 0, steps;
@@ -112,7 +111,7 @@ __attribute__((noreturn)) static void guest_start(const struct guest *guest)
 
 static uint64_t guest_seed;
 
-/* The body of child.h's child. What the case leaves behind ends with it. */
+/* The body of child.h's child. Processes that the case leaves behind are ended with it. */
 static void guest_run(void *argument)
 {
 	const struct guest *guest = (const struct guest *)argument;
@@ -155,7 +154,7 @@ static void guest_under(struct guest *guest, const char *profile)
 		child_diag(&c);
 }
 
-/* In a case: it cannot be run, for this reason. */
+/* Called in a case that cannot run, with the reason. */
 TAP_UNUSED __attribute__((noreturn)) static void guest_skip(const char *reason)
 {
 	if (write(STDERR_FILENO, reason, strlen(reason)) < 0)
@@ -180,7 +179,7 @@ static void guest_under_all(struct guest *guest)
 			guest_under(guest, profile[i]);
 }
 
-/* All of main: runs the cases, or is the one that argv names. */
+/* The whole main function: runs all cases, or is the case that argv names. */
 TAP_UNUSED static int guest_main(int argc, char **argv, struct guest *guest, size_t count)
 {
 	size_t i;
@@ -195,7 +194,7 @@ TAP_UNUSED static int guest_main(int argc, char **argv, struct guest *guest, siz
 		return 0;
 	}
 	tap_start();
-	alarm(0);		/* the watcher sees to that */
+	alarm(0);		/* the watcher limits the time instead */
 	guest_seed = tap_seed();
 	for (i = 0; i < count; i++)
 		if (guest_wanted("HAKMEM_TEST_CASE", guest[i].mode) &&
@@ -204,7 +203,7 @@ TAP_UNUSED static int guest_main(int argc, char **argv, struct guest *guest, siz
 	return tap_end();
 }
 
-/* One block each of Tiny, Mid, Large and Huge, written at both ends. */
+/* Allocates blocks of all sizes, Tiny to Huge, and writes both ends of each. */
 TAP_UNUSED static bool use_every_size(void)
 {
 	static const size_t size[] = { 1, 24, 100, 1000, 2048, 5000, 30000, 100000, 700000,
@@ -229,7 +228,8 @@ TAP_UNUSED static bool use_every_size(void)
 	return good;
 }
 
-/* Blocks for several SuperSlabs: threads that grow the heap look after each other's. */
+/* Allocates blocks for several SuperSlabs: threads that grow the heap visit those of other
+ * threads. */
 TAP_UNUSED static bool use_many(void)
 {
 	enum { COUNT = 6000 };
@@ -245,8 +245,8 @@ TAP_UNUSED static bool use_many(void)
 }
 
 /*
- * Calls of every kind on blocks of all sizes, one at a time, by each thread on
- * blocks of its own. What they hold is checked.
+ * Calls of every kind on blocks of all sizes, one at a time. Each thread uses its own blocks
+ * and checks their contents.
  */
 struct churn {
 	uint64_t random;
@@ -311,7 +311,7 @@ TAP_UNUSED static void *churn_on(void *number)
 #pragma weak _Fork
 extern pid_t _Fork(void);
 
-/* A fork that runs no handlers; the older way where libc has no name for it. */
+/* A fork that runs no handlers, by a system call if libc has no function for it. */
 TAP_UNUSED static pid_t fork_by_clone(void)
 {
 #ifdef __s390__
@@ -326,7 +326,7 @@ TAP_UNUSED static pid_t bare_fork(void)
 	return _Fork ? _Fork() : fork_by_clone();
 }
 
-/* How a child ended: 0, its exit status, or 128 and its signal. */
+/* How a child ended: its exit status, or 128 plus its signal. */
 TAP_UNUSED static int child_end(pid_t pid)
 {
 	int status;

@@ -1,4 +1,4 @@
-/* What the heap tests share: random numbers, contents, and the process's size. */
+/* Shared by the heap tests: random numbers, contents of blocks, and the size of the process. */
 #ifndef TESTS_HEAP_H
 #define TESTS_HEAP_H
 
@@ -7,7 +7,7 @@
 #include "os/glibc.h"
 #include <pthread.h>
 
-/* splitmix64: small, and any seed will do. */
+/* splitmix64, which is small and accepts any seed. */
 TAP_UNUSED static uint64_t random_next(uint64_t *state)
 {
 	uint64_t z = *state += 0x9e3779b97f4a7c15u;
@@ -22,7 +22,7 @@ TAP_UNUSED static size_t random_below(uint64_t *state, size_t bound)
 	return (size_t)(random_next(state) % bound);
 }
 
-/* A size up to most, small ones being much more frequent. */
+/* A size up to most; small sizes are much more frequent. */
 TAP_UNUSED static size_t random_size(uint64_t *state, size_t most)
 {
 	size_t cap = (size_t)16 << random_below(state, 40);
@@ -34,7 +34,7 @@ TAP_UNUSED static size_t random_size(uint64_t *state, size_t most)
 	return random_below(state, cap) + 1;
 }
 
-/* Every byte of a block depends on the key and on its place. */
+/* Every byte of a block depends on the key and on its position. */
 TAP_UNUSED static void fill(void *block, size_t size, uint64_t key)
 {
 	unsigned char *p = (unsigned char *)block;
@@ -46,7 +46,7 @@ TAP_UNUSED static void fill(void *block, size_t size, uint64_t key)
 	memcpy(p + i, &word, size - i);
 }
 
-/* True if the first size bytes are still what fill wrote. */
+/* True if the first size bytes are those that fill has written. */
 TAP_UNUSED static bool filled(const void *block, size_t size, uint64_t key)
 {
 	const unsigned char *p = (const unsigned char *)block;
@@ -95,13 +95,13 @@ TAP_UNUSED static size_t address_space(void)
 	return emulator() ? emulated_memory(false) : statm(0);
 }
 
-/* The writable address space, without what is only reserved. */
+/* The writable address space, without reserved ranges. */
 TAP_UNUSED static size_t writable_space(void)
 {
 	return emulator() ? emulated_memory(false) : statm(5);
 }
 
-/* The process may grow by so much from here. */
+/* Allows the process to grow by at most this much. */
 TAP_UNUSED static void limit(int resource, size_t more)
 {
 	struct rlimit l;
@@ -111,7 +111,7 @@ TAP_UNUSED static void limit(int resource, size_t more)
 		bail("setrlimit: errno %d", errno);
 }
 
-/* Small blocks, enough to reach the slow path again and again. */
+/* Allocates small blocks, enough to reach the slow path repeatedly. */
 TAP_UNUSED static void small_activity(void)
 {
 	static void *p[2000];
@@ -123,8 +123,8 @@ TAP_UNUSED static void small_activity(void)
 		free(p[i]);
 }
 
-/* A profile that learns: free memory is released while the program is idle or, as
- * long as it has no second thread, as it frees. */
+/* Is this a profile that learns? It releases free memory while the program is idle or, as
+ * long as the process has no second thread, as it frees. */
 TAP_UNUSED static bool learning_profile(void)
 {
 	const char *profile = getenv("HAKMEM_PROFILE");

@@ -1,6 +1,6 @@
 /*
- * In a prefixed build the tests mean the hak_ names: malloc stays libc's, or a
- * sanitizer's. After the headers, whose declarations are of the others.
+ * In a prefixed build the tests call the hak_ functions: malloc is still that of libc or of a
+ * sanitizer. Included after the headers, which declare libc's functions.
  */
 #include "os/glibc.h"
 #include <stdlib.h>

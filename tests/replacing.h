@@ -1,11 +1,11 @@
-// What tests/replacing.cc keeps count of.
+// The counters of tests/replacing.cc.
 #ifndef TESTS_REPLACING_H
 #define TESTS_REPLACING_H
 
 extern long live, taken;	// blocks of the replaced operators
-extern bool starve;		// there is no memory
+extern bool starve;		// simulates a lack of memory
 
-// Objects that come and go where the operators are, one by one and in an array.
+// Creates and destroys objects where the operators are replaced, single ones and an array.
 void use_there();
 
 #endif

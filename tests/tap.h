@@ -1,11 +1,10 @@
 /*
- * TAP for tests of a malloc: nothing here allocates. Lines are composed on
- * the stack with %s, %p and integers only, for which snprintf needs no heap,
- * and go out by write(2).
+ * TAP output for tests of a malloc; nothing here allocates memory. Lines are composed on the
+ * stack with %s, %p and integers only, for which snprintf needs no heap, and are written by
+ * write(2).
  *
- * A program calls tap_start first, ok() once per case and returns tap_end().
- * The plan comes last, so that a program that dies half-way has none and the
- * harness sees it.
+ * A program calls tap_start first, ok() once per case, and returns tap_end(). The plan is the
+ * last line, so that a program that crashes has none, which the harness detects.
  */
 #ifndef TESTS_TAP_H
 #define TESTS_TAP_H
@@ -78,7 +77,7 @@ TAP_FORMAT(1) static void diag(const char *format, ...)
 	va_end(args);
 }
 
-/* One case; returns its outcome. */
+/* Reports one case; returns its outcome. */
 TAP_FORMAT(2) static bool ok(bool good, const char *format, ...)
 {
 	char prefix[32];
@@ -109,7 +108,7 @@ TAP_UNUSED static int tap_end(void)
 	return tap_failures != 0;
 }
 
-/* A failure that leaves nothing to go on with. */
+/* A failure after which the program cannot continue. */
 TAP_FORMAT(1) __attribute__((noreturn)) static void bail(const char *format, ...)
 {
 	va_list args;
@@ -120,13 +119,13 @@ TAP_FORMAT(1) __attribute__((noreturn)) static void bail(const char *format, ...
 	_exit(99);
 }
 
-/* HAKMEM_TEST_QUICK divides the long loops, for valgrind and the like. */
+/* HAKMEM_TEST_QUICK shortens long loops, for valgrind and similar tools. */
 TAP_UNUSED static unsigned long tap_rounds(unsigned long full)
 {
 	return getenv("HAKMEM_TEST_QUICK") ? full / 20 + 1 : full;
 }
 
-/* The seed of this run: HAKMEM_TEST_SEED repeats an earlier one. */
+/* The seed of this run; HAKMEM_TEST_SEED repeats an earlier run. */
 TAP_UNUSED static uint64_t tap_seed(void)
 {
 	const char *given = getenv("HAKMEM_TEST_SEED");
@@ -141,11 +140,11 @@ TAP_UNUSED static uint64_t tap_seed(void)
 }
 
 /*
- * Ends a program that hangs, by SIGALRM: one that for so many seconds used less
- * than a hundredth of a processor, or that used so many seconds of all. A busy
- * machine makes a program slow, which is neither; the time is looked at in parts,
- * so that one which stood still for a while is neither, too. A child that this
- * process waits for counts with it.
+ * Ends a program that hangs, by SIGALRM: one that used less than a hundredth of a processor
+ * for so many seconds, or that used more processor time than the limit. A program that is
+ * slow on a busy machine does neither. The time is divided into parts, and the program must
+ * be idle in each of them: one that was stopped for a while is not ended. A child that this
+ * process waits for is included.
  */
 enum { TAP_PARTS = 4 };
 static struct {
@@ -190,7 +189,7 @@ static void tap_look(int number)
 	double used = tap_used(), now = used - tap_watched.before;
 	int kept = errno;
 
-	/* Less than before: a child ended, and what it used is not known yet. */
+	/* It is less than before if a child has ended whose time is not counted yet. */
 	tap_watched.idle = now >= 0 && now < tap_watched.part / 100 ? tap_watched.idle + 1 : 0;
 	tap_watched.before = used;
 	if (used > tap_watched.limit || tap_watched.idle == TAP_PARTS) {
@@ -201,7 +200,7 @@ static void tap_look(int number)
 	errno = kept;
 }
 
-/* The second limit is what can be used in that time; HAKMEM_TEST_QUICK raises it. */
+/* The limit is the processor time available in that period; HAKMEM_TEST_QUICK raises it. */
 TAP_UNUSED static void tap_watch(unsigned seconds)
 {
 	long processors = sysconf(_SC_NPROCESSORS_ONLN);
@@ -219,9 +218,9 @@ TAP_UNUSED static void tap_watch(unsigned seconds)
 }
 
 /*
- * Makes sure that the program ends, and that malloc is the one under test: a
- * suite that runs on libc's by mistake would pass. HAKMEM_TEST_OTHER=1 lets
- * it run on any malloc, to test the tests.
+ * Makes sure that the program ends, and that malloc is the one under test: a suite that runs
+ * with libc's malloc by mistake would pass. HAKMEM_TEST_OTHER=1 allows any malloc, to test
+ * the tests.
  */
 TAP_UNUSED static bool tap_other;
 
@@ -241,8 +240,8 @@ TAP_UNUSED static void tap_start(void)
 #endif
 }
 
-/* Skips all tests and returns true if a level of HAKMEM_HARDEN is in force, which this
- * suite does not support. */
+/* Skips all tests and returns true if a level of HAKMEM_HARDEN is in force, which this suite
+ * does not support. */
 TAP_UNUSED static bool tap_hardened(const char *reason)
 {
 	const char *level = getenv("HAKMEM_HARDEN"), *profile = getenv("HAKMEM_PROFILE");
@@ -254,8 +253,8 @@ TAP_UNUSED static bool tap_hardened(const char *reason)
 }
 
 /*
- * Keep the compiler from knowing where a pointer or a size came from: it would
- * drop pairs of malloc and free, and warn of what is done here on purpose.
+ * Hide the origin of a pointer or a size from the compiler: otherwise it would remove pairs
+ * of malloc and free, and warn about intended errors.
  */
 TAP_UNUSED static void *hide(const void *p)
 {

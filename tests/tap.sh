@@ -1,5 +1,5 @@
-# Sourced by shell tests. A case is the status of a command: `check $? name`;
-# what explains a failure goes to $work/why.
+# Sourced by shell tests. A case is the exit status of a command: `check $? name`. The
+# explanation of a failure is written to $work/why.
 set -u
 LC_ALL=C
 export LC_ALL
@@ -26,7 +26,7 @@ check() {	# status name
 	: >"$work/why"
 }
 
-# In a case, also in a subshell: skips it if this program is not installed.
+# Used in a case, also in a subshell: skips the case if this program is not installed.
 need() {	# program
 	command -v "$1" >/dev/null || { echo "$1" >"$work/lacks"; false; }
 }
