@@ -1,4 +1,4 @@
-/* Allocators by the names of their shared libraries. */
+/* Recognises allocators by the names of their shared libraries. */
 #include "cmd/cmd.h"
 
 #include <string.h>

@@ -1,5 +1,5 @@
-/* The options of all subcommands, in one table: a letter means the same in
- * each of them. */
+/* The options of all subcommands, in one table, so that a letter means the same in each of
+ * them. */
 #include "cmd/cmd.h"
 
 #include <getopt.h>
@@ -41,7 +41,7 @@ static bool takes(const struct command *command, int letter)
 	return letter == 'h' || strchr(command->takes, letter);
 }
 
-/* Capitals have no short spelling, but for -p, which compare uses for several
+/* Options with capital letters have no short form, except -p, which compare uses for several
  * profiles. */
 static bool is_short(int letter)
 {
@@ -79,7 +79,7 @@ static char **append(char **list, char *item)
 	return list;
 }
 
-/* HAKMEM_STATS=1, STATS=1 and stats=1 are the same to a person. */
+/* Users write HAKMEM_STATS=1, STATS=1 and stats=1, and mean the same. */
 static char *full_name(const char *given)
 {
 	const char *end = strchr(given, '=');
@@ -153,7 +153,8 @@ static const char *long_name(int letter)
 	return row->option.name;
 }
 
-/* getopt has reported an option that it does not know; it was perhaps this one. */
+/* Called after getopt has reported an unknown option; suggests the option that was probably
+ * meant. */
 static void suggest_option(const char *typed, const struct option *longs)
 {
 	const char *names[ROWS + 1], *name;
@@ -190,7 +191,7 @@ bool args_read(struct args *a, const struct command *command, int argc, char **a
 	}
 	memset(&longs[n], 0, sizeof longs[n]);
 	*status = 0;
-	/* Its messages begin with argv[0]. */
+	/* getopt's messages begin with argv[0]. */
 	argv[0] = text("hakmem %s", command->name);
 	while ((letter = getopt_long(argc, argv, shorts, longs, NULL)) != -1) {
 		if (letter == 'h') {

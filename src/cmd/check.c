@@ -1,5 +1,5 @@
-/* hakmem check: is the library really in a process, or would it be in a
- * program; and if not, why, and what to do. */
+/* hakmem check: is the library in a process, or would it be in a program; if not, why, and
+ * what can be done. */
 #include "cmd/heap.h"
 #include "cmd/verdict.h"
 
@@ -27,8 +27,8 @@ static bool look(const struct mapping *m, void *argument)
 	return false;
 }
 
-/* Of two preloaded ones the first in the list wins; one that is only linked
- * comes after all that are preloaded. */
+/* Of two preloaded allocators the first in the list is used. One that is only linked comes
+ * after all preloaded ones. */
 static bool other_wins(const char *preload, const struct seen *seen)
 {
 	const char *ours = preload ? strstr(preload, "libhakmem.so") : NULL;
@@ -42,10 +42,10 @@ static struct verdict hidden(pid_t pid, const char *why)
 	return verdict_unknown(process_advice(), text("process %d may not be looked at: %s", (int)pid, why));
 }
 
-/* The link to its program cannot be read, with this error. */
+/* The link to the program of this process cannot be read, with this error. */
 static struct verdict without_program(pid_t pid, int error)
 {
-	enum { OF_KERNEL = 0x200000 };		/* PF_KTHREAD */
+	enum { OF_KERNEL = 0x200000 };		/* PF_KTHREAD of the kernel */
 	char *path = text("/proc/%d/stat", (int)pid), *line = file_line(path), *end = line ? strrchr(line, ')') : NULL;
 	unsigned flags = 0;
 	char state = 0;
@@ -66,7 +66,7 @@ static struct verdict without_program(pid_t pid, int error)
 
 struct use {
 	size_t blocks, bytes;		/* in the heap */
-	size_t anonymous;		/* bytes of RSS that belong to no file */
+	size_t anonymous;		/* bytes of RSS that are not pages of a file */
 };
 
 static bool read_use(pid_t pid, struct use *use)
@@ -85,7 +85,7 @@ static bool read_use(pid_t pid, struct use *use)
 	return memory_quick(pid, &rss, &use->anonymous) && heap.state == HEAP_READ;
 }
 
-/* The library is in the process. Does the program use it? */
+/* The library is in the process; determines whether the program uses it. */
 static struct verdict check_use(pid_t pid, const char *exe, char *library)
 {
 	enum { FEW = 64, MUCH = 4 << 20 };
@@ -135,12 +135,12 @@ static struct verdict check_process(pid_t pid)
 		return verdict_no("take it out of LD_PRELOAD", text("%s comes before it in LD_PRELOAD", seen.other));
 	if (seen.ours)
 		return check_use(pid, link, seen.ours);
-	/* Linked in, and perhaps stripped: its statistics page tells, also that of a version
-	 * that cannot be read. */
+	/* The library may be linked in, and the program stripped: then the statistics page
+	 * shows it, even if that has another version and cannot be read. */
 	if (heap_find(pid, &page, &found) || found.state == HEAP_FAULT)
 		return (struct verdict){ .present = PRESENT, .what = text("%s (linked in)", exe) };
 	v = obstacle_in(link);
-	/* Nothing of it is mapped, so the program does not matter. */
+	/* The library is not mapped, whatever the program is. */
 	if (v.present == UNKNOWN)
 		v.present = ABSENT;
 	return v.what ? v : not_loaded(pid, exe, preload, &seen);
@@ -188,16 +188,16 @@ static void look_at_list(const char *path, void *argument)
 {
 	struct seen *seen = argument;
 
-	/* Whichever comes first is the one that counts. */
+	/* The first allocator in the list is the one that is used. */
 	if (allocator_of(path) >= 0 && !seen->ours && !seen->other)
 		seen->other = text("%s", path);
 	if (is_library(path) && !seen->ours)
 		seen->ours = text("%s", path);
 }
 
-/* The dynamic linker that the program names must not be run, nor the system's linker on
- * the program. So the system's linker is run on this command instead. It finds the same
- * library if it is the linker that the program names. */
+/* The dynamic linker that the program names must not be run, and the system's linker must not
+ * be run on the program. So the system's linker is run on this command instead. It finds the
+ * same library if it is the linker that the program names. */
 static struct verdict ask_linker(const char *path)
 {
 	char *own = linker_of("/proc/self/exe"), *of_program = linker_of(path);

@@ -1,8 +1,7 @@
 /*
- * The command. It is an ordinary program, which uses libc's malloc and stdio and returns
- * an exit status. From the library it has compiled in the table of settings (config/),
- * the layout of the statistics page (stats/page.h), and the code that writes files
- * (os/file.h).
+ * The hakmem command. It is an ordinary program, which uses libc's malloc and stdio and
+ * returns an exit status. It shares with the library the table of settings (config/), the
+ * layout of the statistics page (stats/page.h), and the code that writes files (os/file.h).
  */
 #ifndef HK_CMD_CMD_H
 #define HK_CMD_CMD_H
@@ -19,15 +18,14 @@
 
 #define SONAME "libhakmem.so.1"
 
-/* What the command ends with; run has those of env(1). */
+/* Exit statuses; those of run are the same as in env(1). */
 enum { FOUND = 1, USAGE = 2, RUN_FAILED = 125, RUN_CANNOT = 126, RUN_NOWHERE = 127 };
 
-/* args.c: one subcommand. takes: the short letters of the options that it
- * has, from the one table of options there. */
+/* args.c: a subcommand. takes: the short letters of its options in the common table. */
 struct command {
 	const char *name, *takes;
 	int (*run)(int argc, char **argv);
-	int usage;			/* its status for a bad call */
+	int usage;			/* exit status for wrong usage */
 	const char *synopsis, *brief, *help;
 };
 extern const struct command command_run, command_profiles, command_show, command_diff,
@@ -41,35 +39,35 @@ struct args {
 	bool json, prometheus, names, quiet, peers, watch;
 	unsigned rounds, warmup, frames;	/* 0: not given */
 	double delay;
-	int argc;			/* what follows the options */
+	int argc;			/* the arguments after the options */
 	char **argv;
 };
 
-/* True: go on. False: end with *status; all is said. */
+/* True: continue. False: exit with *status; messages have been printed. */
 bool args_read(struct args *a, const struct command *command, int argc, char **argv, int *status);
 void command_help(const struct command *command);
 
-/* nearest.c: the name of a list, which ends in NULL, that was probably meant; or NULL. */
+/* nearest.c: the name in a NULL-terminated list that was probably meant; or NULL. */
 const char *nearest(const char *typed, const char *const *list);
 
-/* say.c: messages, and words in colour where it is a terminal. fail says why
- * on standard error and returns the status. */
+/* say.c: messages, and colours if the output is a terminal. fail prints a message on standard
+ * error and returns the status. */
 int fail(int status, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void warn(const char *format, ...) __attribute__((format(printf, 1, 2)));
 enum ink { PLAIN, BOLD, GOOD, BAD, DIM };
-const char *ink(enum ink which);	/* for standard output; "" in a file */
-/* Makes untrusted text one line of ASCII, truncated to so many bytes of it; the caller
- * frees it. Non-ASCII letters are escaped too, because it is not known how the terminal
- * shows a byte above 127. */
+const char *ink(enum ink which);	/* for standard output; "" if that is not a terminal */
+/* Makes untrusted text one line of ASCII, truncated to so many bytes of it; the caller frees
+ * it. Non-ASCII letters are escaped too, because it is not known how the terminal shows a
+ * byte above 127. */
 char *printable(const char *from, size_t most);
-json_t *json_text(const char *from);	/* NULL as null, bad UTF-8 escaped */
-int print_json(json_t *value);		/* prints all of it and frees it; 0 or reports why not */
+json_t *json_text(const char *from);	/* NULL becomes null, invalid UTF-8 is escaped */
+int print_json(json_t *value);		/* prints it, or an error, and frees it; 0: printed */
 char *text(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void *grow(void *list, size_t bytes);
-int finish(int status);			/* FOUND if standard output failed */
+int finish(int status);			/* returns FOUND instead if standard output failed */
 
-/* units.c: sizes for people, as "1.5 GiB", as "1.5G" (at most 5 characters), and the
- * second less the first as "+1.5G"; they return out. */
+/* units.c: sizes as text: "1.5 GiB", "1.5G" (at most 5 characters), and the change from
+ * before to now as "+1.5G"; each function returns out. */
 enum { SIZE_TEXT = 16 };
 char *size_text(char *out, size_t bytes);
 char *size_short(char *out, size_t bytes);
@@ -78,19 +76,19 @@ char *size_change(char *out, size_t before, size_t now);
 #define SHORT(bytes) size_short((char[SIZE_TEXT]){ 0 }, bytes)
 #define CHANGE(before, now) size_change((char[SIZE_TEXT]){ 0 }, before, now)
 
-/* output.c: a file that replaces the old one when it is complete, of what a function writes.
- * False: an error was printed. */
+/* output.c: make writes a file, which replaces the old one once it is complete. False: an
+ * error was printed. */
 bool output_made(const char *path, void (*make)(FILE *out, const void *argument), const void *argument);
-bool output_possible(const char *path);	/* tries it, and changes nothing */
+bool output_possible(const char *path);	/* tests whether it can be written; changes nothing */
 
-/* envfile.c: a file of settings, line by line. */
+/* envfile.c: a file of settings, read line by line. */
 struct envfile {
 	char *data, *next;
 	size_t left;
 	unsigned number;		/* of the current line */
 	bool ended;			/* the current line ended in a line feed */
 };
-bool envfile_open(struct envfile *file, const char *path);	/* false: said why */
+bool envfile_open(struct envfile *file, const char *path);	/* false: an error was printed */
 /* The same for text in memory, which is modified; one byte after it must be writable. */
 void envfile_use(struct envfile *file, char *data, size_t size);
 void envfile_close(struct envfile *file);
@@ -99,9 +97,9 @@ char *envfile_line(struct envfile *file, size_t *length);
 /* Why a line that is neither empty nor a comment is not used; NULL: it is used. */
 const char *envfile_refuses(const char *line);
 
-/* settings.c: the table, as the library would read it. */
+/* settings.c: the settings, as the library would read them. */
 struct source {
-	char **entry;			/* NAME=value; the first of a name counts */
+	char **entry;			/* NAME=value; the first entry of a name counts */
 	char **origin;
 	unsigned count;
 };
@@ -109,51 +107,54 @@ void source_add(struct source *s, const char *entry, const char *origin);
 /* The settings of a file; lines that are left out are reported. False: an error was
  * printed. */
 bool source_add_file(struct source *s, const char *path);
-/* A profile by its name, else a file of settings: false and a message if neither. */
+/* Adds a profile, or else a file of settings; false: it is neither, which was reported. */
 bool source_add_named(struct source *s, const char *name);
-/* The settings of the options, the strongest first; false: an error was printed. */
+/* Adds the settings of the options, the strongest first; false: an error was printed. */
 bool source_add_options(struct source *s, const struct args *a);
-/* Loads; what the library would say goes to the callback, without newline. */
+/* Loads the settings; messages of the library are passed to the callback, without a newline. */
 void source_load(const struct source *s, void (*said)(const char *line));
 void say_problem(const char *line);
-const char *setting_now(unsigned id);	/* of the last load; until the next call */
+const char *setting_now(unsigned id);	/* of the last load; valid until the next call */
 const char *setting_origin(const struct source *s, unsigned id);
-int profile_find(const char *name);	/* -1 and a message if there is none */
+int profile_find(const char *name);	/* -1: there is none, which was reported */
 int setting_find(const char *name, size_t length);
 
-/* launch.c: starting programs on the library. */
+/* launch.c: starts programs with the library. */
 bool library_find(const char *given, char *path, size_t size);
-/* The environment of a program, changed in this process; false: said why. */
+/* Sets up the environment of a program in this process; false: an error was printed. */
 bool launch_environment(const struct args *a);
-/* Can a process have huge pages by advice only, and from now on by advice only? */
+/* Can the kernel restrict a process to huge pages by advice? The second function does that to
+ * this process. */
 bool huge_pages_by_advice(void);
 void huge_pages_advised(void);
-void preload_restore(const char *before);	/* LD_PRELOAD; NULL: it was not set */
-/* The files that the dynamic linker would load with this command (program: NULL), those of
- * LD_PRELOAD first; or without LD_PRELOAD with a program that the user wants to be run.
- * Never done for any other program: it may name libraries whose code the linker runs while
- * it lists them (DT_AUDIT). */
+void preload_restore(const char *before);	/* restores LD_PRELOAD; NULL: it was not set */
+/*
+ * The files that the dynamic linker would load with this command (program: NULL), those of
+ * LD_PRELOAD first; or, without LD_PRELOAD, with a program that the user has asked to run.
+ * Never called for any other program: it may name libraries whose code the linker runs while
+ * it lists them (DT_AUDIT).
+ */
 void linker_list(const char *program, void (*each)(const char *path, void *argument), void *argument);
 bool linker_finds(const char *name, char *path, size_t size);
-char *linker_of(const char *path);	/* the one that a program names, or NULL */
-bool settings_good(char *const *set);	/* false: said why */
-char *program_find(const char *name);	/* as execvp would, or NULL */
+char *linker_of(const char *path);	/* the linker that a program names, or NULL */
+bool settings_good(char *const *set);	/* false: an error was printed */
+char *program_find(const char *name);	/* searches as execvp does; or NULL */
 /* The error of execvp as shells report it: ENOENT if no directory has such a file. */
 int program_error(const char *name, int error);
 
-/* obstacle.c: why nothing can be preloaded into a program; NULL: it can, or may. */
+/* obstacle.c: the reason why nothing can be preloaded into a program; NULL: none is known. */
 char *check_obstacle(const char *program);
-/* Does the dynamic linker ignore LD_PRELOAD for it? */
+/* Does the dynamic linker ignore LD_PRELOAD for the program? */
 bool program_secure(const char *program);
-/* The file that the kernel runs in the end, which is another one for a script; NULL: there
- * is no such program. */
+/* The file that the kernel runs in the end; for a script that is another file. NULL: there is
+ * no such program. */
 char *program_file(const char *name);
 
-/* allocators.c: an allocator other than HAKMEM by the path of its library, or -1. */
+/* allocators.c: the allocator, other than HAKMEM, whose library has this path, or -1. */
 const char *base_of(const char *path);
 int allocator_of(const char *path);
 const char *allocator_name(int which);	/* -1: glibc */
-bool is_library(const char *path);	/* of HAKMEM */
+bool is_library(const char *path);	/* is it the library of HAKMEM? */
 
 /* elf.c: reads an ELF file; nothing in it is trusted. */
 struct elf;
@@ -161,12 +162,12 @@ enum elf_kind { ELF_NATIVE, ELF_OTHER, ELF_NONE };
 struct elf *elf_open(const char *path);		/* NULL and errno */
 struct elf *elf_read(int fd);			/* the same; takes ownership of fd */
 bool elf_is_go(const struct elf *elf);
-/* Would the program have rights that its caller has not, so that LD_PRELOAD is ignored? */
+/* Would the program have privileges that its caller lacks, so that LD_PRELOAD is ignored? */
 bool elf_secure(const struct elf *elf);
 void elf_close(struct elf *elf);
 enum elf_kind elf_kind(const struct elf *elf);
-const char *elf_interpreter(const struct elf *elf);	/* NULL: static */
-/* The address that a defined symbol was linked to. */
+const char *elf_interpreter(const struct elf *elf);	/* NULL: statically linked */
+/* The link-time address of a defined symbol. */
 bool elf_symbol(const struct elf *elf, const char *name, size_t *address);
 size_t elf_lowest(const struct elf *elf);	/* address of its first page */
 
@@ -177,15 +178,15 @@ struct mapping {
 	unsigned long long inode;
 	char path[4096];
 };
-/* Calls each for every file mapping until it returns true; that, or false. */
+/* Calls each for every file mapping until it returns true; returns whether it did. */
 bool maps_walk(pid_t pid, bool (*each)(const struct mapping *m, void *argument), void *argument);
-bool process_id(const char *given, pid_t *pid);	/* false: said why */
-bool process_hidden(pid_t pid);		/* it exists, but /proc does not show it */
+bool process_id(const char *given, pid_t *pid);	/* false: an error was printed */
+bool process_hidden(pid_t pid);		/* it exists, but /proc hides it */
 bool process_secure(pid_t pid);
-/* When it started, in ticks of the kernel: with its id, this tells it from others. */
+/* Its start time in clock ticks; together with the process id this identifies a process. */
 unsigned long long process_started(pid_t pid);
-const char *process_advice(void);	/* when one may not be looked at */
-/* A variable of the environment that it was started with, or NULL. */
+const char *process_advice(void);	/* what to do if access to a process is denied */
+/* A variable in the environment that the process was started with, or NULL. */
 char *process_variable(pid_t pid, const char *name);
 /* Opens the file of a mapping for reading, also in a container; -1: it is not a regular
  * file or no longer exists. A file that has replaced it is not opened. */

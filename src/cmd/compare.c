@@ -1,4 +1,4 @@
-/* hakmem compare: which profile is mine? */
+/* hakmem compare: finds the profile that suits a program best. */
 #include "cmd/compare.h"
 #include "config/settings.h"
 
@@ -29,15 +29,15 @@ static struct {
 	int profile[HK_PROFILE_COUNT];
 	unsigned profiles;
 	char library[PATH_MAX];
-	char *program;			/* the file that runs in the end */
-	int other;			/* the allocator that it brings, or -1 */
-	char *fault;			/* of the program as it is, or NULL */
+	char *program;			/* the file that is run in the end */
+	int other;			/* the allocator that the program has itself, or -1 */
+	char *fault;			/* failure of the program as it is, or NULL */
 	double began;
-	unsigned runs;			/* so far, and how many there will be */
+	unsigned runs;			/* so far; all_runs: in total */
 	unsigned all_runs;
 } this;
 
-/* The user's environment without what this comparison is about. */
+/* The user's environment without the variables that the comparison sets. */
 static char **bare_environment(const char *preload, const char *profile)
 {
 	char **list = NULL;
@@ -94,7 +94,7 @@ static void add_profile(int profile)
 	c->environment = with_settings(c->environment, this.a.set);
 }
 
-/* The profiles of the options; false: one is unknown, which was said. */
+/* The profiles that the options name; false: one is unknown, which was reported. */
 static bool choose_profiles(void)
 {
 	char *copy, *rest, *name;
@@ -133,8 +133,8 @@ static void add_peers(void)
 	}
 }
 
-/* The program as it is, whatever that is, and glibc's malloc beside it if it brings
- * another one: libc's names come first then. */
+/* Adds the program as it is. If it brings an allocator of its own, glibc's malloc is added
+ * too, with libc preloaded so that its definitions come first. */
 static void add_base(void)
 {
 	char *name = this.other < 0 ? text("glibc") : text("as it is: %s", allocator_name(this.other));
@@ -146,7 +146,7 @@ static void add_base(void)
 		add(C_LIBRARY, "glibc", "libc.so.6");
 }
 
-/* Whichever comes first is the one that counts. */
+/* The first allocator in the list is the one that is used. */
 static void note_allocator(const char *path, void *argument)
 {
 	int *other = argument;
@@ -163,7 +163,7 @@ static int allocator_brought(const char *program)
 	return other;
 }
 
-/* Every run reads the same input from its start. */
+/* All runs read the same input from its start. */
 static char *input_for_all(void)
 {
 	struct pollfd in = { .fd = STDIN_FILENO, .events = POLLIN };
@@ -174,7 +174,7 @@ static char *input_for_all(void)
 
 	if (isatty(STDIN_FILENO) || fstat(STDIN_FILENO, &s) < 0 || S_ISCHR(s.st_mode) || S_ISDIR(s.st_mode))
 		return text("/dev/null");
-	/* A file that another user has opened cannot be opened again. */
+	/* A file that another user opened may not be readable when it is opened again. */
 	if (S_ISREG(s.st_mode) && access("/proc/self/fd/0", R_OK) == 0)
 		return text("/proc/%d/fd/0", (int)getpid());
 	if (!this.a.quiet && poll(&in, 1, 1000) == 0)
@@ -193,7 +193,7 @@ static char *duration(double seconds)
 	return seconds < 5400 ? text("%.0f min", seconds / 60) : text("%.1f h", seconds / 3600);
 }
 
-/* On a terminal, one line that changes; else a line for each round. */
+/* On a terminal, one line that is updated; otherwise a line for each round. */
 static void progress(const char *stage, const char *name, bool new_round)
 {
 	char *left;
@@ -224,7 +224,7 @@ static int lowest(uint32_t others)
 	return others ? __builtin_ctz(others) : -1;
 }
 
-/* Was the allocator of its row in the program? Something between the command and the
+/* Was the allocator of this row in the program? A wrapper script between the command and the
  * program may have changed the environment. */
 static char *stranger(const struct contender *c, const struct identity *who)
 {
@@ -245,7 +245,7 @@ static void complain(const struct contender *c, const struct run *r)
 	free(shown);
 }
 
-/* False: interrupted, or it cannot continue. */
+/* False: the user interrupted it, or it cannot continue. */
 static bool measure_one(struct contender *c, struct run *r)
 {
 	if (!measure(r, &this.subject, c->environment))
@@ -266,7 +266,7 @@ static bool run_round(unsigned round, const char *stage)
 	unsigned i;
 
 	for (i = 0; i < this.count; i++) {
-		/* Nobody is always first after another. */
+		/* The order is rotated, so that no contender always runs after the same one. */
 		struct contender *c = &this.list[(i + round) % this.count];
 
 		progress(stage, c->name, i == 0);
@@ -279,8 +279,8 @@ static bool run_round(unsigned round, const char *stage)
 	return true;
 }
 
-/* The picture shows the last round. Without the others a child starts smaller, and with it
- * what the kernel takes for the peak of a small program. */
+/* The plot shows only the last round. The other curves are freed, because a child of this
+ * process starts with its size, which the kernel would report as the peak of a small program. */
 static void forget_curves(unsigned round)
 {
 	unsigned i;
@@ -311,7 +311,7 @@ static bool run_rounds(unsigned rounds, const char *format, bool count)
 	return good;
 }
 
-/* What a script or a shim becomes in the end is only seen when it runs. */
+/* What a script or a wrapper executes is known only while it runs. */
 static void say_what_runs(const struct identity *who)
 {
 	char *given = program_find(this.a.argv[0]), *file = realpath(given, NULL), *runs = realpath(this.program, NULL);
@@ -333,7 +333,7 @@ static void say_what_runs(const struct identity *who)
 	free(in);
 }
 
-/* A server that did next to nothing was perhaps not the one that was driven. */
+/* If a server used almost no time, it was perhaps not the one that received the load. */
 static void say_if_idle(const struct run *r)
 {
 	const double least_wall = 0.5, least_share = 0.01;
@@ -354,7 +354,8 @@ static bool is_program(const char *file)
 	return same;
 }
 
-/* Always false. No row would be what its name says. */
+/* The program is on HAKMEM even without a profile, so no row would be what its name says.
+ * Always returns false. */
 static bool is_on_it(void)
 {
 	char *shown = printable(this.a.argv[0], 200);
@@ -366,10 +367,12 @@ static bool is_on_it(void)
 	return false;
 }
 
-/* One run that does not count. It tells what is in the process, unless it is too short
- * for that; then what the dynamic linker says of the program has to do. The linker is not
- * asked about a program that a process has chosen: it may belong to another user, and the
- * linker would run code that it names. */
+/*
+ * One run that does not count. It shows which allocator is in the process. If it is too short
+ * for that, the list of the dynamic linker has to suffice. The linker is not asked about a
+ * program that a process has chosen: it may belong to another user, and the linker would run
+ * code that it names.
+ */
 static bool probe(void)
 {
 	struct contender first = { .name = text("as it is"), .environment = bare_environment(NULL, NULL) };
@@ -387,7 +390,7 @@ static bool probe(void)
 		return is_on_it();
 	if (good && r.identity.valid && (r.identity.others || !is_program(r.identity.program)))
 		this.other = lowest(r.identity.others);
-	/* If it fails, one round shows whether it does so under all. */
+	/* If the program fails, one round shows whether it fails with all allocators. */
 	if (first.fault && this.subject.load)
 		return false;
 	this.fault = first.fault;
@@ -408,7 +411,7 @@ static void add_contenders(void)
 	this.all_runs = this.count * (this.a.warmup + this.rounds) + 1;
 }
 
-/* Runs all; the share of the processors that others used meanwhile. */
+/* Performs all runs; returns the share of the processors that other processes used meanwhile. */
 static double run_all(void)
 {
 	struct use before = machine_use();
@@ -434,7 +437,7 @@ static int write_all(const struct outcome *o)
 	return status;
 }
 
-/* The same ending under all says more of the program than of any of them. */
+/* If all fail in the same way, the cause is probably the program, not an allocator. */
 static bool all_failed(void)
 {
 	unsigned i;

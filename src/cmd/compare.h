@@ -1,7 +1,7 @@
 /*
- * What hakmem compare consists of: one run (measure.c, spawn.c), what is in its processes
- * while it runs (watch.c, listen.c), the figures of many and what follows from them
- * (judge.c), on what machine (machine.c), tables (report.c) and pictures (plot.c).
+ * The parts of hakmem compare: one run (measure.c, spawn.c), observation of its processes
+ * (watch.c, listen.c), conclusions from the figures of all runs (judge.c), properties of the
+ * machine (machine.c), tables (report.c) and plots (plot.c).
  */
 #ifndef HK_CMD_COMPARE_H
 #define HK_CMD_COMPARE_H
@@ -12,42 +12,42 @@
 #include <signal.h>
 #include <stdint.h>
 
-/* watch.c: a child of the command that reads a program and its descendants and reports
- * to the command through a pipe. */
+/* watch.c: a child of the command that observes a program and its descendants and reports
+ * through a pipe. */
 struct watcher {
 	pid_t program;
-	bool ready;		/* report once when the program waits for clients */
-	bool orphans;		/* those of the command belong to the program too */
+	bool ready;		/* reports once when the program waits for clients */
+	bool orphans;		/* orphans adopted by the command belong to the program too */
 	const pid_t *apart;	/* children of the command that do not; ends in 0 */
 };
 
-/* What is in the largest of the processes. */
+/* What is mapped in the largest process. */
 struct identity {
 	uint8_t valid, ours;
-	uint32_t others;		/* a bit for each, see allocator_of */
+	uint32_t others;		/* one bit for each; see allocator_of */
 	char program[PATH_MAX];
 };
 
 struct sight {
-	double when, bytes;		/* PSS of all processes together */
-	double shared;			/* how much more their RSS is */
+	double when, bytes;		/* bytes: the sum of PSS of all processes */
+	double shared;			/* how much the sum of RSS exceeds that */
 	double delay;			/* seconds that they waited for a processor */
 	uint8_t ready, several, partly;
 };
 
 struct watch {
 	pid_t child;			/* or -1 */
-	int in;				/* sights, each written at once; non-blocking */
-	struct identity *identity;	/* written by the child: not to be trusted */
+	int in;				/* sights, each written by one write; non-blocking */
+	struct identity *identity;	/* written by the child, so untrusted */
 };
 bool watch_begin(struct watch *w, const struct watcher *what);
 void watch_end(struct watch *w);
-/* Reads a file of /proc into a buffer, which it ends with a NUL; 0: it cannot. */
+/* Reads a file of /proc into a buffer and appends a NUL; returns 0 on failure. */
 size_t slurp(const char *path, char *to, size_t size);
-/* listen.c: does a server wait for its first client? Called in the watcher, with all its
- * processes, the first of which is the program. */
+/* listen.c: does a server wait for its first client? The watcher calls it with all processes
+ * of the program; the first is the program itself. */
 bool is_ready(const pid_t *pid, unsigned count, double now);
-/* The children of a process, which may have ended meanwhile, in a list that ends in 0. */
+/* The children of a process, which may have ended meanwhile, as a list that ends in 0. */
 pid_t *children_of(pid_t pid);
 
 /* spawn.c */
@@ -56,32 +56,32 @@ struct output {
 	char tail[2048];		/* the end of what was written */
 	size_t length;
 };
-extern sigset_t outside_mask;		/* of whoever started the command */
-/* Starts a process and returns when it has called exec; 0, or errno. Its standard error is
- * kept, and with all its standard output too. */
+extern sigset_t outside_mask;		/* the signal mask that the command was started with */
+/* Starts a process and returns when it has called exec; 0, or errno. The end of its standard
+ * error is recorded; if all is set, also that of its standard output. */
 int spawn(struct output *o, pid_t *pid, char *const *argv, char *const *environment, const char *input, bool all);
-void output_read(struct output *o);	/* what there is by now */
+void output_read(struct output *o);	/* reads what has been written so far */
 char *output_last(struct output *o);	/* the last lines, printable and indented, or NULL */
 void output_end(struct output *o);
-/* How a process ended, by its status of wait; NULL: it succeeded. */
+/* How a process ended, from its wait status; NULL: it succeeded. */
 char *exit_text(int status);
 
 /* measure.c */
 enum figure { WALL, CPU, PEAK, AVERAGE, FAULTS, FIGURES };
 
 struct sample {
-	double when;			/* seconds from the start */
+	double when;			/* seconds since the start */
 	double bytes;
 };
 
 struct run {
 	double figure[FIGURES];		/* seconds, bytes, counts */
-	char *fault;			/* how it failed, or NULL */
-	char *words;			/* what it wrote last, or NULL */
+	char *fault;			/* the kind of failure, or NULL */
+	char *words;			/* its last output, or NULL */
 	struct sample *curve;		/* memory over time */
 	unsigned samples;
-	double delay;			/* seconds of waiting for a processor, about */
-	bool partly;			/* memory of some processes is RSS */
+	double delay;			/* approximate seconds of waiting for a processor */
+	bool partly;			/* for some processes only RSS is known */
 	struct identity identity;
 };
 
@@ -92,10 +92,10 @@ struct subject {
 	const char *input;		/* the path of the standard input */
 };
 
-/* Installs handlers: a signal ends the current run, and the command continues. */
+/* Installs handlers: a signal ends the current run but not the command. */
 void measure_begin(void);
 bool measure_interrupted(void);
-/* False: interrupted, or prepare failed, which was said. */
+/* False: it was interrupted, or the command of prepare failed, which was reported. */
 bool measure(struct run *r, const struct subject *s, char *const *environment);
 void run_free(struct run *r);
 
@@ -107,43 +107,43 @@ struct contender {
 	int other;			/* the allocator, see allocator_of; -1: HAKMEM or glibc */
 	char **environment;
 	struct run *run;		/* one for each round */
-	char *fault;			/* why it has no figures, or NULL */
+	char *fault;			/* the reason if it has no figures, or NULL */
 };
 
-/* judge.c: the list starts with the program as it is and the same again. */
+/* judge.c: the first two contenders are the program as it is, twice. */
 struct comparison {
 	struct contender *list;
-	unsigned count, rounds;		/* rounds: complete ones */
-	double others;			/* the share of the processors that others used */
+	unsigned count, rounds;		/* rounds: the number of complete ones */
+	double others;			/* share of the processors that other processes used */
 };
-double median(double *values, unsigned count);		/* and sorts them */
+double median(double *values, unsigned count);		/* also sorts the values */
 double median_of(const struct comparison *c, unsigned which, enum figure f);
-/* Half of the distance between the quartiles, as a share of the median. */
+/* Half of the interquartile range, as a share of the median. */
 double spread_of(const struct comparison *c, unsigned which, enum figure f);
 
 struct advice {
-	int best;			/* a contender, or -1: no clear winner */
+	int best;			/* a contender, or -1 if none is clearly best */
 	char *reason;
-	enum figure time;		/* WALL or CPU decides */
-	bool brief;			/* too short for any percentage */
-	double noise_time, noise_memory;	/* shares; of no use if brief */
+	enum figure time;		/* the figure that decides: WALL or CPU */
+	bool brief;			/* runs too short for percentages */
+	double noise_time, noise_memory;	/* as shares; meaningless if brief */
 };
 struct advice judge(const struct comparison *c);
 
 struct setting {
 	char *command;			/* printable */
 	char *machine, *date;
-	char *const *set;		/* of -s, or NULL */
+	char *const *set;		/* settings of -s, or NULL */
 };
 
 /* machine.c */
 struct setting describe(const struct args *a);
 struct use {
 	bool known;
-	double when, all, here;		/* seconds: of all processors, of this command and its children */
+	double when, all, here;		/* seconds: of all processors, of this command */
 };
 struct use machine_use(void);
-double used_by_others(const struct use *before);	/* their share of the processors since then */
+double used_by_others(const struct use *before);	/* their share of the processors since before */
 
 struct outcome {
 	const struct comparison *c;

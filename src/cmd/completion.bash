@@ -1,6 +1,6 @@
 # bash completion for hakmem(1)
 
-# With -o filenames the shell quotes what a name has: a file may be named '$(command)'.
+# With -o filenames the shell quotes file names: a file may be named '$(command)'.
 _hakmem_files()
 {
 	compopt -o filenames
@@ -15,7 +15,7 @@ _hakmem()
 		COMPREPLY=($(compgen -W "$(hakmem --help | awk '/^  / { print $1 }') --help --version" -- "$cur"))
 		return
 	fi
-	# Behind --, or behind the options, a program is started: its own words.
+	# After --, or after the options, complete the words of the program that is started.
 	case $command in
 	run | compare | check)
 		for ((i = 2; i < COMP_CWORD; i++)); do

@@ -9,7 +9,7 @@ function __hakmem_is
     contains -- (__hakmem_command) $argv
 end
 
-# Behind --, or behind the options, the command starts a program: its own words.
+# After --, or after the options, complete the words of the program that is started.
 function __hakmem_starts_program
     __hakmem_is run compare; or begin
         __hakmem_is check; and contains -- -- (commandline -opc)
@@ -34,7 +34,7 @@ function __hakmem_settings
     hakmem config 2>/dev/null | string replace -r ' .*' '='
 end
 
-# The options of a command: a line of its --help each.
+# The options of a command: each is a line of its --help.
 function __hakmem_options
     for line in (hakmem $argv[1] --help 2>/dev/null)
         set -l found (string match -r '^  (...) --([a-z-]+) (\S*)\s+(.*)$' -- $line)

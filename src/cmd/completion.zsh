@@ -62,9 +62,9 @@ _hakmem() {
 		_hakmem_commands
 		return
 	fi
-	# _call_program evaluates its arguments: '$(command)' would be run.
+	# _call_program evaluates its arguments: '$(command)' would be executed.
 	[[ $command == *[^a-z]* ]] && return 1
-	# Behind --, a program is started: its own words.
+	# After --, complete the words of the program that is started.
 	if [[ $command == (run|compare|check) ]] && (( before < CURRENT )); then
 		shift $before words
 		(( CURRENT -= before ))

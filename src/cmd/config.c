@@ -1,4 +1,4 @@
-/* hakmem config: each effective value and where it came from. */
+/* hakmem config: each setting in force, and its origin. */
 #include "cmd/reader.h"
 #include "cmd/verdict.h"
 #include "config/settings.h"
@@ -9,8 +9,8 @@
 
 extern char **environ;
 
-/* The HAKMEM_ variables of the environment that a process was started with: strings,
- * each ended by a zero, and a final zero. */
+/* The HAKMEM_ variables of the environment that a process was started with, as NUL-terminated
+ * strings, followed by an empty one. */
 struct started_with {
 	uint8_t whole;
 	int error;
@@ -63,7 +63,7 @@ static bool add_process(struct source *s, pid_t pid)
 	return reader_run(&r, &pid, 1) && s->count > before;
 }
 
-/* The first of a name counts, so the strongest comes first. */
+/* The first entry of a name counts, so the strongest source comes first. */
 static bool gather(struct source *s, const struct args *a, pid_t pid)
 {
 	char **entry;
@@ -77,7 +77,7 @@ static bool gather(struct source *s, const struct args *a, pid_t pid)
 	return true;
 }
 
-/* Without the library in it, a process has no settings, whatever its environment says. */
+/* A process without the library has no settings, whatever its environment contains. */
 static int say_presence(pid_t pid, const struct verdict *v)
 {
 	char *what = printable(v->what, 8192);

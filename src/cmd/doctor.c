@@ -1,4 +1,4 @@
-/* hakmem doctor: what of this machine matters to a heap, and what to change. */
+/* hakmem doctor: properties of the machine that affect a heap, and recommended changes. */
 #include "cmd/cmd.h"
 #include "os/os.h"
 
@@ -12,15 +12,15 @@
 #include <unistd.h>
 
 static struct {
-	json_t *list;		/* or NULL: as text */
+	json_t *list;		/* NULL: print text */
 	unsigned advice;
 } out;
 
-/* What may be changed. Each may be NULL. */
+/* A recommended change. Each member may be NULL. */
 struct change {
 	const char *why;
-	const char *others;		/* what it changes for other programs */
-	const char *now, *lasting;	/* commands; lasting: also after the next boot */
+	const char *others;		/* the effect on other programs */
+	const char *now, *lasting;	/* commands; lasting: persists after a reboot */
 };
 
 static void put_command(const char *name, const char *command)
@@ -50,7 +50,7 @@ static void put_text(const char *name, const char *value)
 	putchar('\n');
 }
 
-/* change NULL: all is well. */
+/* change is NULL if no change is recommended. */
 static void tell(const char *what, const char *value, const struct change *change)
 {
 	static const struct change none;
@@ -80,7 +80,7 @@ static char *chosen(const char *path)
 }
 
 #define THP "/sys/kernel/mm/transparent_hugepage/"
-/* The commands that write a value there, now and at each boot. */
+/* The commands that write a value to such a file, now and at each boot. */
 #define THP_NOW(file, value) "echo " value " | sudo tee " THP file
 #define THP_LASTING(file, value) \
 	"echo 'w " THP file " - - - - " value "' | sudo tee /etc/tmpfiles.d/hakmem-thp-" file ".conf"
@@ -115,7 +115,7 @@ static unsigned long long meminfo(const char *name)
 	return kib >> 10;
 }
 
-/* The kernel does not ask how much of a huge page the program will use. */
+/* The kernel makes huge pages without knowing how much of each the program will use. */
 static void always_huge(void)
 {
 	char *none = file_line(THP "khugepaged/max_ptes_none");
@@ -205,7 +205,7 @@ static void memory(void)
 	}
 }
 
-/* Tries each on a page of our own: version numbers lie. */
+/* Tries each advice on a page of its own, because version numbers are unreliable. */
 static void kernel_features(void)
 {
 	static const struct {
@@ -222,8 +222,8 @@ static void kernel_features(void)
 	tell("page size", value, NULL);
 	free(value);
 	for (i = 0; p != MAP_FAILED && i < sizeof features / sizeof *features; i++) {
-		/* Collapsing one page fails, with EINVAL only where it is unknown or
-		 * the range holds no whole huge page; a length of 0 asks for that. */
+		/* Collapsing a single page fails, with EINVAL only if the advice is unknown
+		 * or the range contains no whole huge page. A length of 0 shows which it is. */
 		bool there = madvise(p, i ? 0 : page, features[i].advice) == 0;
 
 		tell(features[i].name, there ? "yes" : features[i].without, NULL);

@@ -72,8 +72,7 @@ static void *copy_table(int fd, size_t offset, size_t count, size_t size)
 	return NULL;
 }
 
-/* A header of our own kind of file, by the machine that the header of this
- * program names. */
+/* Is this header that of a native ELF file? It is compared with the header of this program. */
 static bool native(const ElfW(Ehdr) *head)
 {
 	static ElfW(Ehdr) own;
@@ -90,7 +89,7 @@ static bool native(const ElfW(Ehdr) *head)
 	       head->e_machine == own.e_machine;
 }
 
-/* The linker of Go writes a note with the build id of Go, also into a stripped program. */
+/* Go's linker writes a note with the build ID, which remains in a stripped program. */
 static bool has_go_note(int fd, const ElfW(Phdr) *p)
 {
 	enum { GO_BUILD_ID = 4 };
@@ -193,7 +192,7 @@ bool elf_is_go(const struct elf *elf)
 	return elf->go;
 }
 
-/* As the kernel decides it for AT_SECURE; see capabilities(7) and getauxval(3). */
+/* Decides as the kernel does for AT_SECURE; see capabilities(7) and getauxval(3). */
 bool elf_secure(const struct elf *elf)
 {
 	const struct stat *s = &elf->file;
@@ -218,8 +217,8 @@ size_t elf_lowest(const struct elf *elf)
 	return elf->lowest;
 }
 
-/* Finds the offsets where the name of the symbol may begin, in ascending order: the
- * linker may store a name as the end of a longer one. Returns how many there are. */
+/* Finds the offsets where the name of the symbol may begin, in ascending order: the linker
+ * may store a name as the end of a longer one. Returns their number. */
 static unsigned find_names(const struct elf *elf, const struct symbols *t, const char *name,
 			   uint32_t found[MOST_NAMES])
 {

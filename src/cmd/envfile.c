@@ -9,7 +9,7 @@
 
 enum { MOST = 1 << 20 };
 
-/* Reads the file, up to MOST bytes if it has no end. One byte after it stays free. */
+/* Reads the file, or the first MOST bytes of it. The byte after the data remains unused. */
 static ssize_t read_all(int fd, char **to)
 {
 	size_t size = 0, room = 1 << 12;

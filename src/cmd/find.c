@@ -1,4 +1,4 @@
-/* Where the statistics page lies in a process. */
+/* Finds the statistics page of a process. */
 #include "cmd/heap.h"
 
 #include <errno.h>
@@ -13,12 +13,12 @@ struct search {
 	pid_t pid;
 	struct hk_stats_page *page;
 	const char *exe;
-	bool everywhere;		/* not only in likely files */
-	char last[4096];		/* the file seen last: its first mapping counts */
+	bool everywhere;		/* searches all files, not only likely ones */
+	char last[4096];		/* the previous file: only its first mapping is examined */
 	int error;
 	size_t scanned;
 	struct heap_reply *reply;
-	bool other;			/* found a page of another version; see the reply */
+	bool other;			/* found a page of another version; see reply */
 };
 
 /* A page of any version. The magic alone is not enough: this command contains it too. */
@@ -78,8 +78,8 @@ static bool first_mapping(const struct mapping *m, void *argument)
 	return !again && likely(s, m->path) != s->everywhere && by_symbol(s, m);
 }
 
-/* Where the symbol was stripped, or the file was replaced or is out of reach:
- * the page begins with its magic, at a multiple of a word. */
+/* For files that were stripped, replaced or cannot be opened: the page begins with its magic,
+ * at an address that is a multiple of the word size. */
 static bool by_magic(const struct mapping *m, void *argument)
 {
 	enum { PIECE = 1 << 20 };
@@ -137,7 +137,7 @@ bool heap_find(pid_t pid, struct hk_stats_page *page, struct heap_reply *reply)
 	path_there(exe);
 	if (maps_walk(pid, first_mapping, &s) || maps_walk(pid, by_magic, &s))
 		return true;
-	/* An archive may have been linked into any library. */
+	/* The archive may have been linked into any library. */
 	*s.last = 0;
 	s.everywhere = true;
 	if (!s.other && !s.error && maps_walk(pid, first_mapping, &s))

@@ -1,5 +1,5 @@
-/* The figures of another process: what stats/snapshot.c does inside, from
- * outside and without locks. */
+/* Reads the figures of another process: does what stats/snapshot.c does, but from outside and
+ * without locks. */
 #include "cmd/heap.h"
 
 #include <errno.h>
@@ -13,7 +13,7 @@ _Static_assert(HK_FIGURES == 36 && HK_CLASS_FIGURES == 17,
 
 enum {
 	TRIES = 10,
-	MOST_BYTES = 1 << 20,		/* of a structure there */
+	MOST_BYTES = 1 << 20,		/* of a structure in that process */
 	MOST_SLABS = 256,		/* of a SuperSlab in that process */
 };
 
@@ -21,7 +21,7 @@ struct reading {
 	const struct hk_stats_page *page;
 	pid_t pid;
 	const char *fault;		/* if set, nothing more is read */
-	uint64_t seen;			/* a hash of what slow paths change */
+	uint64_t seen;			/* a hash of the values that slow paths change */
 	struct heap_reply *s;
 };
 
@@ -109,7 +109,7 @@ static void read_limits(struct reading *r)
 	}
 }
 
-/* A member of a structure that was copied here. */
+/* A member of a structure that was copied from the process. */
 static uint64_t member(const char *of, size_t size, size_t offset, size_t bytes)
 {
 	uint8_t one;
@@ -137,7 +137,7 @@ static size_t counted(struct reading *r, const char *cache, size_t offset)
 	return value;
 }
 
-/* Keeps the threads that have most in their lists; number is 0 in an unused place. */
+/* Keeps the threads with the largest lists; the number of an unused element is 0. */
 static void keep_thread(struct heap_reply *s, const struct heap_thread *thread)
 {
 	struct heap_thread *least = s->thread;
@@ -161,7 +161,7 @@ static void add_cache(struct reading *r, const char *cache, size_t number)
 		struct hak_class_stats *c = &r->s->class[class];
 		size_t bin = p->cache.bin + class * p->cache.bin_size, word = class * sizeof(size_t);
 		int32_t capacity = (int32_t)member(cache, p->cache.size, bin + p->cache.capacity, 4);
-		/* The hot path changes it and nothing else: not noted. */
+		/* The hot path changes only room, so it is not part of the hash. */
 		int64_t cached = (int64_t)capacity - (int32_t)member(cache, p->cache.size, bin + p->cache.room, 4);
 
 		uint32_t spilled = (uint32_t)member(cache, p->cache.size, p->cache.spilled +
@@ -208,7 +208,8 @@ static void read_caches(struct reading *r)
 		get(r, (void *)at, 0, cache, size);
 		add_cache(r, cache, way);
 	}
-	/* The newest is the first of the list: numbered so, they would change. */
+	/* The newest cache is first in the list. Numbered in that order, a cache would not
+	 * keep its number. */
 	for (i = 0; i < HEAP_THREADS; i++)
 		if (r->s->thread[i].number)
 			r->s->thread[i].number = way + 1 - r->s->thread[i].number;
@@ -259,7 +260,7 @@ static void read_superslabs(struct reading *r)
 	free(chunk);
 }
 
-/* Bounds for what this program allocates; the rest may be what it will. */
+/* Checks only the sizes that determine how much this program allocates. */
 static bool sensible(const struct hk_stats_page *p)
 {
 	return p->cache.size && p->cache.size <= MOST_BYTES && p->chunk && p->chunk <= MOST_BYTES &&
@@ -283,7 +284,7 @@ static const char *read_once(pid_t pid, const struct hk_stats_page *page, struct
 	return r.fault;
 }
 
-/* Reads until two passes agree or time is over, then uses the last complete pass. */
+/* Reads until two passes agree or the time is over, and then uses the last complete pass. */
 void heap_read(pid_t pid, const struct hk_stats_page *page, struct heap_reply *s)
 {
 	static const struct timespec while_it_works = { .tv_nsec = 2000000 };
@@ -309,7 +310,7 @@ void heap_read(pid_t pid, const struct hk_stats_page *page, struct heap_reply *s
 	snprintf(s->why, sizeof s->why, "%s", fault ? fault : "");
 }
 
-/* Unused places last. */
+/* Unused elements come last. */
 static int by_cached(const void *a, const void *b)
 {
 	const struct heap_thread *x = a, *y = b;
@@ -341,7 +342,7 @@ void heap_accept(struct heap *heap, const struct heap_reply *reply)
 	for (heap->threads = 0; heap->threads < HEAP_THREADS && heap->thread[heap->threads].number; heap->threads++)
 		;
 	hk_snapshot_add_up(&heap->s);
-	/* What moved between two places was seen in both of them. */
+	/* A block that moved during the reading may have been counted twice. */
 	if (all->free_bytes > all->mapped)
 		all->free_bytes = 0;
 }

@@ -11,24 +11,24 @@
 #include "stats/page.h"
 
 enum heap_state {
-	HEAP_NONE,			/* not on HAKMEM, or ended */
+	HEAP_NONE,			/* not on HAKMEM, or has ended */
 	HEAP_HIDDEN,			/* access denied: not known whether on HAKMEM */
 	HEAP_READ,
 	HEAP_FAULT,			/* on HAKMEM, but cannot be read */
 	HEAP_STATES
 };
 
-/* What the kernel reports; see memory.c. */
+/* The memory of a process as reported by the kernel; see memory.c. */
 struct memory {
-	bool known;			/* rss and anonymous */
-	bool exact;			/* these are, and pss and swap are known */
+	bool known;			/* rss and anonymous are known */
+	bool exact;			/* they are exact, and pss and swap are known too */
 	size_t rss, anonymous, pss, swap;
-	char *cgroup, *unit;		/* not printable; NULL: unknown, or none */
+	char *cgroup, *unit;		/* not escaped for printing; NULL: unknown, or none */
 };
 
 /* The lists of one thread. */
 struct heap_thread {
-	size_t number;			/* of its cache, which other threads may have had before */
+	size_t number;			/* of its cache; threads may reuse it */
 	size_t cached;			/* bytes */
 	size_t refills, flushes, sent, received;
 };
@@ -43,7 +43,7 @@ struct heap {
 	bool exact;			/* false: figures changed while they were read */
 	char version[sizeof(((struct hk_stats_page *)0)->library) + 1];
 	struct hk_snapshot s;		/* without decisions */
-	struct heap_thread thread[HEAP_THREADS];	/* those that have most, first */
+	struct heap_thread thread[HEAP_THREADS];	/* largest lists first */
 	unsigned threads;
 	struct memory memory;
 };
@@ -60,14 +60,14 @@ char *heap_fault(const struct heap *heap);
 
 /* memory.c: fills in the memory of these heaps, in children. False: stopped by watch. */
 bool memory_read(struct heap *heap, unsigned count, const struct reader *watch);
-/* The same from what the parent may read; false: it has none, or has ended. */
+/* Quickly reads what the parent may read itself; false: there is no memory, or it has ended. */
 bool memory_quick(pid_t pid, size_t *rss, size_t *anonymous);
 void memory_forget(struct memory *m);
-/* How much of RSS is what; free is at most that. The sum of all but absent is RSS. */
+/* Splits RSS by use; free has at most that size. The sum of all members but absent is RSS. */
 struct shares {
 	size_t in_use, cached, free, metadata;
-	size_t other;			/* not of the heap */
-	size_t absent;			/* of the heap, and not in memory */
+	size_t other;			/* not part of the heap */
+	size_t absent;			/* part of the heap, but not resident */
 };
 struct shares memory_shares(const struct memory *m, const struct hak_stats *a);
 

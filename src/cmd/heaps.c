@@ -1,4 +1,4 @@
-/* The heaps of several processes: each is found and read in a child. */
+/* Finds and reads the heaps of several processes, each in a child. */
 #include "cmd/heap.h"
 
 #include <ctype.h>
@@ -11,8 +11,8 @@
 struct list {
 	struct heap *heap;
 	unsigned count;
-	bool all;		/* of all processes; keep only those on HAKMEM */
-	unsigned hidden;		/* of these */
+	bool all;		/* all processes were asked for: keep those on HAKMEM */
+	unsigned hidden;		/* how many of these may not be read */
 };
 
 static void read_one(pid_t pid, void *reply)
@@ -32,7 +32,8 @@ static char *command_of(pid_t pid)
 	return command;
 }
 
-/* Of all processes, those that are shown: on HAKMEM, or not known and still there. */
+/* When all processes are read: is this one on HAKMEM, or did reading it fail although it
+ * still exists? */
 static bool is_shown(struct list *list, const struct heap_reply *reply, unsigned long long started)
 {
 	if (reply && reply->state == HEAP_HIDDEN)
@@ -93,9 +94,9 @@ struct heap *heaps_read(const pid_t *pid, unsigned count, const struct reader *w
 	return read_list(&list, pid, count, watch) ? list.heap : NULL;
 }
 
-/* Kernel threads and zombies have no program, and no memory either, which everybody may
- * see. If the program of a process may not be seen, nothing else of it may be read: it is
- * hidden. */
+/* Kernel threads and zombies have neither a program nor memory, and every user may see that.
+ * If the program of a process must not be seen, nothing else of the process can be read: it
+ * is hidden. */
 static bool has_program(const char *pid, unsigned *hidden)
 {
 	char *link = text("/proc/%s/exe", pid), unused;

@@ -1,18 +1,19 @@
 /*
- * What follows from the runs. Rounds are interleaved, so contenders are compared round by
- * round, which takes out what the machine did meanwhile:
+ * Conclusions from the runs. Rounds are interleaved, and contenders are compared within each
+ * round, which removes the effect of other load on the machine:
  *
  *	score = ln(time) + ln(time-averaged memory) / 2
  *
- * that is, 10 % of time count like 20 % of memory. The program as it is takes part twice.
- * What these two differ by is noise.
+ * So 10 % of time weigh as much as 20 % of memory. The program as it is takes part twice; the
+ * difference between the two is noise.
  *
- * One contender is clearly better than another if the median of the differences is at
- * least 2 % and more than their spread and than the noise, the medians of the figures say
- * the same, and all rounds agree but one in eight: by chance, five of five do so once in
- * 32 times. A profile that is recommended is clearly better than both of the two.
+ * One contender is clearly better than another if the median of the differences is at least 2
+ * % and exceeds both their spread and the noise, if the medians of the figures agree with
+ * that, and if at most one in eight rounds disagrees: by chance, five of five rounds agree
+ * once in 32 times. A recommended profile is clearly better than the program as it is, both
+ * times.
  *
- * Time is that on the clock. If others use the processors, it is that of the processors,
+ * Time is wall-clock time. If other processes use the processors, it is processor time,
  * unless the program mostly waits.
  */
 #include "cmd/compare.h"
@@ -22,9 +23,9 @@
 #include <string.h>
 
 enum { LEAST_ROUNDS = 5 };
-static const double least = 0.02;		/* what is worth a recommendation */
-static const double shortest = 0.1;		/* seconds of a run */
-static const double busy = 0.1;			/* share of the processors */
+static const double least = 0.02;		/* the smallest difference worth a recommendation */
+static const double shortest = 0.1;		/* seconds; shorter runs have no percentages */
+static const double busy = 0.1;			/* share of the processors used by others */
 
 static int ascending(const void *a, const void *b)
 {
@@ -33,7 +34,7 @@ static int ascending(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-/* Between the two nearest; the values are sorted. */
+/* Interpolates between the two nearest values; the values are sorted. */
 static double quantile(const double *sorted, unsigned count, double share)
 {
 	double place = share * (count - 1);
@@ -93,7 +94,7 @@ static double score(const struct run *r, enum figure time)
 	return log_of(r, time) + log_of(r, AVERAGE) / 2;
 }
 
-/* Over the rounds, the median of the differences of two contenders, and what it may be by
+/* The median of the differences between two contenders over the rounds, and their spread by
  * chance. */
 struct difference {
 	double middle, spread;
@@ -165,8 +166,8 @@ static bool is_profile(const struct comparison *c, unsigned which)
 	return c->list[which].kind == PROFILE && !c->list[which].fault;
 }
 
-/* Of profiles that are as good as the best the first in the table is taken: the table
- * begins with the simplest. */
+/* Among profiles that are as good as the best, the first in the table is recommended: the
+ * table begins with the simplest. */
 static void recommend(struct advice *a, const struct comparison *c, unsigned best)
 {
 	unsigned i, ties = 0;
@@ -181,7 +182,7 @@ static void recommend(struct advice *a, const struct comparison *c, unsigned bes
 	free(words);
 }
 
-/* Does the program work for at least half of the time, or would with a processor? */
+/* Does the program run, or wait for a processor, at least half of the time? */
 static bool works(const struct comparison *c)
 {
 	double *share = grow(NULL, c->rounds * sizeof *share), middle;

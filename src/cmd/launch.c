@@ -80,13 +80,13 @@ static void compare_name(const char *path, void *argument)
 		snprintf(w->path, w->size, "%s", path);
 }
 
-/* Linux 6.18; libc may not have it yet. */
+/* Linux 6.18. libc may not define it yet. */
 #ifndef PR_THP_DISABLE_EXCEPT_ADVISED
 #define PR_THP_DISABLE_EXCEPT_ADVISED 2
 #endif
 
-/* If the kernel makes huge pages of all memory, the program would get them also where the
- * library does not advise it. A restriction that is already in force stays. */
+/* If the kernel uses huge pages for all memory, it would use them also for ranges without the
+ * library's advice. A restriction that is already in force is kept. */
 void huge_pages_advised(void)
 {
 	if (prctl(PR_GET_THP_DISABLE, 0L, 0L, 0L, 0L) == 0)
@@ -114,8 +114,8 @@ void preload_restore(const char *before)
 		unsetenv("LD_PRELOAD");
 }
 
-/* Where the dynamic linker looks depends on caches and paths that only it
- * knows, so it is asked what it would preload. */
+/* The dynamic linker searches in caches and paths that only it knows, so it is asked what it
+ * would preload. */
 bool linker_finds(const char *name, char *path, size_t size)
 {
 	struct wanted w = { name, path, size };
@@ -204,7 +204,7 @@ bool launch_environment(const struct args *a)
 	return preload(library);
 }
 
-/* As for execvp, a directory does not count as a file. */
+/* As in execvp, a directory is not a program. */
 static bool is_file(const char *path, int mode)
 {
 	struct stat s;
@@ -241,7 +241,7 @@ int program_error(const char *name, int error)
 {
 	char *there;
 
-	/* The error may come from a directory of PATH. */
+	/* A directory of PATH may have caused the error. */
 	if (error != EACCES || strchr(name, '/'))
 		return error;
 	there = search(name, F_OK);

@@ -1,5 +1,5 @@
-/* hakmem lint: is a file read in the same way by all who read such files, and
- * does the library take each line of it? */
+/* hakmem lint: is a file of settings read in the same way by every program that reads such
+ * files, and does the library accept each line of it? */
 #include "cmd/cmd.h"
 #include "config/settings.h"
 
@@ -11,7 +11,7 @@ static struct {
 	const char *path;
 	char *shown;			/* the path, printable */
 	unsigned line, found;
-	json_t *list;			/* or NULL: as text */
+	json_t *list;			/* NULL: print text */
 } now;
 
 static void finding(const char *what)
@@ -32,7 +32,7 @@ static bool name_ends(const char *line, size_t *length)
 	return *length && line[0] != '_' && line[*length] == '=';
 }
 
-/* What each reader would make of it is why each of these is refused. */
+/* Each reason says how the programs that read such files differ. */
 static bool check_syntax(const char *line, size_t length)
 {
 	static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_./,:+=@%-";

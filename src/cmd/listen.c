@@ -1,4 +1,4 @@
-/* Does a server wait for its first client? */
+/* Determines whether a server waits for its first client. */
 #include "cmd/compare.h"
 
 #include <dirent.h>
@@ -15,7 +15,7 @@ static int by_number(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-/* The inodes of the sockets in a table of the kernel that wait for clients. */
+/* The inodes of the listening sockets in a table of the kernel. */
 static unsigned listeners_in(pid_t pid, const char *table, unsigned long *inode, unsigned count)
 {
 	char path[64], line[512];
@@ -90,8 +90,8 @@ static bool is_asleep(pid_t pid)
 	return end && !strncmp(end, ") S", 3);
 }
 
-/* A server that listens and has slept for a while has nothing left to do before its
- * first client. One that listens and never sleeps is not waited for longer than this. */
+/* A server that listens and has slept for a while has finished its start. If it listens but
+ * never sleeps, the wait ends after patience seconds. */
 bool is_ready(const pid_t *pid, unsigned count, double now)
 {
 	static double listens_since, asleep_since;

@@ -1,4 +1,4 @@
-/* Under which circumstances hakmem compare measures. */
+/* The circumstances in which hakmem compare measures. */
 #include "cmd/compare.h"
 
 #include <stdlib.h>
@@ -8,8 +8,8 @@
 #include <time.h>
 #include <unistd.h>
 
-/* The time that was used on all processors, with what a hypervisor took; false: the kernel
- * does not tell. */
+/* The time used on all processors, including time taken by a hypervisor; false: the kernel
+ * does not report it. */
 static bool used(double *seconds)
 {
 	double user, nice, system, irq, soft, stolen;

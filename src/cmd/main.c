@@ -66,8 +66,9 @@ static int unknown(const char *name)
 	return USAGE;
 }
 
-/* No other file may get the number of a standard stream that is closed. Reading and
- * writing what is opened here fails as if it were closed, and programs do not get it. */
+/* A file that is opened later must not get the descriptor of a closed standard stream. Reads
+ * and writes on the placeholder that is opened here fail as on a closed descriptor, and
+ * programs do not inherit it. */
 static void keep_streams_closed(void)
 {
 	int fd;

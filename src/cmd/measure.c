@@ -1,6 +1,6 @@
 /*
- * One run of the user's program. The command is a subreaper: what the program leaves
- * running becomes a child of the command, which counts it and ends it.
+ * One run of the user's program. The command is a subreaper: processes that the program
+ * leaves behind become children of the command, which measures them and ends them.
  */
 #include "cmd/compare.h"
 
@@ -21,7 +21,7 @@ enum { SERVER_START = 30, LOAD_START = 10, SERVER_END = 10, REST_END = 1, MOST_P
 extern char **environ;
 
 static volatile sig_atomic_t interrupted;
-static pid_t *inherited;		/* children from before exec */
+static pid_t *inherited;		/* children that existed before exec */
 
 static void on_signal(int number)
 {
@@ -47,7 +47,7 @@ void measure_begin(void)
 	sigprocmask(SIG_BLOCK, &child, &outside_mask);
 	sigdelset(&outside_mask, SIGCHLD);
 	catch(SIGCHLD, 0);
-	/* Whoever presses Ctrl-C twice is in a hurry. */
+	/* A second Ctrl-C ends the command at once. */
 	catch(SIGINT, (int)SA_RESETHAND);
 	catch(SIGTERM, (int)SA_RESETHAND);
 	catch(SIGHUP, (int)SA_RESETHAND);
@@ -70,18 +70,18 @@ static bool is_inherited(pid_t pid)
 }
 
 struct process {
-	pid_t pid;			/* 0: there is none, or it has ended */
+	pid_t pid;			/* 0: not started, or has ended */
 	int status;
 };
 
-/* What goes on during a run. */
+/* The state of a run. */
 struct stage {
 	struct run *r;
-	struct process program, helper;	/* helper: the load, or what prepares */
+	struct process program, helper;	/* helper: the load, or the command of prepare */
 	struct watch watch;
 	struct output of_program, of_helper;
 	bool ready;
-	unsigned points, stride;	/* sights, and how many of them a point stands for */
+	unsigned points, stride;	/* number of sights, and how many sights a point stands for */
 	double began, ended, last_when, last_bytes, area, first_when, shared;
 	bool several;
 };
@@ -110,7 +110,7 @@ static void add_point(struct stage *s, double when, double bytes)
 	r->curve[r->samples++] = (struct sample){ when, bytes };
 }
 
-/* The watcher may have been misled, by what it reads, into sending anything. */
+/* The watcher may have been misled by what it reads, so its values are untrusted. */
 static double sane(double value)
 {
 	return value > 0 && value < 1e18 ? value : 0;
@@ -146,7 +146,7 @@ static void look(struct stage *s)
 		take_sight(s, &seen);
 }
 
-/* Figures count from now on. */
+/* Measuring starts here. */
 static void restart(struct stage *s, double began)
 {
 	look(s);
@@ -185,14 +185,14 @@ static void reap(struct stage *s)
 			if (pid != s->program.pid)
 				continue;
 			s->program = (struct process){ 0, status };
-			/* Only of a single process is the peak between two sights known. */
+			/* The peak between two sights is known only for a single process. */
 			if (!s->several && largest_rss(&usage) - s->shared > s->r->figure[PEAK])
 				s->r->figure[PEAK] = largest_rss(&usage) - s->shared;
 		}
 	}
 }
 
-/* Waits for something to happen, at most so many seconds. */
+/* Waits for an event, at most so many seconds. */
 static void step(struct stage *s, double seconds)
 {
 	struct pollfd in[] = { { .fd = s->watch.in, .events = POLLIN }, { .fd = s->of_program.in, .events = POLLIN },
@@ -215,7 +215,7 @@ static bool is_apart(const struct stage *s, pid_t pid)
 	return is_inherited(pid) || pid == s->watch.child;
 }
 
-/* Sends a signal to all that the run has left; false: nothing is left. */
+/* Sends a signal to all processes that the run left behind; false: there are none. */
 static bool signal_rest(const struct stage *s, int number)
 {
 	pid_t *list = children_of(getpid()), *at;
@@ -230,7 +230,8 @@ static bool signal_rest(const struct stage *s, int number)
 	return any;
 }
 
-/* A process that is killed leaves its children to the command, so it takes several times. */
+/* The children of a killed process become children of the command, so this needs several
+ * passes. */
 static void end_rest(struct stage *s)
 {
 	double now = seconds_now(), polite = now + REST_END, last = now + SERVER_END;
@@ -282,7 +283,7 @@ static bool prepare(struct stage *s, const char *command)
 	return !s->helper.status && !interrupted;
 }
 
-/* What keeps a server from being measured; NULL: it waits for clients. */
+/* Why a server cannot be measured; NULL: it waits for clients. */
 static char *wait_ready(struct stage *s)
 {
 	double until = seconds_now() + SERVER_START;
@@ -306,7 +307,7 @@ static char *wait_ready(struct stage *s)
 	return how;
 }
 
-/* How the server has ended, and when; NULL: it succeeded. */
+/* How and when the server ended; NULL: it succeeded. */
 static char *ended(const struct stage *s, const char *when)
 {
 	char *how = exit_text(s->program.status), *out = how ? text("%s %s", how, when) : NULL;
@@ -315,8 +316,8 @@ static char *ended(const struct stage *s, const char *when)
 	return out;
 }
 
-/* The command that drives the server, with the user's own environment. It is tried again
- * for a while; the time is that of the try that succeeded. */
+/* Runs the command that drives the server, with the user's own environment. It is retried for
+ * a while; the measured time is that of the successful attempt. */
 static char *drive(struct stage *s, const char *load)
 {
 	double until = seconds_now() + LOAD_START, began;
@@ -358,8 +359,8 @@ static void run_server(struct stage *s, const char *load)
 		s->r->words = output_last(&s->of_program);
 }
 
-/* A heap that the run has damaged often shows when a server frees it. The signal that
- * ends it is one that the command has sent. */
+/* A heap that was corrupted during the run often aborts only when the server frees its
+ * memory. SIGTERM and SIGKILL were sent by the command itself. */
 static char *end_fault(const struct stage *s)
 {
 	int status = s->program.status;
@@ -399,7 +400,7 @@ static void average(struct stage *s)
 		s->r->figure[AVERAGE] = s->area / (end - s->first_when);
 }
 
-/* The watcher ends before the rest does: what goes on then is not measured. */
+/* The watcher ends first, so that the end of the remaining processes is not measured. */
 static void end_watch(struct stage *s)
 {
 	s->ended = s->began + s->r->figure[WALL];
@@ -434,7 +435,7 @@ static void run(struct stage *s, const struct subject *what, char *const *enviro
 	if (what->load)
 		stop_server(s);
 	end_rest(s);
-	/* Too short for a sight between start and end. */
+	/* The run was too short for a sight between start and end. */
 	if (!s->r->samples)
 		s->r->figure[AVERAGE] = s->r->figure[PEAK];
 }

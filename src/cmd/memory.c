@@ -1,4 +1,4 @@
-/* What the kernel says of the memory of a process, and of the unit that it belongs to. */
+/* The memory of a process as reported by the kernel, and its cgroup and systemd unit. */
 #include "cmd/heap.h"
 
 #include <stdlib.h>
@@ -11,7 +11,7 @@ struct reply {
 	char cgroup[1024];
 };
 
-/* Approximate: the kernel adds up what each processor counts only from time to time. */
+/* Approximate: the kernel combines the counters of the processors only from time to time. */
 bool memory_quick(pid_t pid, size_t *rss, size_t *anonymous)
 {
 	char *path = text("/proc/%d/statm", (int)pid), *line = file_line(path);
@@ -56,7 +56,7 @@ static void read_rollup(pid_t pid, struct reply *reply)
 	reply->has_rollup = found == WANTED;
 }
 
-/* The line of the unified hierarchy, or with version 1 that of systemd. */
+/* The line of the unified hierarchy or, in version 1, of systemd's hierarchy. */
 static void read_cgroup(pid_t pid, struct reply *reply)
 {
 	char *path = text("/proc/%d/cgroup", (int)pid), *line = NULL;
@@ -84,7 +84,7 @@ static void read_one(pid_t pid, void *reply)
 	read_rollup(pid, reply);
 }
 
-/* The innermost service or scope; a service may have groups of its own below. */
+/* The innermost service or scope; a service may have subgroups. */
 static char *unit_of(const char *cgroup)
 {
 	static const char *const ends[] = { ".service", ".scope" };
@@ -179,9 +179,9 @@ static size_t take(size_t *left, size_t wanted)
 	return taken;
 }
 
-/* The kernel does not say which pages are whose. Metadata and the blocks in lists have
- * been written, so they come first; blocks in use may have pages that never were. What is
- * left after them is free memory, or anonymous memory that is not of the heap. */
+/* The kernel does not report which pages belong to what. Metadata and cached blocks have been
+ * written, so they are counted first; blocks in use may have untouched pages. What remains is
+ * free memory, or anonymous memory outside the heap. */
 struct shares memory_shares(const struct memory *m, const struct hak_stats *a)
 {
 	size_t left = m->anonymous, heap;

@@ -1,6 +1,6 @@
 /*
  * Heaps in the text format of Prometheus. Names follow its conventions: the base unit and
- * _total come last.
+ * then _total come last.
  *
  * https://prometheus.io/docs/practices/naming/
  */
@@ -32,7 +32,7 @@ static const struct metric class_metrics[] = {
 
 struct output {
 	FILE *to;
-	const char *name;		/* of the metric that is written now */
+	const char *name;		/* of the metric that is being written */
 };
 
 static void begin(struct output *out, const char *name, const char *type, const char *help)
@@ -49,8 +49,8 @@ static void put_label(struct output *out, const char *name, const char *value)
 	fputc('"', out->to);
 }
 
-/* As printable(), but a backslash is not doubled: names of units contain some, as in
- * a\x2db.service, and have to be equal to those that other exporters write. */
+/* Like printable(), but does not double a backslash: names of units contain backslashes, as
+ * in a\x2db.service, and must be equal to those that other exporters write. */
 static void put_untrusted(struct output *out, const char *name, const char *value)
 {
 	char *plain = grow(NULL, value ? 4 * strlen(value) + 1 : 1), *to = plain;
@@ -68,7 +68,7 @@ static void put_untrusted(struct output *out, const char *name, const char *valu
 static void put_labels(struct output *out, const struct heap *heap)
 {
 	fprintf(out->to, "%s{pid=\"%d\"", out->name, (int)heap->pid);
-	put_label(out, "command", heap->command);	/* printable already */
+	put_label(out, "command", heap->command);	/* already printable */
 	put_untrusted(out, "unit", heap->memory.unit);
 	put_untrusted(out, "cgroup", heap->memory.cgroup);
 }
@@ -173,7 +173,7 @@ void metrics_write(FILE *to, const struct heap *heap, unsigned heaps, unsigned h
 		   "memory of the process in swap", heap, heaps);
 	for (i = 0; i < HK_FIGURES; i++)
 		put_metric(&out, &metrics[i], heap, heaps);
-	/* The size is a label. */
+	/* The size is a label, not a metric. */
 	for (i = HK_CLASS_FIGURE_used; i < HK_CLASS_FIGURES; i++)
 		put_metric(&out, &class_metrics[i], heap, heaps);
 }

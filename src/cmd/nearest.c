@@ -5,7 +5,7 @@
 
 const char *nearest(const char *typed, const char *const *list)
 {
-	enum { FAR = 5 };		/* more than two letters interchanged */
+	enum { FAR = 5 };		/* a typing error is less; see hk_name_distance() */
 	unsigned best = FAR, far;
 	const char *found = NULL;
 

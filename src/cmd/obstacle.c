@@ -1,4 +1,4 @@
-/* What keeps the library out of a program, as far as its file tells. */
+/* Why the library cannot be preloaded into a program, as far as its file shows. */
 #include "cmd/verdict.h"
 
 #include <errno.h>
@@ -73,7 +73,7 @@ static struct verdict native_obstacle(const struct elf *elf, const char *path)
 
 	if (elf_symbol(elf, "hakmem_stats_page", &unused))
 		return (struct verdict){ .present = PRESENT, .what = text("%s (linked in)", path) };
-	/* A static program has libc's malloc inside. */
+	/* A statically linked program contains libc's malloc. */
 	if (!interpreter && !is_go(elf))
 		return verdict_no("link the program with $(pkg-config --libs --static hakmem)",
 				  text("the program is statically linked: nothing can be preloaded"));
@@ -114,8 +114,8 @@ static bool is_text(const char *line)
 	return *line == '\n';
 }
 
-/* A script is run by what its first line names; execvp has /bin/sh run one without it,
- * but not if it runs another script itself. */
+/* The interpreter in the first line of a script. execvp runs a script without such a line by
+ * /bin/sh; the kernel does not, when such a script is the interpreter of another one. */
 static char *interpreter_of_script(const char *path, bool by_execvp)
 {
 	int fd = regular_file(open(path, O_PATH | O_CLOEXEC));
@@ -139,7 +139,7 @@ static char *interpreter_of_script(const char *path, bool by_execvp)
 
 struct verdict obstacle_of(const char *name, char **path)
 {
-	enum { DEPTH = 5 };		/* of scripts that run scripts, as in the kernel */
+	enum { DEPTH = 5 };		/* scripts that run scripts; as in the kernel */
 	char *script;
 	unsigned i;
 

@@ -1,4 +1,4 @@
-/* Writes files in the same way as the library. */
+/* Writes files as the library does. */
 #include "cmd/cmd.h"
 #include "os/file.h"
 
@@ -32,7 +32,7 @@ bool output_possible(const char *path)
 
 	hk_file_begin(&file, copy);
 	good = !file.error || cannot(path, &file);
-	/* With an error the file that it began is removed, and the old one stays. */
+	/* After an error the new file is removed and the old one is kept. */
 	file.error = file.error ? file.error : ECANCELED;
 	hk_file_end(&file);
 	free(copy);
@@ -51,7 +51,7 @@ bool output_made(const char *path, void (*make)(FILE *out, const void *argument)
 	make(out, argument);
 	if (fclose(out))
 		exit(fail(RUN_FAILED, "out of memory"));
-	/* Whoever reads it must never see half a file. */
+	/* Readers must never see an incomplete file. */
 	good = replace(path, data, size);
 	free(data);
 	return good;

@@ -1,6 +1,7 @@
 /*
- * Memory over time, as SVG. The colours are those of Okabe and Ito, which also the
- * colour-blind tell apart; in print, marks and dashes do. Peers are dashed.
+ * Memory over time, as SVG. The colours are those of Okabe and Ito, which colour-blind
+ * readers can distinguish; in black-and-white print, marks and dashes differ. The curves of
+ * other allocators are dashed.
  */
 #include "cmd/compare.h"
 
@@ -11,8 +12,8 @@
 enum {
 	WIDTH = 900, HEIGHT = 520, LEFT = 64, TOP = 74, BOTTOM = 56, KEY_LINE = 34, KEY_ROW = 22,
 	MARKS = 6,			/* on a curve */
-	LETTER = 8,			/* at most, the width of one of 13 pixels */
-	TITLE = 108,			/* letters in a line */
+	LETTER = 8,			/* upper limit of the width of one, at 13 pixels */
+	TITLE = 108,			/* characters in a line */
 };
 
 struct style {
@@ -20,22 +21,22 @@ struct style {
 	int mark;			/* 0: none */
 };
 
-/* As it is, the same again, the C library's malloc. */
+/* For the program as it is, the same again, and the C library's malloc. */
 static const struct style others[] = {
 	{ "#000000", "", 0 }, { "#777777", "2 3", 0 }, { "#777777", "10 3 2 3", 0 },
 };
 static const struct style profiles[] = {
 	{ "#0072B2", "", 1 }, { "#D55E00", "", 2 }, { "#009E73", "", 3 }, { "#CC79A7", "", 4 }, { "#E69F00", "", 5 },
 };
-/* By the allocator, so that one looks the same in every picture. */
+/* By allocator, so that each looks the same in every plot. */
 static const struct style peers[] = {
 	{ "#56B4E9", "8 4", 0 }, { "#000000", "9 3 2 3", 0 }, { "#882255", "3 3", 0 },
 };
 
 struct picture {
 	FILE *out;
-	double seconds, bytes;		/* at the right and at the top */
-	double right;			/* of the curves, in pixels */
+	double seconds, bytes;		/* at the right and the upper edge */
+	double right;			/* right edge of the curves, in pixels */
 };
 
 static double x_of(const struct picture *p, double when)
@@ -109,7 +110,7 @@ static void put_stroke(FILE *out, const struct style *s, bool thick)
 	fputs("/>\n", out);
 }
 
-/* Of samples that fall on the same half pixel, the first, the highest and the last. */
+/* Of the samples in the same half pixel, draws the first, the highest and the last. */
 static void put_points(const struct picture *p, const struct run *r)
 {
 	double column = -1, high = 0;
@@ -143,7 +144,7 @@ static void put_curve(const struct picture *p, const struct comparison *c, unsig
 	fprintf(p->out, "<path d=\"");
 	put_points(p, r);
 	put_stroke(p->out, &s, which == AS_IT_IS);
-	/* The marks of different curves are at different places. */
+	/* Curves have their marks at different positions. */
 	for (i = 0; i < r->samples && s.mark; i++) {
 		double at = (mark + (s.mark - 0.5) / 5) / MARKS * r->curve[r->samples - 1].when;
 
@@ -154,7 +155,7 @@ static void put_curve(const struct picture *p, const struct comparison *c, unsig
 	}
 }
 
-/* 1, 2 or 5 times a power of ten, so that there are four to ten steps. */
+/* 1, 2 or 5 times a power of ten, so that the axis has four to ten steps. */
 static double step_for(double range)
 {
 	double step = pow(10, floor(log10(range)));
@@ -202,7 +203,7 @@ static void put_key(const struct picture *p, const struct comparison *c)
 	}
 }
 
-/* The command in one line, or in two; what does not fit then is left out. */
+/* The command in one or two lines; what does not fit is omitted. */
 static void put_title(FILE *out, const struct setting *setting, unsigned rounds)
 {
 	size_t length = strlen(setting->command), first = length < TITLE ? length : TITLE;
@@ -261,7 +262,7 @@ void plot(FILE *out, const void *argument)
 	fprintf(out, "</title>\n<rect width=\"%d\" height=\"%d\" fill=\"#fff\"/>\n", WIDTH, HEIGHT);
 	put_title(out, o->setting, c->rounds);
 	put_scales(&p);
-	/* The program as it is comes last, above the others. */
+	/* The curve of the program as it is comes last, above the others. */
 	for (i = c->count; i--; )
 		if (!c->list[i].fault)
 			put_curve(&p, c, i);

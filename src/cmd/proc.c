@@ -62,7 +62,7 @@ unsigned long long process_started(pid_t pid)
 	return started;
 }
 
-/* The kernel appends this to the name of a deleted file. */
+/* Removes what the kernel appends to the name of a deleted file. */
 void path_there(char *path)
 {
 	static const char gone[] = " (deleted)";
@@ -72,7 +72,7 @@ void path_there(char *path)
 		path[length - (sizeof gone - 1)] = 0;
 }
 
-/* The kernel writes a newline as \012. */
+/* The kernel writes a newline in a path as \012. */
 static void decode(char *path)
 {
 	char *from = path, *to = path;
@@ -129,13 +129,13 @@ int regular_file(int found)
 	return fd;
 }
 
-/* openat2(2), which libc does not have. */
+/* For openat2(2), which libc does not have. */
 #ifndef SYS_openat2
 #define SYS_openat2 437
 #endif
 enum { NO_MAGICLINKS = 2, NO_SYMLINKS = 4, IN_ROOT = 16 };
 
-/* Opens it by its path, where the process may have put another file. */
+/* Opens the mapped file by its path; the process may have put another file there. */
 static int file_at_path(pid_t pid, const struct mapping *m)
 {
 	struct { uint64_t flags, mode, resolve; } how = { O_PATH | O_CLOEXEC, 0, IN_ROOT | NO_SYMLINKS | NO_MAGICLINKS };
@@ -155,7 +155,7 @@ static int file_at_path(pid_t pid, const struct mapping *m)
 	return fd;
 }
 
-/* map_files leads to the mapped file itself, but only root can use it. */
+/* map_files leads to the mapped file itself, but only root may use it. */
 int mapping_file(pid_t pid, const struct mapping *m)
 {
 	char *path = text("/proc/%d/map_files/%zx-%zx", (int)pid, m->start, m->end);
@@ -204,7 +204,7 @@ char *process_variable(pid_t pid, const char *name)
 	return value;
 }
 
-/* Tests show it other machines than this one. */
+/* HAKMEM_TEST_ROOT lets tests replace the files of the machine. */
 FILE *file_open(const char *path)
 {
 	const char *root = getenv("HAKMEM_TEST_ROOT");

@@ -1,4 +1,4 @@
-/* hakmem profiles, show, diff: the profiles as data. */
+/* hakmem profiles, show and diff: the profiles as data. */
 #include "cmd/cmd.h"
 #include "config/settings.h"
 
@@ -10,7 +10,7 @@ static const char *effect_of(unsigned id)
 	return hk_setting_table[id].effect;
 }
 
-/* The values that a profile or a file puts in force. */
+/* The values that a profile or a file sets. */
 static bool values_of(const char *name, char *value[HK_SET_COUNT])
 {
 	struct source s = { 0 };

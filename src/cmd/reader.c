@@ -1,14 +1,14 @@
 /*
  * Reads other processes, each in a separate child. Code that reads a process may crash or
- * never return: a page of its memory may never be delivered (userfaultfd), and a path
- * may lead to a file system that the process serves. So the child has resource limits,
- * answers with one record of a known size, and is killed after a second.
+ * block forever: a page of its memory may never be delivered (userfaultfd), and a path may
+ * lead to a file system that the process serves. So the child has resource limits, replies
+ * with one record of fixed size, and is killed after a second.
  *
  * The parent does not wait for a child to end. A child that the kernel cannot kill, for
- * example during a call to a FUSE server, remains. Its process is not read again until
- * that child is gone, not even by another command: the name of the child contains the id
- * of the process. The child keeps no file of the caller open, because cron and pipelines
- * wait until the last one is closed.
+ * example during a call to a FUSE server, remains. Its process is not read again until that
+ * child has ended, not even by another command: the name of the child contains the process
+ * id. The child keeps no file of the caller open, because cron and pipelines wait until the
+ * last one is closed.
  */
 #include "cmd/reader.h"
 
@@ -30,7 +30,7 @@
 #include <unistd.h>
 
 enum { AT_ONCE = 4 };
-static const double most = 0.95, enough = 0.75;	/* seconds of a child */
+static const double most = 0.95, enough = 0.75;	/* seconds that a child may take */
 #define NAME "hakmem:"
 #define MOST_MEMORY ((rlim_t)256 << 20)
 
@@ -50,7 +50,7 @@ bool reader_late(double share)
 }
 
 #if defined __SANITIZE_ADDRESS__ || defined __SANITIZE_THREAD__
-#define SANITIZED 1		/* needs unlimited address space */
+#define SANITIZED 1		/* sanitizers need unlimited address space */
 #elif defined __has_feature
 #if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) || __has_feature(memory_sanitizer)
 #define SANITIZED 1
@@ -60,7 +60,7 @@ bool reader_late(double share)
 #define SYS_close_range 436
 #endif
 
-/* Children that are about to end. */
+/* Children that were killed and have not ended yet. */
 static pid_t *ending;
 static unsigned endings;
 
@@ -79,7 +79,7 @@ static void reap(void)
 			ending[i] = ending[--endings];
 }
 
-/* Processes with a reader that could not be killed, of this command or another. */
+/* Processes whose reader could not be killed, whether this command or another one started it. */
 static pid_t *held;
 static unsigned holds;
 
@@ -101,9 +101,9 @@ static char *program_of(const char *id)
 	return length > 0 ? text("%.*s", (int)length, path) : NULL;
 }
 
-/* If the process with this id is a reader that has exceeded its time, the id of the
- * process that it reads; else 0. Any process can take such a name, so the user and the
- * program are compared too. */
+/* If this process is a reader that has exceeded its time, returns the id of the process that
+ * it reads; otherwise 0. Any process can take such a name, so the user and the program are
+ * compared too. */
 static pid_t reads_too_long(const char *id)
 {
 	char *directory = text("/proc/%s", id), *path = text("%s/stat", directory), *line = file_line(path);
@@ -146,8 +146,9 @@ static void find_held(void)
 		closedir(proc);
 }
 
-/* So many processes of a user may take all of their time. The other ones of that user get
- * an eighth of it; otherwise a thousand of them would delay the rest for minutes. */
+/* This many processes of a user may use their whole time. After that, each process of the
+ * same user gets an eighth of it; otherwise a thousand of them would delay the others for
+ * minutes. */
 enum { MOST_LATE = 4 };
 static uid_t *late;
 static unsigned lates;
@@ -183,8 +184,8 @@ static void set_limit(int which, rlim_t value)
 	setrlimit(which, &(struct rlimit){ value, value });
 }
 
-/* out becomes descriptor 3, the only one that the child keeps. All signals are blocked
- * until no handler of the parent is left: that of ncurses would use the terminal. */
+/* out becomes descriptor 3, the only one that the child keeps. All signals stay blocked until
+ * the parent's handlers are reset: that of ncurses would use the terminal. */
 static void be_child(pid_t pid, int out, const sigset_t *mask)
 {
 	char name[16];
@@ -228,7 +229,7 @@ static void child(const struct reader *r, pid_t pid, int out, const sigset_t *ma
 	_exit(0);
 }
 
-/* False: no child was started, and done has been called with the reason. */
+/* False: no child was started, and done was called with the reason. */
 static bool begin(struct reading *now, const struct reader *r, pid_t pid)
 {
 	sigset_t every, mask;
@@ -267,13 +268,13 @@ static void end(struct reading *now)
 	free(now->reply);
 }
 
-/* True: the child is done, and done has been called. */
+/* True: the child is finished, and done was called. */
 static bool proceed(struct reading *now, const struct reader *r)
 {
 	const char *fault = NULL;
 	ssize_t got;
 
-	/* All that is there: this process may have been stopped for a while. */
+	/* Reads everything available, because this process may have been stopped for a while. */
 	while ((got = read(now->in, now->reply + now->have, r->size + 1 - now->have)) > 0)
 		now->have += (size_t)got;
 	if (got == 0 || now->have > r->size)

@@ -8,19 +8,20 @@ enum { MOST_WATCHED = 2 };
 
 struct reader {
 	size_t size;			/* of a reply, which is initially zero */
-	/* Called in the child, which may read anything and write nothing. */
+	/* Called in the child, which may read anything but must not write. */
 	void (*read)(pid_t pid, void *reply);
-	/* Called in the parent, in any order: the reply, which may have any contents, or
-	 * NULL and the reason why there is none. */
+	/* Called in the parent, in any order, with the reply, which may have any contents; or
+	 * with NULL and the reason. */
 	void (*done)(pid_t pid, const void *reply, const char *fault, void *argument);
 	void *argument;
-	/* Called when one of these is readable, and from time to time: true ends all. */
+	/* Called when one of these is readable, and from time to time; true stops the
+	 * reading. */
 	bool (*stop)(void);
 	int watched[MOST_WATCHED];
 };
 bool reader_run(const struct reader *r, const pid_t *pid, unsigned count);	/* false: stopped */
 
-/* In the child: has it used this share of its time? */
+/* Called in the child: has it used this share of its time? */
 bool reader_late(double share);
 
 #endif

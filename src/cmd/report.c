@@ -1,4 +1,4 @@
-/* The tables of hakmem compare: for people, as JSON, and as Markdown. */
+/* The tables of hakmem compare: as text, as JSON, and as Markdown. */
 #include "cmd/compare.h"
 
 #include <math.h>
@@ -29,7 +29,7 @@ static char *figure_text(enum figure f, double value)
 		    value >= 9.995 ? 2 : 3 : 1, value);
 }
 
-/* Spreads are percentages, of which a run that is too short has none. */
+/* Spreads are percentages; a run that is too short has none. */
 static char *cell(const struct comparison *c, const struct advice *advice, unsigned which, enum figure f)
 {
 	char *value = figure_text(f, median_of(c, which, f)), *out;
@@ -48,7 +48,7 @@ static int room_for(unsigned f, const struct advice *advice)
 	       (int)strlen(columns[f].head) > columns[f].room ? (int)strlen(columns[f].head) : columns[f].room;
 }
 
-/* The cells are padded so that the figures stand below each other: "+-3%" as "+- 3%". */
+/* The cells are padded so that the figures are aligned: "+-3%" becomes "+- 3%". */
 static void print_cell(const struct comparison *c, const struct advice *advice, unsigned which, unsigned f)
 {
 	char *whole = cell(c, advice, which, f), *spread = strstr(whole, " +-");
@@ -243,7 +243,7 @@ static void markdown_row(FILE *out, const struct comparison *c, const struct adv
 	fputc('\n', out);
 }
 
-/* The command is in a block of code, where nothing is taken for Markdown. */
+/* The command is in a code block, in which Markdown interprets nothing. */
 void report_markdown(FILE *out, const void *argument)
 {
 	const struct outcome *o = argument;

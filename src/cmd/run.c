@@ -1,5 +1,5 @@
-/* hakmem run: one program under the library. It becomes that program, so exit
- * status, signals and standard streams are the program's. */
+/* hakmem run: starts a program with the library. It execs the program, so exit status,
+ * signals and standard streams are those of the program. */
 #include "cmd/verdict.h"
 
 #include <errno.h>
@@ -22,7 +22,8 @@ static int run(int argc, char **argv)
 	preload = preload ? text("%s", preload) : NULL;
 	if (!launch_environment(&a))
 		return RUN_FAILED;
-	/* There the dynamic linker would report that it cannot preload the library. */
+	/* For such a program the dynamic linker would report that it cannot preload the
+	 * library. */
 	if (program_secure(a.argv[0]))
 		preload_restore(preload);
 	v = obstacle_of(a.argv[0], &path);

@@ -5,8 +5,8 @@
 #include <string.h>
 #include <unistd.h>
 
-/* Names of files and arguments may contain codes for the terminal. Letters that are not
- * ASCII stay: the user has typed them, unlike what printable() is for. */
+/* Names of files and arguments may contain terminal control codes. Non-ASCII letters are
+ * kept, unlike in printable(), because the user has typed them. */
 static char *without_codes(const char *from)
 {
 	char *out = malloc(4 * strlen(from) + 1), *to = out;

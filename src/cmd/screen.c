@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 static SCREEN *screen;
-static int rows;			/* lines for processes in the last picture */
+static int rows;			/* lines for processes in the last frame */
 
 static const char *const help[] = {
 	"m  sort by memory: what the heap has mapped",
@@ -41,7 +41,7 @@ bool screen_open(void)
 	keypad(stdscr, TRUE);
 	set_escdelay(25);
 	curs_set(0);
-	/* Also if there is no memory. */
+	/* Also runs when the command exits because there is no memory. */
 	atexit(screen_close);
 	return true;
 }

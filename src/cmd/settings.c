@@ -1,7 +1,7 @@
 #include "cmd/cmd.h"
 
-/* The library's lines go to whoever asked for them: the function takes the
- * place of the one that writes. */
+/* The library's messages are passed to a callback: this file defines hk_line_write in place
+ * of the function that writes them. */
 #define hk_line_write hk_line_to_stderr
 #include "os/line.c"
 #undef hk_line_write
@@ -16,7 +16,7 @@ enum { LEFT_OUT_SHOWN = 8 };
 static void (*listener)(const char *line);
 static const struct source *loading;
 
-/* File and line of the setting that a line is about; NULL: it is from no file. */
+/* File and line of the setting that a message is about; NULL: the setting is not from a file. */
 static const char *place_of(const char *line)
 {
 	unsigned i;
@@ -39,7 +39,7 @@ void hk_line_write(struct hk_line *line)
 	const char *place;
 
 	line->text[line->length] = 0;
-	/* It is for the caller to say what follows from it. */
+	/* The caller reports the consequence. */
 	kept = strstr(line->text, "; keeping ");
 	if (kept)
 		*kept = 0;
@@ -97,7 +97,7 @@ int setting_find(const char *name, size_t length)
 	return -1;
 }
 
-/* Reports only the first lines, which show what kind of file it is. */
+/* Reports only the first such lines, which show what kind of file it is. */
 static void say_left_out(const char *path, unsigned number, const char *line, const char *why, unsigned before)
 {
 	char *name, *shown;
@@ -174,8 +174,8 @@ static void reverse(char **list, unsigned count)
 	}
 }
 
-/* Adds from the weakest to the strongest, as a later EnvironmentFile overrides an earlier
- * one, and then reverses the order. */
+/* Adds the sources from the weakest to the strongest, because a later EnvironmentFile
+ * overrides an earlier one, and then reverses the order. */
 bool source_add_options(struct source *s, const struct args *a)
 {
 	unsigned i;

@@ -1,4 +1,4 @@
-/* Starts the processes of hakmem compare, and keeps what they write last. */
+/* Starts the processes of hakmem compare and records the end of their output. */
 #include "cmd/compare.h"
 
 #include <errno.h>
@@ -12,7 +12,7 @@
 
 sigset_t outside_mask;
 
-/* Starts a process and waits until it has called exec; errno, or 0. */
+/* Starts a process and waits until it has called exec; returns 0, or errno. */
 static int start(pid_t *pid, char *const *argv, char *const *environment, const char *input, int out, int error)
 {
 	int ends[2], failed = 0, in;
@@ -54,8 +54,8 @@ void output_end(struct output *o)
 	o->in = -1;
 }
 
-/* Without all, standard output is dropped by the kernel: a pipe would slow down a program
- * that writes much. */
+/* Without all, standard output goes to /dev/null: a pipe would slow down a program that
+ * writes much. */
 int spawn(struct output *o, pid_t *pid, char *const *argv, char *const *environment,
 		       const char *input, bool all)
 {
@@ -98,7 +98,6 @@ void output_read(struct output *o)
 	}
 }
 
-/* The last lines, each printable and indented. */
 char *output_last(struct output *o)
 {
 	enum { LINES = 5 };
@@ -146,8 +145,8 @@ static char *signal_text(int number)
 	return text("killed by signal %d", number);
 }
 
-/* How a process ended, unless it succeeded. A shell adds 128 to the signal that killed
- * its command. */
+/* How a process ended; NULL: it succeeded. A shell returns 128 plus the number of the signal
+ * that killed its command. */
 char *exit_text(int status)
 {
 	int code = WEXITSTATUS(status);

@@ -33,7 +33,7 @@ static void put_values(json_t *to, const struct figure *list, unsigned count, co
 		json_object_set_new(to, list[i].name, json_size(*(const size_t *)((const char *)of + list[i].offset)));
 }
 
-/* The command, unit and memory of the process. What is not known is null. */
+/* The command, unit and memory of the process. Unknown values are null. */
 static json_t *process_json(const struct heap *heap)
 {
 	const struct memory *m = &heap->memory;
@@ -75,7 +75,7 @@ static json_t *threads_json(const struct heap *heap)
 
 static json_t *classes_json(const struct heap *heap)
 {
-	enum { HISTORY = 3 };		/* the last ones; see figures.def */
+	enum { HISTORY = 3 };		/* number of the last figures; see figures.def */
 	json_t *classes = json_array();
 	unsigned i;
 
@@ -92,7 +92,7 @@ static json_t *classes_json(const struct heap *heap)
 	return classes;
 }
 
-/* Like the report of the library, with additional members that it does not have. */
+/* Like the library's report, with members that it does not have. */
 static json_t *as_json(const struct heap *heap)
 {
 	json_t *report = json_pack("{si so si}", "schema", 1, "version", json_text(heap->version), "pid", (int)heap->pid);
@@ -244,7 +244,7 @@ static struct heap *read_given(const struct args *a, unsigned *count)
 	return heap;
 }
 
-/* Fails for an unreadable process only if it was given by its id. */
+/* An unreadable process is an error only if the user named it by its id. */
 static int for_prometheus(const struct args *a)
 {
 	unsigned count, hidden = 0;
@@ -281,7 +281,7 @@ static void put_line(const struct heap *before, const struct heap *now, double s
 	       CHANGE(b->in_use, a->in_use), SHORT(a->cached), CHANGE(b->cached, a->cached), SHORT(a->free_bytes), rate);
 }
 
-/* One object to a line. */
+/* One object per line. */
 static bool put_json_line(const struct heap *heap)
 {
 	json_t *report = as_json(heap);
@@ -296,8 +296,8 @@ static bool put_json_line(const struct heap *heap)
 	return good;
 }
 
-/* Waits, and reads the process again; NULL: it has ended, perhaps as a zombie, or
- * runs another program, which is said. A reading that failed is reported, and tried again. */
+/* Waits, and reads the process again. NULL: it has ended, perhaps as a zombie, or runs
+ * another program; this was reported. A failed reading is reported and repeated. */
 static struct heap *read_again(const struct heap *before, double delay)
 {
 	struct timespec wait = { (time_t)delay, (long)((delay - (double)(time_t)delay) * 1e9) };
@@ -320,10 +320,10 @@ static struct heap *read_again(const struct heap *before, double delay)
 	return NULL;
 }
 
-/* Until the process ends, or so many lines. */
+/* Prints lines until the process ends, or until the given number is reached. */
 static int watch(const struct args *a, struct heap *now)
 {
-	enum { HEAD = 20 };		/* lines from one head to the next */
+	enum { HEAD = 20 };		/* lines between two headings */
 	double delay = a->delay > 0 ? a->delay : 2, when = 0, earlier;
 	struct heap *before = NULL;
 	unsigned lines = 0;

@@ -1,4 +1,4 @@
-/* hakmem top: all processes on HAKMEM, again and again. */
+/* hakmem top: all processes on HAKMEM, refreshed periodically. */
 #include "cmd/top.h"
 
 #include <errno.h>
@@ -13,10 +13,10 @@ const char *const sort_names[SORTS] = { "memory", "rss", "growth", "slow", "pid"
 
 static volatile sig_atomic_t ended;
 static struct view view;
-static struct table shown;		/* the last one that was read */
+static struct table shown;		/* the table that was read last */
 static bool on_screen;
 
-/* What may interrupt a wait: keys, unless there are none, and signals, each of which
+/* The descriptors that interrupt a wait: keys, if there are any, and signals, each of which
  * writes a byte. */
 static struct {
 	int keys, signals[2];
@@ -52,7 +52,7 @@ static bool read_keys(void)
 	return ended || view.ended || (from.keys >= 0 && events(from.keys) & (POLLHUP | POLLERR));
 }
 
-/* How row x compares with y: below 0 if it comes first. */
+/* The order of x and y: negative if x comes first. */
 static int compare_sizes(size_t x, size_t y)
 {
 	return x < y ? 1 : x > y ? -1 : 0;
@@ -65,7 +65,7 @@ static double growth(const struct row *row)
 
 static enum sort sorted_by;
 
-/* The largest first, unreadable ones last. */
+/* The largest comes first; unreadable processes come last. */
 static int by_sort(const void *a, const void *b)
 {
 	const struct row *x = a, *y = b;
@@ -118,7 +118,7 @@ static struct row new_row(const struct table *before, struct heap *heap, double 
 	return row;
 }
 
-/* Has no heaps if the user ended the command meanwhile. */
+/* The table has no heaps if the user ended the command meanwhile. */
 static struct table take(const struct table *before)
 {
 	const struct reader watch = { .stop = read_keys, .watched = { from.keys, from.signals[0] } };
@@ -203,7 +203,7 @@ static void draw_plain(void)
 	fflush(stdout);
 }
 
-/* True: the next picture. */
+/* True: it is time for the next frame. */
 static bool wait_for(double delay)
 {
 	struct pollfd in[] = { { .fd = from.keys, .events = POLLIN }, { .fd = from.signals[0], .events = POLLIN } };
@@ -219,7 +219,7 @@ static bool wait_for(double delay)
 	return false;
 }
 
-/* Returns the number of pictures. */
+/* Returns the number of frames. */
 static unsigned loop(const struct args *a)
 {
 	double delay = a->delay > 0 ? a->delay : 2;
@@ -254,7 +254,7 @@ static void catch(void)
 	sigaction(SIGQUIT, &act, NULL);
 }
 
-/* False: said why. */
+/* False: an error was printed. */
 static bool view_from(const struct args *a)
 {
 	char *filter;
@@ -267,7 +267,7 @@ static bool view_from(const struct args *a)
 		return false;
 	}
 	view.sort = (enum sort)i;
-	/* The names that it is compared with are printable too. */
+	/* The names are made printable too, so the filter must be. */
 	filter = printable(a->filter ? a->filter : "", sizeof view.filter);
 	snprintf(view.filter, sizeof view.filter, "%s", filter);
 	free(filter);
@@ -287,11 +287,11 @@ static int top(int argc, char **argv)
 		return fail(USAGE, "top takes no process; for one: hakmem stats %s", a.argv[0]);
 	if (!view_from(&a))
 		return USAGE;
-	/* Into a file or a pipe one picture is what is wanted. */
+	/* If the output is a file or a pipe, the default is one frame. */
 	if (!terminal && !a.frames)
 		a.frames = 1;
 	catch();
-	/* One picture stays on the terminal. */
+	/* A single frame is printed, so that it remains on the terminal. */
 	on_screen = terminal && a.frames != 1 && isatty(STDIN_FILENO) && screen_open();
 	if (on_screen)
 		from.keys = STDIN_FILENO;

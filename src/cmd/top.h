@@ -9,8 +9,8 @@ enum sort { SORT_MEMORY, SORT_RSS, SORT_GROWTH, SORT_SLOW, SORT_PID, SORTS };
 struct row {
 	struct heap *heap;
 	size_t rss, anonymous;
-	size_t in_use_first;		/* when top first read it */
-	double rate;			/* slow paths per second; < 0: not known yet */
+	size_t in_use_first;		/* in the first reading */
+	double rate;			/* slow paths per second; < 0: unknown yet */
 };
 
 struct table {
@@ -20,12 +20,12 @@ struct table {
 	double when;
 };
 
-/* What the user chose to see. */
+/* What the user chose to show. */
 struct view {
 	enum sort sort;
-	char filter[64];		/* as long as the name of a command may be */
-	unsigned first;			/* row that is shown */
-	bool help, editing;		/* editing: keys go to the filter */
+	char filter[64];		/* has room for the name of a command */
+	unsigned first;			/* index of the first row on the screen */
+	bool help, editing;		/* editing: keys change the filter */
 	bool ended, refresh;
 };
 
@@ -35,15 +35,15 @@ bool table_shows(const struct view *v, const struct row *row);
 void table_summary(const struct table *t, char line[TOP_LINE]);
 void table_head(char line[TOP_LINE]);
 void table_row(const struct row *row, char line[TOP_LINE]);
-/* Instead of rows, if there is none to be shown. */
+/* The text that replaces the rows if there are none. */
 const char *table_none(const struct table *t);
 extern const char *const sort_names[SORTS];
 
-/* screen.c, with ncurses. False: this terminal has no cursor that can be moved. */
+/* screen.c, with ncurses. False: the cursor of this terminal cannot be moved. */
 #ifdef HAVE_NCURSES
 bool screen_open(void);
 void screen_close(void);
-/* Reads the keys that were pressed; true: draw again. */
+/* Reads the keys that were pressed; true: the screen must be redrawn. */
 bool screen_keys(struct view *v);
 void screen_draw(struct table *t, struct view *v);
 #else

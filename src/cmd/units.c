@@ -1,11 +1,11 @@
-/* Sizes for people, in the unit that suits them; JSON and Prometheus have bytes. */
+/* Sizes as text, in a suitable unit; JSON and Prometheus use bytes. */
 #include "cmd/cmd.h"
 
 #include <string.h>
 
 static const char *const names[] = { "B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB" };
 
-/* A size that rounds to 1024 of a unit is 1 of the next one. */
+/* If a size rounds to 1024 of a unit, the next unit is used. */
 static double scale(size_t bytes, unsigned *unit)
 {
 	double value = (double)bytes;

@@ -1,12 +1,12 @@
 /*
- * The memory of a program and its descendants while it runs, and what else has to be read
- * in /proc about them. A child of the command does it, because a read may block: the
- * command kills it when the run is over. It may not disturb the program either, so each
- * kind of reading takes at most one percent of the time, unless it would be done less
- * than once a second then, or processes start and end all the time.
+ * Observes the memory of a program and its descendants while it runs, and reads the rest that
+ * is needed from /proc. A child of the command does this, because a read may block: the
+ * command kills the child when the run is over. To disturb the program as little as possible,
+ * each kind of reading takes at most one percent of the time. It takes more only if it would
+ * otherwise happen less than once a second, or if processes start and end all the time.
  *
- * PSS is exact but takes the kernel milliseconds for a large process. Between two such
- * readings the change of RSS is added, which costs nothing, unless a process has started
+ * PSS is exact, but for a large process the kernel needs milliseconds to compute it. Between
+ * two such readings the change of RSS is added, which is cheap, unless a process has started
  * or ended.
  */
 #include "cmd/compare.h"
@@ -32,7 +32,6 @@ struct tree {
 	pid_t largest;
 };
 
-/* Reads a file of /proc into a buffer, which it ends with a NUL; 0: it cannot. */
 size_t slurp(const char *path, char *to, size_t size)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -47,7 +46,7 @@ size_t slurp(const char *path, char *to, size_t size)
 	return have;
 }
 
-/* Calls use with what is in a file of each thread of a process. */
+/* Calls use with the contents of a file of each thread of a process. */
 static void each_thread(pid_t pid, const char *file, void (*use)(char *content, void *argument), void *argument)
 {
 	static char content[65536];
@@ -86,7 +85,7 @@ static void add_to_list(char *content, void *argument)
 	}
 }
 
-/* The kernel lists the children of each thread. */
+/* The kernel lists the children of each thread separately. */
 pid_t *children_of(pid_t pid)
 {
 	struct list list = { grow(NULL, sizeof *list.pid), 0 };
@@ -157,7 +156,7 @@ static bool same_processes(const struct tree *a, const struct tree *b)
 	return a->count == b->count && !memcmp(a->pid, b->pid, a->count * sizeof *a->pid);
 }
 
-/* False: the kernel does not tell. */
+/* False: the kernel does not report it. */
 static bool proportional(pid_t pid, double *bytes)
 {
 	char path[64], text[4096], *line;
@@ -171,7 +170,7 @@ static bool proportional(pid_t pid, double *bytes)
 	return true;
 }
 
-/* Of the processes whose PSS is not known, RSS: of other users, or not dumpable. */
+/* For processes whose PSS cannot be read (of other users, or not dumpable), RSS is used. */
 static double proportional_of(const struct tree *t, bool *partly)
 {
 	double sum = 0, bytes;
@@ -195,7 +194,7 @@ static void add_delay(char *content, void *argument)
 		*sum += nanoseconds / 1e9;
 }
 
-/* For how long the processes that there are could have run, but had no processor. */
+/* How long the current processes were runnable without a processor. */
 static double delay_of(const struct tree *t)
 {
 	double sum = 0;
@@ -206,7 +205,8 @@ static double delay_of(const struct tree *t)
 	return sum;
 }
 
-/* The dynamic linker maps what is preloaded, and most of the rest, before libc. */
+/* The dynamic linker maps preloaded libraries, and most others, before libc. So once libc is
+ * mapped, the allocator is known. */
 static bool look_at_mapping(const struct mapping *m, void *argument)
 {
 	struct identity *found = argument;
@@ -245,7 +245,7 @@ static void rest(double seconds)
 	nanosleep(&(struct timespec){ (time_t)seconds, (long)((seconds - (double)(time_t)seconds) * 1e9) }, NULL);
 }
 
-/* What reading costs: on a busy machine it takes longer than that. */
+/* The processor time of reading: the elapsed time would be longer on a busy machine. */
 static double own_time(void)
 {
 	struct timespec t;
@@ -254,8 +254,8 @@ static double own_time(void)
 	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
 }
 
-/* PSS, and RSS at about the same time. Of processes that start or end meanwhile, what
- * they share would count more than once: then it is read again. */
+/* PSS, and RSS at about the same time. If processes start or end meanwhile, memory that they
+ * share would be counted more than once, so they are read again. */
 struct exact {
 	double pss, rss, delay;
 	bool partly;
@@ -317,7 +317,7 @@ static _Noreturn void be_watcher(const struct watcher *what, struct identity *id
 			report(out, &s);
 		}
 		cost += own_time() - (changed ? 0 : exact_cost);
-		/* Often in a short run, seldom enough in a long one. */
+		/* The pause is short at first and grows with the length of the run. */
 		pause = fmin(fmax((s.when - began) / 500, 0.001), 0.02);
 		rest(!ready ? 0.02 : fmin(fmax(pause, REST * cost), 1));
 	}
