@@ -22,7 +22,7 @@ for compiler in g++ clang++; do
 			check $? "$compiler -std=c++$standard $options: no warning"
 		done
 	done
-	need $compiler && $compiler -std=c++17 -D_GNU_SOURCE -O2 -I "$source/include" -I "$source/src" -I "$source/tests" \
+	need $compiler && $compiler -std=c++17 -D_GNU_SOURCE -O2 -I "$source/include" -I "$source/src" -iquote "$source/tests" \
 		"$source/tests/containers.cc" -o "$work/containers" "$built/libhakmem.so" -pthread 2>"$work/why" &&
 		LD_LIBRARY_PATH=$work "$work/containers" >"$work/why" 2>&1
 	check $? "$compiler: tests/containers passes"

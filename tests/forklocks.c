@@ -331,6 +331,48 @@ BESIDE(handlers, 1, register_handlers, use_heap)
 BESIDE(spawns, 1, spawn, read_long_line, flush_all)
 BESIDE(forkers, 3, read_long_line, hold_stream, flush_all, open_library)
 
+/*
+ * exit() removes fork handlers of libraries. Another thread is in fork meanwhile, and waits
+ * there for a stream lock that is held for so long.
+ */
+extern void _IO_list_lock(void) __attribute__((weak));
+extern void _IO_list_unlock(void) __attribute__((weak));
+static _Atomic bool locked;
+
+static void *hold_streams(void *unused)
+{
+	_IO_list_lock();
+	locked = true;
+	usleep(400000);
+	_IO_list_unlock();
+	return unused;
+}
+
+static void *fork_once(void *unused)
+{
+	pid_t pid = fork();
+
+	if (pid == 0)
+		_exit(0);
+	waitpid(pid, NULL, 0);
+	return unused;
+}
+
+static void exits(void)
+{
+	pthread_t id;
+
+	if (!_IO_list_lock || !_IO_list_unlock)
+		guest_skip("no lock of the streams");
+	free(hide(malloc(100)));
+	start_thread(&id, hold_streams, NULL);
+	while (!locked)
+		sched_yield();
+	start_thread(&id, fork_once, NULL);
+	usleep(100000);
+	exit(0);
+}
+
 int main(int argc, char **argv)
 {
 	struct guest guest[] = {
@@ -343,6 +385,7 @@ int main(int argc, char **argv)
 		{ "locales", locales, "fork beside setlocale, tzset and opendir", NULL, NULL, true, 0 },
 		{ "handlers", handlers, "fork beside pthread_atfork", NULL, NULL, true, 0 },
 		{ "spawns", spawns, "fork beside posix_spawn", NULL, NULL, true, 0 },
+		{ "exits", exits, "exit while another thread is in fork", NULL, NULL, true, 0 },
 		{ "forkers", forkers, "three threads fork beside all of that", NULL, NULL, true, 0 },
 	};
 

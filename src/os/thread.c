@@ -48,9 +48,18 @@ void *hk_os_key_get(void)
 	return has_key ? pthread_getspecific(key) : NULL;
 }
 
+extern int __register_atfork(void (*prepare)(void), void (*parent)(void), void (*child)(void),
+			     void *object) __attribute__((weak));
+
+/* glibc's exit removes the handlers that an object registered, even while another thread is
+ * in fork: the handler that unlocks would not run, and exit would wait for the streams. So
+ * the handlers belong to no object; the library is never unloaded. */
 void hk_os_at_fork(void (*prepare)(void), void (*parent)(void), void (*child)(void))
 {
-	pthread_atfork(prepare, parent, child);
+	if (__register_atfork)
+		__register_atfork(prepare, parent, child, NULL);
+	else
+		pthread_atfork(prepare, parent, child);
 }
 
 /* glibc's lock of its list of streams. It is recursive, and fork takes it in a program with
