@@ -90,8 +90,7 @@ bool hk_bin_grow(struct hk_cache *cache, struct hk_bin *bin)
 		return false;
 	cache->grown += bytes;
 	atomic_fetch_add_explicit(&lists_grown, bytes, memory_order_relaxed);
-	bin->capacity += more;
-	bin->room += more;
+	set_capacity(cache, bin, bin->capacity + more);
 	return true;
 }
 
