@@ -61,6 +61,8 @@ static struct verdict without_program(pid_t pid, int error)
 						  "(a zombie)", (int)pid));
 	if (error == ENOENT)
 		return verdict_unknown(NULL, text("process %d has ended", (int)pid));
+	if (error == EAGAIN)
+		return verdict_unknown("ask again", text("process %d started another program meanwhile", (int)pid));
 	return hidden(pid, strerror(error));
 }
 
@@ -121,13 +123,10 @@ static struct verdict check_process(pid_t pid)
 	struct seen seen = { 0 };
 	struct heap_reply found = { 0 };
 	struct hk_stats_page page;
-	ssize_t length = readlink(link, exe, sizeof exe - 1);
 	struct verdict v;
 
-	if (length < 0)
+	if (!maps_of_program(pid, exe, look, &seen))
 		return without_program(pid, errno);
-	exe[length] = 0;
-	maps_walk(pid, look, &seen);
 	if (!seen.any)
 		return hidden(pid, "its mappings cannot be read");
 	preload = process_variable(pid, "LD_PRELOAD");

@@ -180,6 +180,10 @@ struct mapping {
 };
 /* Calls each for every file mapping until it returns true; returns whether it did. */
 bool maps_walk(pid_t pid, bool (*each)(const struct mapping *m, void *argument), void *argument);
+/* Calls each for every file mapping, and stores the path of the program, up to PATH_MAX bytes.
+ * False, and errno: it cannot be read, or the process ended or called exec meanwhile, so that
+ * mappings may be missing. */
+bool maps_of_program(pid_t pid, char *program, bool (*each)(const struct mapping *m, void *argument), void *argument);
 bool process_id(const char *given, pid_t *pid);	/* false: an error was printed */
 bool process_hidden(pid_t pid);		/* it exists, but /proc hides it */
 bool process_secure(pid_t pid);

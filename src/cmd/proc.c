@@ -3,6 +3,7 @@
 #include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <link.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -110,6 +111,24 @@ bool maps_walk(pid_t pid, bool (*each)(const struct mapping *m, void *argument),
 	free(line);
 	fclose(in);
 	return found;
+}
+
+bool maps_of_program(pid_t pid, char *program, bool (*each)(const struct mapping *m, void *argument), void *argument)
+{
+	char link[64], after[PATH_MAX];
+	ssize_t length, again;
+
+	snprintf(link, sizeof link, "/proc/%d/exe", (int)pid);
+	length = readlink(link, program, PATH_MAX - 1);
+	if (length < 0)
+		return false;
+	program[length] = 0;
+	maps_walk(pid, each, argument);
+	again = readlink(link, after, sizeof after);
+	if (again == length && !memcmp(program, after, (size_t)length))
+		return true;
+	errno = again < 0 ? errno : EAGAIN;
+	return false;
 }
 
 int regular_file(int found)

@@ -221,16 +221,8 @@ static bool look_at_mapping(const struct mapping *m, void *argument)
 static void identify(const struct tree *t, struct identity *out)
 {
 	struct identity found = { 0 };
-	char path[64], own[sizeof found.program] = "";
-	ssize_t length;
 
-	snprintf(path, sizeof path, "/proc/%d/exe", (int)t->largest);
-	length = readlink(path, found.program, sizeof found.program - 1);
-	maps_walk(t->largest, look_at_mapping, &found);
-	/* Before its exec, the process is a copy of this command. */
-	if (readlink("/proc/self/exe", own, sizeof own - 1) > 0 && !strcmp(own, found.program))
-		return;
-	if (length > 0 && found.valid)
+	if (maps_of_program(t->largest, found.program, look_at_mapping, &found) && found.valid)
 		*out = found;
 }
 
@@ -292,8 +284,6 @@ static _Noreturn void be_watcher(const struct watcher *what, struct identity *id
 
 		look_for_processes(&now, what);
 		changed = !same_processes(&now, &before);
-		if (now.count && !identity->valid)
-			identify(&now, identity);
 		if (now.count && (s.when >= next || changed)) {
 			exact_cost = -own_time();
 			read_exactly(&exact, &now, what);
