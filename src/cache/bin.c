@@ -69,14 +69,6 @@ void hk_bin_release_empty(struct hk_bin *bin)
 	}
 }
 
-void hk_release_empty(struct hk_cache *cache)
-{
-	unsigned class;
-
-	for (class = 0; class < HK_CLASSES; class++)
-		hk_bin_release_empty(&cache->bin[class]);
-}
-
 static bool is_sparse(const struct hk_slab *slab)
 {
 	return slab->used * (unsigned)HK_SPARSE_OF <= slab->blocks * (unsigned)HK_SPARSE_USED;

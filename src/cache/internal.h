@@ -67,9 +67,8 @@ void hk_own_slab(struct hk_cache *cache, struct hk_slab *slab);
 void hk_slab_exhausts(struct hk_cache *cache, struct hk_slab *slab);
 void hk_slab_moves(struct hk_cache *cache, struct hk_slab *slab);
 
-/* Returns the empty slabs of a class, or of all, to the pool. */
+/* Returns the empty slabs of a class to the pool. */
 void hk_bin_release_empty(struct hk_bin *bin);
-void hk_release_empty(struct hk_cache *cache);
 
 HK_INLINE void hk_sparse_tell(void)
 {
@@ -175,8 +174,6 @@ struct hk_range;
 size_t hk_unmap_ranges(struct hk_range *ranges);
 /* Lock held: gives up all slabs of a cache, whose lists are empty. */
 void hk_abandon_slabs(struct hk_cache *cache);
-/* No lock held, in the child of a fork: adopts the slabs of the parent's other threads. */
-void hk_adopt_lost(void);
 
 /*
  * fork.c. hk_fork_unseen is for a child that ran no fork handlers.

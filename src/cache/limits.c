@@ -67,9 +67,7 @@ static void set_capacity(struct hk_cache *cache, struct hk_bin *bin, int32_t cap
  * much. Half of it is given to the threads that ask first, and half is divided equally. */
 static bool may_grow(const struct hk_cache *cache, size_t bytes)
 {
-	size_t heap = atomic_load_explicit(&hk_pool_counters.superslabs, memory_order_relaxed)
-		      << HK_SUPERSLAB_SHIFT;
-	size_t half = (HK_LISTS_BYTES + heap / HK_LISTS_SHARE) / 2;
+	size_t half = (HK_LISTS_BYTES + hk_pool_mapped() / HK_LISTS_SHARE) / 2;
 	unsigned threads = atomic_load_explicit(&hk_threads, memory_order_relaxed);
 
 	return atomic_load_explicit(&lists_grown, memory_order_relaxed) + bytes <= half ||

@@ -97,9 +97,10 @@ void hk_abandon_slabs(struct hk_cache *cache)
 	hk_lists_restart(cache);
 }
 
-/* Blocks in the lists and batches of the lost threads are leaked, because their hot paths
- * may have been changing them during the fork. */
-void hk_adopt_lost(void)
+/* In the child of a fork: adopts the slabs of the parent's other threads. Blocks in their
+ * lists and batches are leaked, because their hot paths may have been changing them during
+ * the fork. */
+static void adopt_lost(void)
 {
 	struct hk_cache *cache;
 	bool lost;
@@ -158,7 +159,7 @@ static void collect_mail(void)
 	if ((touched < at && touched > at / 2) ||
 	    !atomic_compare_exchange_strong(&again, &at, touched + touched / HK_GROW_SHARE + 1))
 		return;
-	hk_adopt_lost();
+	adopt_lost();
 	FOR_EACH_CACHE(cache) {
 		if (cache == hk_tls || !has_mail(cache) || !begin_visit(cache))
 			continue;
@@ -406,7 +407,7 @@ size_t hk_reclaim(enum hk_reclaim_reason reason)
 	uint64_t now = hk_os_now();
 	size_t bytes = 0;
 
-	hk_adopt_lost();
+	adopt_lost();
 	if (row->caches == EVERY) {
 		/* First, so that the other caches receive what this thread sends. */
 		if (row->much[BATCHES])

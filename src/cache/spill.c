@@ -23,13 +23,10 @@
  */
 static size_t most_bytes(void)
 {
-	size_t heap = atomic_load_explicit(&hk_pool_counters.superslabs, memory_order_relaxed)
-		      << HK_SUPERSLAB_SHIFT;
-
 	/* The count is 0 until the first thread is counted. */
 	unsigned threads = atomic_load_explicit(&hk_threads, memory_order_relaxed);
 
-	return threads && !hk_pool_scarce() ? heap / HK_SPILL_OF * HK_SPILL_PARTS / threads : 0;
+	return threads && !hk_pool_scarce() ? hk_pool_mapped() / HK_SPILL_OF * HK_SPILL_PARTS / threads : 0;
 }
 
 /* Not for Mid, not if the settings ask for little memory, and not if learning is on: it

@@ -24,8 +24,7 @@ static unsigned patience(void)
 size_t hk_eager_bytes(unsigned eighths)
 {
 	size_t mapped = atomic_load_explicit(&hk_os_mapped, memory_order_relaxed);
-	size_t untouched = HK_SUPERSLAB_SIZE *
-		atomic_load_explicit(&hk_pool_counters.superslabs, memory_order_relaxed);
+	size_t untouched = hk_pool_mapped();
 	size_t touched = hk_pool_touched() * HK_SLOT_SIZE, share;
 
 	untouched = untouched > touched ? untouched - touched : 0;

@@ -67,6 +67,12 @@ HK_INLINE size_t hk_pool_touched(void)
 	return atomic_load_explicit(&hk_pool_touched_slots, memory_order_relaxed);
 }
 
+/* The bytes of all SuperSlabs. */
+HK_INLINE size_t hk_pool_mapped(void)
+{
+	return atomic_load_explicit(&hk_pool_counters.superslabs, memory_order_relaxed) << HK_SUPERSLAB_SHIFT;
+}
+
 /* Returns a slab without used blocks to the pool. */
 void hk_pool_return(struct hk_slab *slab);
 
