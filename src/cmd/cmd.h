@@ -202,4 +202,12 @@ FILE *file_open(const char *path);	/* for reading, or NULL */
 char *file_line(const char *path);	/* the first line, or NULL */
 double seconds_now(void);
 
+/* memory.c: the memory of a process in bytes, as the kernel reports it. rollup_read is exact
+ * and may take milliseconds or block. Both: false if there is nothing to read. */
+struct rollup {
+	size_t rss, pss, swap, anonymous;
+};
+bool rollup_read(pid_t pid, struct rollup *rollup);
+bool memory_quick(pid_t pid, size_t *rss, size_t *anonymous);
+
 #endif

@@ -60,8 +60,6 @@ char *heap_fault(const struct heap *heap);
 
 /* memory.c: fills in the memory of these heaps, in children. False: stopped by watch. */
 bool memory_read(struct heap *heap, unsigned count, const struct reader *watch);
-/* Quickly reads what the parent may read itself; false: there is no memory, or it has ended. */
-bool memory_quick(pid_t pid, size_t *rss, size_t *anonymous);
 void memory_forget(struct memory *m);
 /* Splits RSS by use; free has at most that size. The sum of all members but absent is RSS. */
 struct shares {

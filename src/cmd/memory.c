@@ -7,7 +7,7 @@
 
 struct reply {
 	uint8_t has_rollup, has_cgroup;
-	size_t rss, pss, swap, anonymous;
+	struct rollup rollup;
 	char cgroup[1024];
 };
 
@@ -25,14 +25,14 @@ bool memory_quick(pid_t pid, size_t *rss, size_t *anonymous)
 	return good;
 }
 
-static void read_rollup(pid_t pid, struct reply *reply)
+bool rollup_read(pid_t pid, struct rollup *rollup)
 {
 	static const struct {
 		const char *name;
 		size_t offset;
 	} wanted[] = {
-		{ "Rss:", offsetof(struct reply, rss) }, { "Pss:", offsetof(struct reply, pss) },
-		{ "Anonymous:", offsetof(struct reply, anonymous) }, { "Swap:", offsetof(struct reply, swap) },
+		{ "Rss:", offsetof(struct rollup, rss) }, { "Pss:", offsetof(struct rollup, pss) },
+		{ "Anonymous:", offsetof(struct rollup, anonymous) }, { "Swap:", offsetof(struct rollup, swap) },
 	};
 	enum { WANTED = sizeof wanted / sizeof *wanted };
 	char *path = text("/proc/%d/smaps_rollup", (int)pid), line[256], name[32];
@@ -48,12 +48,12 @@ static void read_rollup(pid_t pid, struct reply *reply)
 			;
 		if (i == WANTED)
 			continue;
-		*(size_t *)((char *)reply + wanted[i].offset) = kib * 1024;
+		*(size_t *)((char *)rollup + wanted[i].offset) = kib * 1024;
 		found++;
 	}
 	if (in)
 		fclose(in);
-	reply->has_rollup = found == WANTED;
+	return found == WANTED;
 }
 
 /* The line of the unified hierarchy or, in version 1, of systemd's hierarchy. */
@@ -80,8 +80,10 @@ static void read_cgroup(pid_t pid, struct reply *reply)
 
 static void read_one(pid_t pid, void *reply)
 {
+	struct reply *r = reply;
+
 	read_cgroup(pid, reply);
-	read_rollup(pid, reply);
+	r->has_rollup = rollup_read(pid, &r->rollup);
 }
 
 /* The innermost service or scope; a service may have subgroups. */
@@ -111,10 +113,10 @@ static void memory_accept(struct memory *m, const void *answer)
 
 	reply.cgroup[sizeof reply.cgroup - 1] = 0;
 	if (reply.has_rollup == 1) {
-		m->rss = reply.rss;
-		m->anonymous = reply.anonymous < reply.rss ? reply.anonymous : reply.rss;
-		m->pss = reply.pss;
-		m->swap = reply.swap;
+		m->rss = reply.rollup.rss;
+		m->anonymous = reply.rollup.anonymous < m->rss ? reply.rollup.anonymous : m->rss;
+		m->pss = reply.rollup.pss;
+		m->swap = reply.rollup.swap;
 		m->known = m->exact = true;
 	}
 	if (reply.has_cgroup == 1) {

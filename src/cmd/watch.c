@@ -104,13 +104,10 @@ static bool is_among(const pid_t *list, pid_t pid)
 
 static double resident(pid_t pid)
 {
-	char path[64], line[256];
-	double pages = 0;
+	size_t rss, anonymous;
 
-	snprintf(path, sizeof path, "/proc/%d/statm", (int)pid);
-	if (!slurp(path, line, sizeof line) || sscanf(line, "%*s %lf", &pages) != 1)
-		return 0;
-	return pages * (double)sysconf(_SC_PAGESIZE);
+	memory_quick(pid, &rss, &anonymous);
+	return (double)rss;
 }
 
 static void add(struct tree *t, pid_t pid)
@@ -156,31 +153,18 @@ static bool same_processes(const struct tree *a, const struct tree *b)
 	return a->count == b->count && !memcmp(a->pid, b->pid, a->count * sizeof *a->pid);
 }
 
-/* False: the kernel does not report it. */
-static bool proportional(pid_t pid, double *bytes)
-{
-	char path[64], text[4096], *line;
-	double kib;
-
-	snprintf(path, sizeof path, "/proc/%d/smaps_rollup", (int)pid);
-	line = slurp(path, text, sizeof text) ? strstr(text, "\nPss:") : NULL;
-	if (!line || sscanf(line, "\nPss: %lf", &kib) != 1)
-		return false;
-	*bytes = kib * 1024;
-	return true;
-}
-
 /* For processes whose PSS cannot be read (of other users, or not dumpable), RSS is used. */
 static double proportional_of(const struct tree *t, bool *partly)
 {
-	double sum = 0, bytes;
+	struct rollup rollup;
+	double sum = 0;
 	unsigned i;
 
 	for (i = 0; i < t->count; i++) {
-		if (!proportional(t->pid[i], &bytes)) {
-			bytes = resident(t->pid[i]);
-			*partly |= bytes > 0;
-		}
+		bool exact = rollup_read(t->pid[i], &rollup);
+		double bytes = exact ? (double)rollup.pss : resident(t->pid[i]);
+
+		*partly |= !exact && bytes > 0;
 		sum += bytes;
 	}
 	return sum;
