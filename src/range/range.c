@@ -30,7 +30,7 @@ enum { DIRTY, CLEAN, QUEUES };
  */
 static struct {
 	struct hk_lock lock;
-	struct hk_range *bucket[BUCKETS];
+	struct hk_list bucket[BUCKETS];
 	uint64_t filled;
 	struct queue queue[QUEUES];
 	struct hk_decay dirty;
@@ -114,11 +114,7 @@ static void link_in(struct hk_range *r, struct hk_range *older)
 	hk_granule_set_range((void *)r->start, r);
 	hk_granule_set_range(last_granule(r), r);
 	atomic_store_explicit(&r->state, HK_RANGE_FREE, memory_order_relaxed);
-	r->prev = NULL;
-	r->next = store.bucket[n];
-	if (r->next)
-		r->next->prev = r;
-	store.bucket[n] = r;
+	hk_list_push(&store.bucket[n], &r->in_bucket);
 	store.filled |= (uint64_t)1 << n;
 	r->older = older;
 	r->newer = older ? older->newer : q->oldest;
@@ -135,12 +131,9 @@ static struct hk_range *unlink_from(struct hk_range *r)
 	hk_granule_clear((void *)r->start);
 	hk_granule_clear(last_granule(r));
 	atomic_store_explicit(&r->state, HK_RANGE_NONE, memory_order_relaxed);
-	if (r->prev)
-		r->prev->next = r->next;
-	else if (!(store.bucket[n] = r->next))
+	hk_list_remove(&r->in_bucket);
+	if (!store.bucket[n].first)
 		store.filled &= ~((uint64_t)1 << n);
-	if (r->next)
-		r->next->prev = r->prev;
 	*(r->older ? &r->older->newer : &q->oldest) = r->newer;
 	*(r->newer ? &r->newer->older : &q->newest) = r->older;
 	count((size_t)-1, -r->mapped);
@@ -216,7 +209,7 @@ static struct hk_range *find(size_t mapped)
 {
 	uint64_t fit = store.filled >> bucket_of(mapped) << bucket_of(mapped);
 
-	return fit ? store.bucket[__builtin_ctzll(fit)] : NULL;
+	return fit ? hk_holder(store.bucket[__builtin_ctzll(fit)].first, struct hk_range, in_bucket) : NULL;
 }
 
 struct hk_range *hk_range_take(size_t mapped)

@@ -11,6 +11,7 @@
 
 #include "os/lock.h"
 #include "range/decay.h"
+#include "slab/list.h"
 #include "slab/slab.h"
 
 enum hk_range_state { HK_RANGE_NONE, HK_RANGE_USED, HK_RANGE_FREE };
@@ -23,8 +24,9 @@ enum hk_range_state { HK_RANGE_NONE, HK_RANGE_USED, HK_RANGE_FREE };
  *	guarded		the last page is a guard (large/guard.c)
  *	old_guards	bit n set <=> the last page of granule n is a guard of a former
  *			block, which must be removed before the range is used
- *	prev, next	links in a bucket of the store; next also in a list of the caller
+ *	in_bucket	its place in a bucket of the store
  *	older, newer	links in a queue of the store
+ *	next		link in a list of the caller, or of unused descriptors
  * The lock of the store protects a range in the store; any other range belongs to its owner.
  */
 struct hk_range {
@@ -34,7 +36,8 @@ struct hk_range {
 	bool clean;
 	bool guarded;
 	uint64_t old_guards;
-	struct hk_range *prev, *next, *older, *newer;
+	struct hk_link in_bucket;
+	struct hk_range *older, *newer, *next;
 };
 
 /* The size of a descriptor, including the data that its owner adds. */
