@@ -100,6 +100,8 @@ const char *hak_setting_source(const char *name);
  * a fork since the start of its parent, and wrap after SIZE_MAX. A block counts
  * with its usable size. A block that another thread freed counts as in use
  * until its owner has received it.
+ * Memory that a thread is mapping, unmapping or passing from one use to another
+ * counts as free.
  */
 struct hak_stats {
 	size_t mapped;		/* from the system, including metadata */

@@ -44,12 +44,15 @@ static void cleaned(unsigned slots)
 	atomic_fetch_sub_explicit(&hk_pool_touched_slots, slots, memory_order_relaxed);
 }
 
-/* No thread can find the SuperSlab afterwards. Pool lock held, all slots claimed. */
+/* No thread can find the SuperSlab afterwards. Pool lock held, all slots claimed. Statistics
+ * take the lock, so that they never count a SuperSlab whose memory is unmapped. */
 static void hide(struct hk_superslab *s)
 {
 	hk_bucket_remove(s);
 	hk_queue_remove(s);
 	s->base = 0;
+	atomic_fetch_sub_explicit(&hk_pool_counters.superslabs, 1, memory_order_relaxed);
+	hk_count(&hk_pool_counters.unmapped);
 }
 
 /* The SuperSlab gives up its address range. */
@@ -63,8 +66,6 @@ static void forget_range(struct hk_superslab *s, void *memory)
 
 static void forget(struct hk_superslab *s)
 {
-	atomic_fetch_sub_explicit(&hk_pool_counters.superslabs, 1, memory_order_relaxed);
-	hk_count(&hk_pool_counters.unmapped);
 	if (atomic_exchange_explicit(&s->shared_meta->pages, HK_PAGES_SMALL, memory_order_relaxed) ==
 	    HK_PAGES_HUGE)
 		atomic_fetch_sub_explicit(&hk_huge_superslabs, 1, memory_order_relaxed);

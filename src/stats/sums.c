@@ -1,6 +1,24 @@
 /* The sums of a snapshot, whether the process itself or another one has taken it. */
 #include "stats/snapshot.h"
 
+/*
+ * Threads that map, resize and unmap hold no lock, so a snapshot may come between two
+ * figures that they change. The equations of hakmem.h hold all the same.
+ */
+static void reconcile(struct hak_stats *s)
+{
+	size_t held = s->in_use + s->cached + s->metadata;
+
+	if (s->mapped < held)
+		s->mapped = held;
+	if (s->mapped_peak < s->mapped)
+		s->mapped_peak = s->mapped;
+	if (s->superslabs_peak < s->superslabs)
+		s->superslabs_peak = s->superslabs;
+	s->superslabs_mapped = s->superslabs + s->superslabs_unmapped;
+	s->free_bytes = s->mapped - held;
+}
+
 void hk_snapshot_add_up(struct hk_snapshot *s)
 {
 	struct hak_stats *all = &s->all;
@@ -19,5 +37,5 @@ void hk_snapshot_add_up(struct hk_snapshot *s)
 		all->cached += c->cached * c->size;
 	}
 	all->in_use = all->slab_bytes + all->mid_bytes + all->large_bytes;
-	all->free_bytes = all->mapped - all->in_use - all->cached - all->metadata;
+	reconcile(all);
 }
