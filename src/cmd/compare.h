@@ -49,6 +49,7 @@ size_t slurp(const char *path, char *to, size_t size);
 bool is_ready(const pid_t *pid, unsigned count, double now);
 /* The children of a process, which may have ended meanwhile, as a list that ends in 0. */
 pid_t *children_of(pid_t pid);
+bool is_among(const pid_t *list, pid_t pid);
 
 /* spawn.c */
 struct output {

@@ -62,11 +62,7 @@ bool measure_interrupted(void)
 
 static bool is_inherited(pid_t pid)
 {
-	const pid_t *at = inherited;
-
-	while (*at && *at != pid)
-		at++;
-	return *at;
+	return is_among(inherited, pid);
 }
 
 struct process {

@@ -95,7 +95,7 @@ pid_t *children_of(pid_t pid)
 	return list.pid;
 }
 
-static bool is_among(const pid_t *list, pid_t pid)
+bool is_among(const pid_t *list, pid_t pid)
 {
 	while (*list && *list != pid)
 		list++;
