@@ -171,6 +171,49 @@ static void forks(void)
 	waits_for(pid);
 }
 
+enum { CHILD_THREADS = 4, LARGE_BLOCKS = 200 };
+static _Atomic int served;
+
+/* Of a size at which each block takes memory from the system. */
+static void *use_large_blocks(void *unused)
+{
+	char *p[LARGE_BLOCKS];
+	int i;
+
+	(void)unused;
+	for (i = 0; i < LARGE_BLOCKS; i++) {
+		p[i] = (char *)hide(malloc(100 * KB));
+		if (!p[i])
+			_exit(91);
+		p[i][0] = 1;
+	}
+	while (i--)
+		free(p[i]);
+	served++;
+	/* It does not end, for the reason given at move_for_ever. */
+	for (;;)
+		pause();
+}
+
+/* All of them without the heap, which this thread has not left. */
+static void forks_a_child_with_threads(void)
+{
+	pthread_t id;
+	pid_t pid = fork();
+	int i;
+
+	if (pid != 0) {
+		waits_for(pid);
+		return;
+	}
+	inside = NULL;
+	for (i = 0; i < CHILD_THREADS; i++)
+		start_thread(&id, use_large_blocks, NULL);
+	while (served < CHILD_THREADS)
+		sched_yield();
+	_exit(0);
+}
+
 static void forks_bare(void)
 {
 	pid_t pid = calls % 2 ? bare_fork() : fork_by_clone();
@@ -245,6 +288,11 @@ static void moves_forking(void)
 static void moves_forking_bare(void)
 {
 	moves(forks_bare);
+}
+
+static void moves_threading(void)
+{
+	moves(forks_a_child_with_threads);
 }
 
 static void moves_returning(void)
@@ -409,6 +457,7 @@ int main(int argc, char **argv)
 		{ "asks", moves_asking, "malloc_trim, mallinfo2 there", NULL, NULL, true, 0.5 },
 		{ "forks", moves_forking, "fork there, the child allocates", NULL, NULL, true, 0.5 },
 		{ "bare", moves_forking_bare, "_Fork there, the child allocates", NULL, NULL, true, 0.5 },
+		{ "child-threads", moves_threading, "fork there, threads of the child allocate", NULL, NULL, true, 0.5 },
 		{ "returns", moves_returning, "fork there, the child goes on", NULL, NULL, true, 0.5 },
 		{ "exits", moves_exiting, "fork there, the child calls exit", NULL, NULL, true, 0.5 },
 		{ "threads", beside_threads, "fork there in three threads", NULL, NULL, true, 0.5 },

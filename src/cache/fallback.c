@@ -92,10 +92,10 @@ static void *cut(struct chunk *chunk, size_t size, size_t align)
 	return (void *)block;
 }
 
-static struct chunk *add_chunk(size_t least)
+static struct chunk *new_chunk(size_t least)
 {
 	size_t size = least > HK_FALLBACK_CHUNK ? least : HK_FALLBACK_CHUNK;
-	struct chunk *chunk, *head = atomic_load(&chunks);
+	struct chunk *chunk;
 
 	size = (size + hk_page_size - 1) & -hk_page_size;
 	chunk = hk_os_map_anytime(size);
@@ -103,10 +103,16 @@ static struct chunk *add_chunk(size_t least)
 		return NULL;
 	chunk->size = size;
 	chunk->used = (sizeof *chunk + HK_GRAIN - 1) & -(size_t)HK_GRAIN;
+	return chunk;
+}
+
+static void publish(struct chunk *chunk)
+{
+	struct chunk *head = atomic_load(&chunks);
+
 	do
 		chunk->next = head;
 	while (!atomic_compare_exchange_weak(&chunks, &head, chunk));
-	return chunk;
 }
 
 static void *from_chunks(size_t size, size_t align)
@@ -119,8 +125,13 @@ static void *from_chunks(size_t size, size_t align)
 		if (block)
 			return block;
 	}
-	chunk = add_chunk(size + align + sizeof(struct header) + 2 * sizeof *chunk);
-	return chunk ? cut(chunk, size, align) : NULL;
+	chunk = new_chunk(size + align + sizeof(struct header) + 2 * sizeof *chunk);
+	if (!chunk)
+		return NULL;
+	/* Before other threads see the chunk, because they could take all of it. */
+	block = cut(chunk, size, align);
+	publish(chunk);
+	return block;
 }
 
 void *hk_fallback_alloc(size_t size, size_t align)
