@@ -1,6 +1,6 @@
 #!/bin/sh
-# The files of cache/ and of slab/ call each other in one direction: those that call in a
-# circle can only be understood together. The ends of a thread and of a fork are such
+# The files of cache/, of pool/ and of slab/ call each other in one direction: those that call
+# in a circle can only be understood together. The ends of a thread and of a fork are such
 # a pair.
 . "${HAKMEM_TEST_SOURCE:?run by make check}/tests/tap.sh"
 build=$(dirname "${HAKMEM_TEST_LIBRARY:?run by make check}")/..
@@ -24,7 +24,7 @@ calls() {
 		grep -vxE 'thread fork|fork thread'
 }
 
-for folder in slab cache; do
+for folder in slab pool cache; do
 	calls $folder >"$work/pairs"
 	if [ ! -s "$work/defined" ]; then
 		echo "1..0 # SKIP nm reads no objects of this compiler"

@@ -102,8 +102,8 @@ static void superslabs(bool metadata)
 {
 	uint32_t i;
 
-	for (i = 0; i < hk_pool_directory_end(); i++) {
-		const struct hk_superslab *s = hk_pool_superslab(i);
+	for (i = 0; i < hk_superslab_end(); i++) {
+		const struct hk_superslab *s = hk_superslab_at(i);
 
 		if (metadata) {
 			note_metadata(s, "descriptor");
@@ -316,7 +316,7 @@ static void no_room(void *arg)
 
 	grow_by(8 * MB);
 	check();
-	m = map_of((uintptr_t)hk_pool_superslab(0)) + 1;
+	m = map_of((uintptr_t)hk_superslab_at(0)) + 1;
 	mmap((void *)m->to, 4096, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	mid_blocks(arg);
 }

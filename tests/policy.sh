@@ -19,7 +19,7 @@ numbers_of() {
 	# Bits of addresses.
 	slab/pagemap.c) echo 13 ;;
 	slab/pagemap.h) echo 32 ;;
-	slab/meta.h) echo 4 512 1024 ;;
+	pool/superslab.h) echo 4 512 1024 ;;
 	# The smallest page; the address that stands for a closed mailbox.
 	slab/meta.c) echo 4096 ;;
 	cache/cache.h) echo 16 4096 ;;

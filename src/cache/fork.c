@@ -23,6 +23,7 @@
 #include "os/os.h"
 #include "pool/pool.h"
 #include "range/range.h"
+#include "slab/meta.h"
 
 _Atomic uint64_t hk_forked_at;
 _Atomic unsigned hk_lost_caches;
@@ -225,7 +226,7 @@ static void fork_child(void)
 
 	hk_os_fork_seen();
 	atomic_store_explicit(&hk_forked_at, hk_os_now(), memory_order_relaxed);
-	hk_huge_forked();
+	hk_thp_forked();
 	hk_os_block_signals(&signals);
 	lose_threads();
 	use_locked();

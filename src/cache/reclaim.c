@@ -334,7 +334,7 @@ static size_t climb_shared(const uint8_t *much, uint64_t now)
 
 	if (much[SLOTS] == ALL || (much[SLOTS] && hk_pool_is_due(now)))
 		bytes += release_superslabs(now, much[SLOTS] == ALL, much[SLOTS] == FEW ?
-					    HK_RELEASE_SUPERSLABS : hk_pool_directory_end());
+					    HK_RELEASE_SUPERSLABS : hk_superslab_end());
 	if (much[RANGES] == ALL || (much[RANGES] && hk_large_is_due(now)))
 		bytes += release_ranges(now, much[RANGES] == ALL);
 	return bytes;

@@ -134,6 +134,8 @@ size_t hk_sparse_purge(struct hk_slab_purge *p)
 
 	if (!p->pages)
 		return 0;
+	/* Otherwise the kernel would make huge pages again and fill the holes. */
+	hk_thp_break(p->slab->home);
 	hk_slab_purge_pages(p);
 	for (n = 0; n < HK_PURGE_TRIES && !try_end(p, &bytes); n++)
 		;

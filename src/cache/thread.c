@@ -105,7 +105,7 @@ static bool prewarm(void)
 
 	if (!cache)
 		return false;
-	s = hk_meta_superslab();
+	s = hk_superslab_new();
 	hk_leave(cache);
 	return hk_pool_prewarm(s);
 }

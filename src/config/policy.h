@@ -206,7 +206,7 @@ enum {
 	HK_GUARD_BURST = 64,
 };
 
-/* Huge pages for SuperSlabs that will fill (pool/huge.c). */
+/* Huge pages for SuperSlabs that will fill (pool/thp.c). */
 enum {
 	/* SuperSlabs of the smallest heap that gets huge pages; fewer with MEM learning, which
 	 * undoes those that do not pay off. */

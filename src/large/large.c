@@ -235,8 +235,8 @@ static void expect_more(struct hk_large *b, size_t size, size_t before)
 	if (!again || before <= HK_LARGE_MAX || fresh + HK_SUPERSLAB_SIZE > size ||
 	    hk_os_huge_mode() == HK_HUGE_NEVER)
 		return;
-	if (hk_huge_admit())
-		b->huge = hk_huge_advise((void *)b->range.start, b->range.mapped, (char *)b->range.start + fresh);
+	if (hk_thp_admit())
+		b->huge = hk_thp_advise((void *)b->range.start, b->range.mapped, (char *)b->range.start + fresh);
 	else if (b->huge)
 		b->huge = !hk_os_small((void *)b->range.start, b->range.mapped);
 }

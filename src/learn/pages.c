@@ -4,7 +4,7 @@
  *
  * At the end of a thread's window or of a turn of the scavenger a few SuperSlabs are
  * examined; the state is shared by all threads, so the next look continues with the
- * following ones. The live share counts blocks in use of at most a page: see hk_pages_look.
+ * following ones. The live share counts blocks in use of at most a page: see hk_usage_of.
  * Huge pages are requested above one share and given up below a lower one, which is the
  * hysteresis, and either condition must last for a while.
  *
@@ -73,7 +73,7 @@ static void set_threshold(unsigned threshold)
 }
 
 /* The bytes of a SuperSlab that have memory before a promotion. */
-static size_t has(const struct hk_pages_seen *seen)
+static size_t has(const struct hk_usage *seen)
 {
 	return seen->touched + seen->waiting + seen->other;
 }
@@ -85,14 +85,14 @@ static bool forked_lately(uint64_t now)
 	return then && !hk_elapsed(now, then, HK_MEM_FORK_MS);
 }
 
-static void promote(struct hk_superslab *s, const struct hk_pages_seen *seen, uint64_t now)
+static void promote(struct hk_superslab *s, const struct hk_usage *seen, uint64_t now)
 {
 	uint64_t before = hk_os_clock(), cost;
 	bool at_once;
 
 	if (before < mem.pause_until || hk_pool_scarce() || forked_lately(now))
 		return;
-	if (!hk_pages_promote(s, &at_once))
+	if (!hk_thp_promote(s, &at_once))
 		return;
 	cost = hk_os_clock() - before;
 	mem.spent += cost;
@@ -103,7 +103,7 @@ static void promote(struct hk_superslab *s, const struct hk_pages_seen *seen, ui
 	hk_learn_record(0, percent(seen->touched), percent(seen->live), HK_DENSE);
 }
 
-static bool give_up(struct hk_superslab *s, const struct hk_pages_seen *seen, enum hk_reason reason)
+static bool give_up(struct hk_superslab *s, const struct hk_usage *seen, enum hk_reason reason)
 {
 	struct hk_pool_release r;
 
@@ -117,7 +117,7 @@ static bool give_up(struct hk_superslab *s, const struct hk_pages_seen *seen, en
 }
 
 /* Undoes a promotion if the program has not used most of the memory that it added. */
-static void judge(struct hk_superslab *s, const struct hk_pages_seen *seen)
+static void judge(struct hk_superslab *s, const struct hk_usage *seen)
 {
 	size_t before = atomic_load_explicit(&s->shared_meta->touched, memory_order_relaxed);
 	size_t extra = HK_SUPERSLAB_SIZE - before;
@@ -131,7 +131,7 @@ static void judge(struct hk_superslab *s, const struct hk_pages_seen *seen)
 
 /* A SuperSlab that was never full is still filling up and does not count as sparse, and the
  * pool releases an empty one. */
-static bool got_sparse(const struct hk_pages_seen *seen)
+static bool got_sparse(const struct hk_usage *seen)
 {
 	return seen->live && seen->live < share(hk_settings.mem_learn_sparse) &&
 	       seen->live < share(hk_mem_threshold()) / 2 &&
@@ -141,7 +141,7 @@ static bool got_sparse(const struct hk_pages_seen *seen)
 static void look_at(struct hk_superslab *s, uint64_t now)
 {
 	struct hk_shared_meta *m = s->shared_meta;
-	struct hk_pages_seen seen = hk_pages_look(s);
+	struct hk_usage seen = hk_usage_of(s);
 	enum hk_pages pages = hk_superslab_pages(s);
 	unsigned stable = hk_settings.mem_learn_stable;
 	unsigned delay = (unsigned)atomic_load_explicit(&hk_purge_delay, memory_order_relaxed);
@@ -174,7 +174,7 @@ static void learn_delay(uint64_t now)
 		atomic_load_explicit(&hk_hole_purged_bytes, memory_order_relaxed) + HK_SUPERSLAB_SIZE *
 		(atomic_load_explicit(&hk_pool_counters.unmapped, memory_order_relaxed) - given);
 	size_t wanted = HK_SLOT_SIZE *
-		atomic_load_explicit(&hk_pool_counters.dirtied_slots, memory_order_relaxed) +
+		atomic_load_explicit(&hk_pool_counters.clean_slots_used, memory_order_relaxed) +
 		atomic_load_explicit(&hk_hole_purged_bytes, memory_order_relaxed) -
 		atomic_load_explicit(&hk_hole_bytes, memory_order_relaxed);
 	/* May be negative, because the two counts of holes are not read at the same moment. */
@@ -211,13 +211,13 @@ static void learn_delay(uint64_t now)
 static void look_around(uint64_t now)
 {
 	uint64_t began = hk_os_clock(), promotions = mem.spent;
-	uint32_t end = hk_pool_directory_end();
+	uint32_t end = hk_superslab_end();
 	unsigned left = hk_settings.mem_learn_step;
 
 	if (began < mem.rest_until || hk_os_huge_mode() == HK_HUGE_NEVER)
 		return;
 	for (left = left < end ? left : end; left; left--) {
-		struct hk_superslab *s = hk_pool_superslab(mem.next < end ? mem.next : 0);
+		struct hk_superslab *s = hk_superslab_at(mem.next < end ? mem.next : 0);
 
 		mem.next = s->index + 1;
 		look_at(s, now);
@@ -230,7 +230,7 @@ void hk_mem_forked(void)
 {
 	if (hk_inside() || !atomic_exchange_explicit(&mem.busy, false, memory_order_relaxed))
 		return;
-	hk_pages_unpin_all();
+	hk_thp_unpin_all();
 }
 
 void hk_mem_look(void)

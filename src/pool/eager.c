@@ -53,7 +53,7 @@ static size_t wanted(void)
 {
 	return load(&hk_os_mapped) + load(&hk_os_unmapped) -
 	       (load(&hk_pool_counters.mapped) - load(&hk_pool_counters.from_store)) * HK_SUPERSLAB_SIZE +
-	       load(&hk_pool_counters.dirtied_slots) * HK_SLOT_SIZE +
+	       load(&hk_pool_counters.clean_slots_used) * HK_SLOT_SIZE +
 	       load(&hk_hole_purged_bytes) - load(&hk_hole_bytes);
 }
 

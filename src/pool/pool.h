@@ -4,11 +4,11 @@
  *
  *	1 reuse   reuse.c    a slab that this class returned; lock-free
  *	2 claim   claim.c    free slots of a SuperSlab; one compare-and-swap
- *	3 grow    claim.c    a new SuperSlab, in a free range or in memory from the system
+ *	3 grow    grow.c     a new SuperSlab, in a free range or in memory from the system
  *
  * An empty slab is returned to stage 1 if its class keeps few there; otherwise its slots
- * become free. SuperSlabs with free dirty slots wait in a queue (index.c) and are released
- * to the system after a delay (release.c).
+ * become free. SuperSlabs with free dirty slots wait in a queue (slot_index.c) and are
+ * released to the system after a delay (release.c).
  *
  * Unless said otherwise, callers hold a cache lock (cache/cache.h). These structures do not
  * need it, because they have their own synchronization; fork does: while fork holds all
@@ -20,7 +20,8 @@
 #include "config/policy.h"
 #include "os/lock.h"
 #include "os/os.h"
-#include "slab/meta.h"
+#include "pool/superslab.h"
+#include "pool/thp.h"
 #include "slab/slab.h"
 
 /* One hint for each class, and one for Mid runs. */
@@ -37,7 +38,7 @@ struct hk_pool_counters {
 	_Atomic size_t from_store;		/* of mapped: in a range that was free */
 	_Atomic size_t given;			/* of unmapped: a Large block has the memory */
 	_Atomic size_t purged_bytes;		/* released and still mapped */
-	_Atomic size_t dirtied_slots;		/* clean slots that came into use so far */
+	_Atomic size_t clean_slots_used;	/* so far: clean slots that came into use */
 	_Atomic size_t slabs[HK_CLASSES];	/* now, including those in stage 1 */
 	_Atomic size_t slabs_peak[HK_CLASSES];	/* counted with HAKMEM_STATS=1 */
 };
@@ -148,35 +149,17 @@ void hk_reuse_drain(struct hk_cache *owner, struct hk_list *kept);
 bool hk_pool_prewarm(struct hk_superslab *s);
 
 /*
- * pages.c. An estimate of the contents of a SuperSlab, in bytes.
+ * usage.c. An estimate of the contents of a SuperSlab, in bytes.
  *	live		blocks in use, of at most a page
  *	touched		carved blocks of at most a page that hold memory, used or free
  *	holes		pages of such slabs that were released
  *	waiting		free slots that hold pages
  *	other		slots of larger blocks
  */
-struct hk_pages_seen {
+struct hk_usage {
 	size_t live, touched, holes, waiting, other;
 };
-struct hk_pages_seen hk_pages_look(const struct hk_superslab *s);
-
-/* Requests huge pages for a SuperSlab with small ones; false: it is not possible, or it is
- * no longer mapped. *now is false if the kernel makes the huge page later. */
-bool hk_pages_promote(struct hk_superslab *s, bool *now);
-/* In the child of a fork: the thread that pinned them does not exist there. */
-void hk_pages_unpin_all(void);
-
-/*
- * huge.c. Requests huge pages for a range, touches the one that contains `first` and
- * measures how long that takes. False: the kernel has refused.
- */
-bool hk_huge_advise(void *start, size_t size, char *first);
-/* Counts one request for a huge page; false: a pause is in force because huge pages took
- * too long. */
-bool hk_huge_admit(void);
-
-/* In the child of a fork: only SuperSlabs that the child adds get huge pages. */
-void hk_huge_forked(void);
+struct hk_usage hk_usage_of(const struct hk_superslab *s);
 
 /* pool_walk.c, for the owner of the slab: aborts the program if an invariant of its
  * SuperSlab does not hold. */

@@ -14,36 +14,6 @@
 #include "range/range.h"
 #include "slab/pagemap.h"
 
-/* Claims slots while their pages are released, so that no other thread can claim them. */
-static uint64_t claim_mask(struct hk_superslab *s, uint64_t wanted)
-{
-	_Atomic uint64_t *free = &s->shared_meta->free;
-
-	return wanted & atomic_fetch_and_explicit(free, ~wanted, memory_order_acquire);
-}
-
-unsigned hk_dirty_slots(const struct hk_shared_meta *m)
-{
-	return (unsigned)__builtin_popcountll(
-		atomic_load_explicit(&m->free, memory_order_relaxed) &
-		~atomic_load_explicit(&m->clean, memory_order_relaxed));
-}
-
-/* Claims all of an empty SuperSlab; false: it is not empty. */
-static bool claim_whole(struct hk_superslab *s)
-{
-	uint64_t all = HK_ALL_SLOTS;
-
-	return atomic_compare_exchange_strong_explicit(&s->shared_meta->free, &all, 0,
-			memory_order_acquire, memory_order_relaxed);
-}
-
-static void cleaned(unsigned slots)
-{
-	hk_decay_subtract(&hk_pool.dirty, slots);
-	atomic_fetch_sub_explicit(&hk_pool_touched_slots, slots, memory_order_relaxed);
-}
-
 /* No thread can find the SuperSlab afterwards. Pool lock held, all slots claimed. Statistics
  * take the lock, so that they never count a SuperSlab whose memory is unmapped. */
 static void hide(struct hk_superslab *s)
@@ -60,16 +30,13 @@ static void forget_range(struct hk_superslab *s, void *memory)
 {
 	hk_event(HK_EVENT_UNMAP, 0, memory, HK_SUPERSLAB_SIZE);
 	hk_granule_clear(memory);
-	cleaned(HK_SLOTS - (unsigned)__builtin_popcountll(
-		atomic_load_explicit(&s->shared_meta->clean, memory_order_relaxed)));
+	hk_slots_end(s);
 }
 
 static void forget(struct hk_superslab *s)
 {
-	if (atomic_exchange_explicit(&s->shared_meta->pages, HK_PAGES_SMALL, memory_order_relaxed) ==
-	    HK_PAGES_HUGE)
-		atomic_fetch_sub_explicit(&hk_huge_superslabs, 1, memory_order_relaxed);
-	hk_meta_spare(s);
+	hk_thp_end(s);
+	hk_superslab_delete(s);
 }
 
 static size_t unmap(struct hk_superslab *s, void *memory)
@@ -87,7 +54,8 @@ void *hk_pool_give(void)
 	if (!hk_pool_lock())
 		return NULL;
 	s = hk_pool.bucket[HK_SLOTS];
-	if (s && !atomic_load(&s->shared_meta->pinned) && hk_dirty_slots(s->shared_meta) && claim_whole(s)) {
+	if (s && !atomic_load(&s->shared_meta->pinned) && hk_slots_dirty(s) &&
+	    hk_slots_claim_exact(s, HK_ALL_SLOTS)) {
 		memory = (void *)s->base;
 		hide(s);
 	}
@@ -126,25 +94,20 @@ static uint64_t purge_runs(struct hk_superslab *s, uint64_t slots, size_t *bytes
 	return done;
 }
 
+/* Other threads cannot claim the slots meanwhile. */
 static size_t purge(struct hk_superslab *s, uint64_t mine)
 {
-	struct hk_shared_meta *m = s->shared_meta;
 	bool small = hk_superslab_pages(s) == HK_PAGES_SMALL;
-	uint64_t done, clean;
-	uint8_t broken = HK_PAGES_BROKEN;
+	uint64_t done;
 	size_t bytes = 0;
 
 	hk_event(HK_EVENT_PURGE, 0, (void *)s->base, HK_SUPERSLAB_SIZE);
-	if (!small)
-		hk_superslab_break(s);
+	hk_thp_break(s);
 	done = purge_runs(s, mine, &bytes);
-	/* Slots in use become dirty when they are freed, so only free ones matter here. */
 	if (!small && done == mine)
-		atomic_compare_exchange_strong_explicit(&m->pages, &broken, HK_PAGES_SMALL,
-				memory_order_relaxed, memory_order_relaxed);
-	clean = atomic_fetch_or_explicit(&m->clean, done, memory_order_relaxed);
-	cleaned((unsigned)__builtin_popcountll(done & ~clean));
-	atomic_fetch_or_explicit(&m->free, mine, memory_order_release);
+		hk_thp_released(s);
+	hk_slots_cleaned(s, done);
+	atomic_fetch_or_explicit(&s->shared_meta->free, mine, memory_order_release);
 	hk_pool_changed(s);
 	atomic_fetch_add_explicit(&hk_pool_counters.purged_bytes, bytes, memory_order_relaxed);
 	return bytes;
@@ -162,7 +125,7 @@ static bool claim_free(struct hk_superslab *s, struct hk_pool_release *r)
 	struct hk_shared_meta *m = s->shared_meta;
 
 	*r = (struct hk_pool_release){ .superslab = s };
-	if (claim_whole(s)) {
+	if (hk_slots_claim_exact(s, HK_ALL_SLOTS)) {
 		if (!atomic_load(&m->pinned)) {
 			r->memory = (void *)s->base;
 			hide(s);
@@ -174,7 +137,7 @@ static bool claim_free(struct hk_superslab *s, struct hk_pool_release *r)
 			hk_pool_changed(s);
 		return false;
 	}
-	r->slots = claim_mask(s, hk_superslab_pages(s) != HK_PAGES_SMALL ? HK_ALL_SLOTS :
+	r->slots = hk_slots_claim_any(s, hk_superslab_pages(s) != HK_PAGES_SMALL ? HK_ALL_SLOTS :
 			      ~atomic_load_explicit(&m->clean, memory_order_relaxed));
 	return r->slots != 0;
 }
@@ -210,47 +173,22 @@ static struct hk_superslab *due_victim(uint64_t now)
 
 	if (hk_is_eager())
 		hk_eager_learn(now);
-	if (!hk_decay_due(&hk_pool.dirty, now, hk_decay_period(), may_wait()) && !hk_pool.at_once)
+	if (!hk_decay_due(&hk_dirty, now, hk_decay_period(), may_wait()) && !hk_pool.at_once)
 		return NULL;
 	hk_pool.at_once -= hk_pool.at_once > 0;
 	s = queue_pop();
-	hk_decay_release(&hk_pool.dirty, s ? hk_dirty_slots(s->shared_meta) : SIZE_MAX);
+	hk_decay_release(&hk_dirty, s ? hk_slots_dirty(s) : SIZE_MAX);
 	return s;
-}
-
-/* With HAKMEM_SUPERSLAB_REUSE=0: an empty SuperSlab, or one with many dirty free slots. */
-bool hk_released_at_once(const struct hk_superslab *s)
-{
-	return !hk_settings.superslab_reuse &&
-	       (s->shared_meta->bucket == HK_SLOTS ||
-		hk_dirty_slots(s->shared_meta) >= HK_SLOTS / HK_POOL_AT_ONCE_SHARE);
-}
-
-void hk_pool_run_free(struct hk_superslab *home, unsigned first, unsigned slots)
-{
-	hk_event(HK_EVENT_RELEASE, 0, (void *)(home->base + first * HK_SLOT_SIZE),
-		 slots * HK_SLOT_SIZE);
-	hk_decay_add(&hk_pool.dirty, slots);
-	atomic_fetch_or_explicit(&home->shared_meta->free, hk_slot_mask(first, slots),
-				 memory_order_release);
-	hk_pool_changed(home);
-	atomic_store_explicit(&hk_pool.wanted, true, memory_order_relaxed);
-}
-
-bool hk_pool_clear_freed(void)
-{
-	return atomic_load_explicit(&hk_pool.wanted, memory_order_relaxed) &&
-	       atomic_exchange_explicit(&hk_pool.wanted, false, memory_order_relaxed);
 }
 
 size_t hk_pool_waiting(void)
 {
-	return hk_decay_waiting(&hk_pool.dirty) * HK_SLOT_SIZE;
+	return hk_decay_waiting(&hk_dirty) * HK_SLOT_SIZE;
 }
 
 bool hk_pool_is_due(uint64_t now)
 {
-	return !hk_settings.superslab_reuse || !hk_decay_is_idle(&hk_pool.dirty, now, may_wait());
+	return !hk_settings.superslab_reuse || !hk_decay_is_idle(&hk_dirty, now, may_wait());
 }
 
 bool hk_pool_due(uint64_t now, struct hk_pool_release *r)

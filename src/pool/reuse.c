@@ -44,7 +44,7 @@ static uintptr_t slab_id(const struct hk_slab *slab)
 
 static struct hk_slab *slab_of(uintptr_t id)
 {
-	return &hk_pool_superslab((uint32_t)((id - 1) / HK_SLOTS))->slab[(id - 1) % HK_SLOTS];
+	return &hk_superslab_at((uint32_t)((id - 1) / HK_SLOTS))->slab[(id - 1) % HK_SLOTS];
 }
 
 /* id and class were read while the slab still had an owner, because another thread may

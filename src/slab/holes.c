@@ -6,7 +6,7 @@
 #include "os/os.h"
 #include "slab/slab.h"
 
-_Atomic size_t hk_hole_bytes, hk_hole_purged_bytes, hk_huge_superslabs;
+_Atomic size_t hk_hole_bytes, hk_hole_purged_bytes;
 
 /* A slab has at most 64 whole pages, or none if a page is larger than the slab. */
 _Static_assert(8 * HK_SLOT_SIZE / 64 <= 4096, "one bit per page of 4 KiB");
@@ -171,17 +171,6 @@ static void mark_free(struct hk_slab *slab, uint64_t pages)
 	}
 }
 
-void hk_superslab_break(struct hk_superslab *s)
-{
-	uint8_t huge = HK_PAGES_HUGE;
-
-	if (!atomic_compare_exchange_strong_explicit(&s->shared_meta->pages, &huge, HK_PAGES_BROKEN,
-			memory_order_relaxed, memory_order_relaxed))
-		return;
-	atomic_fetch_sub_explicit(&hk_huge_superslabs, 1, memory_order_relaxed);
-	hk_os_small((void *)s->base, HK_SUPERSLAB_SIZE);
-}
-
 bool hk_slab_purge_begin(struct hk_slab *slab, size_t least, struct hk_slab_purge *p)
 {
 	uint64_t holes = atomic_load_explicit(&slab->holes, memory_order_relaxed);
@@ -206,7 +195,6 @@ bool hk_slab_purge_begin(struct hk_slab *slab, size_t least, struct hk_slab_purg
 
 void hk_slab_purge_pages(struct hk_slab_purge *p)
 {
-	hk_superslab_break(p->slab->home);
 	p->failed = purge_runs(p->slab, p->pages);
 }
 

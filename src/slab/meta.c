@@ -2,7 +2,6 @@
 
 #include "config/policy.h"
 #include "os/os.h"
-#include "slab/slab.h"
 
 enum { PAGE = 4096, LINE = 64 };
 
@@ -12,21 +11,18 @@ struct region {
 };
 
 /*
- * Protected by the lock, with two exceptions. Pushes onto regions and spare do not need it
- * (release); pops do, so only one thread pops at a time and the stacks need no ABA tag. The
- * directory and left are read without it.
+ * Protected by the lock, with two exceptions. Pushes onto regions do not need it (release);
+ * pops do, so only one thread pops at a time and the stack needs no ABA tag. left is read
+ * without it.
  */
 static struct {
 	struct hk_lock lock;
 	char *next;
 	_Atomic size_t left;		/* bytes that are free from next on */
 	_Atomic(struct region *) regions;
-	_Atomic(struct hk_superslab *) spare;
 } meta = { .lock = HK_LOCK_INITIALIZER(HK_RANK_META) };
 
 _Atomic size_t hk_meta_bytes;
-_Atomic(struct hk_superslab **) hk_directory[HK_DIRECTORY_CHUNKS];
-_Atomic uint32_t hk_directory_end;
 
 struct hk_lock *hk_meta_lock(void)
 {
@@ -89,88 +85,24 @@ static void *alloc_locked(size_t size, size_t alignment)
 	return p;
 }
 
-void *hk_meta_alloc(size_t size)
+static void *alloc(size_t size, size_t alignment)
 {
 	void *p;
 
 	if (!hk_lock(&meta.lock))
 		return NULL;
-	/* So the rarely used end of a large object shares no page with another object. */
-	p = alloc_locked(size, size > PAGE ? PAGE : LINE);
+	p = alloc_locked(size, alignment);
 	hk_unlock(&meta.lock);
 	return p;
 }
 
-static struct hk_superslab *new_superslab(void)
+void *hk_meta_alloc(size_t size)
 {
-	uint32_t index = atomic_load_explicit(&hk_directory_end, memory_order_relaxed);
-	uint32_t chunk = index / HK_DIRECTORY_CHUNK;
-	struct hk_superslab *s, **place;
-	unsigned i;
-
-	if (chunk >= HK_DIRECTORY_CHUNKS)
-		return NULL;
-	place = atomic_load_explicit(&hk_directory[chunk], memory_order_relaxed);
-	if (!place) {
-		place = alloc_locked(HK_DIRECTORY_CHUNK * sizeof *place, LINE);
-		if (!place)
-			return NULL;
-		atomic_store_explicit(&hk_directory[chunk], place, memory_order_release);
-	}
-	s = alloc_locked(sizeof *s, LINE);
-	if (!s)
-		return NULL;
-	s->index = index;
-	s->shared_meta = &s->shared;
-	for (i = 0; i < HK_SLOTS; i++)
-		s->first[i] = (uint8_t)i;
-	place[index % HK_DIRECTORY_CHUNK] = s;
-	atomic_store_explicit(&hk_directory_end, index + 1, memory_order_release);
-	return s;
+	/* So the rarely used end of a large object shares no page with another object. */
+	return alloc(size, size > PAGE ? PAGE : LINE);
 }
 
-static struct hk_superslab *spare(void)
+void *hk_meta_alloc_packed(size_t size)
 {
-	struct hk_superslab *s = atomic_load_explicit(&meta.spare, memory_order_acquire);
-
-	while (s && !hk_swapped(atomic_compare_exchange_weak_explicit(&meta.spare, &s,
-			s->next_spare, memory_order_acquire, memory_order_acquire)))
-		;
-	return s;
-}
-
-struct hk_superslab *hk_meta_superslab(void)
-{
-	struct hk_superslab *s;
-
-	if (!hk_lock(&meta.lock))
-		return NULL;
-	s = spare();
-	if (!s)
-		s = new_superslab();
-	hk_unlock(&meta.lock);
-	return s;
-}
-
-void hk_meta_spare(struct hk_superslab *s)
-{
-	struct hk_superslab *head = atomic_load_explicit(&meta.spare, memory_order_relaxed);
-
-	do
-		s->next_spare = head;
-	while (!hk_swapped(atomic_compare_exchange_weak_explicit(&meta.spare, &head, s,
-			memory_order_release, memory_order_relaxed)));
-}
-
-uint32_t hk_pool_directory_end(void)
-{
-	return atomic_load_explicit(&hk_directory_end, memory_order_acquire);
-}
-
-struct hk_superslab *hk_pool_superslab(uint32_t index)
-{
-	struct hk_superslab **chunk = atomic_load_explicit(
-		&hk_directory[index / HK_DIRECTORY_CHUNK], memory_order_acquire);
-
-	return chunk[index % HK_DIRECTORY_CHUNK];
+	return alloc(size, LINE);
 }

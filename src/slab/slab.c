@@ -44,8 +44,7 @@ static bool find_stale(const struct hk_superslab *home, unsigned first, unsigned
 	unsigned i;
 
 	for (i = 0; i < slots; i++)
-		if (home->shared_meta->marks[first + i] &&
-		    home->shared_meta->marks[first + i] != marks_of(class, i))
+		if (home->marks[first + i] && home->marks[first + i] != marks_of(class, i))
 			return true;
 	return false;
 }
@@ -55,19 +54,7 @@ static void set_marks(struct hk_slab *slab)
 	unsigned first = (unsigned)(slab - slab->home->slab), i;
 
 	for (i = 0; i < slab->slots; i++)
-		slab->home->shared_meta->marks[first + i] = slab->stale ? MIXED : marks_of(slab->class, i);
-}
-
-void hk_slots_unmark(struct hk_superslab *home, uintptr_t base, unsigned first, unsigned slots)
-{
-	struct hk_shared_meta *m = home->shared_meta;
-	uint64_t clean = atomic_load_explicit(&m->clean, memory_order_relaxed);
-
-	for (; slots; first++, slots--) {
-		if (m->marks[first] && !(clean >> first & 1))
-			memset((void *)(base + first * HK_SLOT_SIZE), 0, HK_SLOT_SIZE);
-		m->marks[first] = 0;
-	}
+		slab->home->marks[first + i] = slab->stale ? MIXED : marks_of(slab->class, i);
 }
 
 void hk_slab_start(struct hk_superslab *home, unsigned slot, unsigned class)

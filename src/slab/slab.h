@@ -36,6 +36,7 @@
 struct hk_cache;
 struct hk_bin;
 struct hk_superslab;
+struct hk_shared_meta;
 struct hk_range;
 
 /*
@@ -139,7 +140,7 @@ enum hk_run_kind { HK_RUN_NONE, HK_RUN_SLAB, HK_RUN_MID };
  *			bin it is
  *	sparse		the owner: cache/sparse.c
  *	size, carved	as blocks and used, but with atomic stores (relaxed), because
- *			pool/pages.c reads them without a lock
+ *			pool/usage.c reads them without a lock
  *	all others	the owner, or a thread that holds the owner's cache lock
  */
 struct hk_slab {
@@ -179,67 +180,17 @@ struct hk_slab {
 	};
 } HK_ALIGNED(64);
 
-/* The pages that the kernel was asked for; BROKEN: huge first, then small ones. */
-enum hk_pages { HK_PAGES_SMALL, HK_PAGES_HUGE, HK_PAGES_BROKEN };
-
-/*
- * The data of the Shared Pool about a SuperSlab.
- *	free	bit set <=> the slot is free. Claimed with compare-and-swap
- *		(acquire), made free with fetch-or (release)
- *	clean	bit set => the slot reads as zero (new or purged); changed by the
- *		thread that has claimed the slot, relaxed
- *	marks	which marks are in the slot: 0 for none, see slab.c; changed by
- *		the thread that has claimed the slot
- *	pages	enum hk_pages, relaxed. MEM learning sets HUGE. A thread that
- *		releases part of the SuperSlab sets BROKEN, and SMALL once all
- *		free slots are released. In the other two states, free clean
- *		slots may hold pages too
- *	changed	set before the SuperSlab is pushed onto the pool's stack of
- *		changed ones, cleared when the holder of the pool lock updates
- *		the index. The thread that sets the flag writes next_changed,
- *		later that holder. changed_again: a free found the flag set (a
- *		hint, relaxed)
- *	trend, touched, since	belong to learn/pages.c; trend starts as 0;
- *		relaxed
- *	all others are protected by the pool lock
- */
-struct hk_shared_meta {
-	_Atomic uint64_t free;
-	_Atomic uint64_t clean;
-	uint16_t marks[HK_SLOTS];
-	struct hk_superslab *next_changed;
-	_Atomic bool changed, changed_again;
-	struct hk_superslab *prev, *next;		/* in its bucket */
-	struct hk_superslab *older, *newer;		/* in the purge queue */
-	uint8_t bucket;					/* 0: in none */
-	bool queued;
-	_Atomic bool pinned;				/* must not be unmapped now */
-	_Atomic uint8_t pages;
-	_Atomic uint8_t trend;
-	_Atomic uint32_t touched;
-	_Atomic uint64_t since;
-};
-
 struct hk_superslab {
 	uintptr_t base;			/* 0: it has no memory */
-	struct hk_shared_meta *shared_meta;
+	struct hk_shared_meta *shared_meta;	/* the pool's part: pool/superslab.h */
 	uint32_t index;			/* in the directory */
-	struct hk_superslab *next_spare;	/* slab/meta.c, meta lock */
-	struct hk_range *planned;	/* memory that it will get (pool/claim.c), or NULL */
+	struct hk_superslab *next_spare;	/* pool/superslab.c */
+	struct hk_range *planned;	/* memory that it will get (pool/grow.c), or NULL */
 	_Atomic uint8_t first[HK_SLOTS];	/* for each slot, the first slot of its run */
-	struct hk_shared_meta shared;
+	uint16_t marks[HK_SLOTS];	/* which marks are in the slot: 0 for none, see slab.c;
+					 * changed by the thread that has claimed the slot */
 	struct hk_slab slab[HK_SLOTS];
 };
-
-HK_INLINE bool hk_superslab_mapped(const struct hk_superslab *s)
-{
-	return __atomic_load_n(&s->base, __ATOMIC_ACQUIRE) != 0;
-}
-
-HK_INLINE enum hk_pages hk_superslab_pages(const struct hk_superslab *s)
-{
-	return (enum hk_pages)atomic_load_explicit(&s->shared_meta->pages, memory_order_relaxed);
-}
 
 /* Is p the start of a carved block? */
 HK_INLINE bool hk_slab_valid(const struct hk_slab *slab, const void *p)
@@ -316,10 +267,6 @@ void hk_slab_start(struct hk_superslab *home, unsigned slot, unsigned class);
 /* Clears all memory of a slab that was just started. */
 void hk_slab_clear(struct hk_slab *slab);
 
-/* Clears slots that may hold marks of free blocks, before a use other than slabs. base: the
- * start of the memory, which the SuperSlab may have given up already. */
-void hk_slots_unmark(struct hk_superslab *home, uintptr_t base, unsigned first, unsigned slots);
-
 /*
  * Takes up to `want` blocks and links them in address order; carves a page only if there is
  * no free block. Returns how many; *head is the chain. A block with an overwritten mark is
@@ -343,8 +290,9 @@ HK_INLINE bool hk_slab_put(struct hk_slab *slab, unsigned index)
 /*
  * holes.c. A purge releases the whole free pages of a slab, if they are at least `least`
  * bytes. purge_begin takes the blocks in these pages out of the slab, with the owner's lock
- * held. purge_pages releases the memory, with no lock held. purge_end puts the blocks back,
- * with the lock of the present owner held, and returns the bytes that were released.
+ * held. purge_pages releases the memory, which must consist of small pages, with no lock
+ * held. purge_end puts the blocks back, with the lock of the present owner held, and returns
+ * the bytes that were released.
  * hk_slab_heal restores the marks in holes from which blocks were taken, so that these pages
  * are no longer holes. hk_slab_fill forgets all holes.
  */
@@ -361,13 +309,6 @@ uint64_t hk_slab_free_pages(const struct hk_slab *slab);
 
 /* Bytes in holes now, and bytes released by such purges so far; relaxed. */
 extern _Atomic size_t hk_hole_bytes, hk_hole_purged_bytes;
-
-/* SuperSlabs that are HK_PAGES_HUGE; relaxed. */
-extern _Atomic size_t hk_huge_superslabs;
-
-/* Requests small pages for a SuperSlab before part of it is released, because otherwise the
- * kernel would make huge pages again and fill the holes. */
-void hk_superslab_break(struct hk_superslab *s);
 
 /* slab_walk.c, for the owner: aborts the program if an invariant does not hold. */
 void hk_slab_walk(const struct hk_slab *slab);

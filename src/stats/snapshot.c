@@ -60,8 +60,8 @@ static void add_pool(struct hk_snapshot *s)
 	struct hk_pool_counters *from = &hk_pool_counters;
 	unsigned i;
 
-	for (i = 0; i < hk_pool_directory_end(); i++) {
-		struct hk_superslab *superslab = hk_pool_superslab(i);
+	for (i = 0; i < hk_superslab_end(); i++) {
+		struct hk_superslab *superslab = hk_superslab_at(i);
 
 		if (superslab->base)
 			add_superslab(s, superslab);
@@ -94,7 +94,7 @@ static void add_pool(struct hk_snapshot *s)
 	s->all.hole_purged_bytes = load(&hk_hole_purged_bytes);
 	s->all.scavenger = load(&hk_scavenger_runs);
 	s->all.scavenger_turns = load(&hk_scavenger_turns);
-	s->all.superslabs_huge = load(&hk_huge_superslabs);
+	s->all.superslabs_huge = load(&hk_thp_superslabs);
 	s->all.promoted = load(&hk_mem_counters.promoted);
 	s->all.demoted = load(&hk_mem_counters.demoted);
 	s->all.reverted = load(&hk_mem_counters.reverted);

@@ -5,21 +5,10 @@
  * ones, and the next holder of the lock updates the index. So threads that empty many slabs
  * do not contend for the lock, and many frees into one SuperSlab cause one update.
  */
+#include "config/settings.h"
 #include "pool/internal.h"
 
 struct hk_pool hk_pool = { .lock = HK_LOCK_INITIALIZER(HK_RANK_POOL) };
-
-uint64_t hk_run_starts(uint64_t free, unsigned slots)
-{
-	unsigned have = 1, step;
-
-	while (have < slots && free) {
-		step = have < slots - have ? have : slots - have;
-		free &= free >> step;
-		have += step;
-	}
-	return free;
-}
 
 static unsigned longest_run(uint64_t free)
 {
@@ -129,6 +118,14 @@ void hk_pool_changed(struct hk_superslab *s)
 			memory_order_release, memory_order_relaxed)));
 }
 
+/* With HAKMEM_SUPERSLAB_REUSE=0: an empty SuperSlab, or one with many dirty free slots. */
+static bool released_at_once(const struct hk_superslab *s)
+{
+	return !hk_settings.superslab_reuse &&
+	       (s->shared_meta->bucket == HK_SLOTS ||
+		hk_slots_dirty(s) >= HK_SLOTS / HK_POOL_AT_ONCE_SHARE);
+}
+
 static void enter(struct hk_superslab *s)
 {
 	struct hk_superslab *next;
@@ -140,8 +137,8 @@ static void enter(struct hk_superslab *s)
 		if (!hk_superslab_mapped(s))
 			continue;
 		hk_bucket_update(s);
-		if (hk_dirty_slots(s->shared_meta))
-			queue_add(s, hk_released_at_once(s));
+		if (hk_slots_dirty(s))
+			queue_add(s, released_at_once(s));
 	}
 }
 
