@@ -12,15 +12,18 @@
 #include <time.h>
 #include <unistd.h>
 
-uint64_t bench_threads = 1, bench_seed = 1;
+uint64_t bench_threads = 1, bench_seed = 1, bench_quiet_ms;
 
-static bool as_json;
+static double quiet_from;
+static uint64_t idle_kb;
+static bool as_json, was_quiet;
 static pthread_barrier_t gate;
 static bench_part *parts[3];
 
 static const struct bench_option shared[] = {
 	{ "threads", BENCH_COUNT, &bench_threads, 1, 4096, "threads that work", NULL },
 	{ "seed", BENCH_COUNT, &bench_seed, 0, UINT64_MAX, "of the random numbers", NULL },
+	{ "quiet", BENCH_COUNT, &bench_quiet_ms, 0, 86400000, "milliseconds of a wait before the end", NULL },
 };
 
 enum { SHARED = sizeof shared / sizeof *shared, MOST = 24, JSON = 1000, HELP };
@@ -148,7 +151,7 @@ void *bench_map(size_t bytes)
 	return p;
 }
 
-/* stdio would allocate, and might do so inside a signal handler. */
+/* stdio would allocate from the heap that is measured. */
 static void read_proc(const char *path, char *text, size_t room)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -177,6 +180,19 @@ uint64_t bench_resident_kb(void)
 	read_proc("/proc/self/statm", text, sizeof text);
 	space = strchr(text, ' ');
 	return space ? decimal(space) * ((uint64_t)sysconf(_SC_PAGESIZE) / 1024) : 0;
+}
+
+void bench_quiet(void)
+{
+	bool first = !__atomic_exchange_n(&was_quiet, true, __ATOMIC_RELAXED);
+	struct timespec rest = { (time_t)(bench_quiet_ms / 1000), (long)(bench_quiet_ms % 1000) * 1000000 };
+
+	if (first)
+		quiet_from = bench_now();
+	while (clock_nanosleep(CLOCK_MONOTONIC, 0, &rest, &rest) == EINTR)
+		;
+	if (first)
+		idle_kb = bench_resident_kb();
 }
 
 /*
@@ -285,6 +301,8 @@ void bench_report(uint64_t ops, double seconds, const struct bench_extra *extra)
 	struct rusage use;
 
 	getrusage(RUSAGE_SELF, &use);
+	if (bench_quiet_ms && !was_quiet)
+		bench_quiet();
 	/* Asked of the linker, because that is who decides whose malloc runs. */
 	if (!dladdr(dlsym(RTLD_DEFAULT, "malloc"), &from) || !from.dli_fname)
 		from.dli_fname = "unknown";
@@ -301,6 +319,10 @@ void bench_report(uint64_t ops, double seconds, const struct bench_extra *extra)
 	       (unsigned long long)bench_threads, (unsigned long long)bench_seed,
 	       (unsigned long long)ops, seconds, mops, (unsigned long long)peak,
 	       use.ru_minflt, in_seconds(use.ru_utime), in_seconds(use.ru_stime));
+	if (bench_quiet_ms) {
+		printf(format, "idle_rss_kb", (unsigned long long)idle_kb);
+		printf(format, "quiet_from_ms", (unsigned long long)(quiet_from * 1e3));
+	}
 	for (; extra && extra->name; extra++)
 		printf(format, extra->name, (unsigned long long)extra->value);
 	if (as_json)

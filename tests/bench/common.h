@@ -31,9 +31,9 @@ struct bench_option {
 	const char *const *names;	/* NULL, or words for 0 to most */
 };
 
-extern uint64_t bench_threads, bench_seed;
+extern uint64_t bench_threads, bench_seed, bench_quiet_ms;
 
-/* Reads argv into the table and into bench_threads and bench_seed. */
+/* Reads argv into the table and into bench_threads, bench_seed and bench_quiet_ms. */
 void bench_start(int argc, char **argv, const char *about,
 		 const struct bench_option *table);
 _Noreturn void bench_die(const char *format, ...)
@@ -41,7 +41,7 @@ _Noreturn void bench_die(const char *format, ...)
 
 double bench_now(void);
 void *bench_map(size_t bytes);		/* zeroed, touched only when used */
-uint64_t bench_resident_kb(void);	/* safe in a signal handler */
+uint64_t bench_resident_kb(void);
 
 struct bench_worker {
 	unsigned number;
@@ -71,7 +71,16 @@ struct bench_extra {
 	uint64_t value;
 };
 
-/* One line, or readable text without --json. extra may be NULL. */
+/*
+ * A wait of --quiet milliseconds without a call, at the end of which the
+ * resident memory is noted. Every thread that should be alive meanwhile calls it.
+ */
+void bench_quiet(void);
+
+/*
+ * One line, or readable text without --json. extra may be NULL. Waits in quiet
+ * if the program has not.
+ */
 void bench_report(uint64_t ops, double seconds, const struct bench_extra *extra);
 
 static inline uint64_t bench_random(uint64_t *state)
@@ -97,6 +106,15 @@ static inline size_t bench_log_between(uint64_t random, unsigned least_bits, uns
 	uint64_t low = 1ULL << (least_bits + bench_scale(random, most_bits - least_bits + 1));
 
 	return low + (random >> 32) % low;
+}
+
+/* For bench_log_between: the powers of two from the smallest size to the largest. */
+static inline void bench_bits(uint64_t smallest, uint64_t largest, unsigned *least_bits, unsigned *most_bits)
+{
+	*least_bits = 63 - (unsigned)__builtin_clzl(smallest);
+	*most_bits = 63 - (unsigned)__builtin_clzl(largest < smallest ? smallest : largest);
+	if (*most_bits > *least_bits)
+		--*most_bits;
 }
 
 static inline size_t bench_between(uint64_t random, uint64_t least, uint64_t most)

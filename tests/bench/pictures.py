@@ -1,16 +1,12 @@
 """RSS over time and throughput, drawn by gnuplot as SVG and PNG."""
 import os
+import shutil
 import subprocess
-import tempfile
-import time
 
-import report
-from runner import PROFILES, Failed, Runner
+from runner import OURS
 
 TERMINALS = {'svg': "svg size {x},{y} dynamic background rgb 'white' noenhanced",
              'png': 'pngcairo size {x},{y} noenhanced'}
-RSS = ['rss', '--idle', '4000']
-EVERY = 0.02
 
 
 def draw(folder, name, size, script):
@@ -20,7 +16,7 @@ def draw(folder, name, size, script):
         try:
             subprocess.run(['gnuplot'], input=head + script, text=True, check=True, cwd=folder)
         except (OSError, subprocess.CalledProcessError) as error:
-            print(f'no picture {name}: {error} (apt-get install gnuplot-nox)')
+            print(f'no picture {name}: {error}')
             return
 
 
@@ -53,45 +49,24 @@ plot {columns}, 1 notitle lc "black"
 ''')
 
 
-def sample(run, name, quick):
-    """Seconds and MB of one run of the rss workload."""
-    command = [os.path.join(run.programs, RSS[0]), *RSS[1:], *(['--size', '128m'] if quick else [])]
-    preload = {} if name == 'glibc' else {'LD_PRELOAD': run.libraries[name]}
-    page, points, start = os.sysconf('SC_PAGE_SIZE'), [], time.monotonic()
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL,
-                          env={**run.environment_of(name), **preload}) as process:
-        with open(f'/proc/{process.pid}/statm', encoding='ascii') as statm:
-            while process.poll() is None:
-                statm.seek(0)
-                try:
-                    points.append((time.monotonic() - start, int(statm.read().split()[1]) * page / 1e6))
-                except (OSError, IndexError):
-                    break
-                time.sleep(EVERY)
-    if process.returncode:
-        raise Failed(f'exit status {process.returncode}')
-    # Of a process that ends, statm has zeros.
-    return [(t, mb) for t, mb in points if mb]
-
-
-def curves(folder, libraries, args):
+def over_time(folder, result, names):
+    """RSS of each contender in the last round."""
     data, titles = [], []
-    with tempfile.TemporaryDirectory(prefix='hakmem-bench-') as work:
-        run = Runner(args.programs, work, libraries, args.timeout)
-        for name in libraries:
-            try:
-                points = sample(run, name, args.quick)
-            except (OSError, Failed) as error:
-                print(f'no curve of {name}: {error}')
-                continue
+    for name in names:
+        samples = next((run['samples'] for run in result['runs'][name] if run.get('samples')), None)
+        if samples:
             titles.append(name)
-            data.append(f'# {name}: seconds, MB\n' + '\n'.join(f'{t:.3f} {mb:.2f}' for t, mb in points))
-    with open(os.path.join(folder, 'rss.dat'), 'w', encoding='ascii') as out:
+            data.append(f'# {name}: seconds, MB\n' + '\n'.join(
+                f'{at - samples[0][0]:.3f} {kb / 1024:.2f}' for at, kb in samples))
+    if not data:
+        return
+    file = f'rss-{result["name"]}'
+    with open(os.path.join(folder, file + '.dat'), 'w', encoding='ascii') as out:
         out.write('\n\n\n'.join(data) + '\n')
-    style = {True: 'lw 2', False: 'lw 1.5 dt 2'}
-    lines = ', '.join(f'"rss.dat" index {n} with lines {style[name in PROFILES]} title "{name}"'
+    lines = ', '.join(f'"{file}.dat" index {n} with lines '
+                      f'{"lw 2" if name in OURS else "lw 1.5 dt 2"} title "{name}"'
                       for n, name in enumerate(titles))
-    draw(folder, 'rss', (900, 500), f'''set xlabel "seconds: grow, replace, free 90 %, idle"
+    draw(folder, file, (900, 500), f'''set xlabel "{result["name"]}: seconds"
 set ylabel "RSS, MB"
 set yrange [0:]
 set grid
@@ -100,10 +75,13 @@ plot {lines}
 ''')
 
 
-def main(args, results, libraries, contenders):
-    """results: of the bars; contenders: of the curves."""
-    os.makedirs(args.pictures, exist_ok=True)
+def main(folder, results, libraries):
+    if not shutil.which('gnuplot'):
+        print('no pictures: apt-get install gnuplot-nox')
+        return
+    os.makedirs(folder, exist_ok=True)
     names = list(libraries)
-    bars(args.pictures, results, 'glibc' if 'glibc' in names else names[0])
-    curves(args.pictures, contenders, args)
-    print(f'Pictures: {args.pictures}')
+    bars(folder, results, 'glibc' if 'glibc' in names else names[0])
+    for result in results:
+        over_time(folder, result, names)
+    print(f'Pictures: {folder}')

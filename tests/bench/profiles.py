@@ -19,13 +19,12 @@ def summary(runs):
     if runs.get(BASE):
         for figure in figures(runs[BASE]):
             out['to_default'][figure] = {
-                a: report.spread(report.ratios(r, runs[BASE], figure))
-                for a, r in runs.items() if r and all(figure in one for one in r)}
+                a: report.spread(report.ratios(r, runs[BASE], figure)) for a, r in runs.items() if r}
     return out
 
 
 def figures(runs):
-    """Those of every run; memory that a workload itself reports comes with its peak."""
+    """Those of every run, and memory that a workload itself reports."""
     return [*report.FIGURES, *(f for f in runs[0] if f.endswith('_rss_kb') and
                                f not in report.FIGURES)]
 
@@ -56,17 +55,17 @@ def table(title, rows, unit, scale, names):
 def tables(results, names):
     for r in results:
         r['summary']['kind'] = r['kind']
-    own = [(f'{r["name"]} {f[:-7].replace("_", " ")}', r['summary'], f) for r in results
-           for f in (r['summary']['median'].get(BASE) or {})
-           if f.endswith('_rss_kb') and f not in report.FIGURES]
+    other = [(f'{r["name"]} {f[:-7].replace("_", " ")}', r['summary'], f) for r in results
+             for f, value in (r['summary']['median'].get(BASE) or {}).items()
+             if f.endswith('_rss_kb') and f != 'peak_rss_kb' and value is not None]
     parts = [table(title, [(r['name'], r['summary'], figure) for r in results], unit, scale, names)
              for title, figure, unit, scale in (
                  ('Time: ratio to the default profile (below 1: faster)', 'time', 'seconds', 1),
                  ('User and system time, the same', 'cpu', 'seconds', 1),
                  ('Peak RSS: ratio to the default profile (below 1: smaller)',
                   'peak_rss_kb', 'MB', 1 / 1024))]
-    if own:
-        parts.append(table('RSS at other times, the same', own, 'MB', 1 / 1024, names))
+    if other:
+        parts.append(table('RSS at other times, the same', other, 'MB', 1 / 1024, names))
     parts += [report.absolute('Minor page faults', 'minor_faults', '{:.0f}', results, names),
               report.absolute('Seconds of system time', 'sys', '{:.3f}', results, names)]
     return '\n\n'.join(parts)

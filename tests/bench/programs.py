@@ -90,10 +90,13 @@ class Redis(Program):
             subprocess.run(['redis-benchmark', '-s', socket, '-q', '-P', '32', '-c', '20', '-r',
                             '50000', '-n', str(self.n), *extra], check=True, timeout=runner.timeout,
                            capture_output=True, env=runner.environment)
-        seconds = time.monotonic() - start
+        own = {'seconds': time.monotonic() - start}
+        if runner.quiet_ms:
+            own['quiet_from_ms'] = time.monotonic() * 1000
+            time.sleep(runner.quiet_ms / 1000)
         subprocess.run(['redis-cli', '-s', socket, 'shutdown', 'nosave'], check=True,
                        capture_output=True, env=runner.environment, timeout=runner.timeout)
-        return {'seconds': seconds}
+        return own
 
 
 def json_text(n):

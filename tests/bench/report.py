@@ -3,7 +3,14 @@ import math
 import statistics
 import subprocess
 
-FIGURES = ('time', 'cpu', 'peak_rss_kb', 'minor_faults', 'sys')
+FIGURES = ('time', 'cpu', 'peak_rss_kb', 'mean_rss_kb', 'idle_rss_kb', 'minor_faults', 'sys')
+# Those that are compared: what they are called, their unit and its scale.
+COMPARED = {
+    'time': ('Time', 'seconds', 1, 'faster'),
+    'peak_rss_kb': ('Peak RSS', 'MB', 1 / 1024, 'smaller'),
+    'mean_rss_kb': ('Mean RSS over time', 'MB', 1 / 1024, 'smaller'),
+    'idle_rss_kb': ('RSS after a wait without a call', 'MB', 1 / 1024, 'smaller'),
+}
 OURS = 'hakmem'
 
 
@@ -13,12 +20,15 @@ def geometric(values):
 
 
 def median(runs, figure):
-    return statistics.median(run[figure] for run in runs)
+    """Of the runs that have the figure; None if no run has it."""
+    values = [run[figure] for run in runs if run.get(figure) is not None]
+    return statistics.median(values) if values else None
 
 
 def ratios(ours, theirs, figure):
     """Of each round, so that what disturbed a whole round falls out."""
-    return [a[figure] / b[figure] for a, b in zip(ours, theirs) if b[figure]]
+    return [a[figure] / b[figure] for a, b in zip(ours, theirs)
+            if a.get(figure) is not None and b.get(figure)]
 
 
 def spread(values):
@@ -33,19 +43,23 @@ def summary(runs):
     peers = [a for a in out['median'] if a != OURS]
     if OURS in out['median'] and peers:
         for figure in FIGURES:
-            best = min(peers, key=lambda a: out['median'][a][figure])
-            versus = {a: spread(ratios(runs[OURS], runs[a], figure)) for a in peers}
+            known = [a for a in peers if out['median'][a][figure] is not None]
+            if not known or out['median'][OURS][figure] is None:
+                continue
+            best = min(known, key=lambda a: out['median'][a][figure])
+            versus = {a: spread(ratios(runs[OURS], runs[a], figure)) for a in known}
             out[figure] = {'best': best, 'versus_best': versus[best], 'versus': versus}
     return out
 
 
 def means(results):
-    out = {}
-    for kind in dict.fromkeys(r['kind'] for r in results):
+    """Of each kind of workload, and of all rows if there are several kinds."""
+    out, kinds = {}, list(dict.fromkeys(r['kind'] for r in results))
+    for kind in kinds + ['row'] * (len(kinds) > 1):
         out[kind] = {}
-        for figure in ('time', 'peak_rss_kb'):
+        for figure in COMPARED:
             rows = [r['summary'][figure] for r in results
-                    if r['kind'] == kind and r['summary'].get(figure)]
+                    if kind in (r['kind'], 'row') and r['summary'].get(figure)]
             peers = dict.fromkeys(a for row in rows for a in row['versus'])
             out[kind][figure] = {'count': len(rows), 'versus_best': geometric(
                 row['versus_best']['median'] for row in rows if row['versus_best'])}
@@ -58,15 +72,25 @@ def number(value, form='{:.2f}'):
     return '-' if value is None else form.format(value)
 
 
-def table(title, results, figure, unit, scale, allocators, mean):
+def scaled(value, scale):
+    return number(None if value is None else value * scale, '{:.3f}')
+
+
+def table(figure, results, allocators, mean):
     """A row per workload: our median, our ratio to the best peer with its spread, to each."""
+    name, unit, scale, better = COMPARED[figure]
+    title = f'{name}: ratio of hakmem to the peers (below 1: hakmem is {better})'
+    results = [r for r in results if figure == 'time' or any(
+        m[figure] is not None for m in r['summary']['median'].values())]
+    if not results:
+        return ''
     peers = [a for a in allocators if a != OURS]
     width = max([len(r['name']) for r in results] + [14])
     lines = [title, f'{"":{width}} {unit:>8}  {"best peer":>9} {"ratio":>5} {"min..max":>11}  ' +
              ' '.join(f'{a:>8}' for a in peers)]
     for r in results:
         row, medians = r['summary'].get(figure), r['summary']['median']
-        ours = number(medians[OURS][figure] * scale, '{:.3f}') if OURS in medians else 'FAILED'
+        ours = scaled(medians[OURS][figure], scale) if OURS in medians else 'FAILED'
         cells = f'{r["name"]:{width}} {ours:>8}'
         if row and row['versus_best']:
             best = row['versus_best']
@@ -78,7 +102,7 @@ def table(title, results, figure, unit, scale, allocators, mean):
     for kind, figures in mean.items():
         if figure in figures and figures[figure]['versus_best']:
             m = figures[figure]
-            label = f'geometric mean, {m["count"]} {kind}s'
+            label = f'geometric mean, {m["count"]} {kind}' + 's' * (m['count'] != 1)
             lines.append(f'{label:{width + 20}} {m["versus_best"]:5.2f} {"":11}  ' + ' '.join(
                 f'{number(m["versus"].get(a)):>8}' for a in peers))
     return '\n'.join(lines)
@@ -87,10 +111,7 @@ def table(title, results, figure, unit, scale, allocators, mean):
 def tables(results, allocators, mean):
     args = results, allocators
     return '\n\n'.join([*over_time(*args),
-        table('Time: ratio of hakmem to the peers (below 1: hakmem is faster)',
-              results, 'time', 'seconds', 1, allocators, mean),
-        table('Peak RSS: ratio of hakmem to the peers (below 1: hakmem is smaller)',
-              results, 'peak_rss_kb', 'MB', 1 / 1024, allocators, mean),
+        *filter(None, (table(figure, *args, mean) for figure in COMPARED)),
         absolute('Minor page faults', 'minor_faults', '{:.0f}', *args),
         absolute('Seconds of system time', 'sys', '{:.3f}', *args),
         absolute('Seconds of user and system time', 'cpu', '{:.3f}', *args)])
@@ -100,7 +121,7 @@ def over_time(results, allocators):
     """What a workload itself reports of its resident memory, as it does beside the peak."""
     for r in results:
         first = next((run for runs in r['runs'].values() for run in runs), {})
-        figures = [f for f in first if f.endswith('_rss_kb') and f != 'peak_rss_kb']
+        figures = [f for f in first if f.endswith('_rss_kb') and f not in FIGURES]
         if figures:
             lines = [f'Resident memory of {r["name"]}, MB',
                      ' ' * 14 + ''.join(f' {a:>9}' for a in allocators)]

@@ -1,23 +1,27 @@
 """Starts a workload under one allocator, measures it, and proves whose malloc it ran on."""
 import json
+import math
 import os
 import pathlib
 import re
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 
-# name: SONAME and the package that holds it.
+# name: SONAMEs, the newest first, and the packages that contain them.
 PEERS = {
-    'jemalloc': ('libjemalloc.so.2', 'libjemalloc2'),
-    'mimalloc': ('libmimalloc.so.2', 'libmimalloc2.0'),
-    'tcmalloc': ('libtcmalloc_minimal.so.4', 'libtcmalloc-minimal4'),
-    'glibc': ('libc.so.6', 'libc6'),
+    'jemalloc': (('libjemalloc.so.2', 'libjemalloc2'),),
+    'mimalloc': (('libmimalloc.so.3', 'libmimalloc3'), ('libmimalloc.so.2', 'libmimalloc2.0')),
+    'tcmalloc': (('libtcmalloc_minimal.so.4', 'libtcmalloc-minimal4t64'),
+                 ('libtcmalloc_minimal.so.4', 'libtcmalloc-minimal4')),
+    'glibc': (('libc.so.6', 'libc6'),),
 }
 
 # Contenders that are HAKMEM under a profile.
 PROFILES = ('default', 'balanced', 'adaptive', 'tight', 'hardened')
+OURS = ('hakmem', *PROFILES)
 
 
 class Failed(Exception):
@@ -35,14 +39,61 @@ def find_peers():
     """The paths of the installed peers by name, and the packages that are missing."""
     paths = dict(re.findall(r'^\s*(\S+) .*=> (\S+)$', '\n'.join(reversed(
         output('/sbin/ldconfig', '-p').splitlines())), re.M))
-    found = {name: os.path.realpath(paths[soname])
-             for name, (soname, _) in PEERS.items() if soname in paths}
-    return found, [package for name, (_, package) in PEERS.items() if name not in found]
+    found = {name: os.path.realpath(paths[soname]) for name, all_names in PEERS.items()
+             for soname, _ in reversed(all_names) if soname in paths}
+    return found, [' or '.join(package for _, package in all_names)
+                   for name, all_names in PEERS.items() if name not in found]
 
 
-def versions(names):
-    return {name: output('dpkg-query', '-Wf', '${Version}', PEERS[name][1]).strip() or None
-            for name in names if name in PEERS}
+def say_missing(packages):
+    if packages:
+        print('missing peers; to measure them, install', ', '.join(packages), file=sys.stderr)
+
+
+def version(library, names):
+    """That of the package which contains the library, one of these names; or None."""
+    for soname, package in names:
+        if os.path.basename(library).startswith(soname):
+            found = output('dpkg-query', '-Wf', '${Version}', package).strip()
+            if found:
+                return found
+    return None
+
+
+def versions(libraries):
+    return {name: version(path, PEERS[name]) for name, path in libraries.items() if name in PEERS}
+
+
+def system():
+    """The name of the distribution, as it says."""
+    try:
+        text = pathlib.Path('/etc/os-release').read_text(encoding='utf-8')
+    except OSError:
+        text = ''
+    name = re.search(r'^PRETTY_NAME="?([^"\n]*)', text, re.M)
+    return name.group(1) if name else os.uname().sysname
+
+
+def mean_kb(samples, until=math.inf):
+    """The mean over time of [seconds, KB]: each sample stands for the time since the one before."""
+    samples = [(at, kb) for at, kb in samples if at <= until]
+    spans = [(at - before, kb) for (before, _), (at, kb) in zip(samples, samples[1:])]
+    whole = sum(span for span, _ in spans)
+    if whole > 0:
+        return sum(span * kb for span, kb in spans) / whole
+    return samples[-1][1] if samples else None
+
+
+def resident(own, figures, quiet_ms):
+    """
+    What the samples tell of memory. A wait of quiet_ms that was added to the workload, beginning
+    at the time that the workload reports, does not count in the mean.
+    """
+    samples, begin = figures['samples'], own.get('quiet_from_ms', math.inf) / 1000
+    idle = [kb for at, kb in samples if begin < at <= begin + quiet_ms / 1000]
+    mean = mean_kb(samples, begin if quiet_ms else math.inf)
+    return {'mean_rss_kb': mean or figures['peak_rss_kb'],
+            'idle_rss_kb': own.get('idle_rss_kb', idle[-1] if idle else None)}
 
 
 def machine():
@@ -54,12 +105,26 @@ def machine():
             'thp': re.search(r'\[(\w+)\]', thp.read_text()).group(1) if thp.exists() else None}
 
 
+def heading(libraries, label):
+    """What was measured, where and when: the first lines of a table."""
+    here, known = machine(), versions(libraries)
+    ours = f'HAKMEM {label}'.strip()
+    settings = [f'{k}={v}' for k, v in sorted(os.environ.items()) if k.startswith('HAKMEM_')]
+    peers = [f'{name} {known.get(name) or os.path.basename(path)}'
+             for name, path in libraries.items() if name in known or name not in OURS]
+    return '\n'.join([
+        f'{time.strftime("%Y-%m-%d")}: {", ".join([" ".join([ours, *settings]), *peers])}',
+        f'{system()}, Linux {here["kernel"]}, {here["cpus"]} CPUs ({here["cpu"]}), '
+        f'{here["memory_mb"]} MB, transparent huge pages: {here["thp"]}'])
+
+
 class Runner:
     """measure and the programs lie in `programs`; what a workload writes, in `work`."""
 
     def __init__(self, programs, work, libraries, timeout):
         self.programs, self.work, self.timeout = programs, work, timeout
         self.libraries = libraries
+        self.quiet_ms = 0           # that a workload waits before its end, in the run that goes on
         # The peers as they come; HAKMEM's variables stay: its profiles are measured so.
         others = ('LD_', 'GLIBC_TUNABLES', 'MALLOC_', 'MIMALLOC_', 'PYTHONMALLOC', 'TCMALLOC_')
         self.environment = {k: v for k, v in os.environ.items() if not k.startswith(others)}
@@ -79,8 +144,9 @@ class Runner:
                                 env={**self.environment_of(allocator), **workload.environment,
                                      **(debug or {})})
 
-    def run(self, workload, allocator):
+    def run(self, workload, allocator, quiet_ms=0):
         """One run: a dictionary of figures, or Failed."""
+        self.quiet_ms = 0 if workload.waits else quiet_ms
         with tempfile.NamedTemporaryFile('w+') as report, tempfile.TemporaryFile('w+') as log:
             if workload.before:
                 workload.before(self)
@@ -103,7 +169,8 @@ class Runner:
             if workload.own:
                 log.seek(0)
                 own = json.loads(log.read())
-            return {**own, **figures, 'time': own.get('seconds', figures['wall'])}
+            return {**own, **figures, **resident(own, figures, self.quiet_ms),
+                    'time': own.get('seconds', figures['wall'])}
 
     @staticmethod
     def tail(log):
@@ -122,7 +189,7 @@ class Runner:
         A run that is ended as soon as the library is seen in the map of the workload's process,
         and the dynamic linker says that malloc is found there.
         """
-        wanted = self.libraries[allocator]
+        wanted, self.quiet_ms = self.libraries[allocator], 0
         with tempfile.NamedTemporaryFile('w+') as report, tempfile.TemporaryFile('w+') as log, \
                 tempfile.TemporaryDirectory() as bindings:
             if workload.before:

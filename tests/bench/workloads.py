@@ -16,8 +16,15 @@ class Workload:
     def quick(self):
         self.line += ' ' + self.shorter
 
+    @property
+    def waits(self):
+        """A wait in quiet is a part of the workload, and none needs to be added."""
+        return '--quiet' in self.line.split()
+
     def command(self, runner):
         program, *options = self.line.split()
+        if runner.quiet_ms:
+            options += ['--quiet', str(runner.quiet_ms)]
         return [os.path.join(runner.programs, program), '--json', *options]
 
 
@@ -31,7 +38,7 @@ WORKLOADS = [
     Workload('mid_large-2', 'mid_large --threads 2 --operations 80m | --operations 6m'),
     Workload('large', 'mid_large --smallest 32k --largest 8m --working-set 32 --operations 6k'
              ' | --operations 2k'),
-    Workload('rss', 'rss | --size 256m --idle 300'),
+    Workload('rss', 'rss --quiet 2000 | --size 256m --quiet 300'),
     Workload('lifo', 'batch --batch 8 --order reverse --operations 100m | --operations 25m'),
     Workload('fifo', 'batch --order ring --operations 200m | --operations 25m'),
     Workload('batch-same', 'batch --order same --operations 200m | --operations 15m'),
