@@ -77,10 +77,7 @@ int main(int argc, char **argv)
 	double seconds;
 
 	bench_start(argc, argv, "Allocates by calloc or aligned_alloc.", options);
-	least_bits = 63 - (unsigned)__builtin_clzl(smallest);
-	most_bits = 63 - (unsigned)__builtin_clzl(largest < smallest ? smallest : largest);
-	if (most_bits > least_bits)
-		most_bits--;
+	bench_bits(smallest, largest, &least_bits, &most_bits);
 	workers = bench_workers();
 	seconds = bench_run(workers, NULL, work, NULL);
 	bench_report(bench_ops(workers), seconds, NULL);

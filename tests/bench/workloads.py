@@ -63,6 +63,8 @@ WORKLOADS = [
     Workload('sharing-active', 'sharing --operations 4m | --operations 1m'),
     Workload('sharing-passive', 'sharing --passive 1 --operations 4m | --operations 1m'),
     Workload('churn', 'churn --started 20000 | --started 5000'),
+    Workload('idle-threads', 'idle_threads --quiet 2000 | --threads 50'),
+    Workload('fragmented', 'fragmented --quiet 2000 | --ages 12 --size 32m --operations 2m'),
     Workload('sparse', 'sparse | --size 16m'),
     Workload('server', 'server --requests 250k | --requests 60k'),
     Workload('server-1', 'server --threads 1 --requests 1m | --requests 250k'),
