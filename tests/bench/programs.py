@@ -75,6 +75,12 @@ class Git(Program):
 class Redis(Program):
     links_allocator = True      # Debian links it with jemalloc
 
+    def prepare(self, runner):
+        super().prepare(runner)
+        # Since version 8 it frees by jemalloc's own functions what malloc returned.
+        if b'\0mallocx\0' in pathlib.Path(shutil.which(self.argv[0])).read_bytes():
+            raise Failed('it calls mallocx, so that no other malloc than jemalloc works in it')
+
     def before(self, runner):
         pathlib.Path(runner.work, 'socket').unlink(missing_ok=True)
 
