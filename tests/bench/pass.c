@@ -6,12 +6,14 @@
 #include "common.h"
 
 static uint64_t operations = 20000000, producers = 1, consumers = 1, queue = 1000;
+static uint64_t parcel = 50;
 static uint64_t produce_work, consume_work, smallest = 16, largest = 512;
 
 static const struct bench_option options[] = {
 	{ "operations", BENCH_COUNT, &operations, 0, UINT64_MAX, "calls in all", NULL },
 	{ "producers", BENCH_COUNT, &producers, 1, 4096, "for each of --threads", NULL },
 	{ "consumers", BENCH_COUNT, &consumers, 1, 4096, "for each of --threads", NULL },
+	{ "parcel", BENCH_COUNT, &parcel, 1, 1000000, "blocks in a parcel", NULL },
 	{ "queue", BENCH_COUNT, &queue, 1, 1000000, "parcels that the queue holds", NULL },
 	{ "produce-work", BENCH_COUNT, &produce_work, 0, 1000000, "random numbers for each block", NULL },
 	{ "consume-work", BENCH_COUNT, &consume_work, 0, 1000000, "random numbers for each block", NULL },
@@ -20,16 +22,10 @@ static const struct bench_option options[] = {
 	{ 0 },
 };
 
-enum { PARCEL = 50 };
-
-struct parcel {
-	void *blocks[PARCEL];
-};
-
 /* first and last count parcels taken and put; at most queue apart. */
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t put_one = PTHREAD_COND_INITIALIZER, took_one = PTHREAD_COND_INITIALIZER;
-static struct parcel **ring;
+static void ***ring;
 static uint64_t first, last, all;
 
 static void spin(struct bench_worker *w, uint64_t times)
@@ -39,7 +35,7 @@ static void spin(struct bench_worker *w, uint64_t times)
 	__asm__ volatile("" :: "r"(w->random));
 }
 
-static void put(struct parcel *p)
+static void put(void **p)
 {
 	pthread_mutex_lock(&lock);
 	while (last - first == queue)
@@ -50,9 +46,9 @@ static void put(struct parcel *p)
 }
 
 /* NULL when all have been taken. */
-static struct parcel *take(void)
+static void **take(void)
 {
-	struct parcel *p = NULL;
+	void **p = NULL;
 
 	pthread_mutex_lock(&lock);
 	while (first == last && first < all)
@@ -68,33 +64,33 @@ static struct parcel *take(void)
 
 static void produce(struct bench_worker *w, uint64_t parcels)
 {
-	unsigned i;
+	uint64_t i;
 
 	while (parcels--) {
-		struct parcel *p = (struct parcel *)bench_block(sizeof *p, 0);
+		void **p = (void **)bench_block(parcel * sizeof *p, 0);
 
-		for (i = 0; i < PARCEL; i++) {
+		for (i = 0; i < parcel; i++) {
 			spin(w, produce_work);
-			p->blocks[i] = bench_block(bench_between(bench_random(&w->random),
+			p[i] = bench_block(bench_between(bench_random(&w->random),
 								 smallest, largest), i);
 		}
-		w->ops += 1 + PARCEL;
+		w->ops += 1 + parcel;
 		put(p);
 	}
 }
 
 static void consume(struct bench_worker *w)
 {
-	struct parcel *p;
-	unsigned i;
+	void **p;
+	uint64_t i;
 
 	while ((p = take())) {
-		for (i = 0; i < PARCEL; i++) {
+		for (i = 0; i < parcel; i++) {
 			spin(w, consume_work);
-			bench_drop(p->blocks[i], i);
+			bench_drop(p[i], i);
 		}
 		free(p);
-		w->ops += 1 + PARCEL;
+		w->ops += 1 + parcel;
 	}
 }
 
@@ -117,8 +113,8 @@ int main(int argc, char **argv)
 		    options);
 	if (largest < smallest)
 		largest = smallest;
-	all = operations / (2 * (PARCEL + 1));
-	ring = (struct parcel **)bench_map(queue * sizeof(struct parcel *));
+	all = operations / (2 * (parcel + 1));
+	ring = (void ***)bench_map(queue * sizeof *ring);
 	bench_threads *= producers + consumers;
 	workers = bench_workers();
 	seconds = bench_run(workers, NULL, work, NULL);

@@ -60,6 +60,9 @@ WORKLOADS = [
     Workload('pass-slow-take', 'pass --consume-work 20 --operations 15m | --operations 4m'),
     Workload('pass-slow-make', 'pass --produce-work 20 --consumers 3 --operations 15m'
              ' | --operations 4m'),
+    Workload('pass-batches', 'pass --threads 4 --parcel 4k --queue 100 --smallest 64 --largest 64'
+             ' --operations 24m | --operations 5m'),
+    Workload('handover', 'handover | --rounds 8'),
     Workload('sharing-active', 'sharing --operations 4m | --operations 1m'),
     Workload('sharing-passive', 'sharing --passive 1 --operations 4m | --operations 1m'),
     Workload('churn', 'churn --started 20000 | --started 5000'),
