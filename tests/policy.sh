@@ -34,7 +34,7 @@ numbers_of() {
 	cache/fallback.c) echo 4 8 ;;
 	# Bits of a byte; a hash by the high bits.
 	cache/reclaim.c) echo 8 ;;
-	cache/remote.c) echo 32 ;;
+	cache/internal.h) echo 32 ;;
 	# Priorities of constructors, and the fields of a packed decision.
 	cache/thread.c | learn/save.c) echo 101 ;;
 	learn/scavenger.c) echo 102 ;;

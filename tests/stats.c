@@ -336,6 +336,56 @@ static void threaded(void)
 	ok(now().threads == 1 && classes_add_up(), "and at rest, with one thread left");
 }
 
+enum { PASSED = 4000, PASSED_SIZE = 200, PASSED_TRIES = 20 };
+
+static void *free_passed(void *blocks)
+{
+	void **p = blocks;
+	int i;
+
+	for (i = 0; i < PASSED; i++)
+		free(p[i]);
+	return NULL;
+}
+
+static void allocate_passed(void **p)
+{
+	int i;
+
+	for (i = 0; i < PASSED; i++)
+		p[i] = hide(malloc(PASSED_SIZE));
+}
+
+/* The blocks that another thread freed are allocated again: how many came from slabs? */
+static size_t filled_after_passing(void **p, size_t *refills)
+{
+	struct hak_class_stats before;
+	pthread_t t;
+
+	if (pthread_create(&t, NULL, free_passed, p) != 0)
+		_exit(3);
+	pthread_join(t, NULL);
+	before = class_of(PASSED_SIZE);
+	allocate_passed(p);
+	*refills = class_of(PASSED_SIZE).refills - before.refills;
+	return class_of(PASSED_SIZE).filled - before.filled;
+}
+
+/* More than once, because the scavenger may empty the mailbox first. */
+static void passing(void)
+{
+	static void *p[PASSED];
+	size_t filled = SIZE_MAX, refills = 0;
+	int i;
+
+	allocate_passed(p);
+	for (i = 0; i < PASSED_TRIES && filled >= PASSED / 2; i++)
+		filled = filled_after_passing(p, &refills);
+	ok(filled < PASSED / 2, "blocks freed by another thread go into the list, not through slabs");
+	ok(refills > 0, "which counts as refills");
+	free_passed(p);
+}
+
 enum { IDLERS = 100, IDLE_BYTES = 4 * MB, IDLE_BLOCKS = 20000 };
 static pthread_barrier_t idle_from, idle_until;
 
@@ -404,6 +454,7 @@ int main(int argc, char **argv)
 	other_sizes();
 	mallinfos();
 	threaded();
+	passing();
 	idle_threads();
 	return tap_end();
 }

@@ -75,11 +75,12 @@ struct hk_spilled {
  * forwards the block.
  */
 struct hk_batch {
-	struct hk_cache *owner;
-	struct hk_slab *slab;		/* of the first block; NULL: never used */
+	uintptr_t key;			/* of owner, or of slab if that is NULL: hk_batch_key */
+	int32_t room;			/* bytes until it is full; 0: it has no blocks */
+	unsigned count, bytes;
 	struct hk_block *head, *tail;
-	unsigned count;
-	unsigned bytes;
+	struct hk_cache *owner;
+	struct hk_slab *slab;		/* of the first block */
 	struct hk_block *last[HK_AHEAD];	/* the last blocks appended, to this or
 						 * an earlier batch */
 };

@@ -4,6 +4,8 @@
 #define HK_CACHE_INTERNAL_H
 
 #include "cache/cache.h"
+#include "debug/ring.h"
+#include "slab/pagemap.h"
 
 /*
  * enter.c
@@ -108,6 +110,15 @@ bool hk_bin_grow(struct hk_cache *cache, struct hk_bin *bin);
 /* Resets the capacity of an empty list to its initial value. */
 void hk_bin_shorten(struct hk_cache *cache, struct hk_bin *bin);
 
+/* Counts a refill, for statistics and learning. The batch starts small and doubles, so that a
+ * program which uses few blocks of a class has few idle ones. */
+HK_INLINE void hk_count_refill(struct hk_cache *cache, struct hk_bin *bin, int32_t blocks)
+{
+	bin->refills++;
+	cache->window_left -= blocks;
+	bin->batch = bin->batch * 2 < bin->batch_max ? bin->batch * 2 : bin->batch_max;
+}
+
 /*
  * spill.c; lock held. Only the owner calls the first two.
  */
@@ -126,15 +137,86 @@ void hk_drain_some(struct hk_cache *cache);
  * remote.c
  */
 
+/*
+ * The thread that receives a chain has a cache miss at each block, because another
+ * processor used it last, and learns the address of the next block only after the miss. So
+ * a block that has room in the same cache line also stores the address of the block that
+ * comes HK_AHEAD later (jump pointers: Roth & Sohi, ISCA 1999). That address is a hint: it
+ * is prefetched and never dereferenced.
+ */
+HK_INLINE struct hk_block **hk_hint(struct hk_block *block, const struct hk_slab *slab)
+{
+	struct hk_block **place = (struct hk_block **)(block + 1);
+
+	return slab->size >= 2 * sizeof *block && (uintptr_t)place % 64 ? place : NULL;
+}
+
+HK_INLINE uintptr_t hk_batch_key(const struct hk_cache *owner, const struct hk_slab *slab)
+{
+	return owner ? (uintptr_t)owner : (uintptr_t)slab;
+}
+
+HK_INLINE struct hk_batch *hk_batch_for(struct hk_cache *cache, uintptr_t key)
+{
+	struct hk_batch *batch = &cache->batch[(uint32_t)(key / 64) * 0x9e3779b1u >> (32 - HK_BATCH_BITS)];
+
+	/* Without this, compilers compute the address again for each field. */
+	__asm__("" : "+r"(batch));
+	return batch;
+}
+
+/* The batch has room. */
+HK_INLINE void hk_batch_add(struct hk_batch *batch, const struct hk_slab *slab, struct hk_block *block)
+{
+	struct hk_block **last = &batch->last[batch->count % HK_AHEAD], **hint = hk_hint(block, slab);
+	int32_t size = (int32_t)slab->size, least = HK_BATCH_BYTES / HK_BATCH_BLOCKS;
+	uint64_t mark = hk_mark(block, hk_secret());
+
+	block->mark = mark;
+	block->link = (uintptr_t)batch->head ^ (uintptr_t)mark;
+	batch->head = block;
+	if (hint)
+		*hint = *last;
+	*last = block;
+	batch->count++;
+	batch->bytes += (unsigned)size;
+	batch->room -= size > least ? size : least;
+}
+
+/*
+ * Frees p without the lock if it is a valid block of another thread, for which there is a
+ * batch with room. Returns the batch, which must be sent if it has no room left, or NULL:
+ * nothing was done.
+ */
+HK_INLINE struct hk_batch *hk_remote_append(struct hk_cache *cache, void *p)
+{
+	struct hk_slab *slab = hk_slab_guess(p);
+	struct hk_cache *owner = atomic_load_explicit(&slab->owner, memory_order_relaxed);
+	uintptr_t key = hk_batch_key(owner, slab);
+	struct hk_batch *batch = hk_batch_for(cache, key);
+
+	if (hk_unlikely(!hk_has_lists(cache)) || owner == cache ||
+	    (uintptr_t)p - slab->base >= slab->slots * HK_SLOT_SIZE || !hk_slab_valid_hot(slab, p) ||
+	    hk_marked(p) || batch->key != key || batch->room <= 0 || hk_trace_on())
+		return NULL;
+	hk_batch_add(batch, slab, p);
+	return batch;
+}
+
+/* The same if there is no such batch: starts one, unless a slab has to be adopted first. */
+struct hk_batch *hk_remote_begin(struct hk_cache *cache, void *p);
+/* Sends a batch if its owner lives; no lock held. */
+bool hk_remote_send(struct hk_cache *cache, struct hk_batch *batch);
+/* Lock held: frees any valid block of another thread. */
 void hk_remote_free(struct hk_cache *cache, struct hk_slab *slab, void *block);
-/* The same without the lock, if p is a valid block of another thread and no slab has to be
- * adopted. False: nothing was done. */
-bool hk_remote_append(struct hk_cache *cache, void *p);
 void hk_deliver_all(struct hk_cache *cache);
-/* Empties the mailbox and the inbox, or stops early once the wanted bin has a batch. by:
- * the cache of the calling thread if it is not the owner, otherwise the same cache. Both
- * are locked. */
-void hk_receive(struct hk_cache *cache, struct hk_cache *by, const struct hk_bin *wanted);
+/* A hint if the lock is not held. */
+bool hk_has_mail(const struct hk_cache *cache);
+/* Empties the mailbox and the inbox. by: the cache of the calling thread if it is not the
+ * owner, otherwise the same cache. Both are locked. */
+void hk_receive(struct hk_cache *cache, struct hk_cache *by);
+/* The owner, which needs blocks in the list: stops once that has a batch. */
+void hk_receive_wanted(struct hk_cache *cache, struct hk_bin *bin);
 void hk_mailbox_close(struct hk_cache *cache);
 
 /*

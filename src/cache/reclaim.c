@@ -115,7 +115,7 @@ static void adopt_lost(void)
 			cache->lost = false;
 			hk_lost_caches--;
 			memset(cache->batch, 0, sizeof cache->batch);
-			hk_receive(cache, &hk_orphan, NULL);
+			hk_receive(cache, &hk_orphan);
 			hk_drain_all(cache);
 			hk_abandon_slabs(cache);
 			hk_mailbox_close(cache);
@@ -141,13 +141,6 @@ static void take_abandoned(struct hk_cache *cache)
 	}
 }
 
-static bool has_mail(struct hk_cache *cache)
-{
-	struct hk_block *chain = atomic_load_explicit(&cache->mailbox, memory_order_relaxed);
-
-	return chain && chain != HK_MAILBOX_CLOSED;
-}
-
 /* Empties the mailboxes of other threads, at most once for the same growth of the heap. */
 static void collect_mail(void)
 {
@@ -161,9 +154,9 @@ static void collect_mail(void)
 		return;
 	adopt_lost();
 	FOR_EACH_CACHE(cache) {
-		if (cache == hk_tls || !has_mail(cache) || !begin_visit(cache))
+		if (cache == hk_tls || !hk_has_mail(cache) || !begin_visit(cache))
 			continue;
-		hk_receive(cache, &hk_orphan, NULL);
+		hk_receive(cache, &hk_orphan);
 		end_visit(cache);
 	}
 }
@@ -221,7 +214,7 @@ static void climb(struct hk_cache *cache, struct hk_cache *by, enum hk_reclaim_r
 	if (own && much[BATCHES])
 		hk_deliver_all(cache);
 	if (much[MAILBOX] == ALL)
-		hk_receive(cache, by, NULL);
+		hk_receive(cache, by);
 	if (much[CHAINS] == SOME)
 		hk_drain_some(cache);
 	if (much[SLABS]) {

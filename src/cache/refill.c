@@ -47,10 +47,6 @@ static struct hk_slab *available(struct hk_cache *cache, struct hk_bin *bin, boo
 	return hk_slab_listed(bin->avail.first);
 }
 
-/*
- * The batch starts small and doubles, so that a program which uses few blocks of a class
- * has few idle ones.
- */
 bool hk_refill(struct hk_cache *cache, struct hk_bin *bin, bool fresh, bool *zero)
 {
 	unsigned class = (unsigned)(bin - cache->bin), carved;
@@ -69,13 +65,11 @@ bool hk_refill(struct hk_cache *cache, struct hk_bin *bin, bool fresh, bool *zer
 	hk_slab_exhausts(cache, slab);
 	bin->head = chain;
 	bin->room -= got;
-	bin->refills++;
 	if (cache->used_chains)
 		cache->spilled[class].debt -= cache->spilled[class].debt > 0;
-	cache->window_left -= got;
 	if (hk_settings.stats)
 		cache->filled[class] += (size_t)got;
 	hk_event(HK_EVENT_REFILL, slab->size, chain, (size_t)got);
-	bin->batch = bin->batch * 2 < bin->batch_max ? bin->batch * 2 : bin->batch_max;
+	hk_count_refill(cache, bin, got);
 	return true;
 }

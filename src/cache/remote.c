@@ -28,24 +28,10 @@ static bool post(struct hk_cache *owner, struct hk_block *head, struct hk_block 
 	return true;
 }
 
-/*
- * The thread that receives a chain has a cache miss at each block, because another
- * processor used it last, and learns the address of the next block only after the miss. So
- * a block that has room in the same cache line also stores the address of the block that
- * comes HK_AHEAD later (jump pointers: Roth & Sohi, ISCA 1999). That address is a hint: it
- * is prefetched and never dereferenced.
- */
-static struct hk_block **ahead(struct hk_block *block, const struct hk_slab *slab)
-{
-	struct hk_block **place = (struct hk_block **)(block + 1);
-
-	return slab->size >= 2 * sizeof *block && (uintptr_t)place % 64 ? place : NULL;
-}
-
 /* Also clears the hint, so that a new block contains no address. */
 static void follow_hint(struct hk_block *block, const struct hk_slab *slab)
 {
-	struct hk_block **hint = ahead(block, slab);
+	struct hk_block **hint = hk_hint(block, slab);
 
 	if (hint) {
 		__builtin_prefetch(*hint, 1);
@@ -118,6 +104,7 @@ static void sent(struct hk_cache *cache, struct hk_batch *batch)
 	}
 	hk_event(HK_EVENT_SEND, batch->slab->size, batch->head, batch->count);
 	batch->head = NULL;
+	batch->room = 0;
 	batch->count = 0;
 }
 
@@ -153,11 +140,8 @@ static void deliver_batch(struct hk_cache *cache, struct hk_batch *batch)
 	deliver_each(cache, head);
 }
 
-/*
- * Sends to a live owner, which needs no lock. If another thread forks meanwhile, the chain
- * may be lost in the child.
- */
-static bool send_batch(struct hk_cache *cache, struct hk_batch *batch)
+/* If another thread forks meanwhile, the chain may be lost in the child. */
+bool hk_remote_send(struct hk_cache *cache, struct hk_batch *batch)
 {
 	if (!batch->head)
 		return true;
@@ -177,75 +161,48 @@ void hk_deliver_all(struct hk_cache *cache)
 		deliver_batch(cache, &cache->batch[i]);
 }
 
-static struct hk_batch *batch_for(struct hk_cache *cache, const struct hk_cache *owner,
-				  const struct hk_slab *slab)
-{
-	uintptr_t key = owner ? (uintptr_t)owner : (uintptr_t)slab;
-
-	return &cache->batch[(uint32_t)(key / 64) * 0x9e3779b1u >> (32 - HK_BATCH_BITS)];
-}
-
-static bool fits(const struct hk_batch *batch, const struct hk_cache *owner,
-		 const struct hk_slab *slab)
-{
-	return batch->owner == owner && (owner || batch->slab == slab);
-}
-
-static bool is_full(const struct hk_batch *batch)
-{
-	return batch->count >= HK_BATCH_BLOCKS || batch->bytes >= HK_BATCH_BYTES;
-}
-
 static void append(struct hk_cache *cache, struct hk_batch *batch, struct hk_slab *slab,
 		   struct hk_cache *owner, struct hk_block *block)
 {
-	cache->batched = true;
 	if (!batch->head) {
+		cache->batched = true;
+		batch->key = hk_batch_key(owner, slab);
 		batch->owner = owner;
 		batch->slab = slab;
 		batch->tail = block;
 		batch->bytes = 0;
+		batch->room = HK_BATCH_BYTES;
 	}
 	hk_trace(HK_EVENT_REMOTE, block, 0, NULL);
-	hk_set_free(block, batch->head);
-	batch->head = block;
-	if (ahead(block, slab))
-		*ahead(block, slab) = batch->last[batch->count % HK_AHEAD];
-	batch->last[batch->count % HK_AHEAD] = block;
-	batch->count++;
-	batch->bytes += slab->size;
+	hk_batch_add(batch, slab, block);
 }
 
-bool hk_remote_append(struct hk_cache *cache, void *p)
+struct hk_batch *hk_remote_begin(struct hk_cache *cache, void *p)
 {
 	struct hk_slab *slab = hk_slab_guess(p);
 	struct hk_cache *owner = atomic_load_explicit(&slab->owner, memory_order_relaxed);
 	struct hk_batch *batch;
-	struct hk_block *block = p;
 
-	if (!hk_has_lists(cache))
-		return false;
-	batch = batch_for(cache, owner, slab);
-	if ((uintptr_t)p - slab->base >= slab->slots * HK_SLOT_SIZE ||
-	    !hk_slab_valid_hot(slab, p) || hk_marked(block) || owner == cache || hk_trace_on())
-		return false;
-	if ((!fits(batch, owner, slab) || is_full(batch)) && !send_batch(cache, batch))
-		return false;
-	append(cache, batch, slab, owner, block);
-	if (is_full(batch))
-		send_batch(cache, batch);
-	return true;
+	if (!hk_has_lists(cache) || owner == cache || (uintptr_t)p - slab->base >= slab->slots * HK_SLOT_SIZE ||
+	    !hk_slab_valid_hot(slab, p) || hk_marked(p) || hk_trace_on())
+		return NULL;
+	batch = hk_batch_for(cache, hk_batch_key(owner, slab));
+	if (!hk_remote_send(cache, batch))
+		return NULL;
+	append(cache, batch, slab, owner, p);
+	return batch;
 }
 
 void hk_remote_free(struct hk_cache *cache, struct hk_slab *slab, void *block)
 {
 	struct hk_cache *owner = atomic_load_explicit(&slab->owner, memory_order_relaxed);
-	struct hk_batch *batch = batch_for(cache, owner, slab);
+	uintptr_t key = hk_batch_key(owner, slab);
+	struct hk_batch *batch = hk_batch_for(cache, key);
 
-	if (!fits(batch, owner, slab) || is_full(batch))
+	if (batch->key != key || batch->room <= 0)
 		deliver_batch(cache, batch);
 	append(cache, batch, slab, owner, block);
-	if (is_full(batch) || !hk_cache_private(cache))
+	if (batch->room <= 0 || !hk_cache_private(cache))
 		deliver_batch(cache, batch);
 }
 
@@ -278,31 +235,96 @@ HK_INLINE bool receive_into_list(struct hk_cache *cache, struct hk_slab *slab, s
 	return bin->room > 0 && hk_bin_push(bin, block, block->mark);
 }
 
+/* Other threads read it without the lock, to see whether there is mail. */
+static void set_inbox(struct hk_cache *cache, struct hk_block *block)
+{
+	__atomic_store_n(&cache->inbox, block, __ATOMIC_RELAXED);
+}
+
+bool hk_has_mail(const struct hk_cache *cache)
+{
+	const struct hk_block *chain = atomic_load_explicit(&cache->mailbox, memory_order_relaxed);
+
+	return __atomic_load_n(&cache->inbox, __ATOMIC_RELAXED) || (chain && chain != HK_MAILBOX_CLOSED);
+}
+
 /* The mailbox cannot be closed meanwhile, because that requires the cache lock. */
 static bool fetch(struct hk_cache *cache)
 {
-	struct hk_block *chain = atomic_load_explicit(&cache->mailbox, memory_order_relaxed);
-
-	if (!cache->inbox && chain && chain != HK_MAILBOX_CLOSED)
-		cache->inbox = atomic_exchange_explicit(&cache->mailbox, NULL,
-							memory_order_acquire);
-	return cache->inbox != NULL;
+	if (!hk_has_mail(cache))
+		return false;
+	if (!cache->inbox)
+		set_inbox(cache, atomic_exchange_explicit(&cache->mailbox, NULL, memory_order_acquire));
+	return true;
 }
 
-void hk_receive(struct hk_cache *cache, struct hk_cache *by, const struct hk_bin *wanted)
+/*
+ * The blocks at the front of the inbox that are of the wanted class stay linked as they are
+ * and are put in front of the list, at most `most` of them. Each is checked like one that is
+ * put into its slab. Returns how many.
+ */
+static int32_t receive_run(struct hk_cache *cache, struct hk_bin *bin, int32_t most)
+{
+	struct hk_block *first = cache->inbox, *block = first, *last = NULL;
+	int32_t n;
+
+	for (n = 0; block && n < most; n++) {
+		struct hk_slab *slab = hk_slab_guess(block);
+		unsigned index;
+
+		if (atomic_load_explicit(&slab->bin, memory_order_relaxed) != bin ||
+		    !hk_slab_locate(slab, block, &index) || hk_slab_bit(slab, index) || !hk_marked(block))
+			break;
+		follow_hint(block, slab);
+		last = block;
+		block = hk_next(block);
+	}
+	if (!last)
+		return 0;
+	hk_set_next(last, bin->head);
+	bin->head = first;
+	bin->room -= n;
+	set_inbox(cache, block);
+	return n;
+}
+
+/* Any class. */
+static void receive_next(struct hk_cache *cache, struct hk_cache *by)
+{
+	struct hk_block *block = cache->inbox;
+	struct hk_slab *slab = hk_slab_of_freed(block);
+
+	set_inbox(cache, hk_next(block));
+	if (cache != by || !receive_into_list(cache, slab, block))
+		receive_one(cache, by, slab, block);
+	cache->remote_received++;
+}
+
+void hk_receive(struct hk_cache *cache, struct hk_cache *by)
 {
 	size_t before = cache->remote_received;
 	const struct hk_block *first = cache->inbox;
 
-	while (fetch(cache) && !(wanted && wanted->capacity - wanted->room >= wanted->batch)) {
-		struct hk_block *block = cache->inbox;
-		struct hk_slab *slab = hk_slab_of_freed(block);
+	while (fetch(cache))
+		receive_next(cache, by);
+	if (cache->remote_received != before)
+		hk_event(HK_EVENT_RECEIVE, 0, first, cache->remote_received - before);
+}
 
-		cache->inbox = hk_next(block);
-		if (cache != by || !receive_into_list(cache, slab, block))
-			receive_one(cache, by, slab, block);
-		cache->remote_received++;
+void hk_receive_wanted(struct hk_cache *cache, struct hk_bin *bin)
+{
+	size_t before = cache->remote_received;
+	const struct hk_block *first = cache->inbox;
+	int32_t missing, n;
+
+	while ((missing = bin->batch - (bin->capacity - bin->room)) > 0 && fetch(cache)) {
+		n = hk_trace_on() ? 0 : receive_run(cache, bin, missing);
+		cache->remote_received += (size_t)n;
+		if (n == 0)
+			receive_next(cache, cache);
 	}
+	if (bin->head != HK_LIST_END)
+		hk_count_refill(cache, bin, bin->capacity - bin->room);
 	if (cache->remote_received != before)
 		hk_event(HK_EVENT_RECEIVE, 0, first, cache->remote_received - before);
 }

@@ -129,8 +129,8 @@ static bool refill_from_slabs(struct hk_cache *cache, struct hk_bin *bin, bool *
  * aside, then from slabs. */
 static void *refill_list(struct hk_cache *cache, struct hk_bin *bin, bool *zero)
 {
-	if (cache->inbox || atomic_load_explicit(&cache->mailbox, memory_order_relaxed))
-		hk_receive(cache, cache, bin);
+	if (hk_has_mail(cache))
+		hk_receive_wanted(cache, bin);
 	tick(cache);
 	if (bin->head == HK_LIST_END && !hk_unspill(cache, bin) && !refill_from_slabs(cache, bin, zero))
 		return NULL;
@@ -314,20 +314,24 @@ static bool is_block(const void *p, const struct hk_slab *slab)
 	return slab || hk_large_size(p);
 }
 
-/* free() of everything except a valid block that this thread owns: NULL, blocks of
- * other threads, Mid blocks and above, and invalid pointers. */
-void hk_free_slow(void *p, enum hk_call call, const void *caller)
+static HK_NOINLINE void send_full(struct hk_batch *batch, const void *caller)
+{
+	hk_remote_send(hk_tls, batch);
+	if (hk_unlikely(atomic_load_explicit(&hk_sparse_waits, memory_order_relaxed)))
+		freed(caller);
+}
+
+static HK_NOINLINE void free_rest(void *p, enum hk_call call, const void *caller)
 {
 	struct hk_range *range = NULL;
+	struct hk_batch *batch = hk_remote_begin(hk_tls, p);
 	struct hk_slab *slab;
 	struct hk_cache *cache;
 	unsigned class = HK_CLASSES;
 
-	if (!p)
-		return;
-	if (hk_remote_append(hk_tls, p)) {
-		if (hk_unlikely(atomic_load_explicit(&hk_sparse_waits, memory_order_relaxed)))
-			freed(caller);
+	if (batch) {
+		if (batch->room <= 0)
+			send_full(batch, caller);
 		return;
 	}
 	hk_trace(HK_EVENT_FREE, p, 0, caller);
@@ -356,6 +360,21 @@ void hk_free_slow(void *p, enum hk_call call, const void *caller)
 	if (hk_unlikely(atomic_load_explicit(&postponed, memory_order_relaxed) != NULL))
 		free_postponed();
 	freed(caller);
+}
+
+/* free() of everything except a valid block that this thread owns: NULL, blocks of
+ * other threads, Mid blocks and above, and invalid pointers. */
+void hk_free_slow(void *p, enum hk_call call, const void *caller)
+{
+	struct hk_batch *batch;
+
+	if (!p)
+		return;
+	batch = hk_remote_append(hk_tls, p);
+	if (!batch)
+		free_rest(p, call, caller);
+	else if (hk_unlikely(batch->room <= 0))
+		send_full(batch, caller);
 }
 
 void *hk_resize_slow(void *p, size_t size, const void *caller)

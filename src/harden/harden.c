@@ -274,14 +274,21 @@ HK_INLINE void release(void *p, const struct hk_release *how)
 	hk_queue_push(p, slab->class, how->caller);
 }
 
-void hk_harden_free(void *p, enum hk_call call, const void *caller)
+/* Not in hk_harden_free, whose other case needs no stack. */
+static HK_NOINLINE void release_plain(void *p, enum hk_call call, const void *caller)
 {
 	const struct hk_release how = { .call = call, .form = HK_FORM_MALLOC, .caller = caller };
 
+	if (p)
+		release(p, &how);
+}
+
+void hk_harden_free(void *p, enum hk_call call, const void *caller)
+{
 	if (hk_likely(!hk_hardened()))
 		hk_free_slow(p, call, caller);
-	else if (p)
-		release(p, &how);
+	else
+		release_plain(p, call, caller);
 }
 
 void hk_harden_release(void *p, const struct hk_release *how)
