@@ -16,7 +16,7 @@ static struct hk_superslab *claim_fullest(unsigned slots, unsigned align, int *f
 	uint64_t fit;
 
 	while ((fit = hk_pool.filled & ~hk_slot_mask(0, need - 1)) != 0) {
-		s = hk_pool.bucket[__builtin_ctzll(fit) + 1];
+		s = hk_bucket_first((unsigned)__builtin_ctzll(fit) + 1);
 		*first = hk_slots_claim(s, slots, align, HK_ALL_SLOTS);
 		hk_bucket_update(s);
 		if (*first >= 0)
@@ -38,15 +38,18 @@ static int claim_used(struct hk_superslab *s, unsigned slots, unsigned align)
 static struct hk_superslab *claim_used_anywhere(unsigned slots, unsigned align, int *first)
 {
 	uint64_t fit = hk_pool.filled & ~hk_slot_mask(0, slots - 1);
-	struct hk_superslab *s = fit ? hk_pool.bucket[__builtin_ctzll(fit) + 1] : NULL;
+	struct hk_superslab *s = fit ? hk_bucket_first((unsigned)__builtin_ctzll(fit) + 1) : NULL;
+	struct hk_fifo_link *link;
 	unsigned tries;
 
 	if (s && (*first = claim_used(s, slots, align)) >= 0)
 		return s;
-	s = hk_pool.newest;
-	for (tries = 0; s && tries < HK_CLAIM_LAST_FREED; tries++, s = s->shared_meta->older)
+	link = hk_pool.queue.newest;
+	for (tries = 0; link && tries < HK_CLAIM_LAST_FREED; tries++, link = link->older) {
+		s = hk_queue_superslab(link);
 		if ((*first = claim_used(s, slots, align)) >= 0)
 			return s;
+	}
 	return NULL;
 }
 

@@ -19,7 +19,7 @@
  *			makes slots free again. SuperSlabs without a free slot are in
  *			no bucket
  *	filled		bit n - 1 set <=> bucket[n] is not empty
- *	oldest, newest	SuperSlabs with free dirty slots, roughly by the last free
+ *	queue		SuperSlabs with free dirty slots, roughly by the last free
  *	at_once		SuperSlabs at the oldest end to be released without delay; the
  *			actual number may be greater
  *	freed		slots were freed since hk_pool_clear_freed was last called
@@ -27,10 +27,10 @@
  */
 struct hk_pool {
 	struct hk_lock lock;
-	_Atomic(struct hk_superslab *) changed;
-	struct hk_superslab *bucket[HK_SLOTS + 1];
+	struct hk_stack changed;
+	struct hk_list bucket[HK_SLOTS + 1];
 	uint64_t filled;
-	struct hk_superslab *oldest, *newest;
+	struct hk_fifo queue;
 	size_t at_once;
 	_Atomic bool freed;
 	_Atomic(struct hk_superslab *) class_hints[HK_HINTS];
@@ -72,13 +72,23 @@ void hk_slots_cleaned(struct hk_superslab *s, uint64_t slots);
 void hk_slots_start(struct hk_superslab *s, bool clean);
 void hk_slots_end(struct hk_superslab *s);
 
+/* The first SuperSlab of a bucket, and the one of a link in the purge queue; NULL: none. */
+HK_INLINE struct hk_superslab *hk_bucket_first(unsigned run)
+{
+	struct hk_link *link = hk_pool.bucket[run].first;
+
+	return link ? hk_holder(link, struct hk_shared_meta, in_bucket)->home : NULL;
+}
+
+HK_INLINE struct hk_superslab *hk_queue_superslab(struct hk_fifo_link *link)
+{
+	return link ? hk_holder(link, struct hk_shared_meta, in_queue)->home : NULL;
+}
+
 /* slot_index.c. Put a SuperSlab in the bucket for its longest free run, and remove it (pool
  * lock). */
 void hk_bucket_update(struct hk_superslab *s);
 void hk_bucket_remove(struct hk_superslab *s);
-
-/* Removes it from the purge queue, if it is there (pool lock). */
-void hk_queue_remove(struct hk_superslab *s);
 
 /* Slots of it were freed: the next thread that takes the lock puts it in its bucket and at
  * the newest end of the purge queue. May be called with or without the lock. */

@@ -10,19 +10,19 @@ static void walk_bucket(const struct hk_superslab *s, const void *at)
 		return;
 	hk_invariant(m->bucket <= HK_SLOTS && hk_pool.filled >> (m->bucket - 1) & 1,
 		     "the bucket of a SuperSlab counts as filled", at);
-	hk_invariant((m->prev ? m->prev->shared_meta->next : hk_pool.bucket[m->bucket]) == s &&
-		     (!m->next || m->next->shared_meta->prev == s),
+	hk_invariant(*m->in_bucket.at == &m->in_bucket &&
+		     (!m->in_bucket.next || m->in_bucket.next->at == &m->in_bucket.next),
 		     "a SuperSlab is linked in its bucket", at);
 }
 
 static void walk_queue(const struct hk_superslab *s, const void *at)
 {
-	const struct hk_shared_meta *m = s->shared_meta;
+	const struct hk_fifo_link *link = &s->shared_meta->in_queue;
 
-	if (!m->queued)
+	if (!link->in)
 		return;
-	hk_invariant((m->older ? m->older->shared_meta->newer : hk_pool.oldest) == s &&
-		     (m->newer ? m->newer->shared_meta->older : hk_pool.newest) == s,
+	hk_invariant((link->older ? link->older->newer : link->in->oldest) == link &&
+		     (link->newer ? link->newer->older : link->in->newest) == link,
 		     "a waiting SuperSlab is linked in the purge queue", at);
 }
 

@@ -19,7 +19,7 @@
 static void hide(struct hk_superslab *s)
 {
 	hk_bucket_remove(s);
-	hk_queue_remove(s);
+	hk_fifo_remove(&s->shared_meta->in_queue);
 	s->base = 0;
 	atomic_fetch_sub_explicit(&hk_pool_counters.superslabs, 1, memory_order_relaxed);
 	hk_count(&hk_pool_counters.unmapped);
@@ -53,7 +53,7 @@ void *hk_pool_give(void)
 
 	if (!hk_pool_lock())
 		return NULL;
-	s = hk_pool.bucket[HK_SLOTS];
+	s = hk_bucket_first(HK_SLOTS);
 	if (s && !atomic_load(&s->shared_meta->pinned) && hk_slots_dirty(s) &&
 	    hk_slots_claim_exact(s, HK_ALL_SLOTS)) {
 		memory = (void *)s->base;
@@ -144,10 +144,10 @@ static bool claim_free(struct hk_superslab *s, struct hk_pool_release *r)
 
 static struct hk_superslab *queue_pop(void)
 {
-	struct hk_superslab *s = hk_pool.oldest;
+	struct hk_superslab *s = hk_queue_superslab(hk_pool.queue.oldest);
 
 	if (s)
-		hk_queue_remove(s);
+		hk_fifo_remove(&s->shared_meta->in_queue);
 	return s;
 }
 
@@ -212,7 +212,7 @@ bool hk_pool_shrink(struct hk_superslab *s, struct hk_pool_release *r)
 
 	if (!hk_pool_lock())
 		return false;
-	hk_queue_remove(s);
+	hk_fifo_remove(&s->shared_meta->in_queue);
 	found = hk_superslab_mapped(s) && claim_free(s, r);
 	hk_pool_unlock();
 	return found;

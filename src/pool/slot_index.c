@@ -31,13 +31,8 @@ void hk_bucket_remove(struct hk_superslab *s)
 
 	if (!m->bucket)
 		return;
-	if (m->prev)
-		m->prev->shared_meta->next = m->next;
-	else
-		hk_pool.bucket[m->bucket] = m->next;
-	if (m->next)
-		m->next->shared_meta->prev = m->prev;
-	if (!hk_pool.bucket[m->bucket])
+	hk_list_remove(&m->in_bucket);
+	if (!hk_pool.bucket[m->bucket].first)
 		hk_pool.filled &= ~((uint64_t)1 << (m->bucket - 1));
 	m->bucket = 0;
 }
@@ -52,48 +47,20 @@ void hk_bucket_update(struct hk_superslab *s)
 	hk_bucket_remove(s);
 	if (!run)
 		return;
-	m->prev = NULL;
-	m->next = hk_pool.bucket[run];
-	if (m->next)
-		m->next->shared_meta->prev = s;
-	hk_pool.bucket[run] = s;
+	hk_list_push(&hk_pool.bucket[run], &m->in_bucket);
 	hk_pool.filled |= (uint64_t)1 << (run - 1);
 	m->bucket = (uint8_t)run;
-}
-
-void hk_queue_remove(struct hk_superslab *s)
-{
-	struct hk_shared_meta *m = s->shared_meta;
-
-	if (!m->queued)
-		return;
-	*(m->older ? &m->older->shared_meta->newer : &hk_pool.oldest) = m->newer;
-	*(m->newer ? &m->newer->shared_meta->older : &hk_pool.newest) = m->older;
-	m->queued = false;
 }
 
 /* Adds the SuperSlab at the newest end, because memory that was freed last is reused first;
  * at_once: at the oldest end, to be released next. */
 static void queue_add(struct hk_superslab *s, bool at_once)
 {
-	struct hk_shared_meta *m = s->shared_meta;
+	struct hk_fifo_link *link = &s->shared_meta->in_queue;
 
-	if (hk_pool.newest == s && !at_once)
-		return;
-	hk_queue_remove(s);
-	m->queued = true;
-	if (at_once) {
-		hk_pool.at_once++;
-		m->older = NULL;
-		m->newer = hk_pool.oldest;
-		*(m->newer ? &m->newer->shared_meta->older : &hk_pool.newest) = s;
-		hk_pool.oldest = s;
-		return;
-	}
-	m->newer = NULL;
-	m->older = hk_pool.newest;
-	*(m->older ? &m->older->shared_meta->newer : &hk_pool.oldest) = s;
-	hk_pool.newest = s;
+	hk_fifo_remove(link);
+	hk_fifo_insert(&hk_pool.queue, link, at_once ? NULL : hk_pool.queue.newest);
+	hk_pool.at_once += at_once;
 }
 
 /*
@@ -104,18 +71,13 @@ static void queue_add(struct hk_superslab *s, bool at_once)
 void hk_pool_changed(struct hk_superslab *s)
 {
 	struct hk_shared_meta *m = s->shared_meta;
-	struct hk_superslab *head;
 
 	if (atomic_exchange_explicit(&m->changed, true, memory_order_acq_rel)) {
 		if (!atomic_load_explicit(&m->changed_again, memory_order_relaxed))
 			atomic_store_explicit(&m->changed_again, true, memory_order_relaxed);
 		return;
 	}
-	head = atomic_load_explicit(&hk_pool.changed, memory_order_relaxed);
-	do
-		m->next_changed = head;
-	while (!hk_swapped(atomic_compare_exchange_weak_explicit(&hk_pool.changed, &head, s,
-			memory_order_release, memory_order_relaxed)));
+	hk_stack_push(&hk_pool.changed, &m->change);
 }
 
 /* With HAKMEM_SUPERSLAB_REUSE=0: an empty SuperSlab, or one with many dirty free slots. */
@@ -126,12 +88,19 @@ static bool released_at_once(const struct hk_superslab *s)
 		hk_slots_dirty(s) >= HK_SLOTS / HK_POOL_AT_ONCE_SHARE);
 }
 
-static void enter(struct hk_superslab *s)
+static struct hk_shared_meta *changed_meta(struct hk_stack_link *link)
 {
-	struct hk_superslab *next;
+	return hk_holder(link, struct hk_shared_meta, change);
+}
 
-	for (; s; s = next) {
-		next = s->shared_meta->next_changed;
+static void enter(struct hk_stack_link *link)
+{
+	struct hk_stack_link *next;
+
+	for (; link; link = next) {
+		struct hk_superslab *s = changed_meta(link)->home;
+
+		next = link->below;
 		atomic_exchange_explicit(&s->shared_meta->changed, false, memory_order_acq_rel);
 		/* It may have been released meanwhile. */
 		if (!hk_superslab_mapped(s))
@@ -145,21 +114,20 @@ static void enter(struct hk_superslab *s)
 /* In the order of the first free in each, followed by those with further frees. */
 static void enter_changed(void)
 {
-	struct hk_superslab *s = atomic_exchange_explicit(&hk_pool.changed, NULL,
-							  memory_order_acquire);
-	struct hk_superslab *next, *once = NULL, *again = NULL;
+	struct hk_stack_link *link = hk_stack_take(&hk_pool.changed), *next;
+	struct hk_stack_link *once = NULL, *again = NULL;
 
-	for (; s; s = next) {
-		struct hk_shared_meta *m = s->shared_meta;
-		struct hk_superslab **list = &once;
+	for (; link; link = next) {
+		struct hk_shared_meta *m = changed_meta(link);
+		struct hk_stack_link **list = &once;
 
 		if (atomic_load_explicit(&m->changed_again, memory_order_relaxed)) {
 			atomic_store_explicit(&m->changed_again, false, memory_order_relaxed);
 			list = &again;
 		}
-		next = m->next_changed;
-		m->next_changed = *list;
-		*list = s;
+		next = link->below;
+		link->below = *list;
+		*list = link;
 	}
 	enter(once);
 	enter(again);
@@ -167,7 +135,7 @@ static void enter_changed(void)
 
 static void locked(void)
 {
-	if (atomic_load_explicit(&hk_pool.changed, memory_order_relaxed))
+	if (!hk_stack_empty(&hk_pool.changed))
 		enter_changed();
 }
 

@@ -9,7 +9,7 @@ _Atomic(struct hk_superslab **) hk_directory[HK_DIRECTORY_CHUNKS];
 _Atomic uint32_t hk_directory_end;
 
 /* Unused descriptors. Any thread pushes; popping requires the pool lock. */
-static _Atomic(struct hk_superslab *) spare;
+static struct hk_stack spare;
 
 /* The pool's part is first, so that the end, whose slabs are used last, has pages of its
  * own. */
@@ -45,6 +45,7 @@ static struct hk_superslab *create(void)
 	s = &d->superslab;
 	s->index = index;
 	s->shared_meta = &d->shared;
+	d->shared.home = s;
 	for (i = 0; i < HK_SLOTS; i++)
 		s->first[i] = (uint8_t)i;
 	place[index % HK_DIRECTORY_CHUNK] = s;
@@ -52,37 +53,22 @@ static struct hk_superslab *create(void)
 	return s;
 }
 
-static struct hk_superslab *pop_spare(void)
-{
-	struct hk_superslab *s = atomic_load_explicit(&spare, memory_order_acquire);
-
-	while (s && !hk_swapped(atomic_compare_exchange_weak_explicit(&spare, &s, s->next_spare,
-			memory_order_acquire, memory_order_acquire)))
-		;
-	return s;
-}
-
 struct hk_superslab *hk_superslab_new(void)
 {
+	struct hk_stack_link *link;
 	struct hk_superslab *s;
 
 	if (!hk_lock(&hk_pool.lock))
 		return NULL;
-	s = pop_spare();
-	if (!s)
-		s = create();
+	link = hk_stack_pop(&spare);
+	s = link ? hk_holder(link, struct hk_superslab, spare) : create();
 	hk_unlock(&hk_pool.lock);
 	return s;
 }
 
 void hk_superslab_delete(struct hk_superslab *s)
 {
-	struct hk_superslab *head = atomic_load_explicit(&spare, memory_order_relaxed);
-
-	do
-		s->next_spare = head;
-	while (!hk_swapped(atomic_compare_exchange_weak_explicit(&spare, &head, s,
-			memory_order_release, memory_order_relaxed)));
+	hk_stack_push(&spare, &s->spare);
 }
 
 uint32_t hk_superslab_end(void)

@@ -6,6 +6,7 @@
 #ifndef HK_POOL_SUPERSLAB_H
 #define HK_POOL_SUPERSLAB_H
 
+#include "slab/fifo.h"
 #include "slab/slab.h"
 
 /* The pages that the kernel was asked for; BROKEN: huge first, then small ones. */
@@ -22,23 +23,24 @@ enum hk_pages { HK_PAGES_SMALL, HK_PAGES_HUGE, HK_PAGES_BROKEN };
  *		slots may hold pages too
  *	changed	set before the SuperSlab is pushed onto the pool's stack of
  *		changed ones, cleared when the holder of the pool lock updates
- *		the index. The thread that sets the flag writes next_changed,
- *		later that holder. changed_again: a free found the flag set (a
+ *		the index. The thread that sets the flag writes the link
+ *		`change`, later that holder. changed_again: a free found the flag set (a
  *		hint, relaxed)
  *	trend, touched, since	belong to learn/pages.c; trend starts as 0;
  *		relaxed
+ *	home	constant
  *	all others are protected by the pool lock
  */
 struct hk_shared_meta {
 	_Atomic uint64_t free;
 	_Atomic uint64_t clean;
-	struct hk_superslab *next_changed;
+	struct hk_superslab *home;
+	struct hk_stack_link change;
 	_Atomic bool changed, changed_again;
-	struct hk_superslab *prev, *next;		/* in its bucket */
-	struct hk_superslab *older, *newer;		/* in the purge queue */
-	uint8_t bucket;					/* 0: in none */
-	bool queued;
-	_Atomic bool pinned;				/* must not be unmapped now */
+	uint8_t bucket;				/* 0: in none */
+	struct hk_link in_bucket;
+	struct hk_fifo_link in_queue;		/* the purge queue */
+	_Atomic bool pinned;			/* must not be unmapped now */
 	_Atomic uint8_t pages;
 	_Atomic uint8_t trend;
 	_Atomic uint32_t touched;

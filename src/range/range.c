@@ -17,9 +17,6 @@ enum { BUCKETS = 63 };
 
 /* Ranges by the time of the free. DIRTY ones hold pages. CLEAN ones do not, because the
  * kernel released their pages but refused to unmap them; they do not count as waiting. */
-struct queue {
-	struct hk_range *oldest, *newest;
-};
 enum { DIRTY, CLEAN, QUEUES };
 
 /*
@@ -32,14 +29,14 @@ static struct {
 	struct hk_lock lock;
 	struct hk_list bucket[BUCKETS];
 	uint64_t filled;
-	struct queue queue[QUEUES];
+	struct hk_fifo queue[QUEUES];
 	struct hk_decay dirty;
 } store = { .lock = HK_LOCK_INITIALIZER(HK_RANK_RANGES) };
 
 struct hk_range_counters hk_range_counters;
 
 /* Unused descriptors. Any thread pushes; popping requires the lock. */
-static _Atomic(struct hk_range *) spare;
+static struct hk_stack spare;
 
 struct hk_lock *hk_range_lock(void)
 {
@@ -48,12 +45,9 @@ struct hk_lock *hk_range_lock(void)
 
 static struct hk_range *new_locked(void)
 {
-	struct hk_range *r = atomic_load_explicit(&spare, memory_order_acquire);
+	struct hk_stack_link *link = hk_stack_pop(&spare);
 
-	while (r && !hk_swapped(atomic_compare_exchange_weak_explicit(&spare, &r, r->next,
-			memory_order_acquire, memory_order_acquire)))
-		;
-	return r ? r : hk_meta_alloc(HK_RANGE_DESCRIPTOR);
+	return link ? hk_holder(link, struct hk_range, spare) : hk_meta_alloc(HK_RANGE_DESCRIPTOR);
 }
 
 struct hk_range *hk_range_new(void)
@@ -69,12 +63,7 @@ struct hk_range *hk_range_new(void)
 
 void hk_range_delete(struct hk_range *r)
 {
-	struct hk_range *head = atomic_load_explicit(&spare, memory_order_relaxed);
-
-	do
-		r->next = head;
-	while (!hk_swapped(atomic_compare_exchange_weak_explicit(&spare, &head, r,
-			memory_order_release, memory_order_relaxed)));
+	hk_stack_push(&spare, &r->spare);
 }
 
 static unsigned bucket_of(size_t mapped)
@@ -95,7 +84,7 @@ static void count(size_t ranges, size_t bytes)
 	atomic_fetch_add_explicit(&hk_range_counters.bytes, bytes, memory_order_relaxed);
 }
 
-static struct queue *queue_of(const struct hk_range *r)
+static struct hk_fifo *queue_of(const struct hk_range *r)
 {
 	return &store.queue[r->clean ? CLEAN : DIRTY];
 }
@@ -105,28 +94,23 @@ static size_t dirty_bytes(const struct hk_range *r)
 	return r->clean ? 0 : r->mapped;
 }
 
-/* older: the range after which it is put in its queue, or NULL. */
-static void link_in(struct hk_range *r, struct hk_range *older)
+/* older: the link after which it is put in its queue, or NULL. */
+static void link_in(struct hk_range *r, struct hk_fifo_link *older)
 {
 	unsigned n = bucket_of(r->mapped);
-	struct queue *q = queue_of(r);
 
 	hk_granule_set_range((void *)r->start, r);
 	hk_granule_set_range(last_granule(r), r);
 	atomic_store_explicit(&r->state, HK_RANGE_FREE, memory_order_relaxed);
 	hk_list_push(&store.bucket[n], &r->in_bucket);
 	store.filled |= (uint64_t)1 << n;
-	r->older = older;
-	r->newer = older ? older->newer : q->oldest;
-	*(r->older ? &r->older->newer : &q->oldest) = r;
-	*(r->newer ? &r->newer->older : &q->newest) = r;
+	hk_fifo_insert(queue_of(r), &r->in_queue, older);
 	count(1, r->mapped);
 }
 
 static struct hk_range *unlink_from(struct hk_range *r)
 {
 	unsigned n = bucket_of(r->mapped);
-	struct queue *q = queue_of(r);
 
 	hk_granule_clear((void *)r->start);
 	hk_granule_clear(last_granule(r));
@@ -134,8 +118,7 @@ static struct hk_range *unlink_from(struct hk_range *r)
 	hk_list_remove(&r->in_bucket);
 	if (!store.bucket[n].first)
 		store.filled &= ~((uint64_t)1 << n);
-	*(r->older ? &r->older->newer : &q->oldest) = r->newer;
-	*(r->newer ? &r->newer->older : &q->newest) = r->older;
+	hk_fifo_remove(&r->in_queue);
 	count((size_t)-1, -r->mapped);
 	return r;
 }
@@ -144,7 +127,8 @@ static struct hk_range *unlink_from(struct hk_range *r)
  * descriptor of the rest, all of the range is taken. */
 static struct hk_range *take_part(struct hk_range *r, size_t mapped)
 {
-	struct hk_range *older = r->older, *rest;
+	struct hk_fifo_link *older = r->in_queue.older;
+	struct hk_range *rest;
 
 	unlink_from(r);
 	rest = r->mapped > mapped ? new_locked() : NULL;
@@ -261,7 +245,8 @@ bool hk_range_is_idle(uint64_t now, size_t limit)
 static struct hk_range *take_due(uint64_t now, size_t limit)
 {
 	size_t due = hk_decay_due(&store.dirty, now, hk_decay_period(), limit);
-	struct hk_range *r = store.queue[DIRTY].oldest;
+	struct hk_fifo_link *oldest = store.queue[DIRTY].oldest;
+	struct hk_range *r = oldest ? hk_holder(oldest, struct hk_range, in_queue) : NULL;
 
 	if (!due)
 		return NULL;

@@ -11,7 +11,7 @@
 
 #include "os/lock.h"
 #include "range/decay.h"
-#include "slab/list.h"
+#include "slab/fifo.h"
 #include "slab/slab.h"
 
 enum hk_range_state { HK_RANGE_NONE, HK_RANGE_USED, HK_RANGE_FREE };
@@ -25,8 +25,9 @@ enum hk_range_state { HK_RANGE_NONE, HK_RANGE_USED, HK_RANGE_FREE };
  *	old_guards	bit n set <=> the last page of granule n is a guard of a former
  *			block, which must be removed before the range is used
  *	in_bucket	its place in a bucket of the store
- *	older, newer	links in a queue of the store
- *	next		link in a list of the caller, or of unused descriptors
+ *	in_queue	its place in a queue of the store
+ *	next		link in a list of the caller
+ *	spare		link in the stack of unused descriptors
  * The lock of the store protects a range in the store; any other range belongs to its owner.
  */
 struct hk_range {
@@ -37,7 +38,11 @@ struct hk_range {
 	bool guarded;
 	uint64_t old_guards;
 	struct hk_link in_bucket;
-	struct hk_range *older, *newer, *next;
+	struct hk_fifo_link in_queue;
+	union {
+		struct hk_range *next;
+		struct hk_stack_link spare;
+	};
 };
 
 /* The size of a descriptor, including the data that its owner adds. */

@@ -2,24 +2,20 @@
 
 #include "config/policy.h"
 #include "os/os.h"
+#include "slab/stack.h"
 
 enum { PAGE = 4096, LINE = 64 };
 
-/* A mapped region that is not in use yet. The link is cleared before use. */
-struct region {
-	struct region *next;
-};
-
 /*
- * Protected by the lock, with two exceptions. Pushes onto regions do not need it (release);
- * pops do, so only one thread pops at a time and the stack needs no ABA tag. left is read
- * without it.
+ * Protected by the lock, except that regions are pushed and left is read without it.
+ *	regions		mapped regions that are not in use yet, which start with their
+ *			link; it is cleared before use
  */
 static struct {
 	struct hk_lock lock;
 	char *next;
 	_Atomic size_t left;		/* bytes that are free from next on */
-	_Atomic(struct region *) regions;
+	struct hk_stack regions;
 } meta = { .lock = HK_LOCK_INITIALIZER(HK_RANK_META) };
 
 _Atomic size_t hk_meta_bytes;
@@ -36,33 +32,27 @@ static size_t left(void)
 
 bool hk_meta_fill(void)
 {
-	struct region *fresh, *head = atomic_load_explicit(&meta.regions, memory_order_relaxed);
+	struct hk_stack_link *fresh;
 
-	if (head || left() >= HK_META_LOW)
+	if (!hk_stack_empty(&meta.regions) || left() >= HK_META_LOW)
 		return true;
 	fresh = hk_os_map_apart(HK_META_REGION);
 	if (!fresh)
 		return false;
 	atomic_fetch_add_explicit(&hk_meta_bytes, HK_META_REGION, memory_order_relaxed);
-	do
-		fresh->next = head;
-	while (!hk_swapped(atomic_compare_exchange_weak_explicit(&meta.regions, &head, fresh,
-			memory_order_release, memory_order_relaxed)));
+	hk_stack_push(&meta.regions, fresh);
 	return true;
 }
 
 /* The unused rest of the previous region is wasted. */
 static bool next_region(void)
 {
-	struct region *head = atomic_load_explicit(&meta.regions, memory_order_acquire);
+	struct hk_stack_link *region = hk_stack_pop(&meta.regions);
 
-	do {
-		if (!head)
-			return false;
-	} while (!hk_swapped(atomic_compare_exchange_weak_explicit(&meta.regions, &head, head->next,
-			memory_order_acquire, memory_order_acquire)));
-	head->next = NULL;
-	meta.next = (char *)head;
+	if (!region)
+		return false;
+	region->below = NULL;
+	meta.next = (char *)region;
 	atomic_store_explicit(&meta.left, HK_META_REGION, memory_order_relaxed);
 	return true;
 }

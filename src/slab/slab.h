@@ -22,6 +22,7 @@
 #include "os/secret.h"
 #include "slab/classes.h"
 #include "slab/list.h"
+#include "slab/stack.h"
 
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -184,7 +185,7 @@ struct hk_superslab {
 	uintptr_t base;			/* 0: it has no memory */
 	struct hk_shared_meta *shared_meta;	/* the pool's part: pool/superslab.h */
 	uint32_t index;			/* in the directory */
-	struct hk_superslab *next_spare;	/* pool/superslab.c */
+	struct hk_stack_link spare;	/* pool/superslab.c */
 	struct hk_range *planned;	/* memory that it will get (pool/grow.c), or NULL */
 	_Atomic uint8_t first[HK_SLOTS];	/* for each slot, the first slot of its run */
 	uint16_t marks[HK_SLOTS];	/* which marks are in the slot: 0 for none, see slab.c;
