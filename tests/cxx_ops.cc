@@ -1,6 +1,8 @@
 // Every operator new and delete, the new-handler, bad_alloc, errno.
 #include "heap.h"
 
+#include <hakmem/hakmem.h>
+
 #include <cstddef>
 #include <memory>
 #include <new>
@@ -192,6 +194,20 @@ int Wide::alive;
 
 }
 
+// Beyond the limit of the heap, as without memory.
+void at_the_limit()
+{
+	hak_set_limit(1);
+	ok(outcome([] { return ::operator new(hide_size(300 * MB)); }) == Outcome::bad_alloc &&
+	   outcome([] { return ::operator new[](hide_size(300 * MB), align_val_t(64)); }) == Outcome::bad_alloc &&
+	   outcome([] { return ::operator new(hide_size(300 * MB), nothrow); }) == Outcome::null,
+	   "beyond the limit of the heap: the same");
+	hak_set_limit(0);
+	void *p = ::operator new(hide_size(300 * MB));
+	ok(p != nullptr, "and not without a limit");
+	::operator delete(p);
+}
+
 int main()
 {
 	static const size_t sizes[] = { 0, 1, 100, 2048, 30000, 500000, 3000000, 40000000 };
@@ -223,6 +239,7 @@ int main()
 	}
 	ok(Wide::alive == 0, "and its end");
 	ok(fail_as(Outcome::bad_alloc, Outcome::null), "without memory: bad_alloc, or NULL from nothrow");
+	at_the_limit();
 	handlers();
 	return tap_end();
 }

@@ -213,8 +213,10 @@ static void *late(void *arg)
 			fail("late thread: errno %d", errno);
 		atomic_fetch_add(&late_refused, 1);
 	}
-	free(p);
 	must_be_null(malloc(8 * MB), "late thread's malloc");
+	/* What one thread frees could serve another one. */
+	pthread_barrier_wait(&gate);
+	free(p);
 	free(arg);
 	return NULL;
 }
@@ -237,6 +239,7 @@ static void late_threads(void *arg)
 	while (mmap(NULL, 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) != MAP_FAILED)
 		;
 	fill_up(&h);
+	pthread_barrier_wait(&gate);
 	pthread_barrier_wait(&gate);
 	for (i = 0; i < LATE; i++)
 		pthread_join(id[i], NULL);

@@ -89,6 +89,35 @@ int hak_setting(const char *name, char *value, size_t size);
 const char *hak_setting_source(const char *name);
 
 /*
+ * The limit of the heap: the bytes that it may map from the system for blocks
+ * (HAKMEM_LIMIT). If an allocation needs more, free memory of the heap is
+ * released; if that does not suffice, the allocation fails with ENOMEM.
+ * Metadata is counted, but is never refused.
+ *
+ * hak_set_limit changes the limit, from 1 byte up, or removes it, if bytes is
+ * 0; returns the former limit, or 0. If more is mapped already, nothing is
+ * released by this call, and allocations fail until less is mapped. May be
+ * called at any time by any thread, but not from a signal handler.
+ *
+ * hak_set_limit_callback sets the function that is called when an allocation of
+ * size bytes is about to fail because of the limit; NULL for none. It runs in
+ * the thread of that allocation, with no lock of the library held, and may free
+ * memory; the allocation is then tried a last time. It is called once, and again
+ * only after a 16th of the memory in use was freed, or the limit was changed.
+ *
+ * The callback must return. It may allocate, free and change the limit;
+ * allocations in it fail without calling it. The thread may hold any lock with
+ * which the program or libc allocates, for example that of a stream or of
+ * dlopen(3): the callback must not wait for such a lock, so it must not use
+ * stdio or start threads. Variables that it changes must be volatile or atomic,
+ * because compilers assume that malloc() does not change them. If a signal
+ * handler of the program allocates, the callback may run in it, except if the
+ * handler interrupted the allocator.
+ */
+size_t hak_set_limit(size_t bytes);
+void hak_set_limit_callback(void (*callback)(size_t size));
+
+/*
  * Statistics. The first six figures, and those whose names end in bytes, are in
  * bytes; the others are counts. The figures of the present state are taken at
  * the same moment:

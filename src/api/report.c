@@ -1,4 +1,4 @@
-/* Information about the library: version, settings in force, statistics. */
+/* Information about the library: version, settings in force, statistics; and the limit. */
 #include "cache/cache.h"
 #include "config/settings.h"
 #include "learn/learn.h"
@@ -94,6 +94,17 @@ HK_API void hak_stats_json(void (*write)(void *, const char *, size_t), void *ar
 
 	hk_snapshot_take(&s);
 	hk_snapshot_write(&s, true, write, argument);
+}
+
+HK_API size_t hak_set_limit(size_t bytes)
+{
+	hk_start();
+	return hk_limit_set(bytes);
+}
+
+HK_API void hak_set_limit_callback(void (*callback)(size_t size))
+{
+	hk_limit_callback(callback);
 }
 
 HK_API int hak_learn_save(void)

@@ -302,7 +302,7 @@ extern _Atomic(struct hk_cache *) hk_caches;
  *	IDLE		the scavenger, for threads that do not call the allocator
  *	QUIET		the same, once nothing could be released for a while
  *	END		the end of a thread
- *	NO_MEMORY	the system has no more
+ *	NO_MEMORY	the system has no more, or the limit is reached
  *	TRIM		malloc_trim
  */
 enum hk_reclaim_reason {
@@ -324,6 +324,10 @@ HK_INLINE int32_t hk_list_keep(int32_t capacity)
 {
 	return capacity < HK_LIST_LONG ? capacity / HK_LIST_KEEP_SHORT : capacity / HK_LIST_KEEP_LONG;
 }
+
+/* refused.c: the limit of the heap, in bytes; 0 for none. set returns the former one. */
+size_t hk_limit_set(size_t bytes);
+void hk_limit_callback(void (*call)(size_t));
 
 extern _Atomic unsigned hk_threads;		/* threads that have a cache; relaxed */
 

@@ -198,6 +198,7 @@ static void lose_threads(void)
 {
 	struct hk_cache *cache, *next, *mine = hk_own_cache();
 
+	hk_limit_forked();
 	close_if_held(&hk_registry_lock);
 	close_if_held(&hk_orphan_lock);
 	close_if_held(&hk_orphan.lock);

@@ -97,6 +97,28 @@ void hk_put_block(struct hk_slab *slab, void *block);
 void hk_put_back(struct hk_cache *cache, struct hk_slab *slab, void *block);
 
 /*
+ * refused.c; no lock held.
+ */
+
+/* Puts the limit of the settings in force. */
+void hk_limit_start(void);
+
+HK_INLINE size_t hk_limit_refused(void)
+{
+	return atomic_load_explicit(&hk_os_refused, memory_order_relaxed);
+}
+
+/* The callback was called, and not enough was freed since to call it again. look finds out. */
+extern _Atomic bool hk_limit_told;
+void hk_limit_look(void);
+
+/* A request for so many bytes failed, even after free memory was released. refused: the number
+ * at its start. True: the limit was the reason, and the callback was called. */
+bool hk_limit_tell(size_t refused, size_t size);
+/* In the child of a fork. */
+void hk_limit_forked(void);
+
+/*
  * limits.c
  */
 

@@ -44,6 +44,8 @@ static void leave(struct hk_cache *cache, unsigned class)
 		hk_meta_fill();
 	if (due)
 		hk_reclaim_rest(due);
+	if (hk_unlikely(atomic_load_explicit(&hk_limit_told, memory_order_relaxed)))
+		hk_limit_look();
 	if (hk_unlikely(look) && hk_hooks.look)
 		hk_hooks.look();
 }
@@ -65,6 +67,21 @@ static void *fall_back(size_t size, size_t align, bool *zero)
 	return hk_fallback_alloc(size, align);
 }
 
+/* The last resort if the limit is the reason. True: the program may have freed memory. */
+static bool ask_for_memory(size_t refused, size_t size)
+{
+	if (!hk_limit_tell(refused, size))
+		return false;
+	hk_reclaim(HK_FOR_NO_MEMORY);
+	return true;
+}
+
+/* Not if the limit is the reason: the heap uses what is left of it better. */
+static bool may_fall_back(bool entered, size_t refused)
+{
+	return !entered || refused == hk_limit_refused();
+}
+
 static bool begin_large(struct hk_large_request *r)
 {
 	struct hk_cache *cache = hk_enter();
@@ -76,9 +93,20 @@ static bool begin_large(struct hk_large_request *r)
 	return true;
 }
 
+/* False: the heap cannot be entered. */
+static bool try_large(struct hk_large_request *r)
+{
+	bool entered = begin_large(r);
+
+	if (entered && !r->block)
+		hk_large_finish(r);
+	return entered;
+}
+
 void *hk_large_malloc(size_t size, size_t align, bool *zero, const void *caller)
 {
 	struct hk_large_request r = { .size = size, .align = align };
+	size_t refused = hk_limit_refused();
 	bool entered;
 
 	if (size >= HK_IMPOSSIBLE)
@@ -86,14 +114,14 @@ void *hk_large_malloc(size_t size, size_t align, bool *zero, const void *caller)
 	hk_start();
 	if (!hk_inside())
 		hk_meta_fill();
-	entered = begin_large(&r);
-	if (entered && !r.block && !hk_large_finish(&r)) {
+	entered = try_large(&r);
+	if (entered && !r.block) {
 		hk_reclaim(HK_FOR_NO_MEMORY);
-		entered = begin_large(&r);
-		if (entered && !r.block)
-			hk_large_finish(&r);
+		entered = try_large(&r);
 	}
-	if (!r.block && (!entered || size <= HK_MID_MAX))
+	if (entered && !r.block && ask_for_memory(refused, size))
+		entered = try_large(&r);
+	if (!r.block && may_fall_back(entered, refused) && (!entered || size <= HK_MID_MAX))
 		r.block = fall_back(size, align, &r.zero);
 	if (zero)
 		*zero = r.zero;
@@ -167,10 +195,18 @@ static bool refill(unsigned class, const struct hk_run *run, bool *zero, void **
 	return true;
 }
 
-static bool refill_reclaimed(unsigned class, bool *zero, void **p)
+/* False: the heap cannot be entered. */
+static bool refill_or_grow(unsigned class, bool *zero, void **p)
 {
-	hk_reclaim(HK_FOR_NO_MEMORY);
-	return refill(class, NULL, zero, p, NULL);
+	struct hk_superslab *descriptor = NULL;
+	struct hk_run run;
+	bool entered = refill(class, NULL, zero, p, &descriptor);
+
+	if (entered && !*p && !descriptor && hk_meta_fill())
+		entered = refill(class, NULL, zero, p, &descriptor);
+	if (entered && !*p && hk_pool_grow(&run, hk_class_slots(class), class, descriptor))
+		entered = refill(class, &run, zero, p, NULL);
+	return entered;
 }
 
 /*
@@ -179,18 +215,19 @@ static bool refill_reclaimed(unsigned class, bool *zero, void **p)
  */
 static void *refill_and_take(unsigned class, size_t size, bool *zero, const void *caller)
 {
-	struct hk_superslab *descriptor = NULL;
-	struct hk_run run;
+	size_t refused = hk_limit_refused();
 	void *p;
-	bool entered = refill(class, NULL, zero, &p, &descriptor);
+	bool entered = refill_or_grow(class, zero, &p);
 
-	if (entered && !p && !descriptor && hk_meta_fill())
-		entered = refill(class, NULL, zero, &p, &descriptor);
-	if (entered && !p && hk_pool_grow(&run, hk_class_slots(class), class, descriptor))
-		entered = refill(class, &run, zero, &p, NULL);
-	else if (entered && !p)
-		entered = refill_reclaimed(class, zero, &p);
-	return given(p ? p : fall_back(size, HK_GRAIN, zero), size, caller);
+	if (entered && !p) {
+		hk_reclaim(HK_FOR_NO_MEMORY);
+		entered = refill_or_grow(class, zero, &p);
+	}
+	if (entered && !p && ask_for_memory(refused, size))
+		entered = refill_or_grow(class, zero, &p);
+	if (!p && may_fall_back(entered, refused))
+		p = fall_back(size, HK_GRAIN, zero);
+	return given(p, size, caller);
 }
 
 static void *take(size_t size, bool *zero, const void *caller)
@@ -377,6 +414,20 @@ void hk_free_slow(void *p, enum hk_call call, const void *caller)
 		send_full(batch, caller);
 }
 
+static void *remap(void *p, size_t size)
+{
+	size_t refused = hk_limit_refused();
+	void *to = hk_large_remap(p, size);
+
+	if (to || refused == hk_limit_refused())
+		return to;
+	hk_reclaim(HK_FOR_NO_MEMORY);
+	to = hk_large_remap(p, size);
+	if (!to && ask_for_memory(refused, size))
+		to = hk_large_remap(p, size);
+	return to;
+}
+
 void *hk_resize_slow(void *p, size_t size, const void *caller)
 {
 	struct hk_cache *cache;
@@ -390,7 +441,7 @@ void *hk_resize_slow(void *p, size_t size, const void *caller)
 		return NULL;
 	done = hk_large_resize(p, size);
 	leave(cache, HK_CLASSES);
-	p = done ? hk_large_refit(p) : hk_large_remap(p, size);
+	p = done ? hk_large_refit(p) : remap(p, size);
 	if (p)
 		hk_trace(HK_EVENT_RESIZE, p, size, caller);
 	return p;

@@ -39,6 +39,7 @@ static void start_process(void)
 	registry.had_environment = hk_os_environment() != NULL;
 	hk_settings_load(hk_os_environment(), hk_os_secure());
 	hk_limits_find();
+	hk_limit_start();
 	init_cache(&hk_orphan);
 	atomic_store_explicit(&hk_caches, &hk_orphan, memory_order_release);
 	atomic_store_explicit(&registry.started, true, memory_order_release);
@@ -92,6 +93,7 @@ static void late_settings(void)
 	hk_lock_everything();
 	hk_settings_load(hk_os_environment(), hk_os_secure());
 	hk_limits_find();
+	hk_limit_start();
 	for (cache = hk_caches; cache; cache = cache->next_registered)
 		hk_cache_limit(cache);
 	hk_unlock_everything();

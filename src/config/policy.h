@@ -135,6 +135,10 @@ enum {
  * processes of the group are not counted. */
 enum { HK_SCARCE_LEFT = 4 };
 
+/* The callback for HAKMEM_LIMIT is called again after a 16th of the memory in use was freed: a
+ * program that stays at the limit is told once. */
+enum { HK_LIMIT_AGAIN_SHARE = 16 };
+
 /* Eager mode (pool/eager.h). */
 enum {
 	/* The memory that may wait: 4 MiB or a 40th of the heap. This is half of the bound in

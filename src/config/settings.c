@@ -45,6 +45,9 @@ static const char tiny_preset_accepted[] =
 #define TEXT_RATIO(field, least, most) .accepted = (least) ? \
 	"more than 0 and at most 1, with at most 6 decimals as in 0.25" : \
 	"0 to 1, with at most 6 decimals as in 0.25",
+/* Only for the value of least that occurs in the table. */
+#define TEXT_SIZE(field, least, most) .accepted = \
+	"none, or a number of bytes of at least 4M, with K, M, G or T as in 512M",
 #define TEXT_WORD(field, least, most) .accepted = field##_accepted + 2, .words = field##_words,
 #define TEXT_LIST(field, least, most) .accepted = \
 	"none, or a list as in C0:256:16,C3:192:12 of group:capacity:batch, " \
@@ -67,6 +70,7 @@ const struct hk_setting hk_setting_table[HK_SET_COUNT] = {
 #define START_FLAG(field, initial) .field = (initial),
 #define START_NUMBER(field, initial) .field = (initial),
 #define START_RATIO(field, initial) .field = (unsigned)((initial) * HK_RATIO_ONE + 0.5),
+#define START_SIZE(field, initial)
 #define START_WORD(field, initial)
 #define START_LIST(field, initial)
 #define START_PATH(field, initial)
@@ -140,7 +144,7 @@ const char *hk_setting_source(enum hk_setting_id id)
 
 const char *hk_setting_kind(enum hk_setting_id id)
 {
-	static const char *const names[] = { "flag", "number", "ratio", "word", "list", "path" };
+	static const char *const names[] = { "flag", "number", "ratio", "size", "word", "list", "path" };
 
 	return names[hk_setting_table[id].kind];
 }

@@ -65,6 +65,7 @@ struct hk_settings {
 	unsigned tiny_preset;			/* enum hk_preset_id */
 	int16_t cache_capacity[HK_GROUPS];	/* 0: chosen by the cache */
 	int16_t refill_batch[HK_GROUPS];	/* 0: chosen by the cache */
+	uint64_t limit;				/* bytes; 0: none */
 	unsigned harden;
 	unsigned debug_level;
 	bool stats;
@@ -103,7 +104,7 @@ bool hk_settings_dump_json(void);	/* the pattern ends in .json */
 bool hk_setting_advanced(enum hk_setting_id id);
 
 /* For reports: the table itself. */
-enum hk_kind { HK_FLAG, HK_NUMBER, HK_RATIO, HK_WORD, HK_LIST, HK_PATH };
+enum hk_kind { HK_FLAG, HK_NUMBER, HK_RATIO, HK_SIZE, HK_WORD, HK_LIST, HK_PATH };
 
 struct hk_setting {
 	const char *name;		/* with HAKMEM_ */

@@ -53,6 +53,37 @@ static bool read_ratio(const char *p, const struct hk_setting *setting, unsigned
 	return !*p && *out >= setting->least && *out <= setting->most;
 }
 
+/* The units of a size: each is 1024 times the one before. */
+static const char units[] = "KMGT";
+enum { UNIT_BITS = 10 };
+
+static bool read_size(const char *p, const struct hk_setting *setting)
+{
+	uint64_t value = 0, most = (uint64_t)1 << setting->most;
+	const char *unit;
+
+	if (strcmp(p, setting->initial) != 0) {
+		if (!is_digit(*p) || *p == '0')
+			return false;
+		for (; is_digit(*p); p++) {
+			value = value * 10 + (uint64_t)(*p - '0');
+			if (value > most)
+				return false;
+		}
+		unit = *p ? strchr(units, *p) : NULL;
+		if (unit) {
+			p++;
+			if (value > most >> UNIT_BITS * (unit + 1 - units))
+				return false;
+			value <<= UNIT_BITS * (unit + 1 - units);
+		}
+		if (*p || value < setting->least)
+			return false;
+	}
+	*(uint64_t *)((char *)&hk_settings + setting->offset) = value;
+	return true;
+}
+
 static bool read_word(const char *text, const struct hk_setting *setting, unsigned *out)
 {
 	for (*out = 0; setting->words[*out]; ++*out)
@@ -140,6 +171,8 @@ bool hk_value_set(enum hk_setting_id id, const char *text)
 		return read_groups(text, setting);
 	if (setting->kind == HK_PATH)
 		return read_path(text, setting);
+	if (setting->kind == HK_SIZE)
+		return read_size(text, setting);
 	good = setting->kind == HK_WORD ? read_word(text, setting, &value) :
 	       setting->kind == HK_RATIO ? read_ratio(text, setting, &value) :
 	       read_all(text, setting, &value);
@@ -188,6 +221,22 @@ void hk_setting_ratio(struct hk_line *line, unsigned value)
 	}
 }
 
+/* In the largest unit that gives a whole number. */
+static void show_size(struct hk_line *line, uint64_t value, const char *none)
+{
+	const char *unit = units;
+
+	if (!value) {
+		hk_line_str(line, none);
+		return;
+	}
+	for (; *unit && !(value & (((uint64_t)1 << UNIT_BITS) - 1)); unit++)
+		value >>= UNIT_BITS;
+	hk_line_dec(line, value);
+	if (unit > units)
+		hk_line_char(line, unit[-1]);
+}
+
 void hk_setting_value(enum hk_setting_id id, struct hk_line *line)
 {
 	const struct hk_setting *setting = &hk_setting_table[id];
@@ -202,6 +251,9 @@ void hk_setting_value(enum hk_setting_id id, struct hk_line *line)
 		break;
 	case HK_RATIO:
 		hk_setting_ratio(line, *(const unsigned *)field);
+		break;
+	case HK_SIZE:
+		show_size(line, *(const uint64_t *)(const void *)field, setting->initial);
 		break;
 	case HK_WORD:
 		hk_line_str(line, setting->words[*(const unsigned *)field]);

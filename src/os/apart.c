@@ -170,5 +170,8 @@ void *hk_os_map_apart(size_t size)
 	}
 	unclaim(r, p, size);
 	/* If a sandbox does not allow mprotect, metadata without guards is better than none. */
-	return error == -ENOMEM ? NULL : hk_os_map(size, hk_page_size);
+	p = error == -ENOMEM ? NULL : hk_sys_map(size, PROT_READ | PROT_WRITE);
+	if (p)
+		hk_os_count_mapped(size);
+	return p;
 }

@@ -18,6 +18,7 @@ size_t hk_page_size = 4096;
 const void *hk_os_random;
 static bool secure;
 _Atomic size_t hk_os_mapped, hk_os_mapped_peak, hk_os_unmapped;
+_Atomic size_t hk_os_limit = SIZE_MAX, hk_os_refused;
 
 void hk_os_start(void)
 {
@@ -42,22 +43,54 @@ char **hk_os_environment(void)
 	return environ;
 }
 
-/* new_size: 0 for a mapping that was unmapped. */
-static void account(size_t old_size, size_t new_size)
+static size_t add_mapped(size_t change)
 {
-	size_t change = new_size - old_size;
+	return change + atomic_fetch_add_explicit(&hk_os_mapped, change, memory_order_acq_rel);
+}
 
-	if (new_size < old_size)
-		atomic_fetch_add_explicit(&hk_os_unmapped, -change, memory_order_relaxed);
-	/* Counted in the order of the system calls: the range may have belonged to another
-	 * thread before. */
-	hk_raise(&hk_os_mapped_peak, change + atomic_fetch_add_explicit(&hk_os_mapped, change,
-									memory_order_acq_rel));
+static void count_unmapped(size_t size)
+{
+	atomic_fetch_add_explicit(&hk_os_unmapped, size, memory_order_relaxed);
+	add_mapped(-size);
 }
 
 void hk_os_count_mapped(size_t size)
 {
-	account(0, size);
+	hk_raise(&hk_os_mapped_peak, add_mapped(size));
+}
+
+/*
+ * Memory for the program, before the system call. If there is a limit, the memory is counted
+ * here, so that threads cannot exceed the limit together. REFUSED: it would be exceeded.
+ */
+enum claimed { REFUSED, COUNTED, UNCOUNTED };
+
+static enum claimed claim(size_t size)
+{
+	size_t mapped = atomic_load_explicit(&hk_os_mapped, memory_order_relaxed);
+	size_t limit = atomic_load_explicit(&hk_os_limit, memory_order_relaxed);
+
+	if (limit == SIZE_MAX)
+		return UNCOUNTED;
+	do {
+		if (mapped > limit || size > limit - mapped) {
+			atomic_fetch_add_explicit(&hk_os_refused, 1, memory_order_relaxed);
+			return REFUSED;
+		}
+	} while (!atomic_compare_exchange_weak_explicit(&hk_os_mapped, &mapped, mapped + size,
+			memory_order_acq_rel, memory_order_relaxed));
+	hk_raise(&hk_os_mapped_peak, mapped + size);
+	return COUNTED;
+}
+
+/* After the system call. Otherwise memory is counted in the order of the system calls: the
+ * range may have belonged to another thread before. */
+static void settle(enum claimed claimed, bool mapped, size_t size)
+{
+	if (claimed == UNCOUNTED && mapped)
+		hk_os_count_mapped(size);
+	else if (claimed == COUNTED && !mapped)
+		add_mapped(-size);
 }
 
 static bool unmap(void *addr, size_t size)
@@ -99,10 +132,13 @@ static void *map_aligned(size_t size, size_t align, int access)
 
 void *hk_os_map_anytime(size_t size)
 {
-	void *p = hk_sys_map(size, PROT_READ | PROT_WRITE);
+	enum claimed claimed = claim(size);
+	void *p;
 
-	if (p)
-		account(0, size);
+	if (!claimed)
+		return NULL;
+	p = hk_sys_map(size, PROT_READ | PROT_WRITE);
+	settle(claimed, p, size);
 	return p;
 }
 
@@ -113,10 +149,13 @@ void hk_os_purge_anytime(void *addr, size_t size)
 
 void *hk_os_map(size_t size, size_t align)
 {
-	void *p = map_aligned(size, align, PROT_READ | PROT_WRITE);
+	enum claimed claimed = claim(size);
+	void *p;
 
-	if (p)
-		account(0, size);
+	if (!claimed)
+		return NULL;
+	p = map_aligned(size, align, PROT_READ | PROT_WRITE);
+	settle(claimed, p, size);
 	return p;
 }
 
@@ -147,10 +186,13 @@ static void *map_with_room(size_t size, size_t align, int access)
 
 void *hk_os_map_with_room(size_t size, size_t align)
 {
-	void *p = map_with_room(size, align, PROT_READ | PROT_WRITE);
+	enum claimed claimed = claim(size);
+	void *p;
 
-	if (p)
-		account(0, size);
+	if (!claimed)
+		return NULL;
+	p = map_with_room(size, align, PROT_READ | PROT_WRITE);
+	settle(claimed, p, size);
 	return p;
 }
 
@@ -183,7 +225,7 @@ bool hk_os_unmap(void *addr, size_t size)
 	if (left && left != size)
 		HK_SYS(madvise, addr, left, MADV_DONTNEED, 0, 0);
 	if (left != size)
-		account(size, 0);
+		count_unmapped(size);
 	return left != size;
 }
 
@@ -217,7 +259,8 @@ bool hk_os_populate(void *addr, size_t size)
 
 int hk_os_resize(void *addr, size_t old_size, size_t new_size)
 {
-	long error = 0, p;
+	enum claimed claimed;
+	long error, p;
 
 	hk_assert_unlocked();
 	/* For the kernel, shrinking by munmap and by mremap is the same. User-mode emulators
@@ -225,20 +268,29 @@ int hk_os_resize(void *addr, size_t old_size, size_t new_size)
 	 * shrinks. */
 	if (new_size < old_size) {
 		error = -HK_SYS(munmap, (char *)addr + new_size, old_size - new_size, 0, 0, 0);
-	} else {
-		p = HK_SYS(mremap, addr, old_size, new_size, 0, 0);
-		error = hk_sys_failed(p) ? -p : 0;
+		if (!error)
+			count_unmapped(old_size - new_size);
+		return (int)error;
 	}
-	if (!error)
-		account(old_size, new_size);
+	claimed = claim(new_size - old_size);
+	if (!claimed)
+		return EAGAIN;
+	p = HK_SYS(mremap, addr, old_size, new_size, 0, 0);
+	error = hk_sys_failed(p) ? -p : 0;
+	settle(claimed, !error, new_size - old_size);
 	return (int)error;
 }
 
 bool hk_os_move(void *addr, size_t old_size, void *to, size_t new_size)
 {
+	enum claimed claimed = claim(new_size - old_size);
 	long moved;
 
 	hk_assert_unlocked();
+	if (!claimed) {
+		unmap(to, new_size);
+		return false;
+	}
 	moved = HK_SYS(mremap, addr, old_size, new_size, MREMAP_MAYMOVE | MREMAP_FIXED, to);
 
 	/* When the kernel fails because of vm.max_map_count, the target is unchanged. After
@@ -246,8 +298,7 @@ bool hk_os_move(void *addr, size_t old_size, void *to, size_t new_size)
 	 * memory there. */
 	if (moved == -ENOMEM)
 		unmap(to, new_size);
-	if (!hk_sys_failed(moved))
-		account(old_size, new_size);
+	settle(claimed, !hk_sys_failed(moved), new_size - old_size);
 	return !hk_sys_failed(moved);
 }
 

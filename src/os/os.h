@@ -47,6 +47,13 @@ void hk_os_start(void);
 extern _Atomic size_t hk_os_mapped, hk_os_mapped_peak;
 /* Total bytes unmapped so far. */
 extern _Atomic size_t hk_os_unmapped;
+/*
+ * Any thread, relaxed:
+ *	limit		the bytes that may be mapped, or SIZE_MAX. Calls for memory of the
+ *			program fail if they would exceed it; metadata is not limited
+ *	refused		the number of calls that failed for this reason
+ */
+extern _Atomic size_t hk_os_limit, hk_os_refused;
 
 /* True if the program runs with the privileges of another user (set-user-ID). */
 bool hk_os_secure(void);
@@ -137,7 +144,7 @@ uint64_t hk_os_group_limit(const char *root);
 void hk_os_read_limit(void);
 
 /* Resizes a mapping in place: 0, ENOMEM if there is no room, or another error if the mapping
- * cannot be moved either (the program has split it by mprotect). */
+ * cannot be moved either (the limit, or the program has split it by mprotect). */
 int hk_os_resize(void *addr, size_t old_size, size_t new_size);
 
 /* Moves the pages of a mapping into a reserved range that is larger; the old range is
