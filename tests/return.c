@@ -426,6 +426,23 @@ static void serves_small(size_t size, size_t count)
 		fail("%zu KiB stay mapped", after.mapped / KB);
 }
 
+/* What small blocks had serves Large ones. */
+static void serves_large(size_t size)
+{
+	struct hak_stats before, after;
+	size_t n;
+
+	free_in_order(fill_heap(5000, 60 * MB));
+	hak_stats_get(&before, sizeof before);
+	n = fill_heap(size, 40 * MB);
+	hak_stats_get(&after, sizeof after);
+	if (after.mapped > before.mapped + 16 * MB)
+		fail("%zu KiB more were mapped", (after.mapped - before.mapped) / KB);
+	while (n--)
+		if (block[n][0] != 1 || block[n][size - 1] != 1)
+			fail("block %zu is damaged", n);
+}
+
 static void at_once(void)
 {
 	static const size_t sizes[] = { 500 * KB, 5000, 100 };
@@ -643,6 +660,8 @@ int main(int argc, char **argv)
 			serves_small(1900 * KB, 30);
 		else if (!strcmp(argv[1], "small-guarded"))
 			serves_small(3 * MB, 15);
+		else if (!strcmp(argv[1], "large"))
+			serves_large(7900 * KB);
 		else if (!strcmp(argv[1], "seldom"))
 			seldom();
 		else if (!strcmp(argv[1], "at-once"))
@@ -673,6 +692,7 @@ int main(int argc, char **argv)
 	child_ok(with_reuse, (void *)"grown", 120, "so is one that grew to this by realloc");
 	child_ok(with_reuse, (void *)"small", 120, "freed Large blocks serve small ones");
 	child_ok(with_reuse, (void *)"small-guarded", 120, "so do those that ended at a guard");
+	child_ok(with_reuse, (void *)"large", 120, "freed small blocks serve Large ones");
 	child_ok(with_delay, (void *)"delayed-slots", 120, "slots wait as long as the purge delay says");
 	child_ok(with_delay, (void *)"delayed-large", 120, "Large blocks wait as long as the purge delay says");
 	child_ok(as_it_frees, (void *)"seldom", 120,

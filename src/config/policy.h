@@ -185,6 +185,11 @@ enum {
 	 * classes together keep at most a 32nd of the slots that hold pages. */
 	HK_REUSE_SLOTS = 4,
 	HK_REUSE_SHARE = 32,
+	/* Adjacent empty SuperSlabs that one Large block takes: as many as the longest one
+	 * has. SuperSlabs that are examined for that, which takes less time than the page
+	 * faults of one granule. */
+	HK_GIVE_MOST = 16,
+	HK_GIVE_LOOKS = 256,
 };
 
 /* Free ranges of whole SuperSlabs (range/range.c, large/large.c). */

@@ -37,7 +37,7 @@ static size_t mapping_size(size_t size)
 
 static void start(struct hk_large *b)
 {
-	b->huge = b->grew = b->shrank = b->regrew = b->note.noted = false;
+	b->grew = b->shrank = b->regrew = b->note.noted = false;
 	hk_range_use(&b->range);
 	hk_granule_set_range((void *)b->range.start, &b->range);
 	count(1, b->range.mapped);
@@ -104,12 +104,13 @@ static struct hk_large *take_free(size_t mapped)
 	return block_of(r);
 }
 
-/* Uses a free range or the memory of an empty SuperSlab. If there is none, or if its guards
+/* Uses a free range or the memory of empty SuperSlabs. If there is none, or if its guards
  * must be changed first, leaves a descriptor to hk_large_finish. */
 static void begin_mapping(struct hk_large_request *r)
 {
 	size_t mapped = mapping_size(r->size);
 	struct hk_large *b = NULL;
+	bool huge = false;
 
 	if (r->align < HK_SUPERSLAB_SIZE)
 		r->align = HK_SUPERSLAB_SIZE;
@@ -120,8 +121,9 @@ static void begin_mapping(struct hk_large_request *r)
 	if (!b)
 		return;
 	b->wanted = r->size;
-	if (!b->range.start && mapped == HK_SUPERSLAB_SIZE && r->align == HK_SUPERSLAB_SIZE)
-		b->range.start = (uintptr_t)hk_pool_give();
+	if (!b->range.start && r->align == HK_SUPERSLAB_SIZE)
+		b->range.start = (uintptr_t)hk_pool_give(mapped, &huge);
+	b->huge = huge;
 	if (b->range.start && hk_guard_fits(b)) {
 		reuse(b);
 		r->block = (void *)b->range.start;

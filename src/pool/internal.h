@@ -72,12 +72,16 @@ void hk_slots_cleaned(struct hk_superslab *s, uint64_t slots);
 void hk_slots_start(struct hk_superslab *s, bool clean);
 void hk_slots_end(struct hk_superslab *s);
 
-/* The first SuperSlab of a bucket, and the one of a link in the purge queue; NULL: none. */
+/* The SuperSlab of a link in a bucket or in the purge queue, and the first one of a bucket;
+ * NULL: none. */
+HK_INLINE struct hk_superslab *hk_bucket_superslab(struct hk_link *link)
+{
+	return link ? hk_holder(link, struct hk_shared_meta, in_bucket)->home : NULL;
+}
+
 HK_INLINE struct hk_superslab *hk_bucket_first(unsigned run)
 {
-	struct hk_link *link = hk_pool.bucket[run].first;
-
-	return link ? hk_holder(link, struct hk_shared_meta, in_bucket)->home : NULL;
+	return hk_bucket_superslab(hk_pool.bucket[run].first);
 }
 
 HK_INLINE struct hk_superslab *hk_queue_superslab(struct hk_fifo_link *link)

@@ -110,9 +110,9 @@ void hk_pool_run_free(struct hk_superslab *home, unsigned first, unsigned slots)
 /* Claims the slots after a run; false: they are not all free. */
 bool hk_pool_run_extend(struct hk_superslab *home, unsigned end, unsigned slots);
 
-/* Gives the memory of an empty SuperSlab that holds pages to the caller, still mapped;
- * NULL: there is none. */
-void *hk_pool_give(void);
+/* Gives the memory of adjacent empty SuperSlabs that hold pages to the caller, still mapped.
+ * size: in whole granules; *huge: the kernel was asked for huge pages. NULL: there are none. */
+void *hk_pool_give(size_t size, bool *huge);
 
 /*
  * Memory to be released: claimed under the cache lock, then released by hk_pool_release

@@ -46,27 +46,97 @@ static size_t unmap(struct hk_superslab *s, void *memory)
 	return hk_range_unmap_memory(memory, HK_SUPERSLAB_SIZE);
 }
 
-void *hk_pool_give(void)
+/* The SuperSlab that starts at an address, if all of it may be given away. Pool lock held. */
+static struct hk_superslab *empty_at(uintptr_t address)
 {
-	struct hk_superslab *s;
-	void *memory = NULL;
+	struct hk_superslab *s = hk_granule_find((void *)address).superslab;
 
-	if (!hk_pool_lock())
-		return NULL;
-	s = hk_bucket_first(HK_SLOTS);
-	if (s && !atomic_load(&s->shared_meta->pinned) && hk_slots_dirty(s) &&
-	    hk_slots_claim_exact(s, HK_ALL_SLOTS)) {
-		memory = (void *)s->base;
-		hide(s);
+	/* The bucket is read first, because `base` may change while it is 0. */
+	return s && s->shared_meta->bucket == HK_SLOTS && s->base == address &&
+	       !atomic_load(&s->shared_meta->pinned) && hk_slots_dirty(s) ? s : NULL;
+}
+
+/* The first of n adjacent SuperSlabs that may be given away, or NULL. */
+static struct hk_superslab *find_empty(unsigned n)
+{
+	struct hk_link *link = hk_pool.bucket[HK_SLOTS].first;
+	unsigned looks = 0, i;
+
+	for (; link && looks < HK_GIVE_LOOKS; link = link->next) {
+		struct hk_superslab *s = hk_bucket_superslab(link);
+
+		for (i = 0; i < n && empty_at(s->base + i * HK_SUPERSLAB_SIZE); i++)
+			looks++;
+		if (i == n)
+			return s;
+		looks++;
 	}
-	hk_pool_unlock();
-	if (memory) {
-		hk_slots_unmark(s, (uintptr_t)memory, 0, HK_SLOTS);
-		forget_range(s, memory);
-		forget(s);
+	return NULL;
+}
+
+/* Claims and hides n adjacent SuperSlabs and returns their number; it is smaller if another
+ * thread claims slots meanwhile. Pool lock held. */
+static unsigned take_empty(struct hk_superslab **s, uintptr_t base, unsigned n)
+{
+	unsigned i;
+
+	for (i = 0; i < n; i++) {
+		s[i] = empty_at(base + i * HK_SUPERSLAB_SIZE);
+		if (!s[i] || !hk_slots_claim_exact(s[i], HK_ALL_SLOTS))
+			return i;
+	}
+	for (i = 0; i < n; i++)
+		hide(s[i]);
+	return n;
+}
+
+static void put_back(struct hk_superslab **s, unsigned n)
+{
+	while (n--) {
+		atomic_store_explicit(&s[n]->shared_meta->free, HK_ALL_SLOTS, memory_order_release);
+		hk_pool_changed(s[n]);
+	}
+}
+
+/* The memory no longer belongs to the SuperSlabs. Returns whether the kernel was asked for
+ * huge pages. */
+static bool give(struct hk_superslab **s, uintptr_t base, unsigned n)
+{
+	bool huge = false;
+	unsigned i;
+
+	for (i = 0; i < n; i++) {
+		uintptr_t memory = base + i * HK_SUPERSLAB_SIZE;
+
+		huge |= hk_superslab_pages(s[i]) == HK_PAGES_HUGE;
+		hk_slots_unmark(s[i], memory, 0, HK_SLOTS);
+		forget_range(s[i], (void *)memory);
+		forget(s[i]);
 		hk_count(&hk_pool_counters.given);
 	}
-	return memory;
+	return huge && hk_os_huge_mode() == HK_HUGE_MADVISE;
+}
+
+void *hk_pool_give(size_t size, bool *huge)
+{
+	unsigned n = (unsigned)(size >> HK_SUPERSLAB_SHIFT), taken = 0;
+	struct hk_superslab *s[HK_GIVE_MOST], *first;
+	uintptr_t base = 0;
+
+	if (n > HK_GIVE_MOST || !hk_pool_lock())
+		return NULL;
+	first = find_empty(n);
+	if (first) {
+		base = first->base;
+		taken = take_empty(s, base, n);
+		if (taken < n)
+			put_back(s, taken);
+	}
+	hk_pool_unlock();
+	if (!first || taken < n)
+		return NULL;
+	*huge = give(s, base, n);
+	return (void *)base;
 }
 
 /* Purges runs of claimed slots, but only whole pages: if a page is larger than a slot, the
