@@ -169,7 +169,7 @@ static bool within_rate(unsigned before, unsigned after)
 static void test_random(void)
 {
 	static const unsigned rates[] = { 1, 50000, 100000, 150000, 1000000 };
-	unsigned long rounds = tap_rounds(200000), round, fast = 0, dear = 0, wild = 0;
+	unsigned long rounds = tap_rounds(200000), round, fast = 0, over = 0, wild = 0;
 	unsigned i;
 
 	state = tap_seed();
@@ -196,7 +196,7 @@ static void test_random(void)
 		memcpy(before, class, sizeof class);
 		sum = all();
 		step();
-		dear += all() > sum && all() > bounds.budget;
+		over += all() > sum && all() > bounds.budget;
 		for (i = 0; i < CLASSES; i++) {
 			fast += !within_rate(before[i].capacity, class[i].capacity);
 			fast += class[i].batch > before[i].batch && !within_rate(before[i].batch, class[i].batch);
@@ -205,7 +205,7 @@ static void test_random(void)
 		}
 	}
 	ok(fast == 0, "%lu random windows: nothing moves by more than the rate", rounds);
-	ok(dear == 0, "the budget is never exceeded by growth");
+	ok(over == 0, "the budget is never exceeded by growth");
 	ok(wild == 0, "limits stay in their bounds");
 }
 

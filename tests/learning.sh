@@ -56,7 +56,7 @@ HAKMEM_LEARN_SAVE="$work/mem.env" HAKMEM_MEM_LEARN=1 HAKMEM_LEARN_ADVANCED=1 HAK
 cat "$work/mem.env" >>"$work/why"
 delay=$(sed -n 's/^HAKMEM_MEM_LEARN_DELAY=//p' "$work/mem.env")
 [ "${delay:-500}" -lt 500 ] && grep -q '^HAKMEM_LEARN_ADVANCED=1$' "$work/mem.env" &&
-	grep -q "^decision purge_delay from 500 to 250 reason not-wanted" "$work/mem"
+	grep -q "^decision purge_delay from 500 to 250 reason not-needed" "$work/mem"
 check $? "the purge delay that was learned is in the file, and why in the report"
 
 HAKMEM_ALLOC_LEARN=0 $phases steady >"$work/off"

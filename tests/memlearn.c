@@ -116,7 +116,7 @@ static void dense_again(void)
 }
 
 /* Half of a SuperSlab is enough here, and nothing more of it is ever used. */
-static void vain(void)
+static void unused(void)
 {
 	struct hak_stats s;
 	size_t i;
@@ -233,7 +233,7 @@ static const struct mode {
 	{ "dense", NULL, NULL, dense, true, "what is dense becomes a huge page" },
 	{ "sparse", NULL, NULL, sparse, true, "what gets sparse loses it" },
 	{ "dense_again", NULL, NULL, dense_again, true, "what gets dense again is huge again" },
-	{ "vain", "HAKMEM_MEM_LEARN_THRESHOLD", "0.3", vain, true, "huge pages in vain are undone" },
+	{ "unused", "HAKMEM_MEM_LEARN_THRESHOLD", "0.3", unused, true, "huge pages that are not used are undone" },
 	{ "forked", NULL, NULL, forked, false, "nothing is made huge soon after a fork" },
 	{ "not", NULL, NULL, not_wanted, false, "what nobody wants goes back sooner" },
 	{ "again", "HAKMEM_MEM_LEARN_DELAY", "20", again, false, "what is wanted again goes back later" },

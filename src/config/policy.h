@@ -150,7 +150,7 @@ enum {
 	HK_EAGER_POOL = 2, HK_EAGER_SPARSE = 2, HK_EAGER_STAGE1 = 1, HK_EAGER_LARGE = 3,
 	/* Doublings for a program that needs released memory again: after these, as much may
 	 * wait as without this mode. */
-	HK_EAGER_PATIENCE = 5,
+	HK_EAGER_DOUBLINGS = 5,
 	/* ms: memory that is needed again in the period after its release was released too
 	 * early. */
 	HK_EAGER_PERIOD_MS = 500,
@@ -165,7 +165,7 @@ enum {
 /* The memory released in one period and needed again in the next one (pool/eager.c and
  * learn/pages.c): more than half, or less than an eighth. Between the two nothing
  * changes. */
-enum { HK_WANTED_SHARE = 2, HK_UNWANTED_SHARE = 8 };
+enum { HK_NEEDED_SHARE = 2, HK_NOT_NEEDED_SHARE = 8 };
 
 /* Slots of the Shared Pool (pool/). */
 enum {
@@ -255,12 +255,12 @@ enum {
 	/* Refills and flushes with which a window has full weight. */
 	HK_ADAPT_CERTAIN = 16,
 	/* A window without any of them has a quarter of the weight. */
-	HK_ADAPT_IDLE_BELIEF = 4,
+	HK_ADAPT_IDLE_WEIGHT = 4,
 	/* Round trips of less than 1/32 of a window are noise. */
 	HK_ADAPT_NOISE = 32,
 	/* Windows without a refill or flush after which idle blocks count, and after which the
 	 * capacity that last made round trips is forgotten. */
-	HK_ADAPT_PATIENCE = 4,
+	HK_ADAPT_IDLE_WINDOWS = 4,
 	HK_ADAPT_MEMORY = 64,
 	/* The smallest capacity in blocks, and the share of idle blocks for which a capacity is
 	 * lowered. */
@@ -328,7 +328,7 @@ enum {
 	HK_SCAVENGER_FIRST_MS = 100,
 	/* ms without any release after which it sleeps without a timeout; after half of this
 	 * time the slabs of ended threads are reclaimed too. */
-	HK_SCAVENGER_CALM_MS = 2000,
+	HK_SCAVENGER_QUIET_MS = 2000,
 	/* ms to wait for its end; it takes less unless the machine was suspended. */
 	HK_SCAVENGER_END_MS = 5000,
 	HK_SCAVENGER_SLEEP_MS = 10,

@@ -48,18 +48,18 @@ static bool active(const struct hk_learn_class *c)
  * less are random, and random changes must not make a limit oscillate. A single window
  * without any refill or flush is random too; several in a row are not.
  */
-static unsigned belief(const struct hk_learn_class *c)
+static unsigned window_weight(const struct hk_learn_class *c)
 {
 	size_t events = c->refills + c->flushes;
 
 	if (!events)
-		return c->calm < HK_ADAPT_PATIENCE ? HK_ADAPT_CERTAIN / HK_ADAPT_IDLE_BELIEF : HK_ADAPT_CERTAIN;
+		return c->idle < HK_ADAPT_IDLE_WINDOWS ? HK_ADAPT_CERTAIN / HK_ADAPT_IDLE_WEIGHT : HK_ADAPT_CERTAIN;
 	return events < HK_ADAPT_CERTAIN ? (unsigned)events : HK_ADAPT_CERTAIN;
 }
 
 static unsigned pace(const struct hk_learn_class *c, unsigned rate)
 {
-	return (step_of(c->capacity, rate) * belief(c) / HK_ADAPT_CERTAIN) >> c->damped;
+	return (step_of(c->capacity, rate) * window_weight(c) / HK_ADAPT_CERTAIN) >> c->damped;
 }
 
 /* A limit that reverses its direction moves half as fast from then on; one that keeps its
@@ -80,7 +80,7 @@ static void damp(struct hk_learn_class *c, unsigned before)
 
 /* The units that a class can give up in one step. At least its batch remains, or very little
  * if there are too many threads for the budget. */
-static unsigned gift(const struct hk_learn_class *c, unsigned rate, bool poor)
+static unsigned reduction(const struct hk_learn_class *c, unsigned rate, bool poor)
 {
 	unsigned floor = most(HK_ADAPT_LEAST_CAPACITY * HK_LEARN_UNIT, poor ? 0 : c->batch);
 
@@ -89,7 +89,7 @@ static unsigned gift(const struct hk_learn_class *c, unsigned rate, bool poor)
 
 static uint64_t average(const struct hk_learn_class *c, uint64_t old, uint64_t now)
 {
-	unsigned weight = belief(c);
+	unsigned weight = window_weight(c);
 
 	return (old * (2 * HK_ADAPT_CERTAIN - weight) + now * weight) / (2 * HK_ADAPT_CERTAIN);
 }
@@ -116,15 +116,15 @@ static uint64_t pressure(struct hk_learn_class *c, uint64_t operations)
  * which it last made round trips, until that is long ago. */
 static void note(struct hk_learn_class *c, uint64_t press, unsigned rate)
 {
-	c->calm = active(c) ? 0 : c->calm + 1;
+	c->idle = active(c) ? 0 : c->idle + 1;
 	if (press)
-		c->hurt = c->capacity;
-	else if (c->calm > HK_ADAPT_MEMORY)
-		c->hurt = 0;
-	if (c->calm >= HK_ADAPT_PATIENCE && c->low * HK_LEARN_UNIT >= c->capacity / HK_ADAPT_IDLE_SHARE &&
-	    c->capacity - gift(c, rate, false) > c->hurt + 2 * step_of(c->hurt, rate) &&
-	    gift(c, rate, false)) {
-		c->capacity -= gift(c, rate, false);
+		c->needed = c->capacity;
+	else if (c->idle > HK_ADAPT_MEMORY)
+		c->needed = 0;
+	if (c->idle >= HK_ADAPT_IDLE_WINDOWS && c->low * HK_LEARN_UNIT >= c->capacity / HK_ADAPT_IDLE_SHARE &&
+	    c->capacity - reduction(c, rate, false) > c->needed + 2 * step_of(c->needed, rate) &&
+	    reduction(c, rate, false)) {
+		c->capacity -= reduction(c, rate, false);
 		c->capacity_moved = HK_IDLE;
 	}
 }
@@ -168,16 +168,16 @@ static unsigned share(int64_t of, int64_t part, int64_t whole, bool up)
 static void collect(struct hk_learn_class *class, unsigned count, const uint64_t *press,
 		    uint64_t highest, unsigned rate, int64_t lacking, bool poor)
 {
-	unsigned gifts[count], given, i;
+	unsigned reductions[count], given, i;
 	int64_t supply = 0;
 
 	for (i = 0; i < count; i++) {
-		gifts[i] = press[i] <= highest / HK_ADAPT_PAY_SHARE && class[i].capacity_moved == HK_KEPT ?
-			   gift(&class[i], rate, poor) : 0;
-		supply += cost(&class[i], gifts[i]);
+		reductions[i] = press[i] <= highest / HK_ADAPT_PAY_SHARE && class[i].capacity_moved == HK_KEPT ?
+			   reduction(&class[i], rate, poor) : 0;
+		supply += cost(&class[i], reductions[i]);
 	}
 	for (i = 0; i < count; i++) {
-		given = gifts[i] ? share(gifts[i], lacking, supply, true) : 0;
+		given = reductions[i] ? share(reductions[i], lacking, supply, true) : 0;
 		class[i].capacity -= given;
 		if (given)
 			class[i].capacity_moved = poor ? HK_OVER_BUDGET : HK_LENT;
@@ -212,7 +212,7 @@ static void move_capacities(struct hk_learn_class *class, unsigned count, const 
  * cheap. */
 static bool quiet(const struct hk_learn_class *c)
 {
-	return c->calm > HK_ADAPT_MEMORY && !active(c) && !c->in && !c->out && !c->low;
+	return c->idle > HK_ADAPT_MEMORY && !active(c) && !c->in && !c->out && !c->low;
 }
 
 void hk_learn_step(struct hk_learn_class *class, unsigned count, const struct hk_learn_bounds *b)
@@ -246,8 +246,8 @@ const char *hk_learn_reason(enum hk_reason reason)
 		[HK_KEPT] = "kept", [HK_ROUND_TRIPS] = "round-trips", [HK_LENT] = "lent",
 		[HK_OVER_BUDGET] = "over-budget", [HK_IDLE] = "idle", [HK_STREAM] = "stream",
 		[HK_TOO_LARGE] = "too-large", [HK_DENSE] = "dense", [HK_SPARSE] = "sparse",
-		[HK_UNUSED] = "unused", [HK_WANTED_AGAIN] = "wanted-again",
-		[HK_NOT_WANTED] = "not-wanted",
+		[HK_UNUSED] = "unused", [HK_NEEDED_AGAIN] = "needed-again",
+		[HK_NOT_NEEDED] = "not-needed",
 	};
 
 	return texts[reason];
@@ -256,5 +256,5 @@ const char *hk_learn_reason(enum hk_reason reason)
 const char *hk_learn_moved(enum hk_reason reason)
 {
 	return reason < HK_STREAM ? "capacity" : reason < HK_DENSE ? "batch" :
-	       reason < HK_WANTED_AGAIN ? "pages" : "purge_delay";
+	       reason < HK_NEEDED_AGAIN ? "pages" : "purge_delay";
 }

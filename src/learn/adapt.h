@@ -39,8 +39,8 @@ enum hk_reason {
 	HK_DENSE,		/* pages: huge, because it is full of blocks in use */
 	HK_SPARSE,		/* pages: small, because few blocks in use are left */
 	HK_UNUSED,		/* pages: small, because a huge page's memory was not used */
-	HK_WANTED_AGAIN,	/* purge delay: raised, released memory was needed again */
-	HK_NOT_WANTED,		/* purge delay: lowered, it was not needed again */
+	HK_NEEDED_AGAIN,	/* purge delay: raised, released memory was needed again */
+	HK_NOT_NEEDED,		/* purge delay: lowered, it was not needed again */
 };
 
 /*
@@ -60,8 +60,8 @@ struct hk_learn_class {
 	int run;			/* consecutive changes of the capacity: positive
 					 * upwards, negative downwards */
 	unsigned damped;		/* halvings of its pace after reversals */
-	unsigned hurt;			/* the capacity when it last made round trips */
-	unsigned calm;			/* windows without a refill or flush */
+	unsigned needed;		/* the capacity when it last made round trips */
+	unsigned idle;			/* windows without a refill or flush */
 	enum hk_reason capacity_moved, batch_moved;	/* in this step */
 };
 

@@ -30,7 +30,7 @@ static struct {
 	uint64_t pause_until, rest_until;	/* ns; no promotion and no look before */
 	uint64_t spent;			/* ns on promotions */
 	uint64_t period_began;		/* ms */
-	size_t released, wanted;	/* totals at the start of the period */
+	size_t released, needed;	/* totals at the start of the period */
 	size_t last_released;		/* in the previous period */
 } mem;
 struct hk_mem_counters hk_mem_counters;
@@ -173,12 +173,12 @@ static void learn_delay(uint64_t now)
 	size_t released = atomic_load_explicit(&hk_pool_counters.purged_bytes, memory_order_relaxed) +
 		atomic_load_explicit(&hk_hole_purged_bytes, memory_order_relaxed) + HK_SUPERSLAB_SIZE *
 		(atomic_load_explicit(&hk_pool_counters.unmapped, memory_order_relaxed) - given);
-	size_t wanted = HK_SLOT_SIZE *
+	size_t needed = HK_SLOT_SIZE *
 		atomic_load_explicit(&hk_pool_counters.clean_slots_used, memory_order_relaxed) +
 		atomic_load_explicit(&hk_hole_purged_bytes, memory_order_relaxed) -
 		atomic_load_explicit(&hk_hole_bytes, memory_order_relaxed);
 	/* May be negative, because the two counts of holes are not read at the same moment. */
-	size_t back = (ptrdiff_t)(wanted - mem.wanted) > 0 ? wanted - mem.wanted : 0;
+	size_t back = (ptrdiff_t)(needed - mem.needed) > 0 ? needed - mem.needed : 0;
 	unsigned delay = (unsigned)atomic_load_explicit(&hk_purge_delay, memory_order_relaxed);
 	unsigned old = delay, threshold = hk_mem_threshold();
 	unsigned least = hk_setting_table[HK_SET_MEM_LEARN_DELAY].least;
@@ -191,16 +191,16 @@ static void learn_delay(uint64_t now)
 	/* A longer period does not show whether memory was needed again soon. */
 	if (hk_elapsed(now, mem.period_began, 2 * HK_MEM_PERIOD_MS))
 		mem.last_released = 0;
-	if (mem.last_released >= HK_MEM_RELEASED_LEAST && back > mem.last_released / HK_WANTED_SHARE) {
+	if (mem.last_released >= HK_MEM_RELEASED_LEAST && back > mem.last_released / HK_NEEDED_SHARE) {
 		delay = delay * 2 < most ? delay * 2 : most;
-		reason = HK_WANTED_AGAIN;
-	} else if (mem.last_released >= HK_MEM_RELEASED_LEAST && back < mem.last_released / HK_UNWANTED_SHARE) {
+		reason = HK_NEEDED_AGAIN;
+	} else if (mem.last_released >= HK_MEM_RELEASED_LEAST && back < mem.last_released / HK_NOT_NEEDED_SHARE) {
 		delay = delay / 2 > least ? delay / 2 : least;
-		reason = HK_NOT_WANTED;
+		reason = HK_NOT_NEEDED;
 	}
 	mem.last_released = released - mem.released;
 	mem.released = released;
-	mem.wanted = wanted;
+	mem.needed = needed;
 	mem.period_began = now;
 	if (delay == old)
 		return;

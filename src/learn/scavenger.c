@@ -89,9 +89,9 @@ static bool sleep_for(unsigned ms)
 
 static void work(void)
 {
-	unsigned calm = 0, turn;	/* ms */
+	unsigned quiet_ms = 0, turn;	/* ms */
 	size_t before = 0, now;
-	bool more, quiet;
+	bool more, now_quiet;
 
 	for (turn = turn_ms(); sleep_for(turn); turn = turn_ms()) {
 		now = waiting();
@@ -100,11 +100,11 @@ static void work(void)
 		atomic_fetch_add_explicit(&hk_scavenger_turns, 1, memory_order_relaxed);
 		if (hk_settings.mem_learn)
 			hk_mem_look();
-		quiet = calm < HK_SCAVENGER_CALM_MS / 2 && calm + turn >= HK_SCAVENGER_CALM_MS / 2;
-		calm = hk_reclaim(quiet ? HK_FOR_QUIET : HK_FOR_IDLE) || more ? 0 : calm + turn;
-		if (calm >= HK_SCAVENGER_CALM_MS) {
+		now_quiet = quiet_ms < HK_SCAVENGER_QUIET_MS / 2 && quiet_ms + turn >= HK_SCAVENGER_QUIET_MS / 2;
+		quiet_ms = hk_reclaim(now_quiet ? HK_FOR_QUIET : HK_FOR_IDLE) || more ? 0 : quiet_ms + turn;
+		if (quiet_ms >= HK_SCAVENGER_QUIET_MS) {
 			to_sleep(before);
-			calm = 0;
+			quiet_ms = 0;
 		}
 	}
 }

@@ -120,7 +120,7 @@ static void dissolve(struct hk_slab *slab)
 	hk_list_remove(&slab->sparse);
 	/* Before the holes are forgotten, because free blocks in them have no marks. */
 	hk_slab_set_limit(slab, 0);
-	hk_slab_fill(slab);
+	hk_slab_forget_holes(slab);
 	atomic_store_explicit(&slab->bin, NULL, memory_order_relaxed);
 	atomic_store_explicit(&slab->kind, HK_RUN_NONE, memory_order_release);
 	hk_pool_run_free(home, first, slots);

@@ -78,7 +78,7 @@ static void set_holes(struct hk_slab *slab, uint64_t holes)
 	hk_slab_set_limit(slab, slab->limit);
 }
 
-void hk_slab_fill(struct hk_slab *slab)
+void hk_slab_forget_holes(struct hk_slab *slab)
 {
 	if (hk_slab_holed(slab))
 		set_holes(slab, 0);
@@ -155,7 +155,7 @@ static void set_free(struct hk_slab *slab, uint64_t pages, bool free)
 }
 
 /* Restores the marks of the free blocks that start in pages which are no longer holes. The
- * bits of blocks in a chain are clear; hk_slab_heal restores their marks. */
+ * bits of blocks in a chain are clear; hk_slab_restore_marks restores their marks. */
 static void mark_free(struct hk_slab *slab, uint64_t pages)
 {
 	size_t before = first_page(slab) - slab->base, size = slab->size;
@@ -215,7 +215,7 @@ size_t hk_slab_purge_end(struct hk_slab_purge *p)
 	return bytes;
 }
 
-void hk_slab_heal(struct hk_slab *slab, struct hk_block *chain)
+void hk_slab_restore_marks(struct hk_slab *slab, struct hk_block *chain)
 {
 	uint64_t holes = atomic_load_explicit(&slab->holes, memory_order_relaxed), in_use = 0;
 

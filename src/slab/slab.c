@@ -67,7 +67,7 @@ void hk_slab_start(struct hk_superslab *home, unsigned slot, unsigned class)
 	slab->base = home->base + slot * HK_SLOT_SIZE;
 	slab->unit = (uint32_t)(size & -size);
 	slab->magic = magic_for(size, slab->unit);
-	hk_slab_fill(slab);
+	hk_slab_forget_holes(slab);
 	hk_slab_set_limit(slab, 0);
 	__atomic_store_n(&slab->size, (uint32_t)size, __ATOMIC_RELAXED);
 	slab->class = (uint8_t)class;
@@ -179,6 +179,6 @@ unsigned hk_slab_take(struct hk_slab *slab, unsigned want, struct hk_block **hea
 	slab->looked_at = 0;
 	slab->used = (uint16_t)(slab->used + got);
 	if (hk_unlikely(hk_slab_holed(slab)))
-		hk_slab_heal(slab, *head);
+		hk_slab_restore_marks(slab, *head);
 	return got;
 }

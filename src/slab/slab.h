@@ -294,8 +294,8 @@ HK_INLINE bool hk_slab_put(struct hk_slab *slab, unsigned index)
  * held. purge_pages releases the memory, which must consist of small pages, with no lock
  * held. purge_end puts the blocks back, with the lock of the present owner held, and returns
  * the bytes that were released.
- * hk_slab_heal restores the marks in holes from which blocks were taken, so that these pages
- * are no longer holes. hk_slab_fill forgets all holes.
+ * hk_slab_restore_marks restores the marks in holes from which blocks were taken, so that
+ * these pages are no longer holes. hk_slab_forget_holes forgets all holes.
  */
 struct hk_slab_purge {
 	struct hk_slab *slab;
@@ -304,8 +304,8 @@ struct hk_slab_purge {
 bool hk_slab_purge_begin(struct hk_slab *slab, size_t least, struct hk_slab_purge *p);
 void hk_slab_purge_pages(struct hk_slab_purge *p);
 size_t hk_slab_purge_end(struct hk_slab_purge *p);
-void hk_slab_heal(struct hk_slab *slab, struct hk_block *chain);
-void hk_slab_fill(struct hk_slab *slab);
+void hk_slab_restore_marks(struct hk_slab *slab, struct hk_block *chain);
+void hk_slab_forget_holes(struct hk_slab *slab);
 uint64_t hk_slab_free_pages(const struct hk_slab *slab);
 
 /* Bytes in holes now, and bytes released by such purges so far; relaxed. */
