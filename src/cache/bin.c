@@ -164,7 +164,7 @@ HK_INLINE struct hk_slab *slab_in(struct hk_bin *bin, const struct hk_block *blo
 	return slab;
 }
 
-static unsigned put_all(struct hk_cache *cache, struct hk_bin *bin, struct hk_block *block)
+unsigned hk_put_all(struct hk_cache *cache, struct hk_bin *bin, struct hk_block *block)
 {
 	struct run run;
 	unsigned index, n = 0, began = 0;
@@ -194,17 +194,17 @@ static unsigned put_all(struct hk_cache *cache, struct hk_bin *bin, struct hk_bl
 		run.bits |= bit;
 	}
 	end_run(cache, &run, n - began);
+	if (hk_settings.stats)
+		cache->flushed[bin - cache->bin] += n;
 	return n;
 }
 
 int32_t hk_put_chain(struct hk_cache *cache, struct hk_bin *bin, struct hk_block *chain)
 {
-	unsigned class = (unsigned)(bin - cache->bin), n = chain != HK_LIST_END ? put_all(cache, bin, chain) : 0;
+	unsigned class = (unsigned)(bin - cache->bin), n = chain != HK_LIST_END ? hk_put_all(cache, bin, chain) : 0;
 
 	bin->flushes++;
 	cache->window_left -= n;
-	if (hk_settings.stats)
-		cache->flushed[class] += n;
 	hk_event(HK_EVENT_FLUSH, hk_class_size(class), chain, n);
 	return (int32_t)n;
 }

@@ -89,7 +89,9 @@ bool hk_sparse_excess(const struct hk_cache *cache);
 struct hk_block *hk_list_cut(struct hk_bin *bin, int32_t keep);
 /* Keeps the `keep` hottest blocks and puts the others into their slabs. */
 void hk_flush(struct hk_cache *cache, struct hk_bin *bin, int32_t keep);
-/* Puts the blocks of a chain into their slabs; returns how many. */
+/* Puts the blocks of a chain into their slabs; returns how many. hk_put_chain counts a flush;
+ * the chain of hk_put_all has a block. */
+unsigned hk_put_all(struct hk_cache *cache, struct hk_bin *bin, struct hk_block *chain);
 int32_t hk_put_chain(struct hk_cache *cache, struct hk_bin *bin, struct hk_block *chain);
 /* Puts a freed block into its slab, which this cache owns. Aborts the program if the block
  * is there already. hk_put_back also moves the slab to another list if necessary. */

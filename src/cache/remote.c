@@ -12,6 +12,7 @@
 #include "cache/internal.h"
 
 #include "debug/ring.h"
+#include "pool/eager.h"
 #include "pool/pool.h"
 #include "slab/pagemap.h"
 
@@ -218,23 +219,6 @@ static void receive_one(struct hk_cache *cache, struct hk_cache *by, struct hk_s
 	hk_put_back(cache, slab, block);
 }
 
-/*
- * Puts a valid block directly into the list while that has room, which avoids moving it
- * through the slab. Only the owner may do that.
- */
-HK_INLINE bool receive_into_list(struct hk_cache *cache, struct hk_slab *slab, struct hk_block *block)
-{
-	struct hk_bin *bin;
-	unsigned index;
-
-	if (atomic_load_explicit(&slab->owner, memory_order_relaxed) != cache ||
-	    !hk_slab_locate(slab, block, &index) || hk_slab_bit(slab, index))
-		return false;
-	follow_hint(block, slab);
-	bin = &cache->bin[slab->class];
-	return bin->room > 0 && hk_bin_push(bin, block, block->mark);
-}
-
 /* Other threads read it without the lock, to see whether there is mail. */
 static void set_inbox(struct hk_cache *cache, struct hk_block *block)
 {
@@ -258,46 +242,69 @@ static bool fetch(struct hk_cache *cache)
 	return true;
 }
 
-/*
- * The blocks at the front of the inbox that are of the wanted class stay linked as they are
- * and are put in front of the list, at most `most` of them. Each is checked like one that is
- * put into its slab. Returns how many.
- */
-static int32_t receive_run(struct hk_cache *cache, struct hk_bin *bin, int32_t most)
+/* The list of this cache that the block belongs into, and its slab, or NULL: the block must be
+ * examined. A slab that another cache owns has another bin. */
+HK_INLINE struct hk_bin *bin_of(struct hk_cache *cache, const struct hk_block *block, struct hk_slab **slab)
 {
-	struct hk_block *first = cache->inbox, *block = first, *last = NULL;
+	struct hk_slab *guess = *slab = hk_slab_guess(block);
+	struct hk_bin *bin = atomic_load_explicit(&guess->bin, memory_order_relaxed);
+	unsigned index;
+
+	if ((uintptr_t)bin - (uintptr_t)cache->bin >= sizeof cache->bin || !hk_slab_locate(guess, block, &index) ||
+	    hk_slab_bit(guess, index) || !hk_marked(block))
+		return NULL;
+	return bin;
+}
+
+/*
+ * Takes the blocks at the front of the inbox that belong into this list, at most `most` of
+ * them. They stay linked as they are, and the last one is linked to `rest`. Returns how many.
+ */
+HK_INLINE int32_t take_run(struct hk_cache *cache, const struct hk_bin *bin, int32_t most,
+			   struct hk_block *rest)
+{
+	struct hk_block *block = cache->inbox, *last = NULL;
+	struct hk_slab *slab;
 	int32_t n;
 
-	for (n = 0; block && n < most; n++) {
-		struct hk_slab *slab = hk_slab_guess(block);
-		unsigned index;
-
-		if (atomic_load_explicit(&slab->bin, memory_order_relaxed) != bin ||
-		    !hk_slab_locate(slab, block, &index) || hk_slab_bit(slab, index) || !hk_marked(block))
-			break;
+	for (n = 0; n < most && block && bin_of(cache, block, &slab) == bin; n++) {
 		follow_hint(block, slab);
 		last = block;
 		block = hk_next(block);
 	}
 	if (!last)
 		return 0;
-	hk_set_next(last, bin->head);
-	bin->head = first;
-	bin->room -= n;
+	hk_set_next(last, rest);
 	set_inbox(cache, block);
+	cache->remote_received += (size_t)n;
 	return n;
 }
 
-/* Any class. */
-static void receive_next(struct hk_cache *cache, struct hk_cache *by)
+/* Forwards a block whose slab has another owner by now, or puts it into its slab. */
+static void receive_any(struct hk_cache *cache, struct hk_cache *by)
 {
 	struct hk_block *block = cache->inbox;
 	struct hk_slab *slab = hk_slab_of_freed(block);
 
 	set_inbox(cache, hk_next(block));
-	if (cache != by || !receive_into_list(cache, slab, block))
-		receive_one(cache, by, slab, block);
+	receive_one(cache, by, slab, block);
 	cache->remote_received++;
+}
+
+/* Puts blocks of one class into their slabs. */
+static bool puts_run(struct hk_cache *cache)
+{
+	struct hk_block *chain = cache->inbox;
+	struct hk_slab *slab;
+	struct hk_bin *bin = hk_trace_on() ? NULL : bin_of(cache, chain, &slab);
+
+	if (!bin)
+		return false;
+	if (take_run(cache, bin, INT32_MAX, HK_LIST_END) == 1)
+		hk_put_back(cache, slab, chain);
+	else
+		hk_put_all(cache, bin, chain);
+	return true;
 }
 
 void hk_receive(struct hk_cache *cache, struct hk_cache *by)
@@ -306,11 +313,37 @@ void hk_receive(struct hk_cache *cache, struct hk_cache *by)
 	const struct hk_block *first = cache->inbox;
 
 	while (fetch(cache))
-		receive_next(cache, by);
+		if (!puts_run(cache))
+			receive_any(cache, by);
 	if (cache->remote_received != before)
 		hk_event(HK_EVENT_RECEIVE, 0, first, cache->remote_received - before);
 }
 
+/* A class of which a thread receives blocks that it does not want now is in use, like one whose
+ * list overflows. */
+static bool has_room(struct hk_cache *cache, struct hk_bin *bin)
+{
+	return bin->room > 0 || (bin->capacity < bin->capacity_max && !hk_pool_scarce() && !hk_is_eager() &&
+				 hk_bin_grow(cache, bin));
+}
+
+/* The next block goes into its list, if that has room. */
+static bool receive_into_list(struct hk_cache *cache)
+{
+	struct hk_block *block = cache->inbox;
+	struct hk_slab *slab;
+	struct hk_bin *bin = bin_of(cache, block, &slab);
+
+	if (!bin || !has_room(cache, bin))
+		return false;
+	follow_hint(block, slab);
+	set_inbox(cache, hk_next(block));
+	hk_bin_push(bin, block, block->mark);
+	cache->remote_received++;
+	return true;
+}
+
+/* With the trace, all lists are empty. */
 void hk_receive_wanted(struct hk_cache *cache, struct hk_bin *bin)
 {
 	size_t before = cache->remote_received;
@@ -318,10 +351,15 @@ void hk_receive_wanted(struct hk_cache *cache, struct hk_bin *bin)
 	int32_t missing, n;
 
 	while ((missing = bin->batch - (bin->capacity - bin->room)) > 0 && fetch(cache)) {
-		n = hk_trace_on() ? 0 : receive_run(cache, bin, missing);
-		cache->remote_received += (size_t)n;
-		if (n == 0)
-			receive_next(cache, cache);
+		struct hk_block *chain = cache->inbox;
+
+		n = hk_trace_on() ? 0 : take_run(cache, bin, missing, bin->head);
+		if (n > 0) {
+			bin->head = chain;
+			bin->room -= n;
+		} else if (!receive_into_list(cache) && !puts_run(cache)) {
+			receive_any(cache, cache);
+		}
 	}
 	if (bin->head != HK_LIST_END)
 		hk_count_refill(cache, bin, bin->capacity - bin->room);
