@@ -276,6 +276,10 @@ void hk_reclaim_held(struct hk_cache *cache, enum hk_reclaim_reason reason);
 /* No lock held: climbs the other rungs for these reasons, a bit for each. */
 void hk_reclaim_rest(unsigned reasons);
 
+/* The size of the heap, in slots, from which on the mailboxes of other threads are emptied
+ * again; relaxed. */
+extern _Atomic size_t hk_mail_slots;
+
 struct hk_range;
 size_t hk_unmap_ranges(struct hk_range *ranges);
 /* Lock held: gives up all slabs of a cache, whose lists are empty. */

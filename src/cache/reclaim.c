@@ -141,16 +141,17 @@ static void take_abandoned(struct hk_cache *cache)
 	}
 }
 
+_Atomic size_t hk_mail_slots;
+
 /* Empties the mailboxes of other threads, at most once for the same growth of the heap. */
 static void collect_mail(void)
 {
-	static _Atomic size_t again;
-	size_t touched = hk_pool_touched(), at = atomic_load_explicit(&again, memory_order_relaxed);
+	size_t touched = hk_pool_touched(), at = atomic_load_explicit(&hk_mail_slots, memory_order_relaxed);
 	struct hk_cache *cache;
 
 	/* If the heap has shrunk to half, the threshold is out of date. */
 	if ((touched < at && touched > at / 2) ||
-	    !atomic_compare_exchange_strong(&again, &at, touched + touched / HK_GROW_SHARE + 1))
+	    !atomic_compare_exchange_strong(&hk_mail_slots, &at, touched + touched / HK_MAIL_SHARE + HK_GROW_SLOTS))
 		return;
 	adopt_lost();
 	FOR_EACH_CACHE(cache) {

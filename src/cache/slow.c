@@ -144,6 +144,8 @@ static bool refill_from_slabs(struct hk_cache *cache, struct hk_bin *bin, bool *
 
 	if (!bin->avail.first && cache->spilled_bytes)
 		hk_reclaim_held(cache, HK_FOR_STARVED);
+	if (touched >= atomic_load_explicit(&hk_mail_slots, memory_order_relaxed))
+		cache->due |= 1u << HK_FOR_GROWTH;
 	if (hk_refill(cache, bin, fresh, zero))
 		return true;
 	if (fresh)

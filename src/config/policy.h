@@ -59,11 +59,15 @@ enum {
 enum {
 	/* Refills and flushes per tick, because a tick reads the clock, which takes 20 ns. */
 	HK_TICK_CALLS = 16,
-	/* The heap sweeps lists and empties the mailboxes of other threads each time it has
-	 * grown by a 16th plus four slots. So the cost of sweeps is small compared with that
-	 * of the new pages. */
+	/* The heap sweeps lists each time it has grown by a 16th plus four slots. So the cost
+	 * of sweeps is small compared with that of the new pages. */
 	HK_GROW_SHARE = 16,
 	HK_GROW_SLOTS = 4,
+	/* The mailboxes of other threads are emptied each time the heap has grown by a 64th
+	 * plus four slots. At a 16th, a producer takes new memory while blocks of the other
+	 * producers wait in their mailboxes: pass-batches 51 MB instead of 45, pass-many 57
+	 * instead of 48, in the same CPU time. */
+	HK_MAIL_SHARE = 64,
 	/* Clean slabs that a class takes in a row before all pages of the next one are
 	 * pre-faulted with one system call: the pages that are not needed yet are then a
 	 * small part of the memory of the class. */
