@@ -214,6 +214,18 @@ void hk_file_put(struct hk_file *file, const char *text, size_t length)
 	}
 }
 
+void hk_file_copy(struct hk_file *file, const char *from)
+{
+	char text[PIECE];
+	long fd = file->error ? -1 : open_at(AT_FDCWD, from, O_RDONLY), n;
+
+	if (fd < 0)
+		return;
+	while ((n = HK_SYS(read, fd, text, sizeof text, 0, 0)) > 0)
+		hk_file_put(file, text, (size_t)n);
+	close_one(fd);
+}
+
 /* The new file must be on the disk before it replaces the old one. Some file systems have no
  * fsync. */
 static void replace(struct hk_file *file)

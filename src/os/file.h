@@ -27,6 +27,8 @@ struct hk_file {
 void hk_file_begin(struct hk_file *file, char *path);
 /* Does nothing after an error. */
 void hk_file_put(struct hk_file *file, const char *text, size_t length);
+/* Appends the contents of another file; nothing if that cannot be read. */
+void hk_file_copy(struct hk_file *file, const char *from);
 /* True: the file is complete. False: nothing has changed. */
 bool hk_file_end(struct hk_file *file);
 /* The reason, for a message such as "cannot write it: REASON". */

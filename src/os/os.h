@@ -267,6 +267,15 @@ void *hk_os_replacement(const char *symbol, const char *original);
  * cannot be determined without a lock. */
 const char *hk_os_object(const void *code, uintptr_t *offset);
 
+/*
+ * unwind.c. The call stack of this thread from the caller on, a return address of this thread:
+ * return addresses, innermost first, at most `most`. Returns how many, at least 1; only the
+ * caller if the stack cannot be found without a lock. May be called in a signal handler.
+ * start: called once, from a constructor.
+ */
+void hk_os_unwinder_start(void);
+unsigned hk_os_stack(uintptr_t *frame, unsigned most, const void *caller);
+
 /* Writes the whole buffer, best effort; false on an error. */
 bool hk_os_write(int fd, const void *data, size_t size);
 
