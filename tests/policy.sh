@@ -39,6 +39,13 @@ numbers_of() {
 	cache/thread.c | learn/save.c) echo 101 ;;
 	learn/scavenger.c) echo 102 ;;
 	learn/windows.c) echo 16 32 48 101 ;;
+	# Generators of random numbers, doubles, and series; four steps in a doubling.
+	sample/random.c) echo 5 9 10 11 12 16 27 30 31 52 53 1023 69314718055994530942 ;;
+	sample/table.c) echo 3 4 32 ;;
+	# Text of the magic.
+	sample/table.h) echo 16 ;;
+	# Priority of a destructor.
+	sample/dump.c) echo 101 ;;
 	# Units: MiB, parts of a block, percent, nanoseconds.
 	learn/adapt.c) echo 20 ;;
 	learn/adapt.h) echo 256 ;;
@@ -91,7 +98,7 @@ found() {
 }
 
 for path in "$src"/slab/*.[ch] "$src"/pool/*.[ch] "$src"/range/*.[ch] "$src"/large/*.[ch] "$src"/cache/*.[ch] \
-	"$src"/harden/*.[ch] "$src"/learn/*.[ch] "$src"/debug/*.[ch]; do
+	"$src"/harden/*.[ch] "$src"/learn/*.[ch] "$src"/sample/*.[ch] "$src"/debug/*.[ch]; do
 	file=${path#"$src"/}
 	[ -f "$path" ] || continue
 	code "$path" | found "$file" >"$work/numbers"

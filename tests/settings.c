@@ -213,6 +213,13 @@ static const struct {
 	{ HK_SET_TINY_TLS_CLASS_OVERRIDE, "C0:4294967552:1", NULL },
 	{ HK_SET_TINY_TLS_CLASS_OVERRIDE, "C0:256:16:1", NULL },
 	{ HK_SET_TINY_TLS_CLASS_OVERRIDE, "C4:64:8,C5:64:8,C6:0:8", NULL },
+	{ HK_SET_SAMPLE, "0", "0" },
+	{ HK_SET_SAMPLE, "524288", "524288" },
+	{ HK_SET_SAMPLE, "1073741824", "1073741824" },
+	{ HK_SET_SAMPLE, "1073741825", NULL },
+	{ HK_SET_SAMPLE, "512k", NULL },
+	{ HK_SET_SAMPLE_DUMP, "/tmp/%p.heap", "/tmp/%p.heap" },
+	{ HK_SET_SAMPLE_DUMP, "%d", NULL },
 	{ HK_SET_STATS_DUMP, "none", "none" },
 	{ HK_SET_STATS_DUMP, "/tmp/a b-%p.json", "/tmp/a b-%p.json" },
 	{ HK_SET_STATS_DUMP, "100%%", "100%%" },
@@ -355,7 +362,7 @@ static const struct {
 	  { "HAKMEM_STATS_DUMP=a=b (environment)" } },
 	{ "terminal control is not passed on",
 	  { "HAKMEM_STATS=\x1b]0;title\a\r\nhakmem: \x7f\xc2\x9b" "2J", "HAKMEM_\x1b[31m\n=1" },
-	  { "hakmem: HAKMEM_?[31m?: no such setting, the nearest is HAKMEM_LIMIT",
+	  { "hakmem: HAKMEM_?[31m?: no such setting, the nearest is HAKMEM_SAMPLE",
 	    "hakmem: HAKMEM_STATS: bad value \"?]0;title???hakmem: ???2J\", accepted: 0, 1; keeping 0 (default)" },
 	  { NULL } },
 	{ "a long value is cut", { "HAKMEM_STATS=0123456789012345678901234567890123456789012345678901234567890" },
@@ -433,6 +440,8 @@ static void test_profiles(void)
 		{ HK_SET_HARDEN,		{ "0", "0", "0", "0", "3" } },
 		{ HK_SET_DEBUG_LEVEL,		{ "0", "0", "0", "0", "0" } },
 		{ HK_SET_STATS,			{ "0", "0", "1", "0", "0" } },
+		{ HK_SET_SAMPLE,		{ "0", "0", "0", "0", "0" } },
+		{ HK_SET_SAMPLE_DUMP,		{ "none", "none", "none", "none", "none" } },
 	};
 	unsigned profile, row;
 

@@ -236,6 +236,15 @@ int hak_stats_dump(void);
  * does. */
 int hak_learn_save(void);
 
+/*
+ * Writes the heap profile of HAKMEM_SAMPLE to this file, which is replaced: the
+ * call stacks of the sampled blocks, in the text format of gperftools. If path
+ * is NULL, the file is that of HAKMEM_SAMPLE_DUMP. Returns 0, or -1 if the
+ * sampler is not on, if there is no path, or if the file cannot be written; the
+ * latter is reported on standard error. Preserves errno.
+ */
+int hak_profile_dump(const char *path);
+
 #ifdef __cplusplus
 }
 #endif

@@ -2,6 +2,7 @@
 #include "cache/cache.h"
 #include "config/settings.h"
 #include "learn/learn.h"
+#include "sample/sample.h"
 #include "stats/snapshot.h"
 
 #include <errno.h>
@@ -110,6 +111,12 @@ HK_API void hak_set_limit_callback(void (*callback)(size_t size))
 HK_API int hak_learn_save(void)
 {
 	return hk_learn_save();
+}
+
+HK_API int hak_profile_dump(const char *path)
+{
+	hk_start();
+	return hk_sample_dump(path);
 }
 
 HK_API int hak_stats_dump(void)

@@ -100,7 +100,7 @@ struct hk_before {
 struct hk_front {
 	struct hk_block *none;		/* HK_LIST_END: an empty list, for every size of
 					 * a static cache, and of any cache if
-					 * HAKMEM_HARDEN is set */
+					 * HAKMEM_HARDEN or HAKMEM_SAMPLE is set */
 	uint64_t secret;		/* hk_secret(); unused in static caches */
 	uint16_t bin_offset[HK_TINY_MAX / HK_GRAIN + 1];
 	_Atomic bool live;		/* changes under the registry lock (relaxed) */
@@ -350,7 +350,9 @@ bool hk_is_free(const struct hk_slab *slab, const void *p);
  * return address in the program, for the trace. */
 #define hk_caller() __builtin_return_address(0)
 void *hk_malloc_slow(size_t size, const void *caller);
-/* The same; sets *zero if the block already reads as zero. */
+/* The same, up to HK_SLAB_MAX, after the caller has counted the block for HAKMEM_SAMPLE. */
+void *hk_malloc_uncounted(size_t size, const void *caller);
+/* As hk_malloc_slow; sets *zero if the block already reads as zero. */
 void *hk_calloc_slow(size_t size, bool *zero, const void *caller);
 void hk_free_slow(void *p, enum hk_call call, const void *caller);
 void hk_free_overflow(struct hk_bin *bin, const void *caller);
@@ -359,5 +361,10 @@ void *hk_resize_slow(void *p, size_t size, const void *caller);
 /* Blocks above HK_SLAB_MAX. If zero is not NULL, *zero tells whether the block reads as
  * zero. NULL and ENOMEM if there is no memory. */
 void *hk_large_malloc(size_t size, size_t align, bool *zero, const void *caller);
+/* A block of this usable size that is not in a slab, for a sample that is due; counted: the size
+ * of the block in the sample. NULL: not possible now. zero: as above. */
+void *hk_sampled_malloc(size_t size, size_t counted, bool *zero, const void *caller);
+/* Ends the sample of a block that is not in a slab, if it has one: the program frees it. */
+void hk_sampled_free(const void *p);
 
 #endif

@@ -124,8 +124,10 @@ void hk_limit_forked(void);
  * limits.c
  */
 
-/* Computes hk_start_limits from the settings. */
+/* Computes hk_start_limits from the settings, and hk_tiny_class. */
 void hk_limits_find(void);
+/* The classes of sizes up to HK_TINY_MAX, by the number of grains. */
+extern uint8_t hk_tiny_class[HK_TINY_MAX / HK_GRAIN + 1] HK_HIDDEN;
 /* Resets a cache, or only its lists, which are empty, to the start limits. */
 void hk_cache_limit(struct hk_cache *cache);
 void hk_lists_restart(struct hk_cache *cache);

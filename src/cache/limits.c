@@ -4,6 +4,7 @@
 #include "debug/ring.h"
 
 struct hk_limits hk_start_limits[HK_CLASSES];
+uint8_t hk_tiny_class[HK_TINY_MAX / HK_GRAIN + 1];
 
 static int32_t clamp(int32_t value, int32_t low, int32_t high)
 {
@@ -31,10 +32,12 @@ static void find_limits(struct hk_limits *limits, unsigned class)
 
 void hk_limits_find(void)
 {
-	unsigned class;
+	unsigned class, grains;
 
 	for (class = 0; class < HK_CLASSES; class++)
 		find_limits(&hk_start_limits[class], class);
+	for (grains = 0; grains <= HK_TINY_MAX / HK_GRAIN; grains++)
+		hk_tiny_class[grains] = (uint8_t)hk_class_of(grains * HK_GRAIN);
 }
 
 /* Bytes by which the lists of all threads have grown; changed by any thread, relaxed. */
@@ -139,14 +142,15 @@ static void limit_again(struct hk_list *slabs)
 }
 
 /* Sets the lists that the hot path finds: none with HAKMEM_HARDEN, or while that setting
- * is not known yet. Slabs that exist already are updated. */
+ * is not known yet; none for malloc with HAKMEM_SAMPLE. Slabs that exist already are
+ * updated. */
 static void lead_to_lists(struct hk_cache *cache)
 {
 	unsigned i;
 
 	cache->front.none = HK_LIST_END;
 	for (i = 0; i <= HK_TINY_MAX / HK_GRAIN; i++)
-		cache->front.bin_offset[i] = hk_harden ? 0 : (uint16_t)
+		cache->front.bin_offset[i] = hk_harden || hk_settings.sample ? 0 : (uint16_t)
 			((char *)&cache->bin[hk_class_of(i * HK_GRAIN)] - (char *)cache);
 	for (i = 0; i < HK_CLASSES; i++) {
 		limit_again(&cache->bin[i].avail);

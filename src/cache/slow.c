@@ -6,6 +6,7 @@
 #include "large/large.h"
 #include "os/os.h"
 #include "pool/eager.h"
+#include "sample/sample.h"
 #include "slab/meta.h"
 
 #include <errno.h>
@@ -103,6 +104,48 @@ static bool try_large(struct hk_large_request *r)
 	return entered;
 }
 
+static bool find_large(struct hk_large_request *r)
+{
+	hk_start();
+	if (!hk_inside())
+		hk_meta_fill();
+	return try_large(r);
+}
+
+/* Blocks of the fallback allocator have no note, and are not sampled. */
+static void sample(const void *p, size_t size, const void *caller)
+{
+	struct hk_note *note = hk_large_note(p);
+
+	if (note)
+		atomic_store_explicit(&note->sample, hk_sample_take(p, size, caller), memory_order_relaxed);
+}
+
+void hk_sampled_free(const void *p)
+{
+	struct hk_note *note = hk_samples_exist() ? hk_large_note(p) : NULL;
+
+	if (note && atomic_load_explicit(&note->sample, memory_order_relaxed))
+		hk_sample_drop(atomic_exchange_explicit(&note->sample, 0, memory_order_relaxed));
+}
+
+void *hk_sampled_malloc(size_t size, size_t counted, bool *zero, const void *caller)
+{
+	struct hk_large_request r = { .size = size, .align = HK_GRAIN, .exact = true };
+
+	/* Without a record, the block would only waste memory. */
+	if (!hk_inside() && hk_table_has_room())
+		find_large(&r);
+	if (!r.block) {
+		hk_sample_lose();
+		return NULL;
+	}
+	if (zero)
+		*zero = r.zero;
+	sample(r.block, counted, caller);
+	return given(r.block, size, caller);
+}
+
 void *hk_large_malloc(size_t size, size_t align, bool *zero, const void *caller)
 {
 	struct hk_large_request r = { .size = size, .align = align };
@@ -111,10 +154,7 @@ void *hk_large_malloc(size_t size, size_t align, bool *zero, const void *caller)
 
 	if (size >= HK_IMPOSSIBLE)
 		return given(NULL, size, caller);
-	hk_start();
-	if (!hk_inside())
-		hk_meta_fill();
-	entered = try_large(&r);
+	entered = find_large(&r);
 	if (entered && !r.block) {
 		hk_reclaim(HK_FOR_NO_MEMORY);
 		entered = try_large(&r);
@@ -125,6 +165,8 @@ void *hk_large_malloc(size_t size, size_t align, bool *zero, const void *caller)
 		r.block = fall_back(size, align, &r.zero);
 	if (zero)
 		*zero = r.zero;
+	if (r.block && hk_sample_due(size))
+		sample(r.block, size, caller);
 	return given(r.block, size, caller);
 }
 
@@ -232,23 +274,60 @@ static void *refill_and_take(unsigned class, size_t size, bool *zero, const void
 	return given(p, size, caller);
 }
 
-static void *take(size_t size, bool *zero, const void *caller)
+/* The hot path of HAKMEM_SAMPLE, for Tiny blocks. NULL: nothing has changed. */
+HK_INLINE void *take_counted(size_t size)
+{
+	struct hk_cache *cache = hk_tls;
+	unsigned class = hk_tiny_class[(size + HK_GRAIN - 1) / HK_GRAIN];
+	struct hk_bin *bin = &cache->bin[class];
+	size_t counted = hk_class_size(class);
+	struct hk_block *block;
+	uint64_t mark;
+
+	if (!hk_sample_after(counted) || !hk_has_lists(cache))
+		return NULL;
+	block = bin->head;
+	mark = hk_mark(block, cache->front.secret);
+	if (hk_unlikely(block->mark != mark))
+		return NULL;
+	hk_sample_count(counted);
+	return hk_bin_pop(bin, block, mark);
+}
+
+/* From a list or, if that is empty, from the slabs of the class. */
+HK_INLINE void *take_listed(unsigned class, size_t size, bool *zero, const void *caller)
+{
+	void *p = NULL;
+
+	/* The hot path serves no group above C7, so its list may hold a block. */
+	if (hk_has_lists(hk_tls))
+		p = hk_bin_take(&hk_tls->bin[class]);
+	return p ? p : refill_and_take(class, size, zero, caller);
+}
+
+static HK_NOINLINE void *take(size_t size, bool *zero, const void *caller)
 {
 	unsigned class;
 	void *p = NULL;
 
 	if (size > HK_SLAB_MAX)
 		return hk_large_malloc(size, HK_GRAIN, zero, caller);
-	/* The hot path serves no group above C7, so its list may hold a block. */
 	class = hk_class_of(size);
-	if (hk_has_lists(hk_tls))
-		p = hk_bin_take(&hk_tls->bin[class]);
-	return p ? p : refill_and_take(class, size, zero, caller);
+	if (hk_sample_due(hk_class_size(class)))
+		p = hk_sampled_malloc(hk_class_size(class), hk_class_size(class), zero, caller);
+	return p ? p : take_listed(class, size, zero, caller);
+}
+
+void *hk_malloc_uncounted(size_t size, const void *caller)
+{
+	return take_listed(hk_class_of(size), size, NULL, caller);
 }
 
 void *hk_malloc_slow(size_t size, const void *caller)
 {
-	return take(size, NULL, caller);
+	void *p = hk_sampling() && hk_likely(size <= HK_TINY_MAX) ? take_counted(size) : NULL;
+
+	return hk_likely(p != NULL) ? p : take(size, NULL, caller);
 }
 
 void *hk_calloc_slow(size_t size, bool *zero, const void *caller)
@@ -380,6 +459,8 @@ static HK_NOINLINE void free_rest(void *p, enum hk_call call, const void *caller
 			hk_bad_pointer(call, p);
 		return;
 	}
+	if (!slab)
+		hk_sampled_free(p);
 	cache = hk_enter();
 	if (!cache) {
 		postpone(p);
@@ -444,8 +525,12 @@ void *hk_resize_slow(void *p, size_t size, const void *caller)
 	done = hk_large_resize(p, size);
 	leave(cache, HK_CLASSES);
 	p = done ? hk_large_refit(p) : remap(p, size);
-	if (p)
-		hk_trace(HK_EVENT_RESIZE, p, size, caller);
+	if (!p)
+		return NULL;
+	hk_trace(HK_EVENT_RESIZE, p, size, caller);
+	hk_sampled_free(p);
+	if (hk_sample_due(size))
+		sample(p, size, caller);
 	return p;
 }
 

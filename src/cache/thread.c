@@ -6,6 +6,7 @@
 #include "os/os.h"
 #include "pool/pool.h"
 #include "range/decay.h"
+#include "sample/sample.h"
 #include "slab/meta.h"
 
 #include <errno.h>
@@ -73,6 +74,7 @@ static void start_once(void)
 		return;
 	hk_secret_seal();
 	hk_ring_start();
+	hk_sample_start();
 	hk_fork_watch();
 	/* This thread may have got its cache before the key existed. */
 	if (hk_os_key_start(thread_exit) && hk_has_lists(hk_tls))
@@ -98,6 +100,7 @@ static void late_settings(void)
 		hk_cache_limit(cache);
 	hk_unlock_everything();
 	hk_ring_start();
+	hk_sample_start();
 }
 
 static bool prewarm(void)

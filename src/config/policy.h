@@ -363,6 +363,20 @@ enum {
 	HK_EMPTY_LOOKS = 64,
 };
 
+/* HAKMEM_SAMPLE (sample/). */
+enum {
+	/* Return addresses kept of a stack. */
+	HK_SAMPLE_DEPTH = 64,
+	/* Pairs of a stack and a size. */
+	HK_SAMPLE_SITES = 1 << 14,
+	/* Return addresses of all stacks together, and entries of the index that are examined
+	 * for a stack. */
+	HK_SAMPLE_FRAMES = 32 * HK_SAMPLE_SITES,
+	HK_SAMPLE_LOOKS = 64,
+	/* Sampled blocks in use: those of a heap of 32 GiB with a distance of 512 KiB. */
+	HK_SAMPLE_BLOCKS = 1 << 16,
+};
+
 /* Debug levels. */
 enum {
 	/* Events in the ring, and most lines printed of a list. */

@@ -70,6 +70,8 @@ struct hk_settings {
 	unsigned debug_level;
 	bool stats;
 	char stats_dump[256];			/* path pattern; "": no file */
+	unsigned sample;			/* bytes; 0: off */
+	char sample_dump[256];			/* path pattern; "": no file */
 	uint8_t source[HK_SET_COUNT];		/* enum hk_source */
 };
 extern struct hk_settings hk_settings;

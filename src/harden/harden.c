@@ -4,6 +4,7 @@
 #include "cache/fallback.h"
 #include "debug/ring.h"
 #include "os/os.h"
+#include "sample/sample.h"
 #include "slab/pagemap.h"
 
 /* A block at the start of a slot is not checked for a left neighbour, which may be in
@@ -116,10 +117,15 @@ HK_INLINE void *attempt(size_t size, size_t align, enum hk_form form, bool *zero
 			return p;
 	}
 	if (hk_unlikely(!whole))
-		return hk_wide_take(size, align, &s, zero, caller);
+		return hk_wide_take(size, align, &s, 0, zero, caller);
+	if (hk_unlikely(hk_sample_due(hk_class_size(hk_class_of(whole))))) {
+		p = hk_wide_take(size, align, &s, hk_class_size(hk_class_of(whole)), zero, caller);
+		if (p)
+			return p;
+	}
 	p = pop(hk_class_of(whole));
 	return p ? seal(p, hk_class_size(hk_class_of(whole)), size, &s) :
-		   seal_slow(hk_malloc_slow(whole, caller), size, align, &s);
+		   seal_slow(hk_malloc_uncounted(whole, caller), size, align, &s);
 }
 
 /* If there is no memory, the quarantine is emptied and the allocation retried. */
@@ -140,9 +146,15 @@ static HK_NOINLINE void *allocate_any(size_t size, size_t align, enum hk_form fo
 	return allocate(size, align, form, zero, caller);
 }
 
+/* Not inline, because HAKMEM_SAMPLE takes the other way with each malloc. */
+static HK_NOINLINE void *malloc_hardened(size_t size, const void *caller)
+{
+	return allocate(size, 1, HK_FORM_MALLOC, NULL, caller);
+}
+
 void *hk_harden_malloc(size_t size, const void *caller)
 {
-	return hk_hardened() ? allocate(size, 1, HK_FORM_MALLOC, NULL, caller) : hk_malloc_slow(size, caller);
+	return hk_hardened() ? malloc_hardened(size, caller) : hk_malloc_slow(size, caller);
 }
 
 void *hk_harden_calloc(size_t size, bool *zero, const void *caller)

@@ -23,7 +23,9 @@ void hk_empty_free(void *p, enum hk_call call);
 void hk_empty_check(const void *p, enum hk_call call);
 
 /* wide.c: blocks larger than those of slabs. NULL from find: p is not such a block. */
-void *hk_wide_take(size_t size, size_t align, const struct hk_seal *seal, bool *zero, const void *caller);
+/* sampled: 0, or the size with which a small block is sampled. */
+void *hk_wide_take(size_t size, size_t align, const struct hk_seal *seal, size_t sampled, bool *zero,
+		   const void *caller);
 struct hk_note *hk_wide_find(const void *p, enum hk_call call);
 void hk_wide_free(void *p, struct hk_note *note, const void *caller);
 /* NULL: the block is unchanged and must be copied. */

@@ -82,17 +82,25 @@ static void clear(char *p, size_t from, size_t to)
 	memset(p + end, 0, to - end);
 }
 
-void *hk_wide_take(size_t size, size_t align, const struct hk_seal *seal, bool *zero, const void *caller)
+static void *take(size_t whole, size_t align, size_t sampled, bool *clean, const void *caller)
+{
+	if (sampled)
+		return hk_sampled_malloc(whole_pages(whole), sampled, clean, caller);
+	/* As in hk_memalign: small blocks with a large alignment. */
+	if (whole <= HK_SLAB_MAX)
+		whole = HK_SLAB_MAX + 1;
+	return hk_large_malloc(whole, align > HK_GRAIN ? align : HK_GRAIN, clean, caller);
+}
+
+void *hk_wide_take(size_t size, size_t align, const struct hk_seal *seal, size_t sampled, bool *zero,
+		   const void *caller)
 {
 	size_t whole = size < HK_IMPOSSIBLE ? whole_for(size) : size;
 	struct hk_note *note;
 	bool clean = false;
 	char *p;
 
-	/* As in hk_memalign: small blocks with a large alignment. */
-	if (whole <= HK_SLAB_MAX)
-		whole = HK_SLAB_MAX + 1;
-	p = hk_large_malloc(whole, align > HK_GRAIN ? align : HK_GRAIN, &clean, caller);
+	p = take(whole, align, sampled, &clean, caller);
 	if (!p)
 		return NULL;
 	note = hk_large_note(p);
@@ -107,7 +115,11 @@ void *hk_wide_take(size_t size, size_t align, const struct hk_seal *seal, bool *
 		*zero = clean;
 	if (!note)
 		return p;
-	*note = (struct hk_note){ .size = size, .form = seal->form, .align = seal->align, .noted = true };
+	note->size = size;
+	note->form = seal->form;
+	note->align = seal->align;
+	note->noted = true;
+	note->guarded = note->freed = false;
 	guard(p, note);
 	fill_pad(p, note);
 	return p;
@@ -133,6 +145,7 @@ void hk_wide_free(void *p, struct hk_note *note, const void *caller)
 {
 	size_t whole = hk_large_size(p);
 
+	hk_sampled_free(p);
 	if (!unguard(p, note))
 		return;
 	if (hk_contents_on() && !hk_inside())

@@ -38,6 +38,7 @@ static size_t mapping_size(size_t size)
 static void start(struct hk_large *b)
 {
 	b->grew = b->shrank = b->regrew = b->note.noted = false;
+	atomic_store_explicit(&b->note.sample, 0, memory_order_relaxed);
 	hk_range_use(&b->range);
 	hk_granule_set_range((void *)b->range.start, &b->range);
 	count(1, b->range.mapped);

@@ -32,12 +32,14 @@ extern struct hk_large_counters hk_large_counters;
  * A block is allocated in two steps. The first one, with the cache lock held, looks for free
  * memory of the heap; the second one, with no lock held, maps new memory. The caller sets
  * size and align, a power of two up to 1 GiB.
+ *	exact	a Mid block has this usable size, not whole pages
  *	block	NULL: there is none, or not before the second step
  *	zero	the block reads as zero
  *	all others	belong to the implementation, between the two steps
  */
 struct hk_large_request {
 	size_t size, align;
+	bool exact;
 	void *block;
 	bool zero;
 	bool mid;
@@ -55,7 +57,8 @@ bool hk_large_free(void *p, struct hk_range **unmap);
 /* Usable bytes, 0 if p is not the start of a live block of this kind. */
 size_t hk_large_size(const void *p);
 
-/* The note of such a block, or NULL; it moves with the block. A new block is not noted. */
+/* The note of such a block, or NULL; it moves with the block. A new block is not noted, nor
+ * sampled. */
 struct hk_note *hk_large_note(const void *p);
 
 /* Resizes the block in place, with the cache lock held; false: it is not possible. */

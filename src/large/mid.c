@@ -31,10 +31,11 @@ static void start(struct hk_large_request *r, const struct hk_run *at)
 	run->base = home->base + at->first * HK_SLOT_SIZE;
 	run->home = home;
 	run->slots = (uint8_t)slots_for(r->size);
-	__atomic_store_n(&run->size, (uint32_t)whole_pages(r->size), __ATOMIC_RELAXED);
+	__atomic_store_n(&run->size, (uint32_t)(r->exact ? r->size : whole_pages(r->size)), __ATOMIC_RELAXED);
 	run->class = HK_CLASSES;
 	hk_slab_set_limit(run, 0);
 	run->note.noted = false;
+	atomic_store_explicit(&run->note.sample, 0, memory_order_relaxed);
 	atomic_store_explicit(&run->kind, HK_RUN_MID, memory_order_release);
 	hk_run_register(run);
 	hk_count(&hk_large_counters.mid_live);

@@ -90,11 +90,13 @@ HK_INLINE void hk_set_free(struct hk_block *block, const struct hk_block *next)
 	hk_set_next(block, next);
 }
 
-/* The data of harden/ about a Mid, Large or Huge block; belongs to the user of the block. */
+/* The data of harden/ and sample/ about a Mid, Large or Huge block; belongs to the user of the
+ * block. */
 struct hk_note {
 	size_t size;			/* bytes that the program requested */
 	uint8_t form, align;		/* as in a seal */
 	bool noted, guarded, freed;
+	_Atomic uint32_t sample;	/* of sample/: the number of the sample; 0: not sampled */
 };
 
 enum hk_run_kind { HK_RUN_NONE, HK_RUN_SLAB, HK_RUN_MID };

@@ -1,0 +1,134 @@
+#include "sample/sample.h"
+
+#include "config/settings.h"
+#include "os/os.h"
+#include "os/secret.h"
+#include "sample/random.h"
+#include "sample/table.h"
+
+_Atomic size_t hk_sample_mean;
+HK_TLS struct hk_sampler hk_sampler;
+
+static size_t mean(void)
+{
+	return atomic_load_explicit(&hk_sample_mean, memory_order_relaxed);
+}
+
+/* Each thread has another sequence, which depends on the secret of the process. */
+static void start_thread(struct hk_sampler *s)
+{
+	static _Atomic uint64_t threads;
+	uint64_t seed = hk_secret() + atomic_fetch_add_explicit(&threads, 1, memory_order_relaxed);
+
+	s->random = hk_random_next(&seed);
+	s->started = true;
+}
+
+/* After a sample, the next distance is counted from the end of the block. */
+bool hk_sample_reached(size_t size)
+{
+	struct hk_sampler *s = &hk_sampler;
+
+	if (!s->started) {
+		start_thread(s);
+		s->left = hk_random_distance(&s->random, mean()) - (int64_t)size;
+		if (s->left >= 0)
+			return false;
+	}
+	s->left = hk_random_distance(&s->random, mean());
+	return !s->busy;
+}
+
+static void add(struct hk_sample_sum *sum, uint64_t size, uint64_t weight)
+{
+	atomic_fetch_add_explicit(&sum->samples, 1, memory_order_relaxed);
+	atomic_fetch_add_explicit(&sum->bytes, size, memory_order_relaxed);
+	atomic_fetch_add_explicit(&sum->weight, weight, memory_order_relaxed);
+}
+
+static void subtract(struct hk_sample_sum *sum, uint64_t size, uint64_t weight)
+{
+	atomic_fetch_sub_explicit(&sum->samples, 1, memory_order_relaxed);
+	atomic_fetch_sub_explicit(&sum->bytes, size, memory_order_relaxed);
+	atomic_fetch_sub_explicit(&sum->weight, weight, memory_order_relaxed);
+}
+
+static struct hk_sample_site *find_site(size_t size, const void *caller)
+{
+	uintptr_t frame[HK_SAMPLE_DEPTH];
+
+	return hk_table_site(frame, hk_os_stack(frame, HK_SAMPLE_DEPTH, caller), size);
+}
+
+static uint32_t record(struct hk_sample_site *site, const void *p, size_t size, uint64_t weight)
+{
+	struct hk_sample_table *t = hk_sample_table;
+	uint32_t number = hk_table_new();
+	struct hk_sample *sample = number ? &t->sample[number - 1] : NULL;
+
+	if (!sample)
+		return 0;
+	atomic_store_explicit(&sample->address, (uintptr_t)p, memory_order_relaxed);
+	atomic_store_explicit(&sample->size, size, memory_order_relaxed);
+	atomic_store_explicit(&sample->weight, weight, memory_order_relaxed);
+	atomic_store_explicit(&sample->time, hk_os_now(), memory_order_relaxed);
+	atomic_store_explicit(&sample->site, (uint32_t)(site - t->site) + 1, memory_order_release);
+	return number;
+}
+
+void hk_sample_lose(void)
+{
+	atomic_fetch_add_explicit(&hk_sample_counters.lost, 1, memory_order_relaxed);
+}
+
+/* A signal handler that interrupts this function finds the thread busy, and is not sampled. */
+uint32_t hk_sample_take(const void *p, size_t size, const void *caller)
+{
+	uint64_t weight = hk_sample_weight(size, mean());
+	struct hk_sample_site *site;
+	uint32_t number = 0;
+
+	hk_sampler.busy = true;
+	atomic_signal_fence(memory_order_seq_cst);
+	site = find_site(size, caller);
+	if (site)
+		number = record(site, p, size, weight);
+	if (number) {
+		add(&site->live, size, weight);
+		add(&site->all, size, weight);
+		atomic_fetch_add_explicit(&hk_sample_counters.taken, 1, memory_order_relaxed);
+	} else {
+		hk_sample_lose();
+	}
+	atomic_signal_fence(memory_order_seq_cst);
+	hk_sampler.busy = false;
+	return number;
+}
+
+void hk_sample_drop(uint32_t number)
+{
+	struct hk_sample_table *t = hk_sample_table;
+	struct hk_sample *sample;
+	uint32_t site;
+
+	if (!number)
+		return;
+	sample = &t->sample[number - 1];
+	site = atomic_exchange_explicit(&sample->site, 0, memory_order_acquire);
+	if (!site)
+		return;
+	subtract(&t->site[site - 1].live, sample->size, sample->weight);
+	hk_table_free(number);
+}
+
+void hk_sample_start(void)
+{
+	if (hk_settings.sample && hk_table_make(hk_settings.sample))
+		atomic_store_explicit(&hk_sample_mean, hk_settings.sample, memory_order_relaxed);
+}
+
+__attribute__((constructor)) static void start(void)
+{
+	if (hk_settings.sample)
+		hk_os_unwinder_start();
+}

@@ -1,0 +1,96 @@
+/*
+ * The sampler of HAKMEM_SAMPLE. Each allocated byte is a sample with the same probability, one
+ * in `mean`, independently of the others: the distances between samples are exponentially
+ * distributed, and each thread counts them down by itself. A block is sampled if it contains at
+ * least one of these bytes. The probability for a block of s bytes is
+ *
+ *	p = 1 - exp(-s / mean)
+ *
+ * and a sampled block stands for 1 / p blocks. So sums of the weights s / p are unbiased for
+ * every size and for every order of calls.
+ *
+ * While the sampler is on, no size class leads the hot path of malloc to a list
+ * (cache/limits.c), so that each malloc takes the slow path, which counts. A sampled block is
+ * never in a slab, and so free finds it in a slow path, without a test in the hot path
+ * (cache/slow.c). Its size is that of the block that the program would have got otherwise.
+ *
+ * Nothing here but the start takes a lock, allocates or changes errno: these functions may be
+ * called in signal handlers, in the child of a fork, and at the start and the end of a thread.
+ */
+#ifndef HK_SAMPLE_SAMPLE_H
+#define HK_SAMPLE_SAMPLE_H
+
+#include "os/platform.h"
+#include "sample/table.h"
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* The mean distance of samples in bytes; 0: the sampler is off. Relaxed. */
+extern _Atomic size_t hk_sample_mean HK_HIDDEN;
+
+/*
+ * Of a thread.
+ *	left	bytes until the next sample
+ *	random	the state of its generator of random numbers
+ *	busy	it takes a sample now
+ */
+struct hk_sampler {
+	int64_t left;
+	uint64_t random;
+	bool started, busy;
+};
+extern HK_TLS struct hk_sampler hk_sampler HK_HIDDEN;
+
+/* The countdown has ended. False: the thread had not started to count. */
+bool hk_sample_reached(size_t size);
+
+HK_INLINE bool hk_sampling(void)
+{
+	return atomic_load_explicit(&hk_sample_mean, memory_order_relaxed) != 0;
+}
+
+HK_INLINE void hk_sample_count(size_t size)
+{
+	hk_sampler.left -= (int64_t)size;
+}
+
+/* Is the next sample behind an allocation of this size? */
+HK_INLINE bool hk_sample_after(size_t size)
+{
+	return hk_likely(hk_sampler.left >= (int64_t)size);
+}
+
+/* Counts an allocation of this size; true: it is to be sampled. */
+HK_INLINE bool hk_sample_due(size_t size)
+{
+	if (hk_likely(!hk_sampling()))
+		return false;
+	hk_sample_count(size);
+	return hk_unlikely(hk_sampler.left < 0) && hk_sample_reached(size);
+}
+
+/* Is there a sample, or was there one? */
+HK_INLINE bool hk_samples_exist(void)
+{
+	return atomic_load_explicit(&hk_sample_counters.taken, memory_order_relaxed) != 0;
+}
+
+/* Records a sampled block; returns the number of the sample, or 0 if there is no room. caller:
+ * the return address in the program. */
+uint32_t hk_sample_take(const void *p, size_t size, const void *caller);
+/* Counts a sample that was due and is not recorded. */
+void hk_sample_lose(void);
+/* The block was freed. 0 is ignored. */
+void hk_sample_drop(uint32_t sample);
+
+/* Starts the sampler if the settings ask for it; no lock held. May be called again. */
+void hk_sample_start(void);
+
+/* Writes the heap profile: 0, or -1 if the sampler was never on or writing fails, which is
+ * reported. path: NULL for that of HAKMEM_SAMPLE_DUMP. */
+int hk_sample_dump(const char *path);
+
+#endif
