@@ -393,9 +393,13 @@ static void empty_places(void)
 static void test_threads(void)
 {
 	struct sums before = sums_of(true);
+	struct hak_stats stats;
 
 	seeded_threads(4, exchange, 1);
 	ok(sums_of(false).samples > 100, "threads are sampled");
+	hak_stats_get(&stats, sizeof stats);
+	ok(stats.samples == sums_of(false).samples && stats.samples_lost == 0 &&
+	   stats.sample_sites == hk_sample_table->sites, "as the statistics show");
 	empty_places();
 	ok(live_is(&before), "and free each other's blocks");
 }

@@ -34,7 +34,7 @@ same_layout() {
 			directory_end chunk cache.size cache.next cache.live cache.sent cache.received cache.filled cache.flushed \
 			cache.bin cache.bin_size cache.room cache.capacity cache.refills cache.flushes cache.spilled \
 			cache.spilled_size superslab.base superslab.slab superslab.slab_size superslab.slabs superslab.kind \
-			superslab.class superslab.used superslab.blocks superslab.is_slab; do
+			superslab.class superslab.used superslab.blocks superslab.is_slab samples; do
 			echo "_Static_assert(offsetof(struct page, $member) == offsetof(struct hk_stats_page, $member) &&" \
 				"sizeof ((struct page *)0)->$member == sizeof ((struct hk_stats_page *)0)->$member, \"$member\");"
 		done
@@ -46,7 +46,7 @@ same_layout() {
 }
 manual=$source/man/hakmem-stats-page.5
 sed -n '/^struct page/,/^};/p' "$source/examples/stats-reader.c" |
-	sed '1i enum { FIGURES = 36, CLASS_FIGURES = 17 };' >"$work/example.h"
+	sed '1i enum { FIGURES = 39, CLASS_FIGURES = 17 };' >"$work/example.h"
 same_layout "the layout of the example" "$work/example.h"
 sed -n '/^struct hk_stats_page/,/^};/p' "$manual" | sed 's/struct hk_stats_page/struct page/' >"$work/manual.h"
 same_layout "the layout of the manual" "$work/manual.h"

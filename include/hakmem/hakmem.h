@@ -171,6 +171,10 @@ struct hak_stats {
 	size_t demoted;		/* to small pages because they became sparse */
 	size_t reverted;	/* to small pages because huge ones wasted memory */
 	size_t purge_delay;	/* ms that free memory waits for reuse */
+
+	size_t samples;		/* of HAKMEM_SAMPLE so far */
+	size_t samples_lost;	/* for which there was no room */
+	size_t sample_sites;	/* pairs of a call stack and a size, now */
 };
 
 /*

@@ -7,6 +7,7 @@
 #include "os/os.h"
 #include "pool/pool.h"
 #include "range/range.h"
+#include "sample/table.h"
 #include "slab/meta.h"
 #include "slab/pagemap.h"
 
@@ -49,6 +50,9 @@ HK_API const struct hk_stats_page hakmem_stats_page = {
 		[HK_FIGURE_demoted] = &hk_mem_counters.demoted,
 		[HK_FIGURE_reverted] = &hk_mem_counters.reverted,
 		[HK_FIGURE_purge_delay] = &hk_purge_delay,
+		[HK_FIGURE_samples] = &hk_sample_counters.taken,
+		[HK_FIGURE_samples_lost] = &hk_sample_counters.lost,
+		[HK_FIGURE_sample_sites] = &hk_sample_counters.sites,
 	},
 	.metadata = { &hk_meta_bytes, &hk_pagemap_bytes },
 	.by_class = {
@@ -81,4 +85,5 @@ HK_API const struct hk_stats_page hakmem_stats_page = {
 		.kind = IN_SLAB(kind), .class = IN_SLAB(class), .used = IN_SLAB(used),
 		.blocks = IN_SLAB(blocks), .is_slab = HK_RUN_SLAB,
 	},
+	.samples = &hk_sample_table,
 };

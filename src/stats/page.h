@@ -17,7 +17,7 @@
 
 #include "stats/snapshot.h"
 
-enum { HK_STATS_PAGE_VERSION = 3 };
+enum { HK_STATS_PAGE_VERSION = 4 };
 #define HK_STATS_PAGE_MAGIC "hakmem stats pg"
 
 struct hk_stats_page {
@@ -50,6 +50,8 @@ struct hk_stats_page {
 		uint32_t base, slab, slab_size, slabs;
 		uint32_t kind, class, used, blocks, is_slab;
 	} superslab;
+
+	const void *samples;		/* a pointer: the table of samples, or NULL */
 };
 extern const struct hk_stats_page hakmem_stats_page;
 

@@ -7,6 +7,7 @@
 #include "os/os.h"
 #include "pool/pool.h"
 #include "range/range.h"
+#include "sample/table.h"
 #include "slab/meta.h"
 #include "slab/pagemap.h"
 
@@ -99,6 +100,9 @@ static void add_pool(struct hk_snapshot *s)
 	s->all.demoted = load(&hk_mem_counters.demoted);
 	s->all.reverted = load(&hk_mem_counters.reverted);
 	s->all.purge_delay = load(&hk_purge_delay);
+	s->all.samples = load(&hk_sample_counters.taken);
+	s->all.samples_lost = load(&hk_sample_counters.lost);
+	s->all.sample_sites = load(&hk_sample_counters.sites);
 }
 
 static void add_large(struct hak_stats *s)
