@@ -94,6 +94,7 @@ static void work(void)
 	bool more, now_quiet;
 
 	for (turn = turn_ms(); sleep_for(turn); turn = turn_ms()) {
+		hk_os_follow_limit(hk_os_now());
 		now = waiting();
 		more = now > before;
 		before = now;

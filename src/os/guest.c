@@ -17,6 +17,7 @@
 
 #include <elf.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
@@ -117,6 +118,8 @@ static const unsigned allowed[] = {
 #ifdef SYS_ppoll
 	SYS_ppoll,
 #endif
+	/* For files that hk_os_read_text opens. */
+	SYS_read, SYS_close,
 	SYS_write, SYS_getpid, SYS_gettid, SYS_tgkill,
 #if !HK_UNKNOWN_THREAD
 	SYS_setuid, SYS_setgid, SYS_setreuid, SYS_setregid, SYS_setresuid, SYS_setresgid,
@@ -130,10 +133,10 @@ static const unsigned allowed[] = {
 
 enum {
 	ALLOWED = sizeof allowed / sizeof *allowed,
-	FIRST = 4, OTHER = FIRST + ALLOWED, ALLOW, LENGTH,
+	FIRST = 4, OPEN = FIRST + ALLOWED, FLAGS, ONLY, OTHER, ALLOW, LENGTH,
 };
 
-/* All other calls fail with ENOSYS. */
+/* Files may be opened for reading. All other calls fail with ENOSYS. */
 static void filter_calls(void)
 {
 	struct hk_filter_step step[LENGTH] = {
@@ -141,6 +144,9 @@ static void filter_calls(void)
 		{ HK_FILTER_EQUAL, 1, 0, (uint32_t)(MACHINE | WIDE | ORDER) },
 		{ HK_FILTER_ANSWER, 0, 0, HK_FILTER_ERROR | ENOSYS },
 		{ HK_FILTER_LOAD, 0, 0, HK_FILTER_NUMBER },
+		[OPEN] = { HK_FILTER_EQUAL, 0, OTHER - OPEN - 1, SYS_openat },
+		[FLAGS] = { HK_FILTER_LOAD, 0, 0, HK_FILTER_THIRD },
+		[ONLY] = { HK_FILTER_EQUAL, ALLOW - ONLY - 1, 0, HK_READ_FLAGS },
 		[OTHER] = { HK_FILTER_ANSWER, 0, 0, HK_FILTER_ERROR | ENOSYS },
 		[ALLOW] = { HK_FILTER_ANSWER, 0, 0, HK_FILTER_ALLOW },
 	};

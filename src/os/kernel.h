@@ -25,6 +25,8 @@ enum {
 	HK_FILTER_EQUAL = 0x15,
 	HK_FILTER_ANSWER = 0x06,
 	HK_FILTER_NUMBER = 0, HK_FILTER_ARCHITECTURE = 4,	/* offsets in struct seccomp_data */
+	/* The lower half of the third argument. */
+	HK_FILTER_THIRD = __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ ? 32 : 36,
 	HK_FILTER_ERROR = 0x00050000, HK_FILTER_ALLOW = 0x7fff0000,
 	HK_SECCOMP_MODE_FILTER = 2,
 };

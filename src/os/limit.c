@@ -4,35 +4,44 @@
  * may have a lower limit, so each group up to the root is read. In a container the path may
  * be that of the host; groups that do not exist here are skipped.
  */
+#include "os/limit.h"
+
 #include "os/os.h"
 #include "os/syscall.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <string.h>
 
-enum { TEXT = 2048, PATH = 1024 };
+enum { TEXT = HK_GROUPS_TEXT, PATH = 1024 };
 
-void hk_os_read_text(const char *path, char *text, size_t size)
+long hk_os_read_text(const char *path, char *text, size_t size)
 {
-	long fd = HK_SYS(openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC, 0, 0);
-	long n = fd < 0 ? -1 : HK_SYS(read, fd, text, size - 1, 0, 0);
+	long fd = HK_SYS(openat, AT_FDCWD, path, HK_READ_FLAGS, 0, 0);
+	long n = fd < 0 ? fd : HK_SYS(read, fd, text, size - 1, 0, 0);
 
 	if (fd >= 0)
 		HK_SYS(close, fd, 0, 0, 0, 0);
 	text[n > 0 ? n : 0] = 0;
+	return n;
 }
 
 /* No limit is "max" in version 2, and a number near the largest one in version 1. */
-static uint64_t limit_in(const char *path)
+static void look_in(struct hk_groups_look *look, const char *path)
 {
 	char text[32];
 	uint64_t bytes = 0;
+	long n = hk_os_read_text(path, text, sizeof text);
 	unsigned i;
 
-	hk_os_read_text(path, text, sizeof text);
 	for (i = 0; text[i] >= '0' && text[i] <= '9'; i++)
 		bytes = bytes < UINT64_MAX / 16 ? bytes * 10 + (uint64_t)(text[i] - '0') : UINT64_MAX;
-	return !bytes || bytes >> 60 ? UINT64_MAX : bytes;
+	if (bytes && !(bytes >> 60) && bytes < look->least)
+		look->least = bytes;
+	if (n >= 0)
+		look->files++;
+	else if (n != -ENOENT && n != -ENOTDIR)
+		look->error = n;
 }
 
 /* Concatenates the strings; false if they do not fit. */
@@ -48,32 +57,29 @@ static bool join(char *path, const char *a, const char *b, const char *c)
 	return true;
 }
 
-/* The lowest limit from this group up to the root. */
-static uint64_t least_above(const char *mount, char *group, const char *file)
+/* The files of this group and of those up to the root. */
+static void look_above(struct hk_groups_look *look, const char *mount, char *group, const char *file)
 {
-	uint64_t least = UINT64_MAX, limit;
 	char path[PATH], *slash;
 
 	for (;;) {
-		limit = join(path, mount, group, file) ? limit_in(path) : UINT64_MAX;
-		least = limit < least ? limit : least;
+		if (join(path, mount, group, file))
+			look_in(look, path);
 		slash = strrchr(group, '/');
 		if (!slash)
-			return least;
+			return;
 		*slash = 0;
 	}
 }
 
 /* A line of version 1 is "4:memory:/group", one of version 2 "0::/group". */
-uint64_t hk_os_group_limit(const char *root)
+struct hk_groups_look hk_groups_look(const char *root, const char *groups)
 {
-	char text[TEXT], path[PATH], *line, *list, *group, *end;
-	uint64_t least = UINT64_MAX, limit;
+	struct hk_groups_look look = { UINT64_MAX, 0, 0 };
+	char text[TEXT], mount[PATH], again[PATH], *line, *list, *group, *end;
 	bool old;
 
-	if (!join(path, root, "/proc/self/cgroup", ""))
-		return least;
-	hk_os_read_text(path, text, sizeof text);
+	memcpy(text, groups, strlen(groups) + 1);
 	for (line = text; (end = strchr(line, '\n')) != NULL; line = end + 1) {
 		*end = 0;
 		list = strchr(line, ':');
@@ -82,19 +88,29 @@ uint64_t hk_os_group_limit(const char *root)
 			continue;
 		*group++ = 0;
 		old = strcmp(list + 1, "memory") == 0;
-		if ((!old && list[1]) || !join(path, root, "/sys/fs/cgroup", old ? "/memory" : ""))
+		if ((!old && list[1]) || !join(mount, root, "/sys/fs/cgroup", old ? "/memory" : "") ||
+		    !join(again, group, "", ""))
 			continue;
-		limit = least_above(path, group, old ? "/memory.limit_in_bytes" : "/memory.max");
-		least = limit < least ? limit : least;
+		look_above(&look, mount, group, old ? "/memory.limit_in_bytes" : "/memory.max");
+		if (!old)
+			look_above(&look, mount, again, "/memory.high");
 	}
-	return least;
+	return look;
 }
 
-size_t hk_os_memory_limit = SIZE_MAX;
-
-void hk_os_read_limit(void)
+void hk_groups_read(const char *root, char groups[TEXT])
 {
-	uint64_t limit = hk_os_group_limit("");
+	char path[PATH];
 
-	hk_os_memory_limit = limit < SIZE_MAX ? (size_t)limit : SIZE_MAX;
+	*groups = 0;
+	if (join(path, root, "/proc/self/cgroup", ""))
+		hk_os_read_text(path, groups, TEXT);
+}
+
+uint64_t hk_os_group_limit(const char *root)
+{
+	char groups[TEXT];
+
+	hk_groups_read(root, groups);
+	return hk_groups_look(root, groups).least;
 }

@@ -9,6 +9,7 @@
 
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stddef.h>
 
@@ -133,15 +134,23 @@ bool hk_os_has_guards(void);
 bool hk_os_guard(void *addr, size_t size);
 bool hk_os_unguard(void *addr, size_t size);
 
-/* Reads a file as a string, cut to the size; empty if it cannot be read. */
-void hk_os_read_text(const char *path, char *text, size_t size);
+/* How the call below opens a file; the background thread may open files in no other way. */
+enum { HK_READ_FLAGS = O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK };
 
-/* The memory limit of the process's control group in bytes, or SIZE_MAX for none; read at
- * start, then constant. */
-extern size_t hk_os_memory_limit;
-/* The same, read from the files below root; UINT64_MAX for none. */
+/* Reads a file as a string, cut to the size; empty if it cannot be read. Returns the bytes, or a
+ * negated errno. */
+long hk_os_read_text(const char *path, char *text, size_t size);
+
+/*
+ * limit.c. The memory limit of the process's control group in bytes, or SIZE_MAX for none; any
+ * thread, relaxed. group_limit: the same, read from the files below root; UINT64_MAX for none.
+ * read_limit reads it at the start. follow_limit, for the background thread, reads it again if
+ * a second has passed.
+ */
+extern _Atomic size_t hk_os_memory_limit;
 uint64_t hk_os_group_limit(const char *root);
 void hk_os_read_limit(void);
+void hk_os_follow_limit(uint64_t now);
 
 /* Resizes a mapping in place: 0, ENOMEM if there is no room, or another error if the mapping
  * cannot be moved either (the limit, or the program has split it by mprotect). */

@@ -54,8 +54,9 @@ HK_INLINE size_t hk_count(_Atomic size_t *counter)
  * used, and little free memory is kept. */
 HK_INLINE bool hk_pool_scarce(void)
 {
-	return atomic_load_explicit(&hk_os_mapped, memory_order_relaxed) >=
-	       hk_os_memory_limit - hk_os_memory_limit / HK_SCARCE_LEFT;
+	size_t limit = atomic_load_explicit(&hk_os_memory_limit, memory_order_relaxed);
+
+	return atomic_load_explicit(&hk_os_mapped, memory_order_relaxed) >= limit - limit / HK_SCARCE_LEFT;
 }
 
 /* Acquires a slab of this class for the cache, from stage 1 or 2. If fresh is false, only
