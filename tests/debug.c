@@ -33,6 +33,7 @@ static void double_free(void)
 
 static void *allocate(void *size)
 {
+	get_own_cache();
 	return hide(malloc((size_t)size));
 }
 
@@ -57,12 +58,12 @@ static void tour(void)
 		block[i] = hide(malloc(20000));
 	for (i = 0; i < 200; i++)
 		free(block[i]);
-	free(hide(malloc(3000000)));
-	free(hide(malloc(100 << 20)));
 	in_thread(allocate, (void *)1000);
 	hide(malloc(1000));
 	of_thread = in_thread(allocate, (void *)700);
 	free(of_thread);
+	free(hide(malloc(3000000)));
+	free(hide(malloc(100 << 20)));
 	malloc_trim(0);
 	in_thread(free_it, malloc(500));
 	for (i = 0; i < 100; i++)

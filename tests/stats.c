@@ -432,6 +432,82 @@ static void idle_threads(void)
 		diag("%zu bytes cached of %zu mapped", s.cached, s.mapped);
 }
 
+enum { FEW = 50 };
+static void *of_thread[FEW];
+
+/* Makes two calls and waits. */
+static void *caller(void *block)
+{
+	*(void **)block = hide(malloc(40));
+	free(hide(malloc(40)));
+	pthread_barrier_wait(&idle_from);
+	pthread_barrier_wait(&idle_until);
+	return NULL;
+}
+
+static bool apart(void)
+{
+	size_t i, j;
+
+	for (i = 0; i < FEW; i++)
+		for (j = 0; j < i; j++)
+			if ((uintptr_t)of_thread[i] / 64 == (uintptr_t)of_thread[j] / 64)
+				return false;
+	return true;
+}
+
+static void *of_many_calls(void *threads)
+{
+	get_own_cache();
+	*(size_t *)threads = now().threads;
+	return NULL;
+}
+
+static void in_thread(void *(*body)(void *), void *arg)
+{
+	pthread_t t;
+
+	if (pthread_create(&t, NULL, body, arg))
+		abort();
+	pthread_join(t, NULL);
+}
+
+static void *free_all(void *arg)
+{
+	size_t i;
+
+	get_own_cache();
+	for (i = 0; i < FEW; i++)
+		free(of_thread[i]);
+	return arg;
+}
+
+static void few_calls(void)
+{
+	struct hak_stats before = now(), s;
+	pthread_t thread[FEW];
+	size_t i, threads = 0;
+
+	pthread_barrier_init(&idle_from, NULL, FEW + 1);
+	pthread_barrier_init(&idle_until, NULL, FEW + 1);
+	for (i = 0; i < FEW; i++)
+		if (pthread_create(&thread[i], NULL, caller, &of_thread[i]))
+			abort();
+	pthread_barrier_wait(&idle_from);
+	s = now();
+	ok(s.threads == before.threads, "threads of few calls have no cache");
+	ok(apart(), "their blocks have no cache line in common");
+	pthread_barrier_wait(&idle_until);
+	for (i = 0; i < FEW; i++)
+		pthread_join(thread[i], NULL);
+	in_thread(of_many_calls, &threads);
+	ok(threads == before.threads + 1, "a thread of many calls has one");
+	in_thread(free_all, NULL);
+	s = now();
+	if (!ok(s.slab_blocks <= before.slab_blocks + FEW / 4, "what they allocated can be freed by any thread"))
+		diag("%zu blocks, before %zu", s.slab_blocks, before.slab_blocks);
+}
+
 int main(int argc, char **argv)
 {
 	if (argc < 2) {
@@ -456,5 +532,6 @@ int main(int argc, char **argv)
 	threaded();
 	passing();
 	idle_threads();
+	few_calls();
 	return tap_end();
 }

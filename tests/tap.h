@@ -264,6 +264,15 @@ TAP_UNUSED static void *hide(const void *p)
 	return (void *)q;
 }
 
+/* A new thread shares a cache with others until it has made some calls. */
+TAP_UNUSED static void get_own_cache(void)
+{
+	int i;
+
+	for (i = 0; i < 100; i++)
+		free(hide(malloc(100)));
+}
+
 TAP_UNUSED static size_t hide_size(size_t size)
 {
 	__asm__ volatile("" : "+r"(size));

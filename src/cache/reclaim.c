@@ -162,6 +162,15 @@ static void collect_mail(void)
 	}
 }
 
+/* The shared cache has no thread that would notice its mail. */
+static void collect_shared_mail(void)
+{
+	if (!hk_has_mail(&hk_orphan) || hk_inside() || !hk_enter_cache(&hk_orphan))
+		return;
+	hk_receive(&hk_orphan, &hk_orphan);
+	hk_leave(&hk_orphan);
+}
+
 static size_t moves(const struct hk_cache *cache, unsigned class)
 {
 	return cache->bin[class].refills + cache->bin[class].flushes +
@@ -339,6 +348,8 @@ void hk_reclaim_rest(unsigned reasons)
 	struct hk_cache *cache = hk_has_lists(hk_tls) ? hk_tls : NULL;
 	uint64_t now = hk_os_now();
 
+	if (reasons & (1u << HK_FOR_TICK | 1u << HK_FOR_END))
+		collect_shared_mail();
 	/* TICK includes all of FREED. */
 	if (reasons & 1u << HK_FOR_TICK)
 		reasons &= ~(1u << HK_FOR_FREED);

@@ -305,6 +305,12 @@ HK_INLINE void *take_listed(unsigned class, size_t size, bool *zero, const void 
 	return p ? p : refill_and_take(class, size, zero, caller);
 }
 
+/* Blocks that different threads take from the shared cache have no cache line in common. */
+static size_t for_any_thread(size_t size)
+{
+	return hk_likely(!hk_thread_cold()) ? size : (size + HK_CACHE_LINE - 1) & ~(size_t)(HK_CACHE_LINE - 1);
+}
+
 static HK_NOINLINE void *take(size_t size, bool *zero, const void *caller)
 {
 	unsigned class;
@@ -312,7 +318,7 @@ static HK_NOINLINE void *take(size_t size, bool *zero, const void *caller)
 
 	if (size > HK_SLAB_MAX)
 		return hk_large_malloc(size, HK_GRAIN, zero, caller);
-	class = hk_class_of(size);
+	class = hk_class_of(for_any_thread(size));
 	if (hk_sample_due(hk_class_size(class)))
 		p = hk_sampled_malloc(hk_class_size(class), hk_class_size(class), zero, caller);
 	return p ? p : take_listed(class, size, zero, caller);
@@ -461,7 +467,7 @@ static HK_NOINLINE void free_rest(void *p, enum hk_call call, const void *caller
 	}
 	if (!slab)
 		hk_sampled_free(p);
-	cache = hk_enter();
+	cache = hk_enter_to_free(slab);
 	if (!cache) {
 		postpone(p);
 		return;

@@ -160,14 +160,40 @@ static struct hk_cache *attach(void)
 	return cache;
 }
 
+static HK_TLS uint8_t cold_calls;
+
+/*
+ * A new thread uses the shared cache for its first calls, unless it is the only thread: many
+ * threads make no more calls than that, and their blocks are then in the same pages, instead
+ * of in a page of each class of each thread. Not with HAKMEM_HARDEN, because the shared cache
+ * has no quarantine.
+ */
+bool hk_thread_cold(void)
+{
+	return hk_tls == HK_EMPTY_CACHE && cold_calls < HK_COLD_CALLS && !hk_harden &&
+	       atomic_load_explicit(&hk_threads, memory_order_relaxed) > hk_lost_caches;
+}
+
+/* Frees of blocks of the shared cache do not count, because they are fast for a thread that
+ * uses it, and are sent to it by one that does not. */
+struct hk_cache *hk_enter_to_free(const struct hk_slab *slab)
+{
+	if (cold_calls && slab && atomic_load_explicit(&slab->owner, memory_order_relaxed) == &hk_orphan &&
+	    hk_thread_cold())
+		cold_calls--;
+	return hk_enter();
+}
+
 static struct hk_cache *enter_without_cache(void)
 {
 	struct hk_cache *cache = NULL;
 	int saved = errno;
 
 	hk_start();
+	if (hk_thread_cold())
+		cold_calls++;
 	/* Not during a fork, which would unlock the new cache without having locked it. */
-	if (hk_tls == HK_EMPTY_CACHE && !hk_all_locked)
+	else if (hk_tls == HK_EMPTY_CACHE && !hk_all_locked)
 		cache = attach();
 	if (!cache) {
 		errno = saved;
