@@ -40,7 +40,8 @@ void hk_slab_exhausts(struct hk_cache *cache, struct hk_slab *slab)
 /*
  * A slab that was full and has a free block again is moved to the front: the fullest slabs
  * are used first, so that the sparse ones at the back may become empty. An empty slab is
- * returned to the pool unless it is the only one in avail.
+ * returned to the pool unless it is the only one in avail and the lists of all threads hold
+ * little.
  */
 void hk_slab_moves(struct hk_cache *cache, struct hk_slab *slab)
 {
@@ -50,7 +51,7 @@ void hk_slab_moves(struct hk_cache *cache, struct hk_slab *slab)
 		hk_list_remove(&slab->listed);
 		list_slab(bin, slab, false);
 	}
-	if (slab->used == 0 && !hk_list_single(&bin->avail, &slab->listed)) {
+	if (slab->used == 0 && (!hk_list_single(&bin->avail, &slab->listed) || hk_lists_full(cache))) {
 		hk_list_remove(&slab->listed);
 		hk_pool_return(slab);
 	}

@@ -57,6 +57,17 @@ _Noreturn void hk_bad_link(const void *p);
 struct hk_slab *hk_slab_of_freed(const struct hk_block *block);
 
 /*
+ * growth.c; lock held.
+ */
+
+/* The lists of this cache are about to hold more bytes. False: they must not. */
+bool hk_growth_take(struct hk_cache *cache, size_t bytes);
+/* They hold less again. */
+void hk_growth_give(struct hk_cache *cache, size_t bytes);
+/* Do all lists hold so much that this cache should keep no empty slab? */
+bool hk_lists_full(const struct hk_cache *cache);
+
+/*
  * bin.c; lock held.
  */
 

@@ -40,67 +40,52 @@ void hk_limits_find(void)
 		hk_tiny_class[grains] = (uint8_t)hk_class_of(grains * HK_GRAIN);
 }
 
-/* Bytes by which the lists of all threads have grown; changed by any thread, relaxed. */
-static _Atomic size_t lists_grown;
-
-static size_t bin_bytes(const struct hk_cache *cache, const struct hk_bin *bin, int32_t blocks)
+/* A slab of several slots is large and has few blocks, so the first block in a list keeps
+ * much free memory. */
+static bool is_costly(unsigned class)
 {
-	return (size_t)blocks * hk_class_size((unsigned)(bin - cache->bin));
+	return hk_class_slots(class) > 1;
 }
 
-static void give_back(struct hk_cache *cache, size_t bytes)
+/* What a list of this capacity may keep from other uses. */
+static size_t bin_bytes(const struct hk_cache *cache, const struct hk_bin *bin, int32_t capacity)
 {
-	size_t given = bytes < cache->grown ? bytes : cache->grown;
+	unsigned class = (unsigned)(bin - cache->bin);
+	size_t slab = capacity && is_costly(class) ? hk_class_slots(class) * HK_SLOT_SIZE : 0;
 
-	cache->grown -= given;
-	atomic_fetch_sub_explicit(&lists_grown, given, memory_order_relaxed);
+	return slab + (size_t)capacity * hk_class_size(class);
 }
 
 static void set_capacity(struct hk_cache *cache, struct hk_bin *bin, int32_t capacity)
 {
-	int32_t less = bin->capacity - capacity;
-
-	if (less > 0 && cache->grown)
-		give_back(cache, bin_bytes(cache, bin, less));
-	bin->room -= less;
+	if (capacity < bin->capacity && cache->grown)
+		hk_growth_give(cache, bin_bytes(cache, bin, bin->capacity) - bin_bytes(cache, bin, capacity));
+	bin->room += capacity - bin->capacity;
 	bin->capacity = capacity;
-}
-
-/* All lists share one bound, so that many threads which no longer allocate do not keep
- * much. Half of it is given to the threads that ask first, and half is divided equally. */
-static bool may_grow(const struct hk_cache *cache, size_t bytes)
-{
-	size_t half = (HK_LISTS_BYTES + hk_pool_mapped() / HK_LISTS_SHARE) / 2;
-	unsigned threads = atomic_load_explicit(&hk_threads, memory_order_relaxed);
-
-	return atomic_load_explicit(&lists_grown, memory_order_relaxed) + bytes <= half ||
-	       cache->grown + bytes <= half / (threads + 1);
 }
 
 bool hk_bin_grow(struct hk_cache *cache, struct hk_bin *bin)
 {
-	int32_t more = bin->capacity_max - bin->capacity;
+	int32_t capacity = bin->capacity ? 2 * bin->capacity : HK_LIST_SMALL_START;
 	size_t bytes;
 
-	if (more > bin->capacity)
-		more = bin->capacity;
-	if (more <= 0)
+	if (capacity > bin->capacity_max)
+		capacity = bin->capacity_max;
+	if (capacity <= bin->capacity)
 		return false;
-	bytes = bin_bytes(cache, bin, more);
-	if (!may_grow(cache, bytes))
+	bytes = bin_bytes(cache, bin, capacity) - bin_bytes(cache, bin, bin->capacity);
+	if (!hk_growth_take(cache, bytes))
 		return false;
-	cache->grown += bytes;
-	atomic_fetch_add_explicit(&lists_grown, bytes, memory_order_relaxed);
-	set_capacity(cache, bin, bin->capacity + more);
+	set_capacity(cache, bin, capacity);
 	return true;
 }
 
 void hk_bin_shorten(struct hk_cache *cache, struct hk_bin *bin)
 {
-	int32_t most = bin->capacity_max;
+	int32_t most = bin->capacity_max, least = clamp(most, 0, HK_LIST_SMALL_START);
 
-	set_capacity(cache, bin, most < HK_LIST_SMALL ? clamp(most, 0, HK_LIST_SMALL_START) :
-						       most / HK_LIST_START_SHARE);
+	set_capacity(cache, bin, is_costly((unsigned)(bin - cache->bin)) ? 0 :
+		     clamp(most / HK_LIST_START_SHARE, least, most));
 }
 
 static void restart(struct hk_cache *cache, unsigned class)
@@ -121,7 +106,7 @@ void hk_lists_restart(struct hk_cache *cache)
 
 	for (class = 0; class < HK_CLASSES; class++)
 		restart(cache, class);
-	give_back(cache, cache->grown);
+	hk_growth_give(cache, cache->grown);
 }
 
 /* Lists that are always empty or belong to no single thread do not learn. */
