@@ -8,7 +8,9 @@
  */
 #include "heap.h"
 
+#include <errno.h>
 #include <hakmem/hakmem.h>
+#include <malloc.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
@@ -388,6 +390,7 @@ static void passing(void)
 
 enum { IDLERS = 100, IDLE_BYTES = 4 * MB, IDLE_BLOCKS = 20000 };
 static pthread_barrier_t idle_from, idle_until;
+static bool declare_idle;
 static pthread_mutex_t turn = PTHREAD_MUTEX_INITIALIZER;
 
 /* Serves one request of mixed sizes while the other threads wait, and frees it all. */
@@ -405,6 +408,12 @@ static void *idler(void *argument)
 	}
 	while (n > 0)
 		free(block[--n]);
+	if (declare_idle) {
+		errno = EDOM;
+		hak_thread_idle();
+		if (errno != EDOM)
+			abort();
+	}
 	pthread_mutex_unlock(&turn);
 	pthread_barrier_wait(&idle_from);
 	pthread_barrier_wait(&idle_until);
@@ -413,11 +422,11 @@ static void *idler(void *argument)
 	return NULL;
 }
 
-/* 32 MiB and a 32nd of the heap, and what each thread's lists start with. */
-static void idle_threads(void)
+/* The statistics while all of them wait. */
+static struct hak_stats with_idlers(void)
 {
 	pthread_t thread[IDLERS];
-	struct hak_stats before = now(), s;
+	struct hak_stats s;
 	uintptr_t i;
 
 	pthread_barrier_init(&idle_from, NULL, IDLERS + 1);
@@ -430,11 +439,36 @@ static void idle_threads(void)
 	pthread_barrier_wait(&idle_until);
 	for (i = 0; i < IDLERS; i++)
 		pthread_join(thread[i], NULL);
+	return s;
+}
+
+/* 32 MiB and a 32nd of the heap, and what each thread's lists start with. */
+static void idle_threads(void)
+{
+	struct hak_stats before = now(), s = with_idlers();
+
 	diag("%zu bytes cached of %zu mapped, before %zu", s.cached, s.mapped, before.mapped);
 	ok(s.cached <= 32 * MB + s.mapped / 32 + IDLERS * 100 * KB,
 	   "the lists of many threads together are bounded");
 	ok(s.mapped - before.mapped <= IDLERS * 1800 * KB,
 	   "they keep few slabs that are mostly free");
+}
+
+static void declared_idle(void)
+{
+	struct hak_stats before, s;
+
+	malloc_trim(0);
+	before = now();
+	declare_idle = true;
+	s = with_idlers();
+	diag("%zu bytes cached of %zu mapped, before %zu", s.cached, s.mapped, before.mapped);
+	ok(s.cached <= 400 * KB, "threads that declare that they are idle keep no block");
+	ok(s.mapped - before.mapped <= 40 * MB, "and hardly any slab");
+	ok(s.threads == before.threads + IDLERS, "but they keep their caches");
+	hak_thread_idle();
+	s = now();
+	ok(s.cached <= 400 * KB, "nor does the main thread");
 }
 
 enum { FEW = 50 };
@@ -537,6 +571,7 @@ int main(int argc, char **argv)
 	threaded();
 	passing();
 	idle_threads();
+	declared_idle();
 	few_calls();
 	return tap_end();
 }

@@ -63,6 +63,11 @@ size_t hak_malloc_usable_size(const void *block);
  * the number of bytes that glibc would keep, is ignored. */
 int hak_malloc_trim(size_t pad);
 
+/* For a thread that is about to wait for long: the free blocks and empty slabs
+ * that it keeps become available to all threads. Its next calls are slower.
+ * Preserves errno. */
+void hak_thread_idle(void);
+
 /* The version, "1.0.0" or later; a constant string. May be called from a
  * signal handler. */
 const char *hak_version(void);

@@ -89,6 +89,12 @@ HK_API int hak_malloc_trim(size_t pad)
 	return hk_cache_trim() != 0;
 }
 
+HK_API void hak_thread_idle(void)
+{
+	hk_harden_trim();
+	hk_thread_idle();
+}
+
 #ifndef HK_PREFIXED
 HK_ALIAS(hak_malloc) void *malloc(size_t);
 HK_ALIAS(hak_free) void free(void *);

@@ -306,7 +306,7 @@ extern _Atomic(struct hk_cache *) hk_caches;
  *	GROWTH		the heap is about to use memory that it has not used before
  *	IDLE		the scavenger, for threads that do not call the allocator
  *	QUIET		the same, once nothing could be released for a while
- *	END		the end of a thread
+ *	END		the end of a thread, or hak_thread_idle
  *	NO_MEMORY	the system has no more, or the limit is reached
  *	TRIM		malloc_trim
  */
@@ -318,8 +318,9 @@ enum hk_reclaim_reason {
 
 /* No lock held. Returns the bytes that were released, or not 0 if blocks only moved. */
 size_t hk_reclaim(enum hk_reclaim_reason reason);
-/* slow.c: malloc_trim. Returns bytes. */
+/* slow.c: malloc_trim, which returns bytes, and hak_thread_idle. */
 size_t hk_cache_trim(void);
+void hk_thread_idle(void);
 
 /* limits.c; lock held: sets the limits that a list has learned. */
 void hk_bin_limit(struct hk_cache *cache, struct hk_bin *bin, int32_t capacity, int32_t batch);

@@ -540,6 +540,12 @@ void *hk_resize_slow(void *p, size_t size, const void *caller)
 	return p;
 }
 
+void hk_thread_idle(void)
+{
+	if (hk_has_lists(hk_tls))
+		hk_reclaim(HK_FOR_END);
+}
+
 size_t hk_cache_trim(void)
 {
 	struct hk_cache *cache = hk_enter();
