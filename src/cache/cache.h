@@ -48,9 +48,9 @@ struct hk_bin {
 	int32_t room;			/* hot */
 	int32_t capacity, capacity_max;
 	int32_t batch, batch_max;
+	uint32_t refills_seen;		/* refills when it last grew or shrank; see slow.c */
 	struct hk_list avail, full;
 	size_t refills, flushes;	/* for statistics */
-	size_t refills_seen;		/* refills when it last grew or shrank; see slow.c */
 };
 
 /* The cold end of a list that overflowed, set aside; see spill.c. */

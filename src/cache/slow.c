@@ -345,9 +345,9 @@ void *hk_calloc_slow(size_t size, bool *zero, const void *caller)
 /* Has the list been refilled since the last call? */
 static bool clear_refilled(struct hk_bin *bin)
 {
-	bool since = bin->refills != bin->refills_seen;
+	bool since = (uint32_t)bin->refills != bin->refills_seen;
 
-	bin->refills_seen = bin->refills;
+	bin->refills_seen = (uint32_t)bin->refills;
 	return since;
 }
 
