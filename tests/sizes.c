@@ -93,6 +93,21 @@ static void many_of_one_size(size_t size, size_t count)
 	free(p);
 }
 
+/* What sqlite3 or a program with buffers of pages asks for. */
+static void powers_and_headers(void)
+{
+	size_t power, header, wasteful = 0;
+
+	for (power = 1024; power <= 16384; power *= 2)
+		for (header = 8; header <= power / 8; header += 8) {
+			void *p = hide(malloc(power + header));
+
+			wasteful += malloc_usable_size(p) > power + power / 8;
+			free(p);
+		}
+	ok(wasteful == 0, "a power of two from 1024 on and a header take at most an eighth more");
+}
+
 static void size_zero(void)
 {
 	enum { ZEROES = 100 };
@@ -250,6 +265,7 @@ int main(void)
 	many_of_one_size(40000, 1000);
 	many_of_one_size(300000, 200);
 	many_of_one_size(3 * MB, 20);
+	powers_and_headers();
 	size_zero();
 	big_sizes();
 	gigabyte();

@@ -135,8 +135,9 @@ void *hk_reallocarray(void *p, size_t count, size_t size)
 }
 
 /*
- * Slots are aligned to 32 KiB, so a block whose size is a multiple of align is aligned. With
- * four classes in each doubling, the class of a multiple of align has such a block size.
+ * Slots are aligned to 32 KiB, so a block whose size is a multiple of align is aligned. The
+ * classes divide each doubling by four, or by eight where a class is an eighth above the
+ * start, so the class of a multiple of align has such a block size.
  */
 void *hk_memalign(size_t align, size_t size)
 {

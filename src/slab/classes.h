@@ -1,8 +1,9 @@
 /*
  * Size groups and size classes. Each group doubles the largest size of the previous one (C0
  * ends at 16 bytes, C7 at 2048). From C2 on a group is divided into equal steps, from C3 on
- * into four, so that a request wastes less than a fifth of its block. The table is
- * classes.def.
+ * into four, so that a request wastes less than a fifth of its block. Many programs request
+ * a power of two and a header: from C7 on, a fifth class is an eighth above the start of the
+ * group. The table is classes.def.
  *
  * Tiny is C0 to C7. C8 to C11 are the smaller Mid sizes: the same scheme with slabs of
  * several slots. A larger block is a run or range of its own (large/).
@@ -36,11 +37,16 @@ static const struct hk_class {
 #include "slab/classes.def"
 };
 
-/* The smallest class for size bytes; size is at least 1 and at most HK_SLAB_MAX. Above 64
- * bytes a group has four classes, selected by the two bits below the highest one. */
+/*
+ * The smallest class for size bytes; size is at least 1 and at most HK_SLAB_MAX. Above 64
+ * bytes a group has four classes, selected by the two bits below the highest one, and above
+ * 1024 bytes a fifth, selected if the three bits below the highest one are zero.
+ */
 #define HK_TOP_BIT(size) ((unsigned)(sizeof(long) * 8 - 1) - (unsigned)__builtin_clzl((size) - 1))
+#define HK_EIGHTH(size) ((unsigned)(((size) - 1) >> (HK_TOP_BIT(size) - 3)) & 7)
 #define HK_CLASS_OF(size) ((size) <= 64 ? (unsigned)((size) - 1) / HK_GRAIN : \
-	(HK_TOP_BIT(size) - 5) * 4 + (unsigned)(((size) - 1) >> (HK_TOP_BIT(size) - 2) & 3))
+	(size) <= 1024 ? (HK_TOP_BIT(size) - 5) * 4 + HK_EIGHTH(size) / 2 : \
+	(HK_TOP_BIT(size) - 6) * 5 + HK_EIGHTH(size) / 2 + (HK_EIGHTH(size) > 0))
 
 /* Each class starts one byte above the previous one. */
 #define CLASS(size, group, slots) \
