@@ -37,14 +37,12 @@ static double now(void)
 	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
 }
 
-/* Of /proc/PID/NAME; an empty text if there is none. */
-static void read_proc(char text[TEXT], pid_t pid, const char *name)
+/* The text begins as the path of the file, and is empty if there is none. */
+static void read_file(char text[TEXT])
 {
+	int fd = open(text, O_RDONLY | O_CLOEXEC);
 	ssize_t got = -1;
-	int fd;
 
-	snprintf(text, TEXT, name, (int)pid, (int)pid);
-	fd = open(text, O_RDONLY | O_CLOEXEC);
 	if (fd >= 0) {
 		got = read(fd, text, TEXT - 1);
 		close(fd);
@@ -59,11 +57,13 @@ static long largest_kb(pid_t pid, unsigned deep)
 	long most = 0, kb;
 	pid_t child;
 
-	read_proc(text, pid, "/proc/%d/statm");
+	snprintf(text, TEXT, "/proc/%d/statm", (int)pid);
+	read_file(text);
 	at = strchr(text, ' ');
 	if (at)
 		most = strtol(at, NULL, 10) * (sysconf(_SC_PAGESIZE) / 1024);
-	read_proc(text, pid, "/proc/%d/task/%d/children");
+	snprintf(text, TEXT, "/proc/%d/task/%d/children", (int)pid, (int)pid);
+	read_file(text);
 	for (at = text; deep < DEEPEST && (child = (pid_t)strtol(at, &end, 10)) > 0 && *end == ' '; at = end) {
 		kb = largest_kb(child, deep + 1);
 		most = kb > most ? kb : most;
