@@ -38,6 +38,7 @@ WORKLOADS = [
     Workload('mid_large-2', 'mid_large --threads 2 --operations 80m | --operations 6m'),
     Workload('large', 'mid_large --smallest 32k --largest 8m --working-set 32 --operations 6k'
              ' | --operations 2k'),
+    Workload('large-random', 'large_random | --operations 2k'),
     Workload('rss', 'rss --quiet 2000 | --size 256m --quiet 300'),
     Workload('lifo', 'batch --batch 8 --order reverse --operations 100m | --operations 25m'),
     Workload('fifo', 'batch --order ring --operations 200m | --operations 25m'),
