@@ -1,7 +1,8 @@
 /*
- * Huge pages in the default profile: where the heap grows densely, and
- * nowhere else. Without them, as in mode never, the cases that need one are
- * skipped and the others hold all the same.
+ * Huge pages in the default profile: where the heap grows densely or the
+ * program writes to all of its Large blocks, and nowhere else. Without them,
+ * as in mode never, the cases that need one are skipped and the others hold
+ * all the same.
  */
 #include "tap.h"
 
@@ -115,6 +116,14 @@ static bool is_on(const char *setting)
 	return !strcmp(text, "1");
 }
 
+static bool is_hardened(void)
+{
+	char text[2] = "";
+
+	hak_setting("HAKMEM_HARDEN", text, sizeof text);
+	return *text > '0';
+}
+
 /* MEM learning tries them after a quarter as many SuperSlabs, and undoes those that
  * did not pay. */
 static int grow_in_child(void)
@@ -155,8 +164,113 @@ static void test_dense(void)
 	ok(smaps("VmFlags:", " hg") == 0, "what was given back in part is not filled up again");
 }
 
+enum { LARGE = 10 * MB, LARGES = 24 };
+
+/* Only the ends, or one word of each page. */
+static char *large(bool pages)
+{
+	char *p = (char *)malloc(LARGE);
+	size_t at;
+
+	for (at = 0; pages && at < LARGE; at += 4096)
+		p[at] = 1;
+	p[0] = p[LARGE - 1] = 1;
+	return p;
+}
+
+static void make_larges(bool pages)
+{
+	size_t i;
+
+	for (i = 0; i < LARGES; i++)
+		block[i] = large(pages);
+}
+
+static void free_larges(void)
+{
+	size_t i;
+
+	for (i = 0; i < LARGES; i++)
+		free(block[i]);
+	malloc_trim(0);
+}
+
+static void test_untouched_larges(void)
+{
+	size_t before = resident_kb(), i, grown;
+
+	make_larges(false);
+	for (i = 0; i < LARGES; i++) {
+		free(block[i]);
+		block[i] = large(false);
+	}
+	grown = resident_kb() - before;
+	free_larges();
+	if (always())
+		skip("Large blocks that the program does not fill get no memory", "the kernel gives huge pages to all");
+	else
+		ok(grown < MB / 1024 * LARGES / 4,
+		   "Large blocks that the program does not fill get no memory: %zu KiB", grown);
+}
+
+static void test_filled_larges(void)
+{
+	size_t before = huge_kb(), i;
+	char *p;
+
+	make_larges(true);
+	if (is_hardened())
+		skip("Large blocks get huge pages if the program fills them", "not with HAKMEM_HARDEN");
+	else
+		ok(huge_kb() > before, "Large blocks get huge pages if the program fills them");
+	p = (char *)calloc(1, LARGE);
+	for (i = 0; i < LARGE && !p[i]; i++)
+		;
+	ok(i == LARGE, "they read as zero for calloc");
+	free(p);
+	free_larges();
+}
+
+/* Needs no huge page: small ones are populated too. */
+static void test_no_longer_filled(void)
+{
+	enum { ROUNDS = 3 };
+	size_t before, grown = 0, i;
+
+	make_larges(true);
+	free_larges();
+	for (i = 0; i < ROUNDS; i++) {
+		before = resident_kb();
+		make_larges(false);
+		grown = resident_kb() - before;
+		free_larges();
+	}
+	if (always())
+		skip("no more memory after the program has stopped filling them", "the kernel gives huge pages to all");
+	else
+		ok(grown < MB / 1024 * LARGES / 4,
+		   "no more memory after the program has stopped filling them: %zu KiB", grown);
+}
+
+/* As a program does that detects writes to its own heap. */
+static void test_inaccessible_larges(void)
+{
+	size_t i;
+
+	for (i = 0; i < LARGES; i++) {
+		block[i] = large(true);
+		mprotect(block[i] + 4096, LARGE - 8192, PROT_NONE);
+	}
+	for (i = 0; i < LARGES; i++)
+		mprotect(block[i] + 4096, LARGE - 8192, PROT_READ | PROT_WRITE);
+	free_larges();
+	ok(true, "a live block that is not accessible is not touched");
+}
+
 static void skip_dense(const char *reason)
 {
+	skip("Large blocks get huge pages if the program fills them", reason);
+	skip("they read as zero for calloc", reason);
 	skip("a heap that grows densely gets huge pages", reason);
 	skip("none right after fork", reason);
 	skip("what is held may stay huge", reason);
@@ -166,12 +280,17 @@ static void skip_dense(const char *reason)
 int main(void)
 {
 	tap_start();
+	test_untouched_larges();
+	test_no_longer_filled();
+	test_inaccessible_larges();
 	test_sparse();
-	if (!mode_is_told())
+	if (!mode_is_told()) {
 		skip_dense("no /sys tells of them");
-	else if (!available())
+	} else if (!available()) {
 		skip_dense("there are none");
-	else
+	} else {
+		test_filled_larges();
 		test_dense();
+	}
 	return tap_end();
 }

@@ -465,8 +465,10 @@ static HK_NOINLINE void free_rest(void *p, enum hk_call call, const void *caller
 			hk_bad_pointer(call, p);
 		return;
 	}
-	if (!slab)
+	if (!slab) {
 		hk_sampled_free(p);
+		hk_large_freeing(p);
+	}
 	cache = hk_enter_to_free(slab);
 	if (!cache) {
 		postpone(p);

@@ -228,6 +228,25 @@ enum {
 	HK_GUARD_BURST = 64,
 };
 
+/* Large blocks that the program writes to as a whole (large/dense.c). */
+enum {
+	/* New ranges that get huge pages after a block was found dense. */
+	HK_DENSE_TRUST = 16,
+	/* The third newest range is judged, because the newest ones are still being filled. */
+	HK_DENSE_JUDGED = 3,
+	/* Pages of a block that are read, 0.3 us each, and how many of them may be zero. */
+	HK_DENSE_SAMPLES = 16,
+	HK_DENSE_ZERO = 2,
+	/* Pages whose read is timed, and the ns that each takes at most if it exists: 50 were
+	 * measured, and 470 for one that does not. The clock is read after each piece, so
+	 * that few pages are faulted in. */
+	HK_DENSE_READS = 64,
+	HK_DENSE_PIECES = 4,
+	HK_DENSE_READ_NS = 100,
+	/* Looks left out after a block that is not dense: none, 1, 2, 4, up to this number. */
+	HK_DENSE_SKIP_MOST = 16,
+};
+
 /* Huge pages for SuperSlabs that will fill (pool/thp.c). */
 enum {
 	/* SuperSlabs of the smallest heap that gets huge pages; fewer with MEM learning, which

@@ -16,6 +16,7 @@ struct hk_large {
 	bool grew;			/* by realloc, so it is probably a vector */
 	bool shrank, regrew;		/* by realloc; regrew: after it shrank */
 	bool huge;			/* huge pages were requested; never kept when freed */
+	bool populated;			/* pages may exist that the program did not touch */
 	struct hk_note note;
 };
 _Static_assert(sizeof(struct hk_large) <= HK_RANGE_DESCRIPTOR, "it fits");
@@ -30,6 +31,14 @@ _Static_assert(sizeof(struct hk_large) <= HK_RANGE_DESCRIPTOR, "it fits");
 bool hk_guard_fits(const struct hk_large *b);
 bool hk_guard_fit(struct hk_large *b);
 void hk_guard_fresh(struct hk_large *b);
+
+/*
+ * dense.c, no lock held. populate: a new range gets its pages at once if the program writes
+ * to all of its blocks. freeing: the block is about to be freed; reused: its range will be
+ * kept for reuse.
+ */
+void hk_dense_populate(struct hk_large *b);
+void hk_dense_freeing(const struct hk_large *b, bool reused);
 
 HK_INLINE size_t hk_large_usable(const struct hk_large *b)
 {

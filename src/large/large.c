@@ -47,6 +47,7 @@ static void start(struct hk_large *b)
 static void reuse(struct hk_large *b)
 {
 	start(b);
+	b->populated = true;
 	hk_event(HK_EVENT_LARGE_REUSE, 0, (void *)b->range.start, b->range.mapped);
 }
 
@@ -91,7 +92,8 @@ static struct hk_large *new_block(size_t mapped)
 	if (b) {
 		b->range.start = 0;
 		b->range.mapped = mapped;
-		b->range.guarded = b->range.clean = false;
+		b->range.guarded = b->range.clean = b->range.advised = false;
+		b->populated = false;
 		b->range.old_guards = 0;
 	}
 	return b;
@@ -148,6 +150,7 @@ static bool map(struct hk_large *b, size_t align)
 		hk_os_unmap(p, b->range.mapped);
 		return false;
 	}
+	hk_dense_populate(b);
 	hk_guard_fresh(b);
 	start(b);
 	hk_event(HK_EVENT_LARGE_MAP, 0, p, b->range.mapped);
@@ -294,6 +297,14 @@ bool hk_large_finish(struct hk_large_request *r)
 	return done;
 }
 
+void hk_large_freeing(const void *p)
+{
+	const struct hk_large *b = find(p);
+
+	if (b)
+		hk_dense_freeing(b, worth_keeping(b->range.mapped));
+}
+
 bool hk_large_free(void *p, struct hk_range **unmap)
 {
 	struct hk_large *b;
@@ -366,8 +377,12 @@ static void drop_unwanted(struct hk_large *b, size_t size)
 	want(b, size);
 	if (to > b->range.mapped)
 		to = b->range.mapped;
-	if (from + HK_LARGE_SHRINK <= to)
-		hk_os_purge((char *)b->range.start + from, to - from);
+	if (from + HK_LARGE_SHRINK > to)
+		return;
+	/* Otherwise the kernel might fill the rest of a huge page again. */
+	if (b->range.advised)
+		hk_os_small((void *)(b->range.start + from), to - from);
+	hk_os_purge((char *)b->range.start + from, to - from);
 }
 
 bool hk_large_roomy(void *p, size_t size)

@@ -50,6 +50,9 @@ void hk_large_begin(struct hk_large_request *r);
 /* False: out of memory; cache/slow.c tries again. */
 bool hk_large_finish(struct hk_large_request *r);
 
+/* Before hk_large_free, with no lock held: learns how the program has used the block. */
+void hk_large_freeing(const void *p);
+
 /* False: p is not the start of a live block of this kind. *unmap: a range that the caller
  * must pass to hk_range_unmap, or NULL. */
 bool hk_large_free(void *p, struct hk_range **unmap);

@@ -212,6 +212,10 @@ void hk_os_wait(_Atomic uint32_t *word, uint32_t value, unsigned ms);
 void hk_os_wake(_Atomic uint32_t *word);
 void hk_os_wake_all(_Atomic uint32_t *word);
 
+/* Is a 32-bit word of memory zero? It is read by the kernel, so that memory which is not
+ * accessible does no harm. False: it is not, or the kernel cannot. */
+bool hk_os_peek(const void *word, bool *is_zero);
+
 /*
  * guest.c. Starts a background thread without capabilities and with all signals blocked; the
  * previous one must have ended. False: it could not be started, and another attempt is

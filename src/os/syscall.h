@@ -185,6 +185,11 @@ HK_INLINE void *hk_sys_map(size_t size, int access)
 	return hk_sys_map_near(0, size, access);
 }
 
+#if defined(__i386__) && !defined(HK_SYSCALL_BY_LIBC)
+#define HK_SYS_HAS_SIXTH false
+#else
+#define HK_SYS_HAS_SIXTH true
+#endif
 #define HK_SYS(name, a, b, c, d, e) \
 	hk_syscall(SYS_##name, (long)(a), (long)(b), (long)(c), (long)(d), (long)(e), 0)
 

@@ -28,6 +28,18 @@ void hk_os_wake_all(_Atomic uint32_t *word)
 	HK_SYS(futex, word, FUTEX_WAKE_PRIVATE, INT_MAX, 0, 0);
 }
 
+/* The comparison of a futex call that wakes and moves no thread. */
+bool hk_os_peek(const void *word, bool *is_zero)
+{
+	uint32_t other = 0;
+	/* The sixth argument, with which the word is compared, is 0. */
+	long result = HK_SYS_HAS_SIXTH ?
+		HK_SYS(futex, word, FUTEX_CMP_REQUEUE_PRIVATE, 0, 0, &other) : -ENOSYS;
+
+	*is_zero = result == 0;
+	return result == 0 || result == -EAGAIN;
+}
+
 static pthread_key_t key;
 static bool has_key;
 

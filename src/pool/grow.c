@@ -24,7 +24,7 @@ static void open_slots(struct hk_superslab *s, void *memory, uint64_t free)
 }
 
 /* NULL: no memory was planned, or the kernel does not remove its guard. */
-static void *planned_memory(struct hk_superslab *s, bool *clean)
+static void *planned_memory(struct hk_superslab *s, bool *clean, bool *advised)
 {
 	struct hk_range *r = s->planned;
 	void *memory;
@@ -35,6 +35,7 @@ static void *planned_memory(struct hk_superslab *s, bool *clean)
 	memory = (void *)r->start;
 	if (hk_range_lift_guard(r) && hk_range_lift_old_guards(r)) {
 		*clean = r->clean;
+		*advised = r->advised;
 	} else {
 		hk_os_unmap(memory, HK_SUPERSLAB_SIZE);
 		memory = NULL;
@@ -56,8 +57,8 @@ static void *map(struct hk_superslab *s)
 /* The slots of `taken` belong to the caller. */
 static struct hk_superslab *grow(struct hk_superslab *s, uint64_t taken, bool populate)
 {
-	bool clean = true;
-	void *memory = planned_memory(s, &clean);
+	bool clean = true, advised = false;
+	void *memory = planned_memory(s, &clean, &advised);
 	bool fresh = !memory;
 
 	if (fresh)
@@ -66,7 +67,7 @@ static struct hk_superslab *grow(struct hk_superslab *s, uint64_t taken, bool po
 		hk_superslab_delete(s);
 		return NULL;
 	}
-	hk_thp_start(s, memory, fresh, populate);
+	hk_thp_start(s, memory, fresh, advised, populate);
 	if (populate)
 		hk_os_populate(memory, HK_SUPERSLAB_SIZE);
 	if (!fresh)

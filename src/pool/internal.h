@@ -116,8 +116,8 @@ HK_INLINE void hk_run_count(enum hk_event event, _Atomic size_t *counters, unsig
 }
 
 /* thp.c. The SuperSlab gets memory: decides between huge and small pages. fresh: it was just
- * mapped; populate: it will be pre-faulted. */
-void hk_thp_start(struct hk_superslab *s, void *memory, bool fresh, bool populate);
+ * mapped; advised: it was used before, with huge pages; populate: it will be pre-faulted. */
+void hk_thp_start(struct hk_superslab *s, void *memory, bool fresh, bool advised, bool populate);
 
 /* All of its free slots were released, so its free memory can hold no huge page. */
 void hk_thp_released(struct hk_superslab *s);

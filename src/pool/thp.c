@@ -41,7 +41,7 @@ static bool is_dense(void)
  * memory, and the host of a virtual machine may have to find the memory first. A single
  * costly page is ignored, because the thread may have been preempted.
  */
-static void judge(uint64_t ns)
+static bool judge(uint64_t ns)
 {
 	unsigned pause = atomic_load_explicit(&grown.next_pause, memory_order_relaxed), next = 0;
 
@@ -50,17 +50,22 @@ static void judge(uint64_t ns)
 		next = !pause ? HK_HUGE_PAUSE : pause < HK_HUGE_PAUSE_MOST ? pause * 2 : HK_HUGE_PAUSE_MOST;
 	}
 	atomic_store_explicit(&grown.next_pause, next, memory_order_relaxed);
+	return !next;
+}
+
+bool hk_thp_touch(char *at)
+{
+	uint64_t before = hk_os_clock();
+
+	*(volatile char *)at = 0;
+	return judge(hk_os_clock() - before);
 }
 
 bool hk_thp_advise(void *start, size_t size, char *first)
 {
-	uint64_t before;
-
 	if (!hk_os_huge(start, size))
 		return false;
-	before = hk_os_clock();
-	*(volatile char *)first = 0;
-	judge(hk_os_clock() - before);
+	hk_thp_touch(first);
 	return true;
 }
 
@@ -98,10 +103,11 @@ static void count_huge(size_t superslabs)
 	atomic_fetch_add_explicit(&hk_thp_superslabs, superslabs, memory_order_relaxed);
 }
 
-void hk_thp_start(struct hk_superslab *s, void *memory, bool fresh, bool populate)
+void hk_thp_start(struct hk_superslab *s, void *memory, bool fresh, bool advised, bool populate)
 {
 	bool always = hk_os_huge_mode() == HK_HUGE_ALWAYS;
-	bool huge = fresh && (populate || choose()) && hk_thp_advise(memory, HK_SUPERSLAB_SIZE, memory);
+	bool huge = advised ||
+		(fresh && (populate || choose()) && hk_thp_advise(memory, HK_SUPERSLAB_SIZE, memory));
 	struct hk_shared_meta *m = s->shared_meta;
 
 	/* In mode "always" the kernel uses huge pages whether the SuperSlab is dense or not.

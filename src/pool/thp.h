@@ -16,6 +16,10 @@ extern _Atomic size_t hk_thp_superslabs;
  */
 bool hk_thp_advise(void *start, size_t size, char *first);
 
+/* Touches a huge page of a range with advice, which clears the byte. False: it took too
+ * long. */
+bool hk_thp_touch(char *at);
+
 /* Counts one request for a huge page; false: a pause is in force because huge pages took
  * too long. */
 bool hk_thp_admit(void);

@@ -134,6 +134,7 @@ static struct hk_range *take_part(struct hk_range *r, size_t mapped)
 	rest = r->mapped > mapped ? new_locked() : NULL;
 	if (rest) {
 		rest->clean = r->clean;
+		rest->advised = r->advised;
 		hk_guard_cut(r, mapped, rest);
 		link_in(rest, older);
 	}
@@ -153,6 +154,7 @@ static void join(struct hk_range *r, struct hk_range *behind)
 {
 	hk_guard_join(r, behind);
 	r->clean = r->clean && behind->clean;
+	r->advised |= behind->advised;
 }
 
 static void add_locked(struct hk_range *r)
@@ -168,6 +170,7 @@ static void add_locked(struct hk_range *r)
 		r->mapped = before->mapped;
 		r->old_guards = before->old_guards;
 		r->clean = before->clean;
+		r->advised = before->advised;
 		hk_range_delete(before);
 	}
 	if (after && hk_guard_can_join(r, after)) {
@@ -225,6 +228,7 @@ bool hk_range_extend(struct hk_range *r, size_t mapped)
 		take_part(after, more);
 		hk_guard_to_old(r);
 		hk_guard_join(r, after);
+		r->advised |= after->advised;
 		hk_guard_from_old(r);
 		hk_range_delete(after);
 	}
@@ -320,6 +324,7 @@ static size_t keep(struct hk_range from)
 		r->start = from.start;
 		r->mapped = from.mapped;
 		r->clean = true;
+		r->advised = from.advised;
 		r->guarded = false;
 		r->old_guards = from.old_guards;
 		add_locked(r);

@@ -21,6 +21,7 @@ enum hk_range_state { HK_RANGE_NONE, HK_RANGE_USED, HK_RANGE_FREE };
  *	state		NONE -> USED by the owner; USED -> NONE by hk_range_retire, once;
  *			FREE while it is in the store
  *	clean		all of it reads as zero
+ *	advised		huge pages were requested for it, or for a part of it
  *	guarded		the last page is a guard (large/guard.c)
  *	old_guards	bit n set <=> the last page of granule n is a guard of a former
  *			block, which must be removed before the range is used
@@ -35,6 +36,7 @@ struct hk_range {
 	size_t mapped;			/* bytes; a Huge block has whole pages only */
 	_Atomic uint8_t state;		/* enum hk_range_state, relaxed */
 	bool clean;
+	bool advised;
 	bool guarded;
 	uint64_t old_guards;
 	struct hk_link in_bucket;
