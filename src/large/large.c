@@ -467,7 +467,7 @@ static size_t may_wait(void)
 {
 	size_t live = atomic_load_explicit(&hk_large_counters.bytes, memory_order_relaxed);
 	size_t usual = hk_pool_scarce() ? live / HK_RANGE_SCARCE_SHARE :
-					  HK_RANGE_WAITING_LEAST + live / HK_RANGE_WAITING_SHARE;
+					  HK_RANGE_WAITING_LEAST + live / HK_RANGE_WAITING_OF * HK_RANGE_WAITING_PARTS;
 	size_t few = hk_is_eager() ? hk_eager_bytes(HK_EAGER_LARGE) : usual;
 
 	return few < usual ? few : usual;
