@@ -598,16 +598,16 @@ static void up_and_down(void *arg)
 }
 
 /* Where memory is short, slots behind Mid blocks serve others. */
-static void taken(void)
+static void taken(size_t size, size_t less, size_t other)
 {
-	size_t n = fill_heap(900 * KB, 45 * MB), i;
+	size_t n = fill_heap(size, 45 * MB), i;
 	struct hak_stats before, after;
 
 	for (i = 0; i < n; i++)
-		block[i] = (char *)hide(realloc(block[i], 500 * KB));
+		block[i] = (char *)hide(realloc(block[i], less));
 	hak_stats_get(&before, sizeof before);
 	for (i = 0; i < n; i++)
-		if (!hide(malloc(350 * KB)))
+		if (!hide(malloc(other)))
 			fail("no memory");
 	hak_stats_get(&after, sizeof after);
 	if (after.mapped > before.mapped + 4 * MB)
@@ -616,7 +616,7 @@ static void taken(void)
 
 static void shrinking(void)
 {
-	static const struct shrinking kinds[] = { { 100 * MB, 1, 55 }, { 100 * MB, 1, 95 }, { 20 * MB, 5, 55 },
+	static const struct shrinking kinds[] = { { 512 * MB, 1, 55 }, { 100 * MB, 1, 55 }, { 100 * MB, 1, 95 }, { 20 * MB, 5, 55 },
 		{ 3900 * KB, 25, 60 } };
 	char name[128];
 	size_t i;
@@ -651,7 +651,9 @@ int main(int argc, char **argv)
 		else if (!strcmp(argv[1], "grown"))
 			grown();
 		else if (!strcmp(argv[1], "taken"))
-			taken();
+			taken(900 * KB, 500 * KB, 350 * KB);
+		else if (!strcmp(argv[1], "taken-small"))
+			taken(100 * KB, 60 * KB, 55 * KB);
 		else if (!strcmp(argv[1], "delayed-slots"))
 			delayed(100 * KB);
 		else if (!strcmp(argv[1], "delayed-large"))
@@ -703,6 +705,7 @@ int main(int argc, char **argv)
 	child_counted(with_reuse, (void *)"reuse", 120, "empty SuperSlabs are used again");
 	child_counted(without_reuse, (void *)"at-once", 120, "without reuse they go back at once");
 	child_ok(without_reuse, (void *)"taken", 120, "without reuse, what realloc takes from Mid blocks serves others");
+	child_ok(without_reuse, (void *)"taken-small", 120, "so do two slots of a block of 100 KiB");
 	if (!emulator_fails(LACK_MADVISE, "warmed SuperSlabs are resident before use"))
 		child_ok(prewarm_body, (void *)"8", 120, "warmed SuperSlabs are resident before use");
 	child_ok(cold_body, (void *)"0", 120, "without warming there is nothing yet");

@@ -390,7 +390,7 @@ bool hk_large_roomy(void *p, size_t size)
 	struct hk_large *b = find(p);
 
 	if (!b)
-		return !hk_settings.superslab_reuse && hk_mid_size(p) >= size + HK_LARGE_SHRINK;
+		return !hk_settings.superslab_reuse && hk_mid_size(p) >= size + HK_SLOT_SIZE;
 	if (size > b->wanted)
 		want(b, size);
 	/* If the block grows and shrinks repeatedly, its pages would be zeroed each time. */
