@@ -232,8 +232,9 @@ enum {
 
 /* Large blocks that the program writes to as a whole (large/dense.c). */
 enum {
-	/* New ranges that get huge pages after a block was found dense. */
-	HK_DENSE_TRUST = 16,
+	/* New ranges that get huge pages after a block was found dense: few, because a program
+	 * may fill a block of one kind and leave those of another sparse. */
+	HK_DENSE_TRUST = 4,
 	/* The third newest range is judged, because the newest ones are still being filled. */
 	HK_DENSE_JUDGED = 3,
 	/* Pages of a block that are read, 0.3 us each, and how many of them may be zero. */

@@ -99,6 +99,7 @@ static void found(bool is_dense)
 		store(&dense.next_skip, 0);
 		return;
 	}
+	store(&dense.allowed, 0);
 	store(&dense.skip, next);
 	store(&dense.next_skip, !next ? 1 : next < HK_DENSE_SKIP_MOST ? next * 2 : next);
 }
