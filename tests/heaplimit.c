@@ -429,6 +429,82 @@ static void from_environment(void *arg)
 	child_exec("environment");
 }
 
+/* Reports of HAKMEM_OOM_REPORT, in the program that this one executes. */
+static const char report_path[] = "heaplimit-report";
+
+/* The level of the report that is there, which is then removed; 0: there is none. */
+static int take_report(void)
+{
+	char text[128] = "", *at;
+	ssize_t n;
+	int fd;
+
+	/* The next slow path writes it. */
+	small_activity();
+	fd = open(report_path, O_RDONLY | O_CLOEXEC);
+	n = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
+
+	if (fd < 0)
+		return 0;
+	close(fd);
+	unlink(report_path);
+	at = n > 0 ? strstr(text, "mapped ") : NULL;
+	return at && strstr(at, " % of its limit of 67108864 bytes\n") ? atoi(at + 7) : -1;
+}
+
+/* Blocks of 2 MiB until so much is mapped. */
+static size_t fill_to(size_t n, size_t bytes)
+{
+	while (mapped() < bytes)
+		if (!(block[n++] = (char *)malloc(MB + MB / 2)))
+			fail("the limit was reached first");
+	return n;
+}
+
+static int reports(void)
+{
+	size_t n, round;
+	int level;
+
+	for (round = 0; round < 2; round++) {
+		n = fill_to(0, 54 * MB);
+		if ((level = take_report()) != 0)
+			fail("a report below 90 %%: %d", level);
+		n = fill_to(n, 58 * MB);
+		if ((level = take_report()) != 90)
+			fail("%d instead of 90 in round %zu", level, round);
+		n = fill_to(n, 61 * MB);
+		if ((level = take_report()) != 95)
+			fail("%d instead of 95 in round %zu", level, round);
+		free(block[--n]);
+		malloc_trim(0);
+		n = fill_to(n, 61 * MB);
+		if ((level = take_report()) != 0)
+			fail("it was repeated: %d", level);
+		free_all(n);
+		malloc_trim(0);
+		small_activity();
+	}
+	/* A link is not followed, and the program goes on; the message is dropped. */
+	if (dup2(open("/dev/null", O_WRONLY | O_CLOEXEC), STDERR_FILENO) < 0 || symlink("heaplimit-target", report_path))
+		fail("no link");
+	free_all(fill_to(0, 58 * MB));
+	small_activity();
+	unlink(report_path);
+	if (unlink("heaplimit-target") == 0)
+		fail("a link was followed");
+	return 0;
+}
+
+static void near_the_limit(void *arg)
+{
+	(void)arg;
+	unlink(report_path);
+	setenv("HAKMEM_LIMIT", "64M", 1);
+	setenv("HAKMEM_OOM_REPORT", report_path, 1);
+	child_exec("reports");
+}
+
 int main(int argc, char **argv)
 {
 	static size_t sizes[] = { 48, 100, 2048, 10000, 40000, 500000, 1500000, 5000000, 35000000 };
@@ -437,7 +513,7 @@ int main(int argc, char **argv)
 
 	if (argc > 2) {
 		child_attach(atoi(argv[2]));
-		return in_environment();
+		return strcmp(argv[1], "reports") ? in_environment() : reports();
 	}
 	tap_start();
 	for (i = 0; i < sizeof sizes / sizeof *sizes; i++) {
@@ -455,5 +531,6 @@ int main(int argc, char **argv)
 	child_ok(callback, NULL, 60, "the callback is called once each time");
 	child_ok(callback_helps, NULL, 60, "what the callback frees is used");
 	child_ok(from_environment, NULL, 60, "HAKMEM_LIMIT");
+	child_ok(near_the_limit, NULL, 60, "HAKMEM_OOM_REPORT: a report at 90 and at 95 %, once each");
 	return tap_end();
 }

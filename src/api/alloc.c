@@ -13,7 +13,7 @@
 /* A program that links the archive for its malloc gets the statistics page too, and the code
  * that writes files at exit. */
 static const void *const keep __attribute__((used)) = &hakmem_stats_page;
-static int (*const keep_reports[])(void) __attribute__((used)) = { hk_snapshot_dump, hk_learn_save };
+static int (*const keep_reports[])(void) __attribute__((used)) = { hk_snapshot_dump, hk_learn_save, hk_near_start };
 
 void *hk_calloc(size_t count, size_t size)
 {

@@ -193,14 +193,16 @@ unsigned hk_program_threads(void);
 void hk_thread_apart(void);
 
 /*
- * Set by learn/ before main; called with no lock held.
+ * Set by learn/ and stats/ before main; called with no lock held.
  *	look		a window has requested it
+ *	grew		after a slow path, if the limit of the heap is to be watched
  *	freed		after a slow path of free; caller: the return address
  *	thread_ends, thread_ended	before and after a thread gives up its cache
  *	forked		in the child of a fork
  */
 struct hk_hooks {
 	void (*look)(void);
+	void (*grew)(void);
 	void (*freed)(const void *caller);
 	void (*thread_ends)(struct hk_cache *cache);
 	void (*thread_ended)(void);

@@ -47,6 +47,8 @@ static void leave(struct hk_cache *cache, unsigned class)
 		hk_reclaim_rest(due);
 	if (hk_unlikely(atomic_load_explicit(&hk_limit_told, memory_order_relaxed)))
 		hk_limit_look();
+	if (hk_unlikely(hk_hooks.grew != NULL))
+		hk_hooks.grew();
 	if (hk_unlikely(look) && hk_hooks.look)
 		hk_hooks.look();
 }

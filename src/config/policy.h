@@ -152,6 +152,10 @@ enum { HK_SCARCE_LEFT = 4 };
  * program that stays at the limit is told once. */
 enum { HK_LIMIT_AGAIN_SHARE = 16 };
 
+/* HAKMEM_OOM_REPORT: percent of the limit at which a report is written, and below which the heap
+ * must fall before the next ones. */
+enum { HK_REPORT_FIRST = 90, HK_REPORT_SECOND = 95, HK_REPORT_AGAIN = 80 };
+
 /* Eager mode (pool/eager.h). */
 enum {
 	/* The memory that may wait: 4 MiB or a 40th of the heap. This is half of the bound in

@@ -66,6 +66,7 @@ struct hk_settings {
 	int16_t cache_capacity[HK_GROUPS];	/* 0: chosen by the cache */
 	int16_t refill_batch[HK_GROUPS];	/* 0: chosen by the cache */
 	uint64_t limit;				/* bytes; 0: none */
+	char oom_report[256];			/* path pattern; "": no file */
 	unsigned harden;
 	unsigned debug_level;
 	bool stats;

@@ -47,6 +47,9 @@ void hk_snapshot_add_up(struct hk_snapshot *s);
 typedef void (*hk_writer)(void *argument, const char *text, size_t length);
 void hk_snapshot_write(const struct hk_snapshot *s, bool json, hk_writer out, void *argument);
 
+/* Starts the reports of HAKMEM_OOM_REPORT, if it is set; 0. */
+int hk_near_start(void);
+
 /* Writes the file of HAKMEM_STATS_DUMP: 0, or -1 if there is none or writing fails. */
 int hk_snapshot_dump(void);
 
