@@ -124,7 +124,8 @@ static void begin_mapping(struct hk_large_request *r)
 	if (!b)
 		return;
 	b->wanted = r->size;
-	if (!b->range.start && r->align == HK_SUPERSLAB_SIZE)
+	/* A Huge block has no whole number of granules. */
+	if (!b->range.start && mapped <= HK_LARGE_MAX && r->align == HK_SUPERSLAB_SIZE)
 		b->range.start = (uintptr_t)hk_pool_give(mapped, &huge);
 	b->huge = huge;
 	if (b->range.start && hk_guard_fits(b)) {

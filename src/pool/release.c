@@ -123,6 +123,7 @@ void *hk_pool_give(size_t size, bool *huge)
 	struct hk_superslab *s[HK_GIVE_MOST], *first;
 	uintptr_t base = 0;
 
+	hk_assert(size % HK_SUPERSLAB_SIZE == 0);
 	if (n > HK_GIVE_MOST || !hk_pool_lock())
 		return NULL;
 	first = find_empty(n);
