@@ -58,8 +58,8 @@ static size_t counted(size_t size)
  * of this file. */
 static void sample_after(int64_t left)
 {
-	hk_sampler.started = true;
-	hk_sampler.left = left;
+	hk_sampler()->started = true;
+	hk_sampler()->left = left;
 	__asm__ volatile("" ::: "memory");
 }
 
@@ -76,8 +76,8 @@ static void sample_none(void)
 /* This thread starts to count, with this sequence. */
 static void seed(uint64_t number)
 {
-	hk_sampler.random = number;
-	sample_after(hk_random_distance(&hk_sampler.random, MEAN));
+	sample_after(hk_random_distance(&number, MEAN));
+	hk_sampler()->random = number;
 }
 
 /* Which the compiler does not leave out. */

@@ -362,7 +362,7 @@ static const struct {
 	  { "HAKMEM_STATS_DUMP=a=b (environment)" } },
 	{ "terminal control is not passed on",
 	  { "HAKMEM_STATS=\x1b]0;title\a\r\nhakmem: \x7f\xc2\x9b" "2J", "HAKMEM_\x1b[31m\n=1" },
-	  { "hakmem: HAKMEM_?[31m?: no such setting, the nearest is HAKMEM_SAMPLE",
+	  { "hakmem: HAKMEM_?[31m?: no such setting, the nearest is HAKMEM_LIMIT",
 	    "hakmem: HAKMEM_STATS: bad value \"?]0;title???hakmem: ???2J\", accepted: 0, 1; keeping 0 (default)" },
 	  { NULL } },
 	{ "a long value is cut", { "HAKMEM_STATS=0123456789012345678901234567890123456789012345678901234567890" },

@@ -29,6 +29,7 @@
 #include "config/policy.h"
 #include "os/lock.h"
 #include "pool/pool.h"
+#include "sample/sample.h"
 #include "slab/slab.h"
 
 #include <stddef.h>
@@ -151,6 +152,7 @@ struct hk_cache {
 	size_t budget_held;			/* bytes; 0: it has not learned */
 	size_t grown;				/* bytes by which its lists have grown */
 	size_t remote_sent, remote_received;
+	struct hk_sampler sampler;
 	struct hk_block *inbox;		/* taken from the mailbox, not yet processed */
 
 	/* Protected by the registry lock. */
@@ -285,6 +287,12 @@ void hk_start(void);
 /* The shared cache, of threads that have none: after their teardown, or if there is no
  * memory for one. hk_orphan_lock protects its lists and is taken before its cache lock. */
 extern struct hk_cache hk_orphan HK_HIDDEN;
+
+/* The sampler of this thread. */
+HK_INLINE struct hk_sampler *hk_sampler(void)
+{
+	return &(hk_has_lists(hk_tls) ? hk_tls : &hk_orphan)->sampler;
+}
 
 /* True if the cache belongs to one thread only. */
 HK_INLINE bool hk_cache_private(const struct hk_cache *cache)

@@ -167,7 +167,7 @@ void *hk_large_malloc(size_t size, size_t align, bool *zero, const void *caller)
 		r.block = fall_back(size, align, &r.zero);
 	if (zero)
 		*zero = r.zero;
-	if (r.block && hk_sample_due(size))
+	if (r.block && hk_sample_due(hk_sampler(), size))
 		sample(r.block, size, caller);
 	return given(r.block, size, caller);
 }
@@ -286,13 +286,13 @@ HK_INLINE void *take_counted(size_t size)
 	struct hk_block *block;
 	uint64_t mark;
 
-	if (!hk_sample_after(counted) || !hk_has_lists(cache))
+	if (!hk_has_lists(cache) || !hk_sample_after(&cache->sampler, counted))
 		return NULL;
 	block = bin->head;
 	mark = hk_mark(block, cache->front.secret);
 	if (hk_unlikely(block->mark != mark))
 		return NULL;
-	hk_sample_count(counted);
+	hk_sample_count(&cache->sampler, counted);
 	return hk_bin_pop(bin, block, mark);
 }
 
@@ -321,7 +321,7 @@ static HK_NOINLINE void *take(size_t size, bool *zero, const void *caller)
 	if (size > HK_SLAB_MAX)
 		return hk_large_malloc(size, HK_GRAIN, zero, caller);
 	class = hk_class_of(for_any_thread(size));
-	if (hk_sample_due(hk_class_size(class)))
+	if (hk_sample_due(hk_sampler(), hk_class_size(class)))
 		p = hk_sampled_malloc(hk_class_size(class), hk_class_size(class), zero, caller);
 	return p ? p : take_listed(class, size, zero, caller);
 }
@@ -539,7 +539,7 @@ void *hk_resize_slow(void *p, size_t size, const void *caller)
 		return NULL;
 	hk_trace(HK_EVENT_RESIZE, p, size, caller);
 	hk_sampled_free(p);
-	if (hk_sample_due(size))
+	if (hk_sample_due(hk_sampler(), size))
 		sample(p, size, caller);
 	return p;
 }

@@ -118,7 +118,7 @@ HK_INLINE void *attempt(size_t size, size_t align, enum hk_form form, bool *zero
 	}
 	if (hk_unlikely(!whole))
 		return hk_wide_take(size, align, &s, 0, zero, caller);
-	if (hk_unlikely(hk_sample_due(hk_class_size(hk_class_of(whole))))) {
+	if (hk_unlikely(hk_sample_due(hk_sampler(), hk_class_size(hk_class_of(whole))))) {
 		p = hk_wide_take(size, align, &s, hk_class_size(hk_class_of(whole)), zero, caller);
 		if (p)
 			return p;

@@ -7,36 +7,44 @@
 #include "sample/table.h"
 
 _Atomic size_t hk_sample_mean;
-HK_TLS struct hk_sampler hk_sampler;
+
+static HK_TLS bool busy;		/* this thread takes a sample now */
 
 static size_t mean(void)
 {
 	return atomic_load_explicit(&hk_sample_mean, memory_order_relaxed);
 }
 
-/* Each thread has another sequence, which depends on the secret of the process. */
-static void start_thread(struct hk_sampler *s)
+/* Each sampler has another sequence, which depends on the secret of the process. */
+static void start_sampler(struct hk_sampler *s)
 {
-	static _Atomic uint64_t threads;
-	uint64_t seed = hk_secret() + atomic_fetch_add_explicit(&threads, 1, memory_order_relaxed);
+	static _Atomic uint64_t samplers;
+	uint64_t seed = hk_secret() + atomic_fetch_add_explicit(&samplers, 1, memory_order_relaxed);
 
-	s->random = hk_random_next(&seed);
-	s->started = true;
+	atomic_store_explicit(&s->random, hk_random_next(&seed), memory_order_relaxed);
+	atomic_store_explicit(&s->started, true, memory_order_relaxed);
+}
+
+static void next_distance(struct hk_sampler *s)
+{
+	uint64_t random = atomic_load_explicit(&s->random, memory_order_relaxed);
+	int64_t distance = hk_random_distance(&random, mean());
+
+	atomic_store_explicit(&s->random, random, memory_order_relaxed);
+	atomic_store_explicit(&s->left, distance, memory_order_relaxed);
 }
 
 /* After a sample, the next distance is counted from the end of the block. */
-bool hk_sample_reached(size_t size)
+bool hk_sample_reached(struct hk_sampler *s, size_t size)
 {
-	struct hk_sampler *s = &hk_sampler;
-
-	if (!s->started) {
-		start_thread(s);
-		s->left = hk_random_distance(&s->random, mean()) - (int64_t)size;
-		if (s->left >= 0)
+	if (!atomic_load_explicit(&s->started, memory_order_relaxed)) {
+		start_sampler(s);
+		next_distance(s);
+		if (hk_sample_count(s, size) >= 0)
 			return false;
 	}
-	s->left = hk_random_distance(&s->random, mean());
-	return !s->busy;
+	next_distance(s);
+	return !busy;
 }
 
 static void add(struct hk_sample_sum *sum, uint64_t size, uint64_t weight)
@@ -88,7 +96,7 @@ uint32_t hk_sample_take(const void *p, size_t size, const void *caller)
 	struct hk_sample_site *site;
 	uint32_t number = 0;
 
-	hk_sampler.busy = true;
+	busy = true;
 	atomic_signal_fence(memory_order_seq_cst);
 	site = find_site(size, caller);
 	if (site)
@@ -101,7 +109,7 @@ uint32_t hk_sample_take(const void *p, size_t size, const void *caller)
 		hk_sample_lose();
 	}
 	atomic_signal_fence(memory_order_seq_cst);
-	hk_sampler.busy = false;
+	busy = false;
 	return number;
 }
 

@@ -1,7 +1,7 @@
 /*
  * The sampler of HAKMEM_SAMPLE. Each allocated byte is a sample with the same probability, one
  * in `mean`, independently of the others: the distances between samples are exponentially
- * distributed, and each thread counts them down by itself. A block is sampled if it contains at
+ * distributed, and each cache counts them down by itself. A block is sampled if it contains at
  * least one of these bytes. The probability for a block of s bytes is
  *
  *	p = 1 - exp(-s / mean)
@@ -32,44 +32,48 @@
 extern _Atomic size_t hk_sample_mean HK_HIDDEN;
 
 /*
- * Of a thread.
+ * Of a cache. All relaxed: threads without a cache of their own share one, and may lose a count.
  *	left	bytes until the next sample
  *	random	the state of its generator of random numbers
- *	busy	it takes a sample now
  */
 struct hk_sampler {
-	int64_t left;
-	uint64_t random;
-	bool started, busy;
+	_Atomic int64_t left;
+	_Atomic uint64_t random;
+	_Atomic bool started;
 };
-extern HK_TLS struct hk_sampler hk_sampler HK_HIDDEN;
 
-/* The countdown has ended. False: the thread had not started to count. */
-bool hk_sample_reached(size_t size);
+/* The countdown has ended. False: it had not started, or this thread takes a sample now. */
+bool hk_sample_reached(struct hk_sampler *s, size_t size);
 
 HK_INLINE bool hk_sampling(void)
 {
 	return atomic_load_explicit(&hk_sample_mean, memory_order_relaxed) != 0;
 }
 
-HK_INLINE void hk_sample_count(size_t size)
+HK_INLINE int64_t hk_sample_left(const struct hk_sampler *s)
 {
-	hk_sampler.left -= (int64_t)size;
+	return atomic_load_explicit(&s->left, memory_order_relaxed);
+}
+
+HK_INLINE int64_t hk_sample_count(struct hk_sampler *s, size_t size)
+{
+	int64_t left = hk_sample_left(s) - (int64_t)size;
+
+	atomic_store_explicit(&s->left, left, memory_order_relaxed);
+	return left;
 }
 
 /* Is the next sample behind an allocation of this size? */
-HK_INLINE bool hk_sample_after(size_t size)
+HK_INLINE bool hk_sample_after(const struct hk_sampler *s, size_t size)
 {
-	return hk_likely(hk_sampler.left >= (int64_t)size);
+	return hk_likely(hk_sample_left(s) >= (int64_t)size);
 }
 
 /* Counts an allocation of this size; true: it is to be sampled. */
-HK_INLINE bool hk_sample_due(size_t size)
+HK_INLINE bool hk_sample_due(struct hk_sampler *s, size_t size)
 {
-	if (hk_likely(!hk_sampling()))
-		return false;
-	hk_sample_count(size);
-	return hk_unlikely(hk_sampler.left < 0) && hk_sample_reached(size);
+	return hk_unlikely(hk_sampling()) && hk_unlikely(hk_sample_count(s, size) < 0) &&
+	       hk_sample_reached(s, size);
 }
 
 /* Is there a sample, or was there one? */
