@@ -63,8 +63,8 @@ size_t hak_malloc_usable_size(const void *block);
  * the number of bytes that glibc would keep, is ignored. */
 int hak_malloc_trim(size_t pad);
 
-/* For a thread that is about to wait for long: the free blocks and empty slabs
- * that it keeps become available to all threads. Its next calls are slower.
+/* For a thread that is about to wait for long: makes the free blocks and empty
+ * slabs that it keeps available to all threads. Its next calls are slower.
  * Preserves errno. */
 void hak_thread_idle(void);
 
@@ -108,7 +108,8 @@ const char *hak_setting_source(const char *name);
  * size bytes is about to fail because of the limit; NULL for none. It runs in
  * the thread of that allocation, with no lock of the library held, and may free
  * memory; the allocation is then tried a last time. It is called once, and again
- * only after a 16th of the memory in use was freed, or the limit was changed.
+ * only after a 16th of the memory in use was freed, or the limit or the callback
+ * was changed.
  *
  * The callback must return. It may allocate, free and change the limit;
  * allocations in it fail without calling it. The thread may hold any lock with
@@ -248,9 +249,9 @@ int hak_learn_save(void);
 /*
  * Writes the heap profile of HAKMEM_SAMPLE to this file, which is replaced: the
  * call stacks of the sampled blocks, in the text format of gperftools. If path
- * is NULL, the file is that of HAKMEM_SAMPLE_DUMP. Returns 0, or -1 if the
- * sampler is not on, if there is no path, or if the file cannot be written; the
- * latter is reported on standard error. Preserves errno.
+ * is NULL, the file is that of HAKMEM_SAMPLE_DUMP. Returns 0, or -1 if
+ * HAKMEM_SAMPLE is 0, if there is no path, or if the file cannot be written; in
+ * the last case, a message is written to standard error. Preserves errno.
  */
 int hak_profile_dump(const char *path);
 
