@@ -340,7 +340,7 @@ static void count_call(size_t size)
 	calls++;
 	asked = size;
 	errno = EPERM;
-	/* Fails in turn, without another call. */
+	/* Fails too, without another call of the callback. */
 	if (malloc(100 * MB))
 		fail("beyond the limit");
 }

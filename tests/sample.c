@@ -80,7 +80,7 @@ static void seed(uint64_t number)
 	hk_sampler()->random = number;
 }
 
-/* Which the compiler does not leave out. */
+/* The pointer is volatile, so that the compiler does not leave the calls out. */
 static void take_and_free(size_t size)
 {
 	void *volatile p = malloc(size);

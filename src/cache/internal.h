@@ -121,7 +121,8 @@ HK_INLINE size_t hk_limit_refused(void)
 	return atomic_load_explicit(&hk_os_refused, memory_order_relaxed);
 }
 
-/* The callback was called, and not enough was freed since to call it again. look finds out. */
+/* The callback was called, and must not be called again before enough memory is freed, which
+ * hk_limit_look checks. */
 extern _Atomic bool hk_limit_told;
 void hk_limit_look(void);
 

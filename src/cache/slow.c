@@ -79,7 +79,8 @@ static bool ask_for_memory(size_t refused, size_t size)
 	return true;
 }
 
-/* Not if the limit is the reason: the heap uses what is left of it better. */
+/* Not if the limit is the reason: the fallback allocator would map memory that the heap could
+ * use for more calls. */
 static bool may_fall_back(bool entered, size_t refused)
 {
 	return !entered || refused == hk_limit_refused();

@@ -3,10 +3,10 @@
  * take less time than a fault for each small page. If not, they would get memory that the
  * program never uses.
  *
- * A block is dense if nearly all of some of its pages were written to. Words that are not
- * zero prove that. A live block, of which the program may have made a part inaccessible, is
+ * A block is dense if nearly all of a few pages that are examined were written to. Words
+ * that are not zero prove that. A live block, of which the program may have made a part inaccessible, is
  * read by the kernel, so that an error is not a fault. If a block that is being freed has
- * only words that are zero, the time of a read tells whether the page existed before.
+ * more words that are zero, the time of a read tells whether the page existed before.
  *
  * Each proof allows the next few ranges to be populated, so a program that no longer writes
  * to its blocks gets few such ranges.

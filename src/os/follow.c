@@ -36,7 +36,7 @@ void hk_os_read_limit(void)
 }
 
 /* Without any file the limit is unknown: the process may have changed its root directory. An
- * error other than that of a moment will be the same next time. */
+ * error that is not temporary would occur again each second. */
 static void look_again(void)
 {
 	struct hk_groups_look look = hk_groups_look("", own_groups);

@@ -28,7 +28,7 @@ void hk_os_wake_all(_Atomic uint32_t *word)
 	HK_SYS(futex, word, FUTEX_WAKE_PRIVATE, INT_MAX, 0, 0);
 }
 
-/* The comparison of a futex call that wakes and moves no thread. */
+/* By a futex call that wakes and moves no thread: it only compares. */
 bool hk_os_peek(const void *word, bool *is_zero)
 {
 	uint32_t other = 0;

@@ -1,6 +1,6 @@
 /*
  * The file of HAKMEM_OOM_REPORT: what the heap holds when it comes near its limit, once for
- * each level until it was far below. It is written by the thread whose slow path notices, with
+ * each level, and again only after it fell far below its limit. It is written by the thread whose slow path notices, with
  * no lock held; the buffers are static, because the stack of that thread may be small.
  */
 #include "stats/snapshot.h"
@@ -10,7 +10,7 @@
 #include "os/file.h"
 #include "os/line.h"
 
-static _Atomic unsigned reported;	/* percent; 0: no report since it was far below */
+static _Atomic unsigned reported;	/* percent; 0: none since it fell far below */
 static _Atomic long writing;		/* the process whose thread writes, or 0 */
 static struct hk_snapshot snapshot;
 static char path[HK_PATH_MAX];
