@@ -2,7 +2,7 @@
  * For tests/cgroup.sh: a heap of 200 MiB that is in use and 40 MiB more that
  * come and go. Prints the KiB of huge pages, and those that stay of the 40 MiB.
  * With the name of a file and a limit, it writes the limit into the file first,
- * and repeats the 40 MiB until what stays is on the other side of 16000 KiB, at
+ * and repeats the 40 MiB until less than 16000 KiB stay, or more without a limit, at
  * most a hundred times.
  */
 #include "tap.h"
@@ -58,15 +58,14 @@ int main(int argc, char **argv)
 {
 	size_t in_use, stays;
 	int tries;
-	bool little;
+	bool limited = argc > 2 && argv[2][0] >= '0' && argv[2][0] <= '9';
 
 	memset(block, 0, sizeof block);
 	in_use = take(0, IN_USE);
 	stays = come_and_go(in_use);
-	little = stays / KB < 16000;
 	if (argc > 2)
 		write_limit(argv[1], argv[2]);
-	for (tries = 0; argc > 2 && tries < 100 && (stays / KB < 16000) == little; tries++) {
+	for (tries = 0; argc > 2 && tries < 100 && (stays / KB < 16000) != limited; tries++) {
 		usleep(50000);
 		malloc_trim(0);
 		stays = come_and_go(in_use);
