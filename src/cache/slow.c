@@ -470,7 +470,8 @@ static HK_NOINLINE void free_rest(void *p, enum hk_call call, const void *caller
 	}
 	if (!slab) {
 		hk_sampled_free(p);
-		hk_large_freeing(p);
+		if (!hk_inside())
+			hk_large_freeing(p);
 	}
 	cache = hk_enter_to_free(slab);
 	if (!cache) {

@@ -68,8 +68,8 @@ static enum words read_words(uintptr_t start, size_t size)
 }
 
 /* Pages next to each other, so that the processor reads several at a time: a page that exists
- * takes 50 ns, a page fault 250 to 500 ns. Only for memory that the library will use again:
- * no part of it may be inaccessible. */
+ * takes 50 ns, a page fault 250 to 500 ns. Only for memory that the library will use again: it
+ * must be accessible then, and is made so if the program has left a page that is not. */
 static bool reads_fast(uintptr_t start, size_t size)
 {
 	uintptr_t at = (start + size / 2) & -(uintptr_t)hk_page_size;
@@ -78,7 +78,9 @@ static bool reads_fast(uintptr_t start, size_t size)
 	unsigned n, piece;
 	bool is_zero;
 
-	if (last >= start + size || !hk_os_peek((const void *)at, &is_zero) || !hk_os_peek((const void *)last, &is_zero))
+	if (last >= start + size || !hk_os_peek((const void *)at, &is_zero) ||
+	    !hk_os_peek((const void *)last, &is_zero) ||
+	    !hk_os_open_pages((void *)at, last + hk_page_size - at))
 		return false;
 	before = hk_os_clock();
 	for (piece = 0; piece < HK_DENSE_PIECES; piece++) {
