@@ -152,18 +152,26 @@ void hk_dense_freeing(const struct hk_large *b, bool reused)
 	      (words == ZERO && reused && !b->populated && reads_fast(b->range.start, b->wanted)));
 }
 
+/* Behind a block that has become shorter, the program may have mapped a file or a device. */
+static bool still_covers(const struct hk_range *r, uintptr_t start, size_t size)
+{
+	return hk_range_is(r, HK_RANGE_USED) && __atomic_load_n(&r->start, __ATOMIC_RELAXED) == start &&
+	       __atomic_load_n(&r->mapped, __ATOMIC_RELAXED) >= size;
+}
+
 /* The youngest range is not judged, because the program may still fill it. The thread that
- * owns the block may resize or free it meanwhile, so its descriptor is not read; at worst,
- * memory that has been used otherwise since is judged. */
+ * owns the block may resize or free it meanwhile; at worst, memory that has been used otherwise
+ * since is judged. */
 static void judge_recent(void)
 {
 	unsigned oldest = load(&dense.next) % HK_DENSE_JUDGED;
 	uintptr_t word = atomic_load_explicit(&dense.recent[oldest], memory_order_relaxed);
-	uintptr_t start = word & -HK_SUPERSLAB_SIZE, granules = word - start;
+	uintptr_t start = word & -HK_SUPERSLAB_SIZE;
+	size_t size = (word - start) << HK_SUPERSLAB_SHIFT;
 	struct hk_range *r = word ? hk_granule_find((void *)start).range : NULL;
 
-	if (r && hk_range_is(r, HK_RANGE_USED) && look_is_due())
-		found(read_words(start, granules << HK_SUPERSLAB_SHIFT) == WRITTEN);
+	if (r && still_covers(r, start, size) && look_is_due())
+		found(read_words(start, size) == WRITTEN);
 }
 
 static void remember(const struct hk_large *b)
