@@ -9,6 +9,7 @@
 #include "config/settings.h"
 #include "os/file.h"
 #include "os/line.h"
+#include "os/lock.h"
 
 static _Atomic unsigned reported;	/* percent; 0: none since it fell far below */
 static _Atomic long writing;		/* the process whose thread writes, or 0 */
@@ -65,7 +66,9 @@ static void near_limit(void)
 	size_t limit = own < group ? own : group, mapped = atomic_load(&hk_os_mapped);
 	unsigned before = atomic_load(&reported), level;
 
-	if (limit == SIZE_MAX)
+	/* In a fork handler of the program this thread holds all locks, for which the others
+	 * would wait while the file is written. */
+	if (limit == SIZE_MAX || hk_all_locked)
 		return;
 	if (before && mapped < percent(limit, HK_REPORT_AGAIN))
 		atomic_store(&reported, 0);
