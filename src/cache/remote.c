@@ -291,7 +291,9 @@ static void receive_any(struct hk_cache *cache, struct hk_cache *by)
 	cache->remote_received++;
 }
 
-/* Puts blocks of one class into their slabs. */
+/* Puts blocks of one class into their slabs. If two threads have freed the same block, the
+ * chain may be a circle, so a run is bounded: the next one begins at a block that is in its
+ * slab already, which is an error. */
 static bool puts_run(struct hk_cache *cache)
 {
 	struct hk_block *chain = cache->inbox;
@@ -300,7 +302,7 @@ static bool puts_run(struct hk_cache *cache)
 
 	if (!bin)
 		return false;
-	if (take_run(cache, bin, INT32_MAX, HK_LIST_END) == 1)
+	if (take_run(cache, bin, HK_RECEIVE_RUN, HK_LIST_END) == 1)
 		hk_put_back(cache, slab, chain);
 	else
 		hk_put_all(cache, bin, chain);
