@@ -114,7 +114,9 @@ void hk_leave_to_abort(void)
 
 struct hk_cache *hk_own_cache(void)
 {
-	return hk_os_key_get();
+	struct hk_cache *cache = hk_os_key_get();
+
+	return cache != HK_EMPTY_CACHE ? cache : NULL;
 }
 
 struct hk_cache *hk_spare_cache(void)

@@ -184,6 +184,24 @@ struct hk_cache *hk_enter_to_free(const struct hk_slab *slab)
 	return hk_enter();
 }
 
+/* The key tells when the thread ends. libc frees memory after that, and a cache that the
+ * thread got then would never be given up. */
+static void count_cold_call(void)
+{
+	if (!cold_calls++)
+		hk_os_key_set(HK_EMPTY_CACHE);
+}
+
+/* The lock may be held for long, for example by a thread that is stopped in a signal handler.
+ * A cold thread does not wait for it a second time: its next call creates its cache. */
+static struct hk_cache *enter_shared(void)
+{
+	if (hk_enter_cache(&hk_orphan))
+		return &hk_orphan;
+	cold_calls = HK_COLD_CALLS;
+	return NULL;
+}
+
 static struct hk_cache *enter_without_cache(void)
 {
 	struct hk_cache *cache = NULL;
@@ -191,13 +209,13 @@ static struct hk_cache *enter_without_cache(void)
 
 	hk_start();
 	if (hk_thread_cold())
-		cold_calls++;
+		count_cold_call();
 	/* Not during a fork, which would unlock the new cache without having locked it. */
 	else if (hk_tls == HK_EMPTY_CACHE && !hk_all_locked)
 		cache = attach();
 	if (!cache) {
 		errno = saved;
-		return hk_enter_cache(&hk_orphan) ? &hk_orphan : NULL;
+		return enter_shared();
 	}
 	hk_tls = cache;
 	hk_event(HK_EVENT_ATTACH, 0, cache, 0);
@@ -240,14 +258,20 @@ static void detach(struct hk_cache *cache)
 	hk_reclaim_rest(1u << HK_FOR_END);
 }
 
-/* If a signal handler ends its thread inside the heap, the cache is lost. */
+/* If a signal handler ends its thread inside the heap, the cache is lost. A thread without a
+ * cache passes HK_EMPTY_CACHE. */
 static void thread_exit(void *argument)
 {
+	struct hk_cache *cache = argument != HK_EMPTY_CACHE ? argument : hk_tls;
 	int saved = errno;
 
 	if (hk_inside())
 		return;
-	detach(argument);
+	if (!hk_has_lists(cache)) {
+		hk_tls = hk_tls_cxx = HK_DEAD_CACHE;
+		return;
+	}
+	detach(cache);
 	if (hk_hooks.thread_ended)
 		hk_hooks.thread_ended();
 	errno = saved;
