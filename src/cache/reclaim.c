@@ -196,6 +196,8 @@ static void climb_class(struct hk_cache *cache, const uint8_t *much, unsigned cl
 	if (own && applies(much[LISTS], idle) && bin->head != HK_LIST_END) {
 		hk_flush(cache, bin, 0);
 		hk_bin_shorten(cache, bin);
+	} else if (own && much[LISTS] == ALL) {
+		hk_bin_shorten(cache, bin);
 	}
 	if (applies(much[SLABS], idle))
 		hk_bin_release_empty(bin);
@@ -320,10 +322,10 @@ static size_t release_sparse(struct hk_cache *cache, uint64_t now, unsigned most
 	return bytes;
 }
 
-/* The free pages in the slabs of a cache, or of none if it is NULL; no lock held. */
+/* The free pages in the slabs of a cache; no lock held. */
 static size_t climb_holes(struct hk_cache *cache, unsigned much, uint64_t now)
 {
-	if (!cache || !much)
+	if (!much)
 		return 0;
 	/* hk_sparse_all has made every slab due, so no clock is needed. */
 	return release_sparse(cache, much == ALL ? 0 : now,
@@ -345,7 +347,7 @@ static size_t climb_shared(const uint8_t *much, uint64_t now)
 
 void hk_reclaim_rest(unsigned reasons)
 {
-	struct hk_cache *cache = hk_has_lists(hk_tls) ? hk_tls : NULL;
+	struct hk_cache *cache = hk_has_lists(hk_tls) ? hk_tls : &hk_orphan;
 	uint64_t now = hk_os_now();
 
 	if (reasons & (1u << HK_FOR_TICK | 1u << HK_FOR_END))
@@ -421,5 +423,7 @@ size_t hk_reclaim(enum hk_reclaim_reason reason)
 	}
 	if (row->caches == OWN || row->much[BATCHES])
 		bytes += climb_own(reason, now);
+	if (row->caches == OWN)
+		collect_shared_mail();
 	return bytes + climb_shared(row->much, now);
 }
