@@ -10,7 +10,8 @@ inside = json.load(open(sys.argv[1] + "/json"))
 outside = json.load(open(sys.argv[1] + "/outside"))
 if not outside.pop("exact"):
     sys.exit("not exact")
-process, resident, threads = (outside.pop(name) for name in ("process", "resident", "thread_caches"))
+process, resident, threads, shared = (
+    outside.pop(name) for name in ("process", "resident", "thread_caches", "shared_cached"))
 if inside != outside:
     sys.exit(f"JSON: {inside}\nis not {outside}")
 root = xml.parse(sys.argv[1] + "/xml").getroot()
@@ -46,7 +47,7 @@ if process["command"] != labels["command"] or (process["cgroup"] or "") != label
     sys.exit(f"labels {labels}, process {process}")
 if sum(resident.values()) - resident["heap_absent"] != process["rss"]:
     sys.exit(f"the shares {resident} are not {process}")
-if len(threads) != outside["threads"] or sum(t["cached"] for t in threads) != outside["cached"]:
+if len(threads) != outside["threads"] or sum(t["cached"] for t in threads) + shared != outside["cached"]:
     sys.exit(f"the lists of threads: {threads}")
 wanted = len(outside) - 5 + sum(len(c) - 2 for c in outside["classes"])
 if found != wanted:

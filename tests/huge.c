@@ -267,6 +267,22 @@ static void test_inaccessible_larges(void)
 	ok(true, "a live block that is not accessible is not touched");
 }
 
+/* Nor one that is about to be freed and reads as zero. */
+static void test_protected_page(void)
+{
+	size_t i;
+
+	for (i = 0; i < LARGES; i++) {
+		char *page = (char *)(((uintptr_t)(block[i] = large(false)) + LARGE / 2) & -(uintptr_t)4096) + 8192;
+
+		mprotect(page, 4096, PROT_NONE);
+		free(block[i]);
+		block[i] = NULL;
+	}
+	free_larges();
+	ok(true, "a page in the middle of a freed block may be inaccessible");
+}
+
 static void skip_dense(const char *reason)
 {
 	skip("Large blocks get huge pages if the program fills them", reason);
@@ -283,6 +299,7 @@ int main(void)
 	test_untouched_larges();
 	test_no_longer_filled();
 	test_inaccessible_larges();
+	test_protected_page();
 	test_sparse();
 	if (!mode_is_told()) {
 		skip_dense("no /sys tells of them");

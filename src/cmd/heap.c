@@ -188,6 +188,8 @@ static void add_cache(struct reading *r, const char *cache, size_t number)
 	r->s->all.remote_received += thread.received;
 	if (live)
 		keep_thread(r->s, &thread);
+	else
+		r->s->shared_cached += thread.cached;
 }
 
 /* A cycle in the list is detected by comparison with an earlier entry, which is replaced
@@ -275,6 +277,7 @@ static const char *read_once(pid_t pid, const struct hk_stats_page *page, struct
 	memset(&s->all, 0, sizeof s->all);
 	memset(s->class, 0, sizeof s->class);
 	memset(s->thread, 0, sizeof s->thread);
+	s->shared_cached = 0;
 	read_totals(&r);
 	read_limits(&r);
 	read_by_class(&r);
@@ -338,6 +341,7 @@ void heap_accept(struct heap *heap, const struct heap_reply *reply)
 					.all = reply->all };
 	memcpy(heap->s.class, reply->class, sizeof reply->class);
 	memcpy(heap->thread, reply->thread, sizeof reply->thread);
+	heap->shared_cached = reply->shared_cached;
 	qsort(heap->thread, HEAP_THREADS, sizeof *heap->thread, by_cached);
 	for (heap->threads = 0; heap->threads < HEAP_THREADS && heap->thread[heap->threads].number; heap->threads++)
 		;

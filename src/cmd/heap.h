@@ -45,6 +45,7 @@ struct heap {
 	struct hk_snapshot s;		/* without decisions */
 	struct heap_thread thread[HEAP_THREADS];	/* largest lists first */
 	unsigned threads;
+	size_t shared_cached;		/* bytes in lists of the shared cache */
 	struct memory memory;
 };
 
@@ -80,6 +81,7 @@ struct heap_reply {
 	struct hak_stats all;
 	struct hak_class_stats class[HK_CLASSES];
 	struct heap_thread thread[HEAP_THREADS];
+	size_t shared_cached;
 };
 /* find.c: finds the page of a process; if false, the reply has the reason. */
 bool heap_find(pid_t pid, struct hk_stats_page *page, struct heap_reply *reply);

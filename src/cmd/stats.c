@@ -104,6 +104,7 @@ static json_t *as_json(const struct heap *heap)
 	json_object_set_new(report, "process", process_json(heap));
 	json_object_set_new(report, "resident", shares_json(heap));
 	json_object_set_new(report, "thread_caches", threads_json(heap));
+	json_object_set_new(report, "shared_cached", json_size(heap->shared_cached));
 	return report;
 }
 
@@ -179,6 +180,8 @@ static void put_threads(const struct heap *heap)
 	}
 	if (heap->s.all.threads > i)
 		printf("%sand %zu with less%s\n", ink(DIM), heap->s.all.threads - i, ink(PLAIN));
+	if (heap->shared_cached)
+		printf("%-6s %10s\n", "shared", SIZE(heap->shared_cached));
 }
 
 static void as_text(const struct heap *heap)
