@@ -16,7 +16,6 @@
 #include "large/internal.h"
 #include "os/os.h"
 #include "pool/thp.h"
-#include "slab/pagemap.h"
 
 /*
  * All relaxed: an outdated value only leads to pages of the wrong size.
@@ -145,6 +144,7 @@ void hk_dense_freeing(const struct hk_large *b, bool reused)
 {
 	enum words words;
 
+	hk_dense_forget((void *)b->range.start);
 	if (!is_candidate(b) || !look_is_due())
 		return;
 	words = read_words(b->range.start, b->wanted);
@@ -152,26 +152,27 @@ void hk_dense_freeing(const struct hk_large *b, bool reused)
 	      (words == ZERO && reused && !b->populated && reads_fast(b->range.start, b->wanted)));
 }
 
-/* Behind a block that has become shorter, the program may have mapped a file or a device. */
-static bool still_covers(const struct hk_range *r, uintptr_t start, size_t size)
+void hk_dense_forget(const void *block)
 {
-	return hk_range_is(r, HK_RANGE_USED) && __atomic_load_n(&r->start, __ATOMIC_RELAXED) == start &&
-	       __atomic_load_n(&r->mapped, __ATOMIC_RELAXED) >= size;
+	unsigned n;
+
+	for (n = 0; n < HK_DENSE_JUDGED; n++)
+		if ((atomic_load_explicit(&dense.recent[n], memory_order_relaxed) & -HK_SUPERSLAB_SIZE) ==
+		    (uintptr_t)block)
+			atomic_store_explicit(&dense.recent[n], 0, memory_order_relaxed);
 }
 
 /* The youngest range is not judged, because the program may still fill it. The thread that
- * owns the block may resize or free it meanwhile; at worst, memory that has been used otherwise
- * since is judged. */
+ * owns the block may resize or free it meanwhile, so its descriptor is not read; at worst,
+ * memory that has been used otherwise since is judged. */
 static void judge_recent(void)
 {
 	unsigned oldest = load(&dense.next) % HK_DENSE_JUDGED;
 	uintptr_t word = atomic_load_explicit(&dense.recent[oldest], memory_order_relaxed);
 	uintptr_t start = word & -HK_SUPERSLAB_SIZE;
-	size_t size = (word - start) << HK_SUPERSLAB_SHIFT;
-	struct hk_range *r = word ? hk_granule_find((void *)start).range : NULL;
 
-	if (r && still_covers(r, start, size) && look_is_due())
-		found(read_words(start, size) == WRITTEN);
+	if (word && look_is_due())
+		found(read_words(start, (word - start) << HK_SUPERSLAB_SHIFT) == WRITTEN);
 }
 
 static void remember(const struct hk_large *b)

@@ -35,10 +35,12 @@ void hk_guard_fresh(struct hk_large *b);
 /*
  * dense.c, no lock held. populate: a new range gets its pages at once if the program writes
  * to all of its blocks. freeing: the block is about to be freed; reused: its range will be
- * kept for reuse.
+ * kept for reuse. forget: the block may become shorter, and what is behind it may belong to
+ * the program.
  */
 void hk_dense_populate(struct hk_large *b);
 void hk_dense_freeing(const struct hk_large *b, bool reused);
+void hk_dense_forget(const void *block);
 
 HK_INLINE size_t hk_large_usable(const struct hk_large *b)
 {

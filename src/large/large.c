@@ -411,6 +411,7 @@ static void *remap(struct hk_large *b, size_t size)
 		return p;
 	if (!hk_range_lift_guard(&b->range))
 		return NULL;
+	hk_dense_forget(p);
 	error = hk_os_resize(p, before, mapped);
 	if (error) {
 		to = error == ENOMEM && mapped > before ? move_mapping(b, mapped) : NULL;
