@@ -8,6 +8,12 @@
 #include <hakmem/hakmem.h>
 #include <stdatomic.h>
 
+/* The compiler leaves out calls whose result is only compared with NULL, as if they succeeded. */
+#define malloc(size) hide(malloc(size))
+#define calloc(count, size) hide(calloc(count, size))
+#define realloc(p, size) hide(realloc(hide(p), size))
+#define aligned_alloc(align, size) hide(aligned_alloc(align, size))
+
 enum { MOST = 2 << 20, THREADS = 4 };
 static char *block[MOST];
 /* Volatile, because the compiler may assume that malloc does not change them. */
