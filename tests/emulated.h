@@ -9,7 +9,7 @@
 #include "tap.h"
 
 /* What the emulator lacks or does itself; the reasons below are in the same order. */
-enum lack { LACK_FORK, LACK_STDERR, LACK_RLIMIT, LACK_MADVISE, LACK_TRACE, LACK_MAPPINGS };
+enum lack { LACK_FORK, LACK_STDERR, LACK_RLIMIT, LACK_MADVISE, LACK_TRACE, LACK_MAPPINGS, LACK_ADJACENT };
 
 TAP_UNUSED static const char *emulator(void)
 {
@@ -26,6 +26,7 @@ TAP_UNUSED static bool emulator_fails(enum lack lack, const char *name)
 		"the emulator accepts any advice and does nothing",
 		"the emulator lets no program trace another",
 		"the emulator has mappings of its own",
+		"the emulator leaves space between aligned mappings",
 	};
 
 	if (emulator())
