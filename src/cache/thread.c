@@ -160,7 +160,12 @@ static struct hk_cache *attach(void)
 	return cache;
 }
 
-static HK_TLS uint8_t cold_calls;
+_Static_assert((int)HK_COLD_CALLS < (int)HK_BITS_COLD, "hk_thread_bits counts them");
+
+static unsigned cold_calls(void)
+{
+	return hk_thread_bits & HK_BITS_COLD;
+}
 
 /*
  * A new thread uses the shared cache for its first calls, unless it is the only thread: many
@@ -170,7 +175,7 @@ static HK_TLS uint8_t cold_calls;
  */
 bool hk_thread_cold(void)
 {
-	return hk_tls == HK_EMPTY_CACHE && cold_calls < HK_COLD_CALLS && !hk_harden &&
+	return hk_tls == HK_EMPTY_CACHE && cold_calls() < HK_COLD_CALLS && !hk_harden &&
 	       atomic_load_explicit(&hk_threads, memory_order_relaxed) > hk_lost_caches;
 }
 
@@ -178,9 +183,9 @@ bool hk_thread_cold(void)
  * uses it, and are sent to it by one that does not. */
 struct hk_cache *hk_enter_to_free(const struct hk_slab *slab)
 {
-	if (cold_calls && slab && atomic_load_explicit(&slab->owner, memory_order_relaxed) == &hk_orphan &&
+	if (cold_calls() && slab && atomic_load_explicit(&slab->owner, memory_order_relaxed) == &hk_orphan &&
 	    hk_thread_cold())
-		cold_calls--;
+		hk_thread_bits--;
 	return hk_enter();
 }
 
@@ -188,7 +193,8 @@ struct hk_cache *hk_enter_to_free(const struct hk_slab *slab)
  * thread got then would never be given up. */
 static void count_cold_call(void)
 {
-	if (!cold_calls++)
+	hk_thread_bits++;
+	if (cold_calls() == 1)
 		hk_os_key_set(HK_EMPTY_CACHE);
 }
 
@@ -198,7 +204,7 @@ static struct hk_cache *enter_shared(void)
 {
 	if (hk_enter_cache(&hk_orphan))
 		return &hk_orphan;
-	cold_calls = HK_COLD_CALLS;
+	hk_thread_bits = (uint8_t)((hk_thread_bits & ~HK_BITS_COLD) | HK_COLD_CALLS);
 	return NULL;
 }
 

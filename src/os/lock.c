@@ -2,7 +2,7 @@
 
 #include "os/os.h"
 
-HK_TLS uint16_t hk_all_locked;
+HK_TLS _Alignas(2) uint8_t hk_all_locked;
 _Atomic uintptr_t hk_forking, hk_heap_closed;
 
 #ifdef HK_DEBUG
@@ -22,8 +22,6 @@ const char *const hk_rank_name[HK_RANK_COUNT] = {
  * a fork waits for a holder that may not be scheduled, or may be in a signal handler.
  */
 enum { SPINS = 100, PATIENCE_MS = 10, PATIENCE = 100, FORK_TRIES = 2000, FORK_TRIES_INSIDE = 10 };
-
-_Static_assert(_Alignof(uint16_t) > HK_WAITED, "the address of a thread leaves a bit");
 
 /* A futex compares 32 bits: the half that contains HK_WAITED. */
 static _Atomic uint32_t *low_half(struct hk_lock *lock)

@@ -45,8 +45,8 @@ enum { HK_WAITED = 1 };
 
 /* The number of this thread's forks in progress that hold every lock; a signal handler may
  * fork during a fork. While it is not 0, the program's fork handlers can use the heap without
- * taking locks. The address of this variable identifies the thread. */
-extern HK_TLS uint16_t hk_all_locked;
+ * taking locks. The address of this variable identifies the thread, and is even: see HK_WAITED. */
+extern HK_TLS _Alignas(2) uint8_t hk_all_locked;
 
 HK_INLINE uintptr_t hk_self(void)
 {

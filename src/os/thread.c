@@ -11,6 +11,8 @@
 #include <string.h>
 #include <sys/auxv.h>
 
+HK_TLS uint8_t hk_thread_bits;
+
 void hk_os_wait(_Atomic uint32_t *word, uint32_t value, unsigned ms)
 {
 	const long most[2] = { ms / 1000, (long)(ms % 1000) * 1000000 };

@@ -8,8 +8,6 @@
 
 _Atomic size_t hk_sample_mean;
 
-static HK_TLS bool busy;		/* this thread takes a sample now */
-
 static size_t mean(void)
 {
 	return atomic_load_explicit(&hk_sample_mean, memory_order_relaxed);
@@ -44,7 +42,7 @@ bool hk_sample_reached(struct hk_sampler *s, size_t size)
 			return false;
 	}
 	next_distance(s);
-	return !busy;
+	return !(hk_thread_bits & HK_BIT_SAMPLING);
 }
 
 static void add(struct hk_sample_sum *sum, uint64_t size, uint64_t weight)
@@ -96,7 +94,7 @@ uint32_t hk_sample_take(const void *p, size_t size, const void *caller)
 	struct hk_sample_site *site;
 	uint32_t number = 0;
 
-	busy = true;
+	hk_thread_bits |= HK_BIT_SAMPLING;
 	atomic_signal_fence(memory_order_seq_cst);
 	site = find_site(size, caller);
 	if (site)
@@ -109,7 +107,7 @@ uint32_t hk_sample_take(const void *p, size_t size, const void *caller)
 		hk_sample_lose();
 	}
 	atomic_signal_fence(memory_order_seq_cst);
-	busy = false;
+	hk_thread_bits &= (uint8_t)~HK_BIT_SAMPLING;
 	return number;
 }
 
