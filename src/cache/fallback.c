@@ -15,6 +15,8 @@
 #include "os/lock.h"
 #include "os/os.h"
 #include "slab/classes.h"
+#include "slab/list.h"
+#include "slab/stack.h"
 
 #include <errno.h>
 #include <stdatomic.h>
@@ -22,7 +24,7 @@
 enum { SIZES = sizeof(size_t) * 8 };
 
 struct chunk {
-	struct chunk *next;
+	struct hk_stack_link link;
 	size_t size;			/* bytes, including this structure */
 	_Atomic size_t used;		/* more than size: full */
 };
@@ -33,15 +35,11 @@ struct header {
 	uintptr_t self;			/* the block, inverted while it is free */
 } HK_ALIGNED(HK_GRAIN);
 
-struct free_block {
-	struct free_block *next;
-};
-
-static _Atomic(struct chunk *) chunks;
+static struct hk_stack chunks;
 static struct {
-	_Atomic(struct free_block *) head;
+	struct hk_stack blocks;
 	_Atomic bool popping;
-} stack[SIZES];
+} freed[SIZES];
 
 static struct header *header_of(const void *p)
 {
@@ -55,25 +53,13 @@ static unsigned log2_of(size_t size)
 
 static void *pop(unsigned n)
 {
-	struct free_block *block;
+	void *block;
 
-	if (!atomic_load_explicit(&stack[n].head, memory_order_relaxed) ||
-	    atomic_exchange(&stack[n].popping, true))
+	if (hk_stack_empty(&freed[n].blocks) || atomic_exchange(&freed[n].popping, true))
 		return NULL;
-	block = atomic_load(&stack[n].head);
-	while (block && !atomic_compare_exchange_weak(&stack[n].head, &block, block->next))
-		;
-	atomic_store(&stack[n].popping, false);
+	block = hk_stack_pop(&freed[n].blocks);
+	atomic_store(&freed[n].popping, false);
 	return block;
-}
-
-static void push(struct free_block *block, unsigned n)
-{
-	struct free_block *head = atomic_load(&stack[n].head);
-
-	do
-		block->next = head;
-	while (!atomic_compare_exchange_weak(&stack[n].head, &head, block));
 }
 
 static void *cut(struct chunk *chunk, size_t size, size_t align)
@@ -106,21 +92,23 @@ static struct chunk *new_chunk(size_t least)
 	return chunk;
 }
 
-static void publish(struct chunk *chunk)
+/* The chunk of a link in the stack of chunks, or NULL. */
+static struct chunk *chunk_of(struct hk_stack_link *link)
 {
-	struct chunk *head = atomic_load(&chunks);
+	return link ? hk_holder(link, struct chunk, link) : NULL;
+}
 
-	do
-		chunk->next = head;
-	while (!atomic_compare_exchange_weak(&chunks, &head, chunk));
+static struct chunk *first_chunk(void)
+{
+	return chunk_of(atomic_load_explicit(&chunks.top, memory_order_acquire));
 }
 
 static void *from_chunks(size_t size, size_t align)
 {
-	struct chunk *chunk = atomic_load(&chunks);
+	struct chunk *chunk = first_chunk();
 	void *block;
 
-	for (; chunk; chunk = chunk->next) {
+	for (; chunk; chunk = chunk_of(chunk->link.below)) {
 		block = cut(chunk, size, align);
 		if (block)
 			return block;
@@ -130,7 +118,7 @@ static void *from_chunks(size_t size, size_t align)
 		return NULL;
 	/* Before other threads see the chunk, because they could take all of it. */
 	block = cut(chunk, size, align);
-	publish(chunk);
+	hk_stack_push(&chunks, &chunk->link);
 	return block;
 }
 
@@ -154,9 +142,9 @@ void *hk_fallback_alloc(size_t size, size_t align)
 
 static bool is_mine(const void *p)
 {
-	const struct chunk *chunk = atomic_load(&chunks);
+	const struct chunk *chunk = first_chunk();
 
-	for (; chunk; chunk = chunk->next)
+	for (; chunk; chunk = chunk_of(chunk->link.below))
 		if ((uintptr_t)p - (uintptr_t)chunk - sizeof(struct header) <
 		    chunk->size - sizeof(struct header))
 			return (uintptr_t)p % HK_GRAIN == 0;
@@ -178,7 +166,7 @@ bool hk_fallback_free(void *p)
 	if (h->size >= 2 * hk_page_size)
 		hk_os_purge_anytime((void *)(((uintptr_t)p + hk_page_size - 1) & -hk_page_size),
 				    (h->size - hk_page_size) & -hk_page_size);
-	push(p, log2_of(h->size));
+	hk_stack_push(&freed[log2_of(h->size)].blocks, p);
 	return true;
 }
 
@@ -197,5 +185,5 @@ void hk_fallback_forked(void)
 	unsigned n;
 
 	for (n = 0; n < SIZES; n++)
-		atomic_store(&stack[n].popping, false);
+		atomic_store(&freed[n].popping, false);
 }

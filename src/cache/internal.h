@@ -221,6 +221,15 @@ HK_INLINE void hk_batch_add(struct hk_batch *batch, const struct hk_slab *slab, 
 	batch->room -= size > least ? size : least;
 }
 
+/* May this thread free p without the lock, as a valid block of a slab of another owner? */
+HK_INLINE bool hk_is_remote(const struct hk_cache *cache, const struct hk_cache *owner,
+			    const struct hk_slab *slab, const void *p)
+{
+	return hk_likely(hk_has_lists(cache)) && owner != cache &&
+	       (uintptr_t)p - slab->base < slab->slots * HK_SLOT_SIZE && hk_slab_valid_hot(slab, p) &&
+	       !hk_marked(p) && !hk_trace_on();
+}
+
 /*
  * Frees p without the lock if it is a valid block of another thread, for which there is a
  * batch with room. Returns the batch, which must be sent if it has no room left, or NULL:
@@ -233,9 +242,7 @@ HK_INLINE struct hk_batch *hk_remote_append(struct hk_cache *cache, void *p)
 	uintptr_t key = hk_batch_key(owner, slab);
 	struct hk_batch *batch = hk_batch_for(cache, key);
 
-	if (hk_unlikely(!hk_has_lists(cache)) || owner == cache ||
-	    (uintptr_t)p - slab->base >= slab->slots * HK_SLOT_SIZE || !hk_slab_valid_hot(slab, p) ||
-	    hk_marked(p) || batch->key != key || batch->room <= 0 || hk_trace_on())
+	if (!hk_is_remote(cache, owner, slab, p) || batch->key != key || batch->room <= 0)
 		return NULL;
 	hk_batch_add(batch, slab, p);
 	return batch;

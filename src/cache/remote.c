@@ -184,8 +184,7 @@ struct hk_batch *hk_remote_begin(struct hk_cache *cache, void *p)
 	struct hk_cache *owner = atomic_load_explicit(&slab->owner, memory_order_relaxed);
 	struct hk_batch *batch;
 
-	if (!hk_has_lists(cache) || owner == cache || (uintptr_t)p - slab->base >= slab->slots * HK_SLOT_SIZE ||
-	    !hk_slab_valid_hot(slab, p) || hk_marked(p) || hk_trace_on())
+	if (!hk_is_remote(cache, owner, slab, p))
 		return NULL;
 	batch = hk_batch_for(cache, hk_batch_key(owner, slab));
 	if (!hk_remote_send(cache, batch))

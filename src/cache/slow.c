@@ -70,10 +70,12 @@ static void *fall_back(size_t size, size_t align, bool *zero)
 	return hk_fallback_alloc(size, align);
 }
 
-/* The last resort if the limit is the reason. True: the program may have freed memory. */
-static bool ask_for_memory(size_t refused, size_t size)
+/* Before a request that failed is tried again. After the first attempt all idle memory is
+ * released; after the second one too, if the limit is the reason and the callback of the
+ * program may have freed memory. False: it is not to be tried again. */
+static bool make_room(unsigned attempt, size_t refused, size_t size)
 {
-	if (!hk_limit_tell(refused, size))
+	if (attempt > 2 || (attempt == 2 && !hk_limit_tell(refused, size)))
 		return false;
 	hk_reclaim(HK_FOR_NO_MEMORY);
 	return true;
@@ -153,16 +155,13 @@ void *hk_large_malloc(size_t size, size_t align, bool *zero, const void *caller)
 {
 	struct hk_large_request r = { .size = size, .align = align };
 	size_t refused = hk_limit_refused();
+	unsigned attempt = 1;
 	bool entered;
 
 	if (size >= HK_IMPOSSIBLE)
 		return given(NULL, size, caller);
 	entered = find_large(&r);
-	if (entered && !r.block) {
-		hk_reclaim(HK_FOR_NO_MEMORY);
-		entered = try_large(&r);
-	}
-	if (entered && !r.block && ask_for_memory(refused, size))
+	while (entered && !r.block && make_room(attempt++, refused, size))
 		entered = try_large(&r);
 	if (!r.block && may_fall_back(entered, refused) && (!entered || size <= HK_MID_MAX))
 		r.block = fall_back(size, align, &r.zero);
@@ -256,21 +255,15 @@ static bool refill_or_grow(unsigned class, bool *zero, void **p)
 	return entered;
 }
 
-/*
- * If the heap has no free block, it grows. If it cannot grow, all idle memory is released
- * for a second try, except for blocks in the lists of other threads.
- */
+/* If the heap has no free block, it grows. If it cannot grow, room is made for a second try. */
 static void *refill_and_take(unsigned class, size_t size, bool *zero, const void *caller)
 {
 	size_t refused = hk_limit_refused();
+	unsigned attempt = 1;
 	void *p;
 	bool entered = refill_or_grow(class, zero, &p);
 
-	if (entered && !p) {
-		hk_reclaim(HK_FOR_NO_MEMORY);
-		entered = refill_or_grow(class, zero, &p);
-	}
-	if (entered && !p && ask_for_memory(refused, size))
+	while (entered && !p && make_room(attempt++, refused, size))
 		entered = refill_or_grow(class, zero, &p);
 	if (!p && may_fall_back(entered, refused))
 		p = fall_back(size, HK_GRAIN, zero);
@@ -512,13 +505,10 @@ void hk_free_slow(void *p, enum hk_call call, const void *caller)
 static void *remap(void *p, size_t size)
 {
 	size_t refused = hk_limit_refused();
+	unsigned attempt = 1;
 	void *to = hk_large_remap(p, size);
 
-	if (to || refused == hk_limit_refused())
-		return to;
-	hk_reclaim(HK_FOR_NO_MEMORY);
-	to = hk_large_remap(p, size);
-	if (!to && ask_for_memory(refused, size))
+	while (!to && refused != hk_limit_refused() && make_room(attempt++, refused, size))
 		to = hk_large_remap(p, size);
 	return to;
 }

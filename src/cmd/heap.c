@@ -327,7 +327,6 @@ static int by_cached(const void *a, const void *b)
 
 void heap_accept(struct heap *heap, const struct heap_reply *reply)
 {
-	struct hak_stats *all = &heap->s.all;
 	char why[sizeof reply->why];
 
 	heap->state = reply->state < HEAP_STATES ? reply->state : HEAP_FAULT;
@@ -346,7 +345,4 @@ void heap_accept(struct heap *heap, const struct heap_reply *reply)
 	for (heap->threads = 0; heap->threads < HEAP_THREADS && heap->thread[heap->threads].number; heap->threads++)
 		;
 	hk_snapshot_add_up(&heap->s);
-	/* A block that moved during the reading may have been counted twice. */
-	if (all->free_bytes > all->mapped)
-		all->free_bytes = 0;
 }

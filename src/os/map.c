@@ -130,16 +130,27 @@ static void *map_aligned(size_t size, size_t align, int access)
 	return p;
 }
 
-void *hk_os_map_anytime(size_t size)
+static void *map_anywhere(size_t size, size_t align, int access)
+{
+	(void)align;
+	return hk_sys_map(size, access);
+}
+
+static void *claim_and_map(void *(*map)(size_t size, size_t align, int access), size_t size, size_t align)
 {
 	enum claimed claimed = claim(size);
 	void *p;
 
 	if (!claimed)
 		return NULL;
-	p = hk_sys_map(size, PROT_READ | PROT_WRITE);
+	p = map(size, align, PROT_READ | PROT_WRITE);
 	settle(claimed, p, size);
 	return p;
+}
+
+void *hk_os_map_anytime(size_t size)
+{
+	return claim_and_map(map_anywhere, size, hk_page_size);
 }
 
 void hk_os_purge_anytime(void *addr, size_t size)
@@ -149,14 +160,7 @@ void hk_os_purge_anytime(void *addr, size_t size)
 
 void *hk_os_map(size_t size, size_t align)
 {
-	enum claimed claimed = claim(size);
-	void *p;
-
-	if (!claimed)
-		return NULL;
-	p = map_aligned(size, align, PROT_READ | PROT_WRITE);
-	settle(claimed, p, size);
-	return p;
+	return claim_and_map(map_aligned, size, align);
 }
 
 /*
@@ -186,14 +190,7 @@ static void *map_with_room(size_t size, size_t align, int access)
 
 void *hk_os_map_with_room(size_t size, size_t align)
 {
-	enum claimed claimed = claim(size);
-	void *p;
-
-	if (!claimed)
-		return NULL;
-	p = map_with_room(size, align, PROT_READ | PROT_WRITE);
-	settle(claimed, p, size);
-	return p;
+	return claim_and_map(map_with_room, size, align);
 }
 
 void *hk_os_reserve(size_t size, size_t align)

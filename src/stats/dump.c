@@ -12,6 +12,11 @@ static void to_file(void *argument, const char *text, size_t length)
 	hk_file_put(argument, text, length);
 }
 
+void hk_snapshot_put(const struct hk_snapshot *s, bool json, struct hk_file *file)
+{
+	hk_snapshot_write(s, json, to_file, file);
+}
+
 static void write_contention(struct hk_file *file)
 {
 	struct hk_contention *c = &hk_contention;
@@ -47,7 +52,7 @@ int hk_snapshot_dump(void)
 	if (!hk_settings_path(hk_settings.stats_dump, path, sizeof path))
 		return -1;
 	hk_file_begin(&file, path);
-	hk_snapshot_write(&s, hk_settings_dump_json(), to_file, &file);
+	hk_snapshot_put(&s, hk_settings_dump_json(), &file);
 	if (HK_COUNTS_CONTENTION && !hk_settings_dump_json())
 		write_contention(&file);
 	if (hk_file_end(&file))

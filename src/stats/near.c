@@ -1,7 +1,8 @@
 /*
  * The file of HAKMEM_OOM_REPORT: what the heap holds when it comes near its limit, once for
- * each level, and again only after it fell far below its limit. It is written by the thread whose slow path notices, with
- * no lock held; the buffers are static, because the stack of that thread may be small.
+ * each level, and again only after it fell far below its limit. It is written by the thread
+ * whose slow path notices, with no lock held; the buffers are static, because the stack of that
+ * thread may be small.
  */
 #include "stats/snapshot.h"
 
@@ -15,11 +16,6 @@ static _Atomic unsigned reported;	/* percent; 0: none since it fell far below */
 static _Atomic long writing;		/* the process whose thread writes, or 0 */
 static struct hk_snapshot snapshot;
 static char path[HK_PATH_MAX];
-
-static void to_file(void *argument, const char *text, size_t length)
-{
-	hk_file_put(argument, text, length);
-}
 
 static void put_head(struct hk_file *file, size_t limit, unsigned level)
 {
@@ -42,7 +38,7 @@ static void report(size_t limit, unsigned level)
 		return;
 	hk_file_begin(&file, path);
 	put_head(&file, limit, level);
-	hk_snapshot_write(&snapshot, false, to_file, &file);
+	hk_snapshot_put(&snapshot, false, &file);
 	if (!hk_file_end(&file))
 		hk_problem_file("the report of HAKMEM_OOM_REPORT", path, hk_file_why(&file));
 }

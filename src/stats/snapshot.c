@@ -88,7 +88,6 @@ static void add_pool(struct hk_snapshot *s)
 	s->all.learn_windows = load(&hk_learn_counters.windows);
 	s->all.superslabs = load(&from->superslabs);
 	s->all.superslabs_peak = load(&from->superslabs_peak);
-	s->all.superslabs_mapped = load(&from->mapped);
 	s->all.superslabs_unmapped = load(&from->unmapped);
 	s->all.purged_bytes = load(&from->purged_bytes);
 	s->all.hole_bytes = load(&hk_hole_bytes);

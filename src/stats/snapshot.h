@@ -47,6 +47,10 @@ void hk_snapshot_add_up(struct hk_snapshot *s);
 typedef void (*hk_writer)(void *argument, const char *text, size_t length);
 void hk_snapshot_write(const struct hk_snapshot *s, bool json, hk_writer out, void *argument);
 
+/* Appends the text or the JSON object to a file. */
+struct hk_file;
+void hk_snapshot_put(const struct hk_snapshot *s, bool json, struct hk_file *file);
+
 /* Starts the reports of HAKMEM_OOM_REPORT, if it is set; 0. */
 int hk_near_start(void);
 

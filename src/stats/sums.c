@@ -2,8 +2,9 @@
 #include "stats/snapshot.h"
 
 /*
- * Threads that map, resize and unmap hold no lock, so a snapshot may come between two
- * figures that they change. The equations of hakmem.h hold all the same.
+ * Threads that map, resize and unmap hold no lock, so a snapshot may come between two figures
+ * that they change; and a reader in another process may count a block twice. The equations of
+ * hakmem.h hold all the same.
  */
 static void reconcile(struct hak_stats *s)
 {
