@@ -195,6 +195,14 @@ static void free_larges(void)
 	malloc_trim(0);
 }
 
+static void grew_little(size_t kb, const char *name)
+{
+	if (always())
+		skip(name, "the kernel gives huge pages to all");
+	else
+		ok(kb < MB / 1024 * LARGES / 4, "%s: %zu KiB", name, kb);
+}
+
 static void test_untouched_larges(void)
 {
 	size_t before = resident_kb(), i, grown;
@@ -206,11 +214,7 @@ static void test_untouched_larges(void)
 	}
 	grown = resident_kb() - before;
 	free_larges();
-	if (always())
-		skip("Large blocks that the program does not fill get no memory", "the kernel gives huge pages to all");
-	else
-		ok(grown < MB / 1024 * LARGES / 4,
-		   "Large blocks that the program does not fill get no memory: %zu KiB", grown);
+	grew_little(grown, "Large blocks that the program does not fill get no memory");
 }
 
 static void test_filled_larges(void)
@@ -245,11 +249,7 @@ static void test_no_longer_filled(void)
 		grown = resident_kb() - before;
 		free_larges();
 	}
-	if (always())
-		skip("no more memory after the program has stopped filling them", "the kernel gives huge pages to all");
-	else
-		ok(grown < MB / 1024 * LARGES / 4,
-		   "no more memory after the program has stopped filling them: %zu KiB", grown);
+	grew_little(grown, "no more memory after the program has stopped filling them");
 }
 
 /* As a program does that detects writes to its own heap. */

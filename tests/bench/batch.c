@@ -73,14 +73,9 @@ static void work(struct bench_worker *w)
 
 int main(int argc, char **argv)
 {
-	struct bench_worker *workers;
-	double seconds;
-
 	bench_start(argc, argv, "Allocates blocks in batches and frees them in some order.", options);
 	if (largest < smallest)
 		largest = smallest;
-	workers = bench_workers();
-	seconds = bench_run(workers, NULL, work, NULL);
-	bench_report(bench_ops(workers), seconds, NULL);
+	bench_all(NULL, work, NULL);
 	return 0;
 }

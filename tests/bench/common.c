@@ -330,3 +330,11 @@ void bench_report(uint64_t ops, double seconds, const struct bench_extra *extra)
 	if (fflush(stdout))
 		exit(1);
 }
+
+void bench_all(bench_part *prepare, bench_part *work, bench_part *finish)
+{
+	struct bench_worker *workers = bench_workers();
+	double seconds = bench_run(workers, prepare, work, finish);
+
+	bench_report(bench_ops(workers), seconds, NULL);
+}

@@ -83,6 +83,9 @@ void bench_quiet(void);
  */
 void bench_report(uint64_t ops, double seconds, const struct bench_extra *extra);
 
+/* Runs the parts in new workers, and reports. */
+void bench_all(bench_part *prepare, bench_part *work, bench_part *finish);
+
 static inline uint64_t bench_random(uint64_t *state)
 {
 	uint64_t x = *state;

@@ -81,11 +81,6 @@ static void work(struct bench_worker *w)
 		drop(w->slots[i]);
 }
 
-static unsigned bits(uint64_t size)
-{
-	return 63 - (unsigned)__builtin_clzll(size);
-}
-
 int main(int argc, char **argv)
 {
 	struct bench_worker *workers;
@@ -94,8 +89,7 @@ int main(int argc, char **argv)
 
 	bench_threads = 8;
 	bench_start(argc, argv, "Threads that work, hand some of their blocks over, and end.", options);
-	least_bits = bits(smallest);
-	most_bits = largest > 2 * smallest ? bits(largest) - 1 : least_bits;
+	bench_bits(smallest, largest, &least_bits, &most_bits);
 	workers = bench_workers();
 	for (i = 0; i < bench_threads; i++)
 		workers[i].slots = (void **)bench_map(blocks * 2 * sizeof(void *));

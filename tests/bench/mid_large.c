@@ -59,16 +59,11 @@ static void empty(struct bench_worker *w)
 
 int main(int argc, char **argv)
 {
-	struct bench_worker *workers;
-	double seconds;
-
 	bench_start(argc, argv, "Frees and allocates buffers of some pages.", options);
 	if (largest < smallest)
 		largest = smallest;
 	if (burst > working_set)
 		burst = working_set;
-	workers = bench_workers();
-	seconds = bench_run(workers, fill, work, empty);
-	bench_report(bench_ops(workers), seconds, NULL);
+	bench_all(fill, work, empty);
 	return 0;
 }

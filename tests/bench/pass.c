@@ -106,9 +106,6 @@ static void work(struct bench_worker *w)
 
 int main(int argc, char **argv)
 {
-	struct bench_worker *workers;
-	double seconds;
-
 	bench_start(argc, argv, "Passes blocks from threads that allocate to threads that free.",
 		    options);
 	if (largest < smallest)
@@ -116,8 +113,6 @@ int main(int argc, char **argv)
 	all = operations / (2 * (parcel + 1));
 	ring = (void ***)bench_map(queue * sizeof *ring);
 	bench_threads *= producers + consumers;
-	workers = bench_workers();
-	seconds = bench_run(workers, NULL, work, NULL);
-	bench_report(bench_ops(workers), seconds, NULL);
+	bench_all(NULL, work, NULL);
 	return 0;
 }

@@ -93,15 +93,10 @@ static void stand(void)
 
 int main(int argc, char **argv)
 {
-	struct bench_worker *workers;
-	double seconds;
-
 	bench_start(argc, argv, "Frees and allocates blocks of random sizes.", options);
 	if (largest < smallest)
 		largest = smallest;
 	stand();
-	workers = bench_workers();
-	seconds = bench_run(workers, fill, work, empty);
-	bench_report(bench_ops(workers), seconds, NULL);
+	bench_all(fill, work, empty);
 	return 0;
 }

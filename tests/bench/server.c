@@ -126,8 +126,6 @@ static void work(struct bench_worker *w)
 
 int main(int argc, char **argv)
 {
-	struct bench_worker *workers;
-	double seconds;
 	uint64_t i;
 
 	bench_threads = 4;
@@ -136,8 +134,6 @@ int main(int argc, char **argv)
 		pthread_mutex_init(&locks[i], NULL);
 	table = (struct session **)bench_map(sessions * sizeof(struct session *));
 	cache = (void **)bench_map(entries * sizeof *cache);
-	workers = bench_workers();
-	seconds = bench_run(workers, NULL, work, NULL);
-	bench_report(bench_ops(workers), seconds, NULL);
+	bench_all(NULL, work, NULL);
 	return 0;
 }

@@ -36,8 +36,6 @@ static void work(struct bench_worker *w)
 
 int main(int argc, char **argv)
 {
-	struct bench_worker *workers;
-	double seconds;
 	uint64_t i;
 
 	bench_threads = 2;
@@ -46,8 +44,6 @@ int main(int argc, char **argv)
 	passed = (void **)bench_map(bench_threads * sizeof *passed);
 	for (i = 0; passive && i < bench_threads; i++)
 		passed[i] = bench_block(size, 0);
-	workers = bench_workers();
-	seconds = bench_run(workers, NULL, work, NULL);
-	bench_report(bench_ops(workers), seconds, NULL);
+	bench_all(NULL, work, NULL);
 	return 0;
 }

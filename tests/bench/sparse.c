@@ -47,13 +47,8 @@ static void work(struct bench_worker *w)
 
 int main(int argc, char **argv)
 {
-	struct bench_worker *workers;
-	double seconds;
-
 	bench_start(argc, argv, "Leaves one block in twenty alive, then fills with another size.",
 		    options);
-	workers = bench_workers();
-	seconds = bench_run(workers, NULL, work, NULL);
-	bench_report(bench_ops(workers), seconds, NULL);
+	bench_all(NULL, work, NULL);
 	return 0;
 }
