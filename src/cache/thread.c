@@ -103,30 +103,15 @@ static void late_settings(void)
 	hk_sample_start();
 }
 
-static bool prewarm(void)
-{
-	struct hk_cache *cache = hk_meta_fill() ? hk_enter() : NULL;
-	struct hk_superslab *s;
-
-	if (!cache)
-		return false;
-	s = hk_superslab_new();
-	hk_leave(cache);
-	return hk_pool_prewarm(s);
-}
-
 __attribute__((constructor(101))) static void hk_constructor(void)
 {
 	struct hk_cache *cache = hk_enter();
-	unsigned i;
 
 	if (cache)
 		hk_leave(cache);
 	if (!registry.had_environment)
 		late_settings();
 	atomic_store_explicit(&hk_purge_delay, hk_settings.mem_learn_delay, memory_order_relaxed);
-	for (i = 0; i < hk_settings.superslab_prewarm && prewarm(); i++)
-		;
 }
 
 static struct hk_cache *new_cache(void)

@@ -1,4 +1,5 @@
 /* Stage 3: a new SuperSlab. */
+#include "config/settings.h"
 #include "os/os.h"
 #include "pool/internal.h"
 #include "range/range.h"
@@ -54,10 +55,18 @@ static void *map(struct hk_superslab *s)
 	return NULL;
 }
 
-/* The slots of `taken` belong to the caller. */
-static struct hk_superslab *grow(struct hk_superslab *s, uint64_t taken, bool populate)
+/* Not the first one, so that a program that needs no second one pays for no warm memory. */
+static bool is_warmed(void)
 {
-	bool clean = true, advised = false;
+	size_t before = atomic_load_explicit(&hk_pool_counters.mapped, memory_order_relaxed);
+
+	return before && before <= hk_settings.superslab_prewarm && !hk_pool_scarce();
+}
+
+/* The slots of `taken` belong to the caller. */
+static bool grow(struct hk_superslab *s, uint64_t taken)
+{
+	bool clean = true, advised = false, populate = is_warmed();
 	void *memory = planned_memory(s, &clean, &advised);
 	bool fresh = !memory;
 
@@ -65,7 +74,7 @@ static struct hk_superslab *grow(struct hk_superslab *s, uint64_t taken, bool po
 		memory = map(s);
 	if (!memory) {
 		hk_superslab_delete(s);
-		return NULL;
+		return false;
 	}
 	hk_thp_start(s, memory, fresh, advised, populate);
 	if (populate)
@@ -76,7 +85,7 @@ static struct hk_superslab *grow(struct hk_superslab *s, uint64_t taken, bool po
 	hk_event(HK_EVENT_MAP, 0, memory, HK_SUPERSLAB_SIZE);
 	hk_slots_start(s, clean);
 	open_slots(s, memory, HK_ALL_SLOTS & ~taken);
-	return s;
+	return true;
 }
 
 /* The store returns a range that is too long if it has no descriptor for the rest. */
@@ -96,14 +105,9 @@ struct hk_superslab *hk_pool_plan(void)
 
 bool hk_pool_grow(struct hk_run *run, unsigned slots, unsigned hint, struct hk_superslab *s)
 {
-	if (!s || !grow(s, hk_slot_mask(0, slots), false))
+	if (!s || !grow(s, hk_slot_mask(0, slots)))
 		return false;
 	hk_run_count(HK_EVENT_GROW, hk_pool_counters.grow, hint, s, 0, slots);
 	hk_run_claimed(run, s, hint, 0, slots);
 	return true;
-}
-
-bool hk_pool_prewarm(struct hk_superslab *s)
-{
-	return s && grow(s, 0, true);
 }

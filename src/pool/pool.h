@@ -146,9 +146,6 @@ size_t hk_pool_waiting(void);
  * other slabs, which are added to kept. */
 void hk_reuse_drain(struct hk_cache *owner, struct hk_list *kept);
 
-/* Maps and pre-faults a SuperSlab before it is needed, in the same two steps as stage 3. */
-bool hk_pool_prewarm(struct hk_superslab *s);
-
 /*
  * usage.c. An estimate of the contents of a SuperSlab, in bytes.
  *	live		blocks in use, of at most a page
