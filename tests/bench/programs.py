@@ -54,7 +54,9 @@ class Git(Program):
         home = pathlib.Path(runner.work, 'origin')
 
         def git(*args):
-            subprocess.run(['git', '-c', 'user.name=x', '-c', 'user.email=x@y', '-C', home, *args],
+            # Without the maintenance that a commit starts, which goes on in the background.
+            subprocess.run(['git', '-c', 'user.name=x', '-c', 'user.email=x@y',
+                            '-c', 'gc.auto=0', '-c', 'maintenance.auto=false', '-C', home, *args],
                            check=True, capture_output=True)
         home.mkdir()
         git('init', '-q')
