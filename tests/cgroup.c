@@ -1,8 +1,8 @@
 /*
  * For tests/cgroup.sh: a heap of 200 MiB that is in use and 40 MiB more that
  * come and go. Prints the KiB of huge pages, and those that stay of the 40 MiB.
- * With the name of a file and a limit, it writes the limit into the file first,
- * and repeats the 40 MiB until less than 16000 KiB stay, or more without a limit, at
+ * With the name of a file and a text, it writes the text into the file first, and
+ * repeats the 40 MiB until less than 16000 KiB stay, or more if the text is "max", at
  * most a hundred times.
  */
 #include "tap.h"
@@ -45,11 +45,11 @@ static size_t come_and_go(size_t in_use)
 	return resident() > before ? resident() - before : 0;
 }
 
-static void write_limit(const char *file, const char *bytes)
+static void write_limit(const char *file, const char *text)
 {
 	int fd = open(file, O_WRONLY | O_CLOEXEC);
 
-	if (fd < 0 || write(fd, bytes, strlen(bytes)) < 0)
+	if (fd < 0 || write(fd, text, strlen(text)) < 0)
 		_exit(3);
 	close(fd);
 }
@@ -58,7 +58,7 @@ int main(int argc, char **argv)
 {
 	size_t in_use, stays;
 	int tries;
-	bool limited = argc > 2 && argv[2][0] >= '0' && argv[2][0] <= '9';
+	bool limited = argc > 2 && strcmp(argv[2], "max") != 0;
 
 	memset(block, 0, sizeof block);
 	in_use = take(0, IN_USE);

@@ -121,7 +121,7 @@ static void check_files(void)
 
 	if (text && !(strstr(dump, ".json") ? whole_json(text)
 					    : !strncmp(last_line(text), "class ", 6) ||
-					      !strncmp(last_line(text), " sample_sites ", 14) ||
+					      !strncmp(last_line(text), " pressure ", 10) ||
 					      !strncmp(last_line(text), "decision ", 9) ||
 					      !strncmp(last_line(text), "compare-and-swap ", 17)))
 		fail("a dump that is not whole: ... %s\n", last_line(text));

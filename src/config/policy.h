@@ -21,6 +21,9 @@ enum {
 	 * flush. It equals the purge delay, because the blocks keep slabs from becoming
 	 * empty. */
 	HK_IDLE_MS = 500,
+	/* The longest purge delay while processes of the control group wait for memory: that of
+	 * the profiles for little memory. */
+	HK_PRESSED_DELAY_MS = 100,
 };
 
 /* Lists of a thread. */
@@ -148,7 +151,7 @@ enum {
 };
 
 /* Memory is scarce if less than a quarter of the limit of the control group is left. Other
- * processes of the group are not counted. */
+ * processes of the group are not counted; under pressure it is scarce too (os/pressure.c). */
 enum { HK_SCARCE_LEFT = 4 };
 
 /* The callback for HAKMEM_LIMIT is called again after a 16th of the memory in use was freed: a

@@ -47,7 +47,7 @@ void hk_mem_forked(void);
 unsigned hk_mem_threshold(void);
 
 /* scavenger.c: 1 while its thread exists, and the number of its turns. */
-extern _Atomic size_t hk_scavenger_runs, hk_scavenger_turns;
+extern _Atomic size_t hk_scavenger_runs, hk_scavenger_turns, hk_pressure_releases;
 
 /*
  * save.c: writes the settings in force, with learned values instead of configured ones, to

@@ -41,7 +41,7 @@ static _Atomic size_t released_before;	/* bytes, when it last started or ended *
 static _Atomic long process;
 static _Atomic uintptr_t main_thread;
 static _Atomic bool main_ended;
-_Atomic size_t hk_scavenger_runs, hk_scavenger_turns;
+_Atomic size_t hk_scavenger_runs, hk_scavenger_turns, hk_pressure_releases;
 
 /* The last thread of a process runs its exit handlers, so that must not be the scavenger: it
  * ends with the main thread at the latest. */
@@ -64,6 +64,7 @@ static void to_sleep(size_t before)
 {
 	uint32_t busy = BUSY, asleep = ASLEEP;
 
+	hk_os_end_pressure();
 	if (!atomic_compare_exchange_strong(&state, &busy, ASLEEP))
 		return;
 	if (waiting() > before && atomic_compare_exchange_strong(&state, &asleep, BUSY))
@@ -87,6 +88,18 @@ static bool sleep_for(unsigned ms)
 	return atomic_load(&state) == BUSY && wanted();
 }
 
+/* quiet: nothing could be released for a while. */
+static enum hk_reclaim_reason reason_of_turn(bool quiet)
+{
+	uint64_t now = hk_os_now();
+
+	hk_os_follow_limit(now);
+	if (!hk_os_follow_pressure(now))
+		return quiet ? HK_FOR_QUIET : HK_FOR_IDLE;
+	atomic_fetch_add_explicit(&hk_pressure_releases, 1, memory_order_relaxed);
+	return HK_FOR_PRESSURE;
+}
+
 static void work(void)
 {
 	unsigned quiet_ms = 0, turn;	/* ms */
@@ -94,7 +107,6 @@ static void work(void)
 	bool more, now_quiet;
 
 	for (turn = turn_ms(); sleep_for(turn); turn = turn_ms()) {
-		hk_os_follow_limit(hk_os_now());
 		now = waiting();
 		more = now > before;
 		before = now;
@@ -102,7 +114,7 @@ static void work(void)
 		if (hk_settings.mem_learn)
 			hk_mem_look();
 		now_quiet = quiet_ms < HK_SCAVENGER_QUIET_MS / 2 && quiet_ms + turn >= HK_SCAVENGER_QUIET_MS / 2;
-		quiet_ms = hk_reclaim(now_quiet ? HK_FOR_QUIET : HK_FOR_IDLE) || more ? 0 : quiet_ms + turn;
+		quiet_ms = hk_reclaim(reason_of_turn(now_quiet)) || more ? 0 : quiet_ms + turn;
 		if (quiet_ms >= HK_SCAVENGER_QUIET_MS) {
 			to_sleep(before);
 			quiet_ms = 0;
@@ -113,6 +125,7 @@ static void work(void)
 /* Without a scavenger the frees of the program release memory (eager mode). */
 static void note_runs(bool runs)
 {
+	hk_os_end_pressure();
 	atomic_store_explicit(&hk_scavenger_runs, runs, memory_order_relaxed);
 	atomic_store_explicit(&released_before, hk_eager_released(), memory_order_relaxed);
 	atomic_store_explicit(&hk_eager, !runs, memory_order_relaxed);
@@ -267,6 +280,7 @@ __attribute__((constructor(102))) static void start_scavenger(void)
 	hk_os_code_start();
 	hk_os_sandbox_start();
 	hk_os_guest_start();
+	hk_os_pressure_start();
 	hk_hooks.thread_ended = thread_ended;
 	hk_hooks.forked = forked;
 	hk_hooks.freed = freed;

@@ -14,7 +14,7 @@ enum { FOLLOW_MS = 1000 };
 
 _Atomic size_t hk_os_memory_limit = SIZE_MAX;
 
-static char own_groups[HK_GROUPS_TEXT];
+char hk_own_groups[HK_GROUPS_TEXT];
 static uint64_t looked;			/* ms; the last time */
 static bool follows;
 
@@ -28,8 +28,8 @@ void hk_os_read_limit(void)
 {
 	struct hk_groups_look look;
 
-	hk_groups_read("", own_groups);
-	look = hk_groups_look("", own_groups);
+	hk_groups_read("", hk_own_groups);
+	look = hk_groups_look("", hk_own_groups);
 	take_limit(&look);
 	looked = hk_os_now();
 	follows = look.files != 0;
@@ -39,7 +39,7 @@ void hk_os_read_limit(void)
  * error that is not temporary would occur again each second. */
 static void look_again(void)
 {
-	struct hk_groups_look look = hk_groups_look("", own_groups);
+	struct hk_groups_look look = hk_groups_look("", hk_own_groups);
 
 	if (look.files && !look.error)
 		take_limit(&look);

@@ -13,7 +13,9 @@
 #include <fcntl.h>
 #include <string.h>
 
-enum { TEXT = HK_GROUPS_TEXT, PATH = 1024 };
+enum { TEXT = HK_GROUPS_TEXT, PATH = HK_GROUP_PATH };
+
+static const char mounted[] = "/sys/fs/cgroup";
 
 long hk_os_read_text(const char *path, char *text, size_t size)
 {
@@ -88,7 +90,7 @@ struct hk_groups_look hk_groups_look(const char *root, const char *groups)
 			continue;
 		*group++ = 0;
 		old = strcmp(list + 1, "memory") == 0;
-		if ((!old && list[1]) || !join(mount, root, "/sys/fs/cgroup", old ? "/memory" : "") ||
+		if ((!old && list[1]) || !join(mount, root, mounted, old ? "/memory" : "") ||
 		    !join(again, group, "", ""))
 			continue;
 		look_above(&look, mount, group, old ? "/memory.limit_in_bytes" : "/memory.max");
@@ -96,6 +98,24 @@ struct hk_groups_look hk_groups_look(const char *root, const char *groups)
 			look_above(&look, mount, again, "/memory.high");
 	}
 	return look;
+}
+
+bool hk_groups_path(const char *groups, const char *file, char path[PATH])
+{
+	char group[TEXT], *end;
+	const char *line = groups;
+
+	while (strncmp(line, "0::", 3) != 0) {
+		line = strchr(line, '\n');
+		if (!line++)
+			return false;
+	}
+	memcpy(group, line + 3, strlen(line + 3) + 1);
+	end = strchr(group, '\n');
+	if (!end)
+		return false;
+	*end = 0;
+	return join(path, mounted, group, file);
 }
 
 void hk_groups_read(const char *root, char groups[TEXT])

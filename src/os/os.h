@@ -152,6 +152,17 @@ uint64_t hk_os_group_limit(const char *root);
 void hk_os_read_limit(void);
 void hk_os_follow_limit(uint64_t now);
 
+/*
+ * pressure.c. pressed: processes of the group waited for memory within the last seconds, as far
+ * as the background thread knows; any thread, relaxed. follow_pressure, for that thread, looks
+ * if a second has passed; true: all free memory is to be released. end_pressure: it will not
+ * look for a while. start: called from a constructor.
+ */
+extern _Atomic bool hk_os_pressed;
+void hk_os_pressure_start(void);
+bool hk_os_follow_pressure(uint64_t now);
+void hk_os_end_pressure(void);
+
 /* Resizes a mapping in place: 0, ENOMEM if there is no room, or another error if the mapping
  * cannot be moved either (the limit, or the program has split it by mprotect). */
 int hk_os_resize(void *addr, size_t old_size, size_t new_size);

@@ -50,13 +50,14 @@ HK_INLINE size_t hk_count(_Atomic size_t *counter)
 	return atomic_fetch_add_explicit(counter, 1, memory_order_relaxed) + 1;
 }
 
-/* Is the heap close to the memory limit of its control group? Then no more huge pages are
- * used, and little free memory is kept. */
+/* Is the heap close to the memory limit of its control group, or do processes of the group wait
+ * for memory? Then no more huge pages are used, and little free memory is kept. */
 HK_INLINE bool hk_pool_scarce(void)
 {
 	size_t limit = atomic_load_explicit(&hk_os_memory_limit, memory_order_relaxed);
 
-	return atomic_load_explicit(&hk_os_mapped, memory_order_relaxed) >= limit - limit / HK_SCARCE_LEFT;
+	return atomic_load_explicit(&hk_os_pressed, memory_order_relaxed) ||
+	       atomic_load_explicit(&hk_os_mapped, memory_order_relaxed) >= limit - limit / HK_SCARCE_LEFT;
 }
 
 /* Acquires a slab of this class for the cache, from stage 1 or 2. If fresh is false, only

@@ -8,6 +8,7 @@
 #ifndef HK_RANGE_DECAY_H
 #define HK_RANGE_DECAY_H
 
+#include "config/policy.h"
 #include "os/os.h"
 
 /*
@@ -33,7 +34,10 @@ extern _Atomic size_t hk_purge_delay;
 
 HK_INLINE uint64_t hk_decay_period(void)
 {
-	return atomic_load_explicit(&hk_purge_delay, memory_order_relaxed);
+	size_t delay = atomic_load_explicit(&hk_purge_delay, memory_order_relaxed);
+
+	return delay > HK_PRESSED_DELAY_MS && atomic_load_explicit(&hk_os_pressed, memory_order_relaxed) ?
+	       HK_PRESSED_DELAY_MS : delay;
 }
 
 HK_INLINE size_t hk_decay_waiting(const struct hk_decay *d)

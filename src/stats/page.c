@@ -53,6 +53,7 @@ HK_API const struct hk_stats_page hakmem_stats_page = {
 		[HK_FIGURE_samples] = &hk_sample_counters.taken,
 		[HK_FIGURE_samples_lost] = &hk_sample_counters.lost,
 		[HK_FIGURE_sample_sites] = &hk_sample_counters.sites,
+		[HK_FIGURE_pressure] = &hk_pressure_releases,
 	},
 	.metadata = { &hk_meta_bytes, &hk_pagemap_bytes },
 	.by_class = {

@@ -102,6 +102,7 @@ static void add_pool(struct hk_snapshot *s)
 	s->all.samples = load(&hk_sample_counters.taken);
 	s->all.samples_lost = load(&hk_sample_counters.lost);
 	s->all.sample_sites = load(&hk_sample_counters.sites);
+	s->all.pressure = load(&hk_pressure_releases);
 }
 
 static void add_large(struct hak_stats *s)
