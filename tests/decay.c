@@ -63,14 +63,15 @@ static void test_limit(void)
 static void test_idle(void)
 {
 	start(50);
-	ok(hk_decay_is_idle(&decay, 1001, MANY), "it is idle during the first period");
-	ok(!hk_decay_is_idle(&decay, 1000 + PERIOD, MANY), "not at its end");
-	ok(!hk_decay_is_idle(&decay, 1001, 49), "nor if too much waits");
+	ok(hk_decay_is_idle(&decay, 1001, PERIOD, MANY), "it is idle during the first period");
+	ok(!hk_decay_is_idle(&decay, 1000 + PERIOD, PERIOD, MANY), "not at its end");
+	ok(!hk_decay_is_idle(&decay, 1001, PERIOD, 49), "nor if too much waits");
+	ok(!hk_decay_is_idle(&decay, 1001, 1, MANY), "nor if the period has become shorter");
 	due_at(1000 + PERIOD);
-	ok(!hk_decay_is_idle(&decay, 1000 + PERIOD + 1, MANY), "nor while something is due");
+	ok(!hk_decay_is_idle(&decay, 1000 + PERIOD + 1, PERIOD, MANY), "nor while something is due");
 	hk_decay_release(&decay, 50);
 	due_at(1000 + PERIOD + 1);
-	ok(hk_decay_is_idle(&decay, 1000 + PERIOD + 2, MANY), "it is idle when all of it was released");
+	ok(hk_decay_is_idle(&decay, 1000 + PERIOD + 2, PERIOD, MANY), "it is idle when all of it was released");
 }
 
 static uint64_t state;
@@ -110,7 +111,7 @@ static void model_change(size_t waiting)
 static bool random_step(uint64_t now)
 {
 	size_t limit = below(2000), amount = below(300), due;
-	bool idle = hk_decay_is_idle(&decay, now, limit);
+	bool idle = hk_decay_is_idle(&decay, now, PERIOD, limit);
 
 	switch (below(4)) {
 	case 0:

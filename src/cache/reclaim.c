@@ -215,6 +215,17 @@ static void climb_classes(struct hk_cache *cache, const uint8_t *much, uint64_t 
 		climb_class(cache, much, class, own, &chains);
 }
 
+/* The three rungs that are climbed class by class. */
+static bool has_sweep(const uint8_t *much)
+{
+	return much[CHAINS] > SOME || much[LISTS] || much[SLABS];
+}
+
+static bool sweep_is_due(const struct hk_cache *cache, enum hk_reclaim_reason reason, uint64_t now)
+{
+	return reason == HK_FOR_GROWTH || ladder[reason].much[SLABS] == ALL || now - cache->swept_at >= HK_IDLE_MS;
+}
+
 /* The rungs of a cache, whose lock is held. by: the cache itself if its owner calls,
  * otherwise the shared cache. */
 static void climb(struct hk_cache *cache, struct hk_cache *by, enum hk_reclaim_reason reason)
@@ -229,9 +240,9 @@ static void climb(struct hk_cache *cache, struct hk_cache *by, enum hk_reclaim_r
 		hk_receive(cache, by);
 	if (much[CHAINS] == SOME)
 		hk_drain_some(cache);
-	if (much[SLABS]) {
+	if (has_sweep(much)) {
 		now = hk_os_now();
-		if (much[SLABS] == ALL || reason == HK_FOR_GROWTH || now - cache->swept_at >= HK_IDLE_MS)
+		if (sweep_is_due(cache, reason, now))
 			climb_classes(cache, much, now, own);
 	}
 	if (own && much[STAGE1])
@@ -296,14 +307,14 @@ size_t hk_unmap_ranges(struct hk_range *ranges)
 	return bytes;
 }
 
-static size_t release_ranges(uint64_t now, bool all)
+static size_t release_ranges(uint64_t now, unsigned much)
 {
 	struct hk_cache *cache = hk_enter_own();
 	struct hk_range *ranges;
 
 	if (!cache)
 		return 0;
-	ranges = all ? hk_range_all() : hk_large_due(now);
+	ranges = much == ALL ? hk_range_all() : hk_large_due(now, much == FEW ? HK_RANGE_RELEASES : UINT_MAX);
 	hk_leave(cache);
 	return hk_unmap_ranges(ranges);
 }
@@ -341,7 +352,7 @@ static size_t climb_shared(const uint8_t *much, uint64_t now)
 		bytes += release_superslabs(now, much[SLOTS] == ALL, much[SLOTS] == FEW ?
 					    HK_RELEASE_SUPERSLABS : hk_superslab_end());
 	if (much[RANGES] == ALL || (much[RANGES] && hk_large_is_due(now)))
-		bytes += release_ranges(now, much[RANGES] == ALL);
+		bytes += release_ranges(now, much[RANGES]);
 	return bytes;
 }
 

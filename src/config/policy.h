@@ -228,7 +228,7 @@ enum {
 	 * 8 MiB, python-json 202 -> 176 MB and `large` unchanged; at 2 MiB, `large` has 11 %
 	 * more faults. */
 	HK_RANGE_KEPT_ALWAYS = 8 << 20,
-	/* Ranges released at a time. */
+	/* Ranges that one slow path releases. */
 	HK_RANGE_RELEASES = 8,
 	/* Fewest bytes that realloc releases at the end of a block: less memory is not worth a
 	 * system call. */

@@ -485,7 +485,7 @@ bool hk_large_is_due(uint64_t now)
 	return !hk_range_is_idle(now, may_wait());
 }
 
-struct hk_range *hk_large_due(uint64_t now)
+struct hk_range *hk_large_due(uint64_t now, unsigned most)
 {
-	return hk_large_is_due(now) ? hk_range_due(now, may_wait(), HK_RANGE_RELEASES) : NULL;
+	return hk_large_is_due(now) ? hk_range_due(now, may_wait(), most) : NULL;
 }

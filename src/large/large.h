@@ -83,9 +83,9 @@ bool hk_large_around(const void *p, struct hk_span *span);
 /* Do more free ranges wait than may, whatever the time? No lock is needed. */
 bool hk_large_excess(void);
 
-/* Some of the free ranges that have waited long enough, for hk_range_unmap. Takes no lock if
- * there are none. */
+/* Up to `most` of the free ranges that have waited long enough, for hk_range_unmap. Takes no
+ * lock if there are none. */
 bool hk_large_is_due(uint64_t now);
-struct hk_range *hk_large_due(uint64_t now);
+struct hk_range *hk_large_due(uint64_t now, unsigned most);
 
 #endif

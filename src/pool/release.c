@@ -259,7 +259,7 @@ size_t hk_pool_waiting(void)
 
 bool hk_pool_is_due(uint64_t now)
 {
-	return !hk_settings.superslab_reuse || !hk_decay_is_idle(&hk_dirty, now, may_wait());
+	return !hk_settings.superslab_reuse || !hk_decay_is_idle(&hk_dirty, now, hk_decay_period(), may_wait());
 }
 
 bool hk_pool_due(uint64_t now, struct hk_pool_release *r)

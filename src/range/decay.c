@@ -4,10 +4,11 @@
 
 _Atomic size_t hk_purge_delay = HK_DELAY_MS;
 
-bool hk_decay_is_idle(const struct hk_decay *d, uint64_t now, size_t limit)
+bool hk_decay_is_idle(const struct hk_decay *d, uint64_t now, uint64_t period, size_t limit)
 {
-	return now < atomic_load_explicit(&d->idle_until, memory_order_relaxed) &&
-	       hk_decay_waiting(d) <= limit;
+	uint64_t since = atomic_load_explicit(&d->idle_since, memory_order_relaxed);
+
+	return since && !hk_elapsed(now, since, period) && hk_decay_waiting(d) <= limit;
 }
 
 size_t hk_decay_due(struct hk_decay *d, uint64_t now, uint64_t period, size_t limit)
@@ -19,7 +20,7 @@ size_t hk_decay_due(struct hk_decay *d, uint64_t now, uint64_t period, size_t li
 		d->began = now;
 	}
 	due = excess > d->due ? excess : d->due;
-	atomic_store_explicit(&d->idle_until, due ? 0 : d->began + period, memory_order_relaxed);
+	atomic_store_explicit(&d->idle_since, due ? 0 : d->began, memory_order_relaxed);
 	return due;
 }
 

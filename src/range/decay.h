@@ -17,15 +17,15 @@
  *	due		the amount that the last period did not need and that is not
  *			yet released
  *	began		when the period began, in milliseconds
- *	idle_until	nothing is due before this time, unless more than the limit
- *			waits
+ *	idle_since	nothing is due for a period after this time, unless more than
+ *			the limit waits; 0: something may be due
  * The atomic members are relaxed; a lock of the caller protects the others.
  */
 struct hk_decay {
 	_Atomic size_t waiting, least;
 	size_t due;
 	uint64_t began;
-	_Atomic uint64_t idle_until;
+	_Atomic uint64_t idle_since;
 };
 
 /* The purge delay: the length of a period in milliseconds, for all free memory (slots, free
@@ -58,7 +58,7 @@ HK_INLINE void hk_decay_subtract(struct hk_decay *d, size_t amount)
 }
 
 /* True if hk_decay_due would return 0, as far as is known without the lock. */
-bool hk_decay_is_idle(const struct hk_decay *d, uint64_t now, size_t limit);
+bool hk_decay_is_idle(const struct hk_decay *d, uint64_t now, uint64_t period, size_t limit);
 
 /* The amount to release now; limit: the amount that may wait. */
 size_t hk_decay_due(struct hk_decay *d, uint64_t now, uint64_t period, size_t limit);

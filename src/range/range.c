@@ -243,7 +243,7 @@ size_t hk_range_waiting(void)
 
 bool hk_range_is_idle(uint64_t now, size_t limit)
 {
-	return hk_decay_is_idle(&store.dirty, now, limit);
+	return hk_decay_is_idle(&store.dirty, now, hk_decay_period(), limit);
 }
 
 static struct hk_range *take_due(uint64_t now, size_t limit)
