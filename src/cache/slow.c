@@ -405,26 +405,22 @@ static void free_block(struct hk_cache *cache, struct hk_slab *slab, void *p, en
  * Blocks freed by threads that could not enter the heap. The next thread that can enter
  * takes the whole list. The links are plain addresses.
  */
-static _Atomic(struct hk_block *) postponed;
+static struct hk_stack postponed;
 
-static void postpone(void *p)
+/* The mark is not overwritten, because it tells whether the block was free already. */
+static void postpone(struct hk_block *block)
 {
-	struct hk_block *block = p, *head = atomic_load_explicit(&postponed, memory_order_relaxed);
-
-	do
-		block->link = (uintptr_t)head;
-	while (!atomic_compare_exchange_weak_explicit(&postponed, &head, block,
-			memory_order_release, memory_order_relaxed));
+	_Static_assert(sizeof(struct hk_stack_link) == sizeof block->link, "fits in its place");
+	hk_stack_push(&postponed, (struct hk_stack_link *)&block->link);
 }
 
 static void free_postponed(void)
 {
-	struct hk_block *block = atomic_exchange_explicit(&postponed, NULL, memory_order_acquire);
-	struct hk_block *next;
+	struct hk_stack_link *link = hk_stack_take(&postponed), *next;
 
-	for (; block; block = next) {
-		next = (struct hk_block *)block->link;
-		hk_free_slow(block, HK_CALL_FREE, NULL);
+	for (; link; link = next) {
+		next = link->below;
+		hk_free_slow((char *)link - offsetof(struct hk_block, link), HK_CALL_FREE, NULL);
 	}
 }
 
@@ -482,7 +478,7 @@ static HK_NOINLINE void free_rest(void *p, enum hk_call call, const void *caller
 	leave(cache, class);
 	if (range)
 		hk_unmap_ranges(range);
-	if (hk_unlikely(atomic_load_explicit(&postponed, memory_order_relaxed) != NULL))
+	if (hk_unlikely(!hk_stack_empty(&postponed)))
 		free_postponed();
 	freed(caller);
 }
