@@ -259,7 +259,7 @@ static void realloc_aligned(void)
 	ok(good, "realloc of aligned blocks keeps their contents");
 }
 
-/* Freed aligned blocks come back as plain blocks of any kind without harm. */
+/* Freed aligned blocks are used again as plain blocks of any kind. */
 static void mixed_reuse(void)
 {
 	enum { SLOTS = 500 };

@@ -242,7 +242,7 @@ static void forbid_free(size_t size)
 	use_up(size);
 }
 
-/* They come back by another thread's frees. */
+/* Another thread frees them. */
 static void forbid_elsewhere(size_t size)
 {
 	pthread_t id;

@@ -29,7 +29,7 @@ needs() {	# tool...
 }
 
 # The release's source is the checkout as it is; what autotools generate is
-# made anew by each build.
+# made again by each build.
 make_source() {
 	upstream=$(dpkg-parsechangelog -S Version)
 	upstream=${upstream%-*}

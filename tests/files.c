@@ -219,7 +219,7 @@ static void special(void)
 
 	clear();
 	mkfifo(path, 0600);
-	ok(dump() == -1, "a FIFO that nobody reads is not waited for");
+	ok(dump() == -1, "a FIFO without a reader is not waited for");
 	reader = open(path, O_RDONLY | O_NONBLOCK);
 	fcntl(reader, F_SETPIPE_SZ, 1 << 20);
 	n = dump() == 0 ? read(reader, text, sizeof text) : 0;

@@ -1,5 +1,5 @@
 /*
- * Pages inside slabs that live go back to the OS: how much of them, what a
+ * Pages inside slabs in use are released to the system: how much of them, what a
  * pointer into one means, and that a program which wants them again soon is
  * not made to fault for them.
  */
@@ -57,7 +57,7 @@ static void back(size_t peak, size_t freed, const char *when)
 	size_t left = resident();
 
 	if (left + freed * 8 / 10 > peak)
-		fail("%zu of %zu KiB went back %s", peak > left ? (peak - left) / KB : 0, freed / KB, when);
+		fail("%zu of %zu KiB were released %s", peak > left ? (peak - left) / KB : 0, freed / KB, when);
 }
 
 static void by_trim(void *arg)
@@ -407,8 +407,8 @@ int main(int argc, char **argv)
 		return 0;
 	}
 	seed = tap_seed();
-	child_ok(by_trim, &seed, 120, "with 1 block in 20 left, 80 % go back by malloc_trim");
-	child_ok(by_waiting, &seed, 120, "with 1 block in 20 left, 80 % go back after a while");
+	child_ok(by_trim, &seed, 120, "with 1 block in 20 left, malloc_trim releases 80 %");
+	child_ok(by_waiting, &seed, 120, "with 1 block in 20 left, 80 % are released after a while");
 	child_ok(counted, &seed, 120, "holes are counted, and are none once they are used");
 	child_aborts(twice, NULL, "a double free into a hole");
 	child_aborts(twice_elsewhere, NULL, "a double free into a hole by another thread");

@@ -37,5 +37,5 @@ check $? "and it comes whole"
 
 (sleep 1; HAKMEM_STATS=bad LD_PRELOAD="$library" /bin/sh -c 'exit 0' 2>&1; echo $? >"$work/status") | :
 [ "$(cat "$work/status")" = 0 ]
-check $? "a complaint to a pipe that nobody reads"
+check $? "a message to a pipe without a reader"
 finish

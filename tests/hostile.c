@@ -222,7 +222,7 @@ int main(void)
 	handler_runs(after_teardown, "in a thread after its teardown");
 	child_aborts(pending_cancel, NULL, "a pending cancellation does not swallow the message");
 	aborts_anyway(no_stderr, "standard error is closed");
-	aborts_anyway(broken_pipe, "standard error is a pipe that nobody reads");
+	aborts_anyway(broken_pipe, "standard error is a pipe without a reader");
 	if (!emulator_fails(LACK_STDERR, "standard error is a full pipe"))
 		aborts_anyway(full_pipe, "standard error is a full pipe");
 	return tap_end();

@@ -143,7 +143,7 @@ static void huge_stays(void *arg)
 	free(p);
 	free(p = (char *)malloc(30 * MB));
 	if (!p)
-		fail("its memory did not come back");
+		fail("its memory was not released");
 }
 
 /* One that must move takes no more than the difference, as strict overcommit

@@ -94,7 +94,7 @@ static bool huge_come_to(size_t least, size_t most)
 	return huge >= least && huge <= most;
 }
 
-/* Of each, pages go back and are in use again. */
+/* Pages of each are released and used again. */
 static void dense_again(void)
 {
 	enum { PAGE = 4096 / SIZE };
@@ -235,8 +235,8 @@ static const struct mode {
 	{ "dense_again", NULL, NULL, dense_again, true, "what gets dense again is huge again" },
 	{ "unused", "HAKMEM_MEM_LEARN_THRESHOLD", "0.3", unused, true, "huge pages that are not used are undone" },
 	{ "forked", NULL, NULL, forked, false, "nothing is made huge soon after a fork" },
-	{ "not", NULL, NULL, not_wanted, false, "what nobody wants goes back sooner" },
-	{ "again", "HAKMEM_MEM_LEARN_DELAY", "20", again, false, "what is wanted again goes back later" },
+	{ "not", NULL, NULL, not_wanted, false, "memory that is not needed is released sooner" },
+	{ "again", "HAKMEM_MEM_LEARN_DELAY", "20", again, false, "memory that is needed again is released later" },
 	{ "given", NULL, NULL, given, false, "what serves Large blocks was not released" },
 	{ "none", "HAKMEM_MEM_LEARN", "0", none, false, "with HAKMEM_MEM_LEARN=0 nothing happens" },
 	{ "basic", "HAKMEM_LEARN_ADVANCED", "0", basic, false,

@@ -29,7 +29,7 @@ enum Form {
 	FORMS, HEAP = FORMS
 };
 
-// What each calls where nobody replaced it: [new.delete].
+// What each operator calls if it was not replaced: [new.delete].
 const struct {
 	const char *symbol, *name;
 	Form calls;

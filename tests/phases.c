@@ -1,6 +1,6 @@
 /*
  * A load that changes its phase: sizes, live set and habits of a crew of
- * threads, drawn anew each time. Under every profile contents stay intact,
+ * threads, drawn again each time. Under every profile contents stay intact,
  * all memory comes free again, the heap does not grow with the phases, and
  * what is learned stays in its bounds. HAKMEM_TEST_SECONDS=3600 makes an hour
  * of it. With an argument it does what tests/learning.sh asks for:

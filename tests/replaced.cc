@@ -26,7 +26,7 @@ struct alignas(256) Wide {
 	~Wide() { c[0] = 0; }
 };
 
-// All blocks came from the replaced operator, and went back to it.
+// All blocks came from the replaced operator and were freed by it.
 void went_through(long blocks, const char *what)
 {
 	if (!ok(taken >= blocks && live == 0, "%s", what))

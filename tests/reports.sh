@@ -159,7 +159,7 @@ HAKMEM_STATS_DUMP=/dev/stdout $stats fork >>"$work/log" 2>"$work/why" &&
 check $? "and as a log, which is added to"
 (sleep 1; HAKMEM_STATS_DUMP=/dev/fd/3 $stats dump 3>&1 2>"$work/err"; echo $? >"$work/status") | :
 [ "$(cat "$work/status")" = 4 ] && grep -q "to /dev/fd/3: it has no reader$" "$work/err"
-check $? "a pipe that nobody reads ends nothing"
+check $? "a pipe without a reader does not end the program"
 dump HAKMEM_STATS_DUMP=/dev/null -- sort /dev/null && [ ! -s "$work/why" ] && [ -c /dev/null ]
 check $? "/dev/null"
 

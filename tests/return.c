@@ -1,6 +1,6 @@
 /*
- * Memory goes back to the OS: by malloc_trim at once, else after a while, by
- * as many system calls as there is to release.
+ * Memory is released to the system: by malloc_trim at once, otherwise after a while. The number
+ * of system calls depends on the memory that is released, not on the size of the heap.
  */
 #include "calls.h"
 #include "heap.h"
@@ -50,7 +50,7 @@ static void free_heap(size_t n)
 	free_in_order(n);
 }
 
-/* At once, unless the scavenger has a part of it in hand just then. */
+/* At once, unless the scavenger is releasing a part of it. */
 static void trimmed(size_t start, const char *what)
 {
 	int tries = learning_profile() ? 100 : 1;
@@ -82,7 +82,7 @@ static void by_trim(void *arg)
 	trimmed(start, "the second time");
 }
 
-/* However long it takes, within reason. */
+/* It may take long, up to a bound. */
 static void by_waiting(void *arg)
 {
 	size_t size = *(size_t *)arg, start = resident_at_start();
@@ -295,8 +295,8 @@ static void again(const char *name, const char *value, const char *mode)
 	child_exec(mode);
 }
 
-/* By the program's calls alone: a thread beside them takes slabs to itself for
- * moments, and is a mapping itself. */
+/* Only by calls of the program: the scavenger would claim slabs for moments, and its stack is
+ * a mapping. */
 static void alone(const char *value, const char *mode)
 {
 	setenv("HAKMEM_SCAVENGER", "0", 1);
@@ -321,7 +321,7 @@ static void as_it_frees(void *mode)
 static void prewarm_body(void *arg) { again("HAKMEM_SUPERSLAB_PREWARM", (const char *)arg, "prewarm"); }
 static void cold_body(void *arg) { again("HAKMEM_SUPERSLAB_PREWARM", (const char *)arg, "cold"); }
 
-/* What comes back after two periods was not released too early. */
+/* Memory that is needed again after two periods was not released too early. */
 static void seldom(void)
 {
 	size_t start = resident_at_start();
@@ -356,10 +356,10 @@ static void once(void)
 	start = resident_at_start();
 	free(memset(hide(malloc(size)), 1, size));
 	if (resident() > start + 4 * MB)
-		fail("%zu KiB stay of a block that nobody wanted twice", (resident() - start) / KB);
+		fail("%zu KiB stay of a block that was requested once", (resident() - start) / KB);
 	free(memset(hide(malloc(size)), 1, size));
 	if (resident() < start + size - 4 * MB)
-		fail("the second one went back too");
+		fail("the second one was released too");
 	start = maps();
 	free(hide(malloc(size)));
 	if (maps() != start)
@@ -404,7 +404,7 @@ static void larger(void)
 		fail("%zu new mappings although SuperSlabs were empty", maps() - before);
 }
 
-/* What Large blocks had serves small ones, and then Large ones again. */
+/* Memory of Large blocks serves small ones, and then Large ones again. */
 static void serves_small(size_t size, size_t count)
 {
 	size_t n = fill_heap(size, size * count), i;
@@ -426,7 +426,7 @@ static void serves_small(size_t size, size_t count)
 		fail("%zu KiB stay mapped", after.mapped / KB);
 }
 
-/* What small blocks had serves Large ones. */
+/* Memory of small blocks serves Large ones. */
 static void serves_large(size_t size)
 {
 	struct hak_stats before, after;
@@ -624,10 +624,10 @@ static void shrinking(void)
 	char name[128];
 	size_t i;
 
-	if (emulator_fails(LACK_MADVISE, "what realloc takes from blocks goes back at once"))
+	if (emulator_fails(LACK_MADVISE, "what realloc takes from blocks is released at once"))
 		return;
 	for (i = 0; i < sizeof kinds / sizeof *kinds; i++) {
-		snprintf(name, sizeof name, "what realloc takes from blocks of %zu KiB goes back at once, to %zu %%",
+		snprintf(name, sizeof name, "what realloc takes from blocks of %zu KiB is released at once, to %zu %%",
 			 kinds[i].size / KB, kinds[i].percent);
 		child_ok(shrunk, (void *)&kinds[i], 120, name);
 	}
@@ -678,22 +678,22 @@ int main(int argc, char **argv)
 		return 0;
 	}
 	for (i = 0; i < sizeof sizes / sizeof *sizes; i++) {
-		snprintf(name, sizeof name, "200 MiB of %zu bytes go back by malloc_trim", sizes[i]);
+		snprintf(name, sizeof name, "malloc_trim releases 200 MiB of %zu bytes", sizes[i]);
 		child_ok(by_trim, (void *)&sizes[i], 120, name);
 	}
 	for (i = 0; i < sizeof sizes / sizeof *sizes; i++) {
-		snprintf(name, sizeof name, "200 MiB of %zu bytes go back after a while", sizes[i]);
+		snprintf(name, sizeof name, "200 MiB of %zu bytes are released after a while", sizes[i]);
 		child_ok(by_waiting, (void *)&sizes[i], 120, name);
 	}
-	child_ok(large_only, NULL, 120, "of many Large blocks most go back at once");
+	child_ok(large_only, NULL, 120, "most of many Large blocks are released at once");
 	shrinking();
 	child_counted(calls, NULL, 120, "calls grow with what is released, not with the heap");
-	child_ok(freed_elsewhere, NULL, 120, "blocks freed by another thread go back");
-	child_ok(owner_sleeps, NULL, 120, "blocks of a thread that sleeps go back");
+	child_ok(freed_elsewhere, NULL, 120, "blocks freed by another thread are released");
+	child_ok(owner_sleeps, NULL, 120, "blocks of a thread that sleeps are released");
 	child_counted(waits_for_sleeper, NULL, 120,
 		 "what waits for a thread that does not call serves before the heap grows");
 	child_counted(with_reuse, (void *)"larger", 120, "empty SuperSlabs serve blocks of more than 1 MiB");
-	child_counted(with_reuse, (void *)"once", 120, "a block of 20 MiB is kept if it was wanted again, not else");
+	child_counted(with_reuse, (void *)"once", 120, "a block of 20 MiB is kept only if one was requested again");
 	child_ok(with_reuse, (void *)"grown", 120, "so is one that grew to this by realloc");
 	child_ok(with_reuse, (void *)"small", 120, "freed Large blocks serve small ones");
 	child_ok(with_reuse, (void *)"small-guarded", 120, "so do those that ended at a guard");
@@ -703,11 +703,11 @@ int main(int argc, char **argv)
 	child_ok(with_delay, (void *)"delayed-large", 120, "Large blocks wait as long as the purge delay says");
 	child_ok(as_it_frees, (void *)"seldom", 120,
 		 "with HAKMEM_SCAVENGER=1 a program that seldom takes 100 MiB keeps little of it");
-	child_ok(after_death, NULL, 120, "blocks allocated after a thread's teardown go back");
+	child_ok(after_death, NULL, 120, "blocks allocated after a thread's teardown are released");
 	seed = tap_seed();
 	child_ok(trim_meanwhile, &seed, 120, "trimming disturbs no thread");
 	child_counted(with_reuse, (void *)"reuse", 120, "empty SuperSlabs are used again");
-	child_counted(without_reuse, (void *)"at-once", 120, "without reuse they go back at once");
+	child_counted(without_reuse, (void *)"at-once", 120, "without reuse they are released at once");
 	child_ok(without_reuse, (void *)"taken", 120, "without reuse, what realloc takes from Mid blocks serves others");
 	child_ok(without_reuse, (void *)"taken-small", 120, "so do two slots of a block of 100 KiB");
 	if (!emulator_fails(LACK_MADVISE, "SuperSlabs after the first are resident before use"))

@@ -1,5 +1,5 @@
 /*
- * Memory that goes back while the program does not call, by a thread of the
+ * Memory that is released while the program does not call, by a thread of the
  * library; and what that thread is in a program that is not its own. Each case is a
  * program of its own.
  */
@@ -133,7 +133,7 @@ static void large(void)
 	idle_until(10 * MB, "of 10 Large blocks");
 }
 
-/* Nobody wakes up in a program that sleeps. */
+/* No thread wakes up in a program that sleeps. */
 static void asleep(void)
 {
 	size_t turns = 0;
@@ -399,7 +399,7 @@ static void signals(void)
 
 	idle();
 	mask = field("SigBlk:\t");
-	/* All but those that nobody can block, and libc's two. */
+	/* All signals, except those that cannot be blocked and two of libc. */
 	if (!mask || (strtoull(mask, NULL, 16) | 1u << 8 | 1u << 18 | 3ull << 31) != UINT64_MAX)
 		fail("it blocks %.16s", mask ? mask : "nothing");
 }
@@ -634,12 +634,12 @@ static const struct mode {
 	void (*body)(void);
 	const char *says;
 } modes[] = {
-	{ "idle", "always", idle, "memory goes back while the program does not call" },
-	{ "survivors", "always", survivors, "pages between survivors go back" },
-	{ "elsewhere", "always", elsewhere, "what others freed goes back" },
-	{ "large", "always", large, "Large blocks go back" },
+	{ "idle", "always", idle, "memory is released while the program does not call" },
+	{ "survivors", "always", survivors, "pages between survivors are released" },
+	{ "elsewhere", "always", elsewhere, "blocks that other threads freed are released" },
+	{ "large", "always", large, "Large blocks are released" },
 	{ "asleep", "always", asleep, "it sleeps when all is back, and is woken again" },
-	{ "late", "always", late, "what is set aside when it is about to sleep goes back" },
+	{ "late", "always", late, "chains set aside when it is about to sleep are released" },
 	{ "shared", "always", shared, "threads after the end of their caches lose no block to it" },
 	{ "little", "always", little, "a program with little memory has no such thread" },
 	{ "off", "0", off, "nor has one without the setting" },

@@ -249,7 +249,7 @@ static bool keeps_errno(void)
 					return false;
 				}
 			}
-	/* All lists at once, so that slabs and SuperSlabs go back too. */
+	/* All lists at once, so that slabs and SuperSlabs are released too. */
 	for (i = 0; i < KINDS - 2; i++) {
 		static void *p[5000];
 		size_t many = kinds[i] > 100000 ? 100 : 5000;

@@ -27,7 +27,7 @@ struct Keeper {
 			if (entry.second[0] != entry.first)
 				faults++;
 		numbers.clear();
-		// New memory while the thread goes away, kept by nobody.
+		// New memory while the thread ends; nothing keeps it.
 		std::vector<std::string> more;
 		for (int i = 0; i < 50; i++)
 			more.push_back(std::string(i * 31, 'm'));

@@ -1,6 +1,6 @@
 /*
  * Strings and vectors that grow by realloc: random ones of a set get some
- * bytes more, and start anew when they have reached their limit. A factor of
+ * bytes more, and start again when they have reached their limit. A factor of
  * 100 makes every growth exactly what is needed, as a string does that keeps
  * no reserve.
  */

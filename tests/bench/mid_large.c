@@ -1,7 +1,7 @@
 /*
  * Buffers of some pages each, 8 KB unless told: above what the small size
  * classes of most allocators serve, below what they map directly. A step
- * frees a short run of neighbours in the working set and allocates them anew,
+ * frees a short run of neighbours in the working set and allocates them again,
  * as a program does that handles one message with a few buffers.
  */
 #include "common.h"
