@@ -439,22 +439,25 @@ static void from_environment(void *arg)
 static const char report_path[] = "heaplimit-report";
 
 /* The level of the report that is there, which is then removed; 0: there is none. */
+static char report[64 * KB];
+
 static int take_report(void)
 {
-	char text[128] = "", *at;
+	char *at;
 	ssize_t n;
 	int fd;
 
 	/* The next slow path writes it. */
 	small_activity();
 	fd = open(report_path, O_RDONLY | O_CLOEXEC);
-	n = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
+	n = fd < 0 ? -1 : read(fd, report, sizeof report - 1);
 
 	if (fd < 0)
 		return 0;
 	close(fd);
 	unlink(report_path);
-	at = n > 0 ? strstr(text, "mapped ") : NULL;
+	report[n > 0 ? n : 0] = 0;
+	at = strstr(report, "mapped ");
 	return at && strstr(at, " % of its limit of 67108864 bytes\n") ? atoi(at + 7) : -1;
 }
 
@@ -465,6 +468,46 @@ static size_t fill_to(size_t n, size_t bytes)
 		if (!(block[n++] = (char *)malloc(MB + MB / 2)))
 			fail("the limit was reached first");
 	return n;
+}
+
+/* The bytes of a line of growth in the report; 0: there is none. */
+static unsigned long growth(const char *what)
+{
+	char line[64], *at;
+
+	snprintf(line, sizeof line, "\ngrowth %s ", what);
+	at = strstr(report, line);
+	return at ? strtoul(at + strlen(line), NULL, 10) : 0;
+}
+
+/* From half of the limit on only one size grows. Sampled blocks are in no class. */
+static int grown(void)
+{
+	size_t n = fill_to(0, 34 * MB), bytes;
+
+	small_activity();
+	for (bytes = 0; mapped() < 59 * MB; bytes += 3072)
+		memset(hide(malloc(3000)), 1, 3000);
+	if (take_report() != 90 || !strstr(report, "\nseconds since half of the limit "))
+		fail("no report with growth: %.100s", report);
+	if (growth("size 3072 bytes") < bytes / 2 || growth("size 3072 bytes") > bytes + MB)
+		fail("%zu bytes are %lu bytes of growth", bytes, growth("size 3072 bytes"));
+	if (growth("large_bytes") > 4 * MB || growth("size 64 bytes") > MB)
+		fail("what has not grown");
+	if (!strstr(report, "\nsite bytes ") || !strstr(strstr(report, "\nsite bytes "), "+0x"))
+		fail("no call site of this program");
+	free_all(n);
+	return 0;
+}
+
+/* It had nothing at half of its limit. */
+static int grown_at_once(void)
+{
+	block[0] = (char *)malloc(58 * MB);
+	if (take_report() != 90 || !strstr(report, "\nseconds since the start ") || growth("large_bytes") < 58 * MB)
+		fail("no report with growth since the start: %.100s", report);
+	free_all(1);
+	return 0;
 }
 
 static int reports(void)
@@ -482,8 +525,12 @@ static int reports(void)
 		n = fill_to(n, 61 * MB);
 		if ((level = take_report()) != 95)
 			fail("%d instead of 95 in round %zu", level, round);
-		free(block[--n]);
-		malloc_trim(0);
+		/* To three quarters of the limit and back. */
+		while (mapped() > 48 * MB) {
+			free(block[--n]);
+			malloc_trim(0);
+		}
+		small_activity();
 		n = fill_to(n, 61 * MB);
 		if ((level = take_report()) != 0)
 			fail("it was repeated: %d", level);
@@ -511,6 +558,16 @@ static void near_the_limit(void *arg)
 	child_exec("reports");
 }
 
+static void growth_near_it(void *arg)
+{
+	unlink(report_path);
+	setenv("HAKMEM_LIMIT", "64M", 1);
+	setenv("HAKMEM_OOM_REPORT", report_path, 1);
+	if (!strcmp((const char *)arg, "grown"))
+		setenv("HAKMEM_SAMPLE", "65536", 1);
+	child_exec((const char *)arg);
+}
+
 int main(int argc, char **argv)
 {
 	static size_t sizes[] = { 48, 100, 2048, 10000, 40000, 500000, 1500000, 5000000, 35000000 };
@@ -519,7 +576,8 @@ int main(int argc, char **argv)
 
 	if (argc > 2) {
 		child_attach(atoi(argv[2]));
-		return strcmp(argv[1], "reports") ? in_environment() : reports();
+		return !strcmp(argv[1], "reports") ? reports() : !strcmp(argv[1], "grown") ? grown() :
+		       !strcmp(argv[1], "grown at once") ? grown_at_once() : in_environment();
 	}
 	tap_start();
 	for (i = 0; i < sizeof sizes / sizeof *sizes; i++) {
@@ -538,5 +596,7 @@ int main(int argc, char **argv)
 	child_ok(callback_helps, NULL, 60, "what the callback frees is used");
 	child_ok(from_environment, NULL, 60, "HAKMEM_LIMIT");
 	child_ok(near_the_limit, NULL, 60, "HAKMEM_OOM_REPORT: a report at 90 and at 95 %, once each");
+	child_ok(growth_near_it, (void *)(uintptr_t)"grown", 60, "what has grown, and where it was allocated");
+	child_ok(growth_near_it, (void *)(uintptr_t)"grown at once", 60, "what has grown since the start");
 	return tap_end();
 }

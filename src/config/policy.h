@@ -158,9 +158,19 @@ enum { HK_SCARCE_LEFT = 4 };
  * program that stays at the limit is told once. */
 enum { HK_LIMIT_AGAIN_SHARE = 16 };
 
-/* HAKMEM_OOM_REPORT: percent of the limit at which a report is written, and below which the heap
- * must fall before the next ones. */
-enum { HK_REPORT_FIRST = 90, HK_REPORT_SECOND = 95, HK_REPORT_AGAIN = 80 };
+/* HAKMEM_OOM_REPORT. */
+enum {
+	/* Percent of the limit at which a report is written; at which the figures are stored
+	 * from which growth is counted; and below which the heap must fall before the next
+	 * reports. That is far below the others, because a program that runs near its limit
+	 * comes and goes by 10 % and more. */
+	HK_REPORT_FIRST = 90,
+	HK_REPORT_SECOND = 95,
+	HK_REPORT_BASE = 50,
+	HK_REPORT_AGAIN = 40,
+	/* The call sites in a report. */
+	HK_REPORT_SITES = 10,
+};
 
 /* Eager mode (pool/eager.h). */
 enum {

@@ -93,6 +93,10 @@ void hk_sample_drop(uint32_t sample);
 /* Starts the sampler if the settings ask for it; no lock held. May be called again. */
 void hk_sample_start(void);
 
+/* Appends the call sites that hold the most bytes now, if the sampler was on. */
+struct hk_file;
+void hk_sample_put_top(struct hk_file *file);
+
 /* Writes the heap profile: 0, or -1 if the sampler was never on or writing fails, which is
  * reported. path: NULL for that of HAKMEM_SAMPLE_DUMP. */
 int hk_sample_dump(const char *path);
