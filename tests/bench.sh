@@ -22,11 +22,12 @@ plan() { "$folder/elsewhere" --systems "$work/systems" --plan "$@" >"$work/plan"
 
 plan && grep -qx 'make sid' "$work/plan" && grep -qx "results: .*/docs/results/[0-9-]*-sid.txt" "$work/plan"
 check $? "bench-sid makes a system and writes the results of a whole run"
-plan --suite trixie -- --rounds 2 && grep -qx 'make trixie' "$work/plan" && grep -qx 'options: --rounds 2' "$work/plan" &&
+plan --suite trixie -- --rounds 2 && grep -qx 'make trixie' "$work/plan" && grep -qx 'options: --targets --rounds 2' "$work/plan" &&
 	grep -qx "results: .*-trixie.txt" "$work/plan"
 check $? "--suite is another release, and options after -- are those of make bench"
-plan -- --rounds 2 --only=rss && grep -qx 'results: none' "$work/plan"
-check $? "the tables of some workloads are not written"
+plan -- --rounds 2 --only=rss && grep -qx 'results: none' "$work/plan" &&
+	grep -qx 'options: --rounds 2 --only=rss' "$work/plan"
+check $? "the tables of some workloads are not written, and have no targets"
 plan --results "$work/mine" -- --quick && grep -qx "results: $work/mine" "$work/plan"
 check $? "except with --results"
 for words in --suite '--suite nothing' --unknown 'word'; do

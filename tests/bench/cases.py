@@ -15,6 +15,7 @@ sys.path.insert(0, HERE)
 import profiles
 import report
 import runner
+import targets
 from workloads import WORKLOADS, Workload
 
 # Python does not import a file without an ending by itself.
@@ -124,6 +125,50 @@ class Tables(unittest.TestCase):
         text = runner.heading({'hakmem': '/x/libhakmem.so.1', 'mine': '/x/libmine.so'}, '1.2.3')
         self.assertRegex(text, r'^\d{4}-\d\d-\d\d: HAKMEM 1\.2\.3.*, mine libmine\.so\n')
         self.assertNotIn('/x/', text)
+
+
+class Targets(unittest.TestCase):
+    """b is the best in one row and a in the other; the profile beside them is no peer."""
+    ROWS = [result({'hakmem': [run(1, 4096), run(1, 4096)], 'a': [run(1), run(1)],
+                    'b': [run(0.5), run(2)], 'balanced': [run(9, mean=512)]}),
+            result({'hakmem': [run(3, 1000)], 'a': [run(2, 500)], 'b': [run(4, 500)],
+                    'balanced': [run(9, mean=2048)]}, 'perl', 'program')]
+
+    def values(self):
+        return [(round(value, 3), names) for _, value, _, names in targets.lines(self.ROWS)]
+
+    def test_profile(self):
+        """a profile that is measured beside the default one is no peer"""
+        self.assertEqual(list(self.ROWS[0]['summary']['time']['versus']), ['a', 'b'])
+
+    def test_values(self):
+        """means to the best single peer and to that of each row, and the profile's mean RSS"""
+        values = [value for value, _ in self.values()]
+        self.assertEqual(values, [round(1.5 ** 0.5, 3), round(1.5 ** 0.5, 3), 1.5, 1, 2, 1, 1, 1])
+
+    def test_rows(self):
+        """rows above a limit in each round are named, small memory is none"""
+        names = [names for _, names in self.values() if names]
+        self.assertEqual(names, [['perl 1.50'], ['churn 2.00']])
+
+    def test_table(self):
+        """what is wanted and what is reached stand in each line"""
+        text = targets.table(self.ROWS)
+        self.assertRegex(text, r'(?m)^time, 2 rows, to the best single peer, a +1\.22 +0\.95  missed$')
+        self.assertRegex(text, r'(?m)^    churn 2\.00$')
+
+    def test_nothing(self):
+        """without a peer there is nothing to reach"""
+        self.assertIn('Targets', targets.table([result({'hakmem': [run(1)]})]))
+
+    def test_estimate(self):
+        """what is left is the time of the steps and the waits that are still to come"""
+        bar = bench.Progress(4, 10)
+        bar.from_time -= 5
+        bar.done = 1
+        with contextlib.redirect_stderr(io.StringIO()):
+            bar.step('x', 4)
+            self.assertEqual((bar.done, bar.waited, round(bar.left())), (2, 4, 7))
 
 
 class Options(unittest.TestCase):

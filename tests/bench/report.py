@@ -3,6 +3,8 @@ import math
 import statistics
 import subprocess
 
+from runner import PROFILES
+
 FIGURES = ('time', 'cpu', 'peak_rss_kb', 'mean_rss_kb', 'idle_rss_kb', 'minor_faults', 'sys')
 # Those that are compared: what they are called, their unit and its scale.
 COMPARED = {
@@ -17,6 +19,11 @@ OURS = 'hakmem'
 def geometric(values):
     values = [value for value in values if value and value > 0]
     return math.exp(sum(map(math.log, values)) / len(values)) if values else None
+
+
+def peers_of(allocators):
+    """A profile of ours that is measured beside the default one is no peer."""
+    return [a for a in allocators if a != OURS and a not in PROFILES]
 
 
 def median(runs, figure):
@@ -40,7 +47,7 @@ def spread(values):
 def summary(runs):
     """Of one workload: medians, and the ratios of ours to each peer and to the best."""
     out = {'median': {a: {f: median(r, f) for f in FIGURES} for a, r in runs.items() if r}}
-    peers = [a for a in out['median'] if a != OURS]
+    peers = peers_of(out['median'])
     if OURS in out['median'] and peers:
         for figure in FIGURES:
             known = [a for a in peers if out['median'][a][figure] is not None]
@@ -84,7 +91,7 @@ def table(figure, results, allocators, mean):
         m[figure] is not None for m in r['summary']['median'].values())]
     if not results:
         return ''
-    peers = [a for a in allocators if a != OURS]
+    peers = peers_of(allocators)
     width = max([len(r['name']) for r in results] + [14])
     lines = [title, f'{"":{width}} {unit:>8}  {"best peer":>9} {"ratio":>5} {"min..max":>11}  ' +
              ' '.join(f'{a:>8}' for a in peers)]
