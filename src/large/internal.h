@@ -15,7 +15,6 @@ struct hk_large {
 					 * only after it asks for the usable size */
 	bool grew;			/* by realloc, so it is probably a vector */
 	bool shrank, regrew;		/* by realloc; regrew: after it shrank */
-	bool huge;			/* huge pages were requested; never kept when freed */
 	bool populated;			/* pages may exist that the program did not touch */
 	struct hk_note note;
 };

@@ -127,7 +127,7 @@ static void begin_mapping(struct hk_large_request *r)
 	/* A Huge block has no whole number of granules. */
 	if (!b->range.start && mapped <= HK_LARGE_MAX && r->align == HK_SUPERSLAB_SIZE)
 		b->range.start = (uintptr_t)hk_pool_give(mapped, &huge);
-	b->huge = huge;
+	b->range.advised |= huge;
 	if (b->range.start && hk_guard_fits(b)) {
 		reuse(b);
 		r->block = (void *)b->range.start;
@@ -183,8 +183,6 @@ static struct hk_range *free_mapping(struct hk_large *b)
 		note_let_go(b->range.mapped);
 		return &b->range;
 	}
-	if (b->huge)
-		return &b->range;
 	hk_event(HK_EVENT_LARGE_KEEP, 0, p, b->range.mapped);
 	return hk_range_add(&b->range) ? NULL : &b->range;
 }
@@ -243,9 +241,9 @@ static void expect_more(struct hk_large *b, size_t size, size_t before)
 	    hk_os_huge_mode() == HK_HUGE_NEVER)
 		return;
 	if (hk_thp_admit())
-		b->huge = hk_thp_advise((void *)b->range.start, b->range.mapped, (char *)b->range.start + fresh);
-	else if (b->huge)
-		b->huge = !hk_os_small((void *)b->range.start, b->range.mapped);
+		b->range.advised |= hk_thp_advise((void *)b->range.start, b->range.mapped, (char *)b->range.start + fresh);
+	else if (b->range.advised)
+		b->range.advised = !hk_os_small((void *)b->range.start, b->range.mapped);
 }
 
 /* Grows the block into the free range after it. */
