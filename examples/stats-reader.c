@@ -35,7 +35,7 @@ struct page {
 	struct {
 		uint32_t base, slab, slab_size, slabs, kind, class, used, blocks, is_slab;
 	} superslab;
-	uintptr_t samples;
+	uintptr_t samples, control;
 };
 
 static const char *const names[FIGURES] = {

@@ -101,9 +101,9 @@ struct hk_before {
 struct hk_front {
 	struct hk_block *none;		/* HK_LIST_END: an empty list, for every size of
 					 * a static cache, and of any cache if
-					 * HAKMEM_HARDEN or HAKMEM_SAMPLE is set */
+					 * HAKMEM_HARDEN is set or the sampler is on */
 	uint64_t secret;		/* hk_secret(); unused in static caches */
-	uint16_t bin_offset[HK_TINY_MAX / HK_GRAIN + 1];
+	uint16_t bin_offset[HK_TINY_MAX / HK_GRAIN + 1];	/* HK_FOLDED_LOAD; see limits.c */
 	_Atomic bool live;		/* changes under the registry lock (relaxed) */
 } HK_ALIGNED(HK_CACHE_LINE);
 
@@ -198,6 +198,7 @@ void hk_thread_apart(void);
  * Set by learn/ and stats/ before main; called with no lock held.
  *	look		a window has requested it
  *	grew		after a slow path, if the limit of the heap is to be watched
+ *	asked		after a slow path, if another process has requested changes
  *	freed		after a slow path of free; caller: the return address
  *	thread_ends, thread_ended	before and after a thread gives up its cache
  *	forked		in the child of a fork
@@ -205,6 +206,7 @@ void hk_thread_apart(void);
 struct hk_hooks {
 	void (*look)(void);
 	void (*grew)(void);
+	void (*asked)(void);
 	void (*freed)(const void *caller);
 	void (*thread_ends)(struct hk_cache *cache);
 	void (*thread_ended)(void);
@@ -237,7 +239,7 @@ HK_INLINE bool hk_has_lists(const struct hk_cache *cache)
 HK_INLINE struct hk_bin *hk_bin_for(struct hk_cache *cache, size_t size)
 {
 	return (void *)((char *)cache +
-			cache->front.bin_offset[(size + HK_GRAIN - 1) / HK_GRAIN]);
+			HK_FOLDED_LOAD(cache->front.bin_offset[(size + HK_GRAIN - 1) / HK_GRAIN]));
 }
 
 /* Prefetches the next block, which may be cold, because the next call reads it. mark:
@@ -332,6 +334,9 @@ size_t hk_reclaim(enum hk_reclaim_reason reason);
 size_t hk_cache_trim(void);
 void hk_thread_idle(void);
 
+/* limits.c; no lock held, after the sampler was turned on or off: all threads find their lists,
+ * or none. */
+void hk_lists_lead(void);
 /* limits.c; lock held: sets the limits that a list has learned. */
 void hk_bin_limit(struct hk_cache *cache, struct hk_bin *bin, int32_t capacity, int32_t batch);
 

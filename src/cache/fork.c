@@ -19,6 +19,7 @@
 #include "cache/fallback.h"
 #include "cache/internal.h"
 
+#include "config/control.h"
 #include "debug/ring.h"
 #include "os/os.h"
 #include "pool/pool.h"
@@ -199,6 +200,7 @@ static void lose_threads(void)
 	struct hk_cache *cache, *next, *mine = hk_own_cache();
 
 	hk_limit_forked();
+	hk_control_forked();
 	close_if_held(&hk_registry_lock);
 	close_if_held(&hk_orphan_lock);
 	close_if_held(&hk_orphan.lock);

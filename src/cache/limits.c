@@ -127,16 +127,42 @@ static void limit_again(struct hk_list *slabs)
 }
 
 /* Sets the lists that the hot path finds: none with HAKMEM_HARDEN, or while that setting
- * is not known yet; none for malloc with HAKMEM_SAMPLE. Slabs that exist already are
- * updated. */
+ * is not known yet; none for malloc while the sampler is on. The thread of the cache may be in
+ * its hot path. */
 static void lead_to_lists(struct hk_cache *cache)
+{
+	bool none = hk_harden || hk_sampling();
+	unsigned i;
+
+	for (i = 0; i <= HK_TINY_MAX / HK_GRAIN; i++) {
+		char *bin = (char *)&cache->bin[hk_class_of(i * HK_GRAIN)];
+
+		HK_FOLDED_STORE(cache->front.bin_offset[i], none ? 0 : (uint16_t)(bin - (char *)cache));
+	}
+}
+
+/* A new cache gets its lists under the registry lock, too. Without the lock, which a fork may
+ * hold for long, a new thread may find its lists in spite of the sampler. */
+void hk_lists_lead(void)
+{
+	struct hk_before before = hk_find_nothing();
+	bool locked = hk_lock_or_leave(&hk_registry_lock);
+	struct hk_cache *cache;
+
+	for (cache = hk_caches; cache; cache = cache->next_registered) {
+		hk_sample_restart(&cache->sampler);
+		lead_to_lists(cache);
+	}
+	if (locked)
+		hk_unlock(&hk_registry_lock);
+	hk_find_again(before);
+}
+
+/* Slabs that exist already are updated. */
+static void limit_slabs(struct hk_cache *cache)
 {
 	unsigned i;
 
-	cache->front.none = HK_LIST_END;
-	for (i = 0; i <= HK_TINY_MAX / HK_GRAIN; i++)
-		cache->front.bin_offset[i] = hk_harden || hk_settings.sample ? 0 : (uint16_t)
-			((char *)&cache->bin[hk_class_of(i * HK_GRAIN)] - (char *)cache);
 	for (i = 0; i < HK_CLASSES; i++) {
 		limit_again(&cache->bin[i].avail);
 		limit_again(&cache->bin[i].full);
@@ -145,7 +171,9 @@ static void lead_to_lists(struct hk_cache *cache)
 
 void hk_cache_limit(struct hk_cache *cache)
 {
+	cache->front.none = HK_LIST_END;
 	lead_to_lists(cache);
+	limit_slabs(cache);
 	hk_lists_restart(cache);
 	cache->window_left = first_window(cache);
 }

@@ -2,6 +2,7 @@
 #include "cache/fallback.h"
 #include "cache/internal.h"
 
+#include "config/control.h"
 #include "debug/ring.h"
 #include "large/large.h"
 #include "os/os.h"
@@ -51,6 +52,8 @@ static void leave(struct hk_cache *cache, unsigned class)
 		hk_hooks.grew();
 	if (hk_unlikely(look) && hk_hooks.look)
 		hk_hooks.look();
+	if (hk_unlikely(hk_control_waits()) && hk_hooks.asked)
+		hk_hooks.asked();
 }
 
 /* The result for the program, after the cache was left. */

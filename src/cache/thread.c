@@ -75,6 +75,8 @@ static void start_once(void)
 	hk_secret_seal();
 	hk_ring_start();
 	hk_sample_start();
+	if (hk_sampling())
+		hk_lists_lead();
 	hk_fork_watch();
 	/* This thread may have got its cache before the key existed. */
 	if (hk_os_key_start(thread_exit) && hk_has_lists(hk_tls))
@@ -101,6 +103,8 @@ static void late_settings(void)
 	hk_unlock_everything();
 	hk_ring_start();
 	hk_sample_start();
+	if (hk_sampling())
+		hk_lists_lead();
 }
 
 __attribute__((constructor(101))) static void hk_constructor(void)

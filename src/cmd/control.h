@@ -17,7 +17,7 @@ enum control_state {
 };
 struct control_answer {
 	enum control_state state;
-	char why[256];			/* printable; "" for CONTROL_DONE */
+	char why[512];			/* printable; "" for CONTROL_DONE */
 	size_t released;		/* bytes, by trim */
 	bool stacks;			/* samples have whole stacks */
 };

@@ -53,13 +53,15 @@ struct hk_control {
 	uint64_t sum;
 	struct hk_change change[HK_CONTROL_CHANGES];
 
-	/* The answer. If a change is refused, none is made. */
+	/* The answer. If a change is refused, none is made; if it fails for lack of memory, only
+	 * those before it. */
 	_Atomic uint32_t done;		/* the number of the request; written last */
 	uint32_t refused;		/* the number of the refused change, from 1 on; 0: none */
 	uint32_t verdict;		/* enum hk_verdict */
 	uint32_t stacks;		/* samples have whole stacks, not only the caller */
 	uint64_t released;		/* bytes, by trim */
 };
+/* Defined in api/set.c, so that a program that is linked with the archive has that code. */
 extern struct hk_control hk_control;
 
 /* A copy that nobody changes. */
@@ -87,8 +89,15 @@ HK_INLINE bool hk_control_waits(void)
 	       atomic_load_explicit(&hk_control.done, memory_order_relaxed);
 }
 
+/* Between these two calls no other thread makes changes. False: one does. */
+bool hk_control_begin(void);
+void hk_control_end(void);
+/* In the child of a fork, in which that other thread does not exist. A request that it had not
+ * answered is carried out again. */
+void hk_control_forked(void);
+
 /* Copies the request. HK_CHANGED: it is whole, and its texts end. */
 enum hk_verdict hk_control_read(struct hk_request *r);
-void hk_control_answer(uint32_t asked, uint32_t refused, enum hk_verdict verdict, uint64_t released);
+void hk_control_answer(uint32_t asked, uint32_t refused, enum hk_verdict verdict, uint64_t released, bool stacks);
 
 #endif

@@ -58,11 +58,11 @@ static const char tiny_preset_accepted[] =
 	" bytes, %p for the process id, %% for a percent sign",
 
 const struct hk_setting hk_setting_table[HK_SET_COUNT] = {
-#define SETTING(id, type, field, low, high, start, old, what) \
+#define SETTING(id, type, when, field, low, high, start, old, what) \
 	{ .name = "HAKMEM_" #id, .older = (old), .initial = #start, \
 	  .effect = (what), TEXT_##type(field, low, high) \
 	  .offset = offsetof(struct hk_settings, field), \
-	  .least = (low), .most = (high), .kind = HK_##type },
+	  .least = (low), .most = (high), .kind = HK_##type, .live = HK_##when },
 #include "config/settings.def"
 };
 
@@ -78,7 +78,7 @@ const struct hk_setting hk_setting_table[HK_SET_COUNT] = {
 #define START_ULTRA_TIGHT(...)
 
 struct hk_settings hk_settings = {
-#define SETTING(id, kind, field, least, most, initial, ...) START_##kind(field, initial)
+#define SETTING(id, kind, when, field, least, most, initial, ...) START_##kind(field, initial)
 #define PRESET(id, name, ...) START_##id(__VA_ARGS__)
 #include "config/settings.def"
 };
@@ -137,7 +137,7 @@ void hk_settings_load(char *const *environment, bool secure)
 
 const char *hk_setting_source(enum hk_setting_id id)
 {
-	static const char *const names[] = { "default", "profile", "environment" };
+	static const char *const names[] = { "default", "profile", "environment", "change" };
 
 	return names[hk_settings.source[id]];
 }
@@ -147,4 +147,14 @@ const char *hk_setting_kind(enum hk_setting_id id)
 	static const char *const names[] = { "flag", "number", "ratio", "size", "word", "list", "path" };
 
 	return names[hk_setting_table[id].kind];
+}
+
+enum hk_setting_id hk_setting_named(const char *name)
+{
+	unsigned id;
+
+	for (id = 0; id < HK_SET_COUNT; id++)
+		if (!strcmp(hk_setting_table[id].name + sizeof "HAKMEM_" - 1, name))
+			break;
+	return (enum hk_setting_id)id;
 }

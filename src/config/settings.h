@@ -1,12 +1,14 @@
 /*
- * Settings are read from the environment once, at the start, and are constant afterwards.
- * settings.def is the table of all settings.
+ * Settings are read from the environment once, at the start. Those that the table marks can
+ * change afterwards (api/set.c); the others are constant. settings.def is the table of all
+ * settings.
  */
 #ifndef HK_CONFIG_SETTINGS_H
 #define HK_CONFIG_SETTINGS_H
 
 #include "os/line.h"
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -41,10 +43,11 @@ enum hk_profile_id {
 enum hk_scavenger_id { HK_SCAVENGER_OFF, HK_SCAVENGER_THREADED, HK_SCAVENGER_ALWAYS };
 
 /* The source of a value; a later one takes precedence. */
-enum hk_source { HK_FROM_DEFAULT, HK_FROM_PROFILE, HK_FROM_ENVIRONMENT };
+enum hk_source { HK_FROM_DEFAULT, HK_FROM_PROFILE, HK_FROM_ENVIRONMENT, HK_FROM_CHANGE };
 
-/* The values in force. Only hk_settings_load writes them, before a second thread exists;
- * before that they are the default profile. */
+/* The values in force. hk_settings_load writes them, before a second thread exists; before that
+ * they are the default profile. Those that can change in a running process are atomic, and are
+ * read relaxed. */
 struct hk_settings {
 	unsigned profile;			/* enum hk_profile_id */
 	bool alloc_learn;
@@ -65,15 +68,15 @@ struct hk_settings {
 	unsigned tiny_preset;			/* enum hk_preset_id */
 	int16_t cache_capacity[HK_GROUPS];	/* 0: chosen by the cache */
 	int16_t refill_batch[HK_GROUPS];	/* 0: chosen by the cache */
-	uint64_t limit;				/* bytes; 0: none */
+	_Atomic uint64_t limit;			/* bytes; 0: none */
 	char oom_report[256];			/* path pattern; "": no file */
 	unsigned harden;
 	unsigned debug_level;
 	bool stats;
 	char stats_dump[256];			/* path pattern; "": no file */
-	unsigned sample;			/* bytes; 0: off */
+	_Atomic unsigned sample;		/* bytes; 0: off */
 	char sample_dump[256];			/* path pattern; "": no file */
-	uint8_t source[HK_SET_COUNT];		/* enum hk_source */
+	_Atomic uint8_t source[HK_SET_COUNT];	/* enum hk_source */
 };
 extern struct hk_settings hk_settings;
 
@@ -103,10 +106,18 @@ size_t hk_settings_path(const char *pattern, char *out, size_t size);
 void hk_problem_file(const char *what, const char *path, const char *why);
 bool hk_settings_dump_json(void);	/* the pattern ends in .json */
 
+/* For settings that can change: the value of a text, false if it is not valid; and puts it in
+ * force. */
+bool hk_value_parse(enum hk_setting_id id, const char *text, uint64_t *value);
+void hk_value_change(enum hk_setting_id id, uint64_t value, enum hk_source source);
+/* The setting with this name, without HAKMEM_; HK_SET_COUNT: there is none. */
+enum hk_setting_id hk_setting_named(const char *name);
+
 /* Is the setting in force only with HAKMEM_LEARN_ADVANCED=1? */
 bool hk_setting_advanced(enum hk_setting_id id);
 
 /* For reports: the table itself. */
+enum { HK_AT_START, HK_ANY_TIME };
 enum hk_kind { HK_FLAG, HK_NUMBER, HK_RATIO, HK_SIZE, HK_WORD, HK_LIST, HK_PATH };
 
 struct hk_setting {
@@ -119,6 +130,7 @@ struct hk_setting {
 	size_t offset;			/* of the value in struct hk_settings */
 	unsigned least, most;
 	enum hk_kind kind;
+	bool live;			/* it can change in a running process */
 };
 extern const struct hk_setting hk_setting_table[HK_SET_COUNT];
 

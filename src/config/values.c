@@ -28,25 +28,30 @@ static bool read_number(const char **at, unsigned least, unsigned most, unsigned
 }
 
 /* The same, and nothing may follow the number. */
-static bool read_all(const char *text, const struct hk_setting *setting, unsigned *out)
+static bool read_all(const char *text, const struct hk_setting *setting, uint64_t *out)
 {
-	return read_number(&text, setting->least, setting->most, out) && !*text;
+	unsigned value;
+
+	if (!read_number(&text, setting->least, setting->most, &value) || *text)
+		return false;
+	*out = value;
+	return true;
 }
 
 /* A ratio with too many digits or outside the bounds is refused and not rounded. */
-static bool read_ratio(const char *p, const struct hk_setting *setting, unsigned *out)
+static bool read_ratio(const char *p, const struct hk_setting *setting, uint64_t *out)
 {
 	unsigned place = HK_RATIO_ONE, whole;
 
 	if (!read_number(&p, 0, 1, &whole))
 		return false;
-	*out = whole * HK_RATIO_ONE;
+	*out = (uint64_t)whole * HK_RATIO_ONE;
 	if (*p == '.') {
 		do {
 			if (!is_digit(*++p) || place == 1)
 				return false;
 			place /= 10;
-			*out += (unsigned)(*p - '0') * place;
+			*out += (uint64_t)(*p - '0') * place;
 		} while (p[1]);
 		p++;
 	}
@@ -57,7 +62,7 @@ static bool read_ratio(const char *p, const struct hk_setting *setting, unsigned
 static const char units[] = "KMGT";
 enum { UNIT_BITS = 10 };
 
-static bool read_size(const char *p, const struct hk_setting *setting)
+static bool read_size(const char *p, const struct hk_setting *setting, uint64_t *out)
 {
 	uint64_t value = 0, most = (uint64_t)1 << setting->most;
 	const char *unit;
@@ -80,11 +85,11 @@ static bool read_size(const char *p, const struct hk_setting *setting)
 		if (*p || value < setting->least)
 			return false;
 	}
-	*(uint64_t *)((char *)&hk_settings + setting->offset) = value;
+	*out = value;
 	return true;
 }
 
-static bool read_word(const char *text, const struct hk_setting *setting, unsigned *out)
+static bool read_word(const char *text, const struct hk_setting *setting, uint64_t *out)
 {
 	for (*out = 0; setting->words[*out]; ++*out)
 		if (!strcmp(text, setting->words[*out]))
@@ -148,37 +153,60 @@ static bool read_path(const char *text, const struct hk_setting *setting)
 	return true;
 }
 
-static void store(const struct hk_setting *setting, unsigned value)
+/* The fields that can change are atomic, and have the representation of those that cannot. */
+static void store(const struct hk_setting *setting, uint64_t value)
 {
-	char *field = (char *)&hk_settings + setting->offset;
+	void *field = (char *)&hk_settings + setting->offset;
 
 	if (setting->kind == HK_FLAG)
-		*(bool *)field = value;
+		atomic_store_explicit((_Atomic bool *)field, value != 0, memory_order_relaxed);
+	else if (setting->kind == HK_SIZE)
+		atomic_store_explicit((_Atomic uint64_t *)field, value, memory_order_relaxed);
 	else
-		*(unsigned *)field = value;
+		atomic_store_explicit((_Atomic unsigned *)field, (unsigned)value, memory_order_relaxed);
 	/* The preset sets all groups; an override of single groups is applied later. */
 	if (setting == &hk_setting_table[HK_SET_TINY_PRESET])
 		start_groups(hk_settings.cache_capacity, hk_settings.refill_batch);
 }
 
+bool hk_value_parse(enum hk_setting_id id, const char *text, uint64_t *value)
+{
+	const struct hk_setting *setting = &hk_setting_table[id];
+
+	switch (setting->kind) {
+	case HK_LIST:
+	case HK_PATH:
+		return false;
+	case HK_SIZE:
+		return read_size(text, setting, value);
+	case HK_WORD:
+		return read_word(text, setting, value);
+	case HK_RATIO:
+		return read_ratio(text, setting, value);
+	default:
+		return read_all(text, setting, value);
+	}
+}
+
+void hk_value_change(enum hk_setting_id id, uint64_t value, enum hk_source source)
+{
+	store(&hk_setting_table[id], value);
+	atomic_store_explicit(&hk_settings.source[id], (uint8_t)source, memory_order_relaxed);
+}
+
 bool hk_value_set(enum hk_setting_id id, const char *text)
 {
 	const struct hk_setting *setting = &hk_setting_table[id];
-	unsigned value;
-	bool good;
+	uint64_t value;
 
 	if (setting->kind == HK_LIST)
 		return read_groups(text, setting);
 	if (setting->kind == HK_PATH)
 		return read_path(text, setting);
-	if (setting->kind == HK_SIZE)
-		return read_size(text, setting);
-	good = setting->kind == HK_WORD ? read_word(text, setting, &value) :
-	       setting->kind == HK_RATIO ? read_ratio(text, setting, &value) :
-	       read_all(text, setting, &value);
-	if (good)
-		store(setting, value);
-	return good;
+	if (!hk_value_parse(id, text, &value))
+		return false;
+	store(setting, value);
+	return true;
 }
 
 void hk_setting_group(struct hk_line *line, unsigned group, int32_t capacity, int32_t batch)
@@ -237,6 +265,18 @@ static void show_size(struct hk_line *line, uint64_t value, const char *none)
 		hk_line_char(line, unit[-1]);
 }
 
+/* A value that is neither a list nor a path. */
+static uint64_t now(const struct hk_setting *setting)
+{
+	const void *field = (const char *)&hk_settings + setting->offset;
+
+	if (setting->kind == HK_FLAG)
+		return atomic_load_explicit((const _Atomic bool *)field, memory_order_relaxed);
+	if (setting->kind == HK_SIZE)
+		return atomic_load_explicit((const _Atomic uint64_t *)field, memory_order_relaxed);
+	return atomic_load_explicit((const _Atomic unsigned *)field, memory_order_relaxed);
+}
+
 void hk_setting_value(enum hk_setting_id id, struct hk_line *line)
 {
 	const struct hk_setting *setting = &hk_setting_table[id];
@@ -244,19 +284,17 @@ void hk_setting_value(enum hk_setting_id id, struct hk_line *line)
 
 	switch (setting->kind) {
 	case HK_FLAG:
-		hk_line_dec(line, *(const bool *)field);
-		break;
 	case HK_NUMBER:
-		hk_line_dec(line, *(const unsigned *)field);
+		hk_line_dec(line, now(setting));
 		break;
 	case HK_RATIO:
-		hk_setting_ratio(line, *(const unsigned *)field);
+		hk_setting_ratio(line, (unsigned)now(setting));
 		break;
 	case HK_SIZE:
-		show_size(line, *(const uint64_t *)(const void *)field, setting->initial);
+		show_size(line, now(setting), setting->initial);
 		break;
 	case HK_WORD:
-		hk_line_str(line, setting->words[*(const unsigned *)field]);
+		hk_line_str(line, setting->words[now(setting)]);
 		break;
 	case HK_LIST:
 		show_groups(line, setting->initial);

@@ -17,6 +17,7 @@
 #include "learn/learn.h"
 
 #include "cache/cache.h"
+#include "config/control.h"
 #include "config/settings.h"
 #include "large/large.h"
 #include "os/os.h"
@@ -107,6 +108,8 @@ static void work(void)
 	bool more, now_quiet;
 
 	for (turn = turn_ms(); sleep_for(turn); turn = turn_ms()) {
+		if (hk_control_waits() && hk_hooks.asked)
+			hk_hooks.asked();
 		now = waiting();
 		more = now > before;
 		before = now;

@@ -4,7 +4,8 @@
  * Otherwise the stack consists of the caller only.
  *
  * The library is not linked with the runtime library: a constructor loads it if stacks are
- * wanted.
+ * wanted. Later, when the dynamic linker must not be called, it is used only if the program has
+ * loaded it at its start, as C++ programs do.
  */
 #include "os/os.h"
 
@@ -91,6 +92,27 @@ void hk_os_unwinder_start(void)
 	atomic_store_explicit(&unwinder.walk, walk, memory_order_release);
 }
 
+/* The weak references were bound before the program started. The unwinder initialises itself
+ * at its first use, without a lock. */
+void hk_os_unwinder_find(void)
+{
+	struct dl_find_object found;
+
+	if (!_dl_find_object || atomic_load(&unwinder.walk) || !_Unwind_Backtrace || !_Unwind_GetIP)
+		return;
+	unwinder.ip = _Unwind_GetIP;
+	if (_dl_find_object((void *)_Unwind_Backtrace, &found) == 0) {
+		unwinder.start = (uintptr_t)found.dlfo_map_start;
+		unwinder.end = (uintptr_t)found.dlfo_map_end;
+	}
+	atomic_store_explicit(&unwinder.walk, _Unwind_Backtrace, memory_order_release);
+}
+
+bool hk_os_unwinds(void)
+{
+	return atomic_load_explicit(&unwinder.walk, memory_order_relaxed) != NULL;
+}
+
 /* The unwinder itself may allocate with its lock held, if the program registers unwind
  * information for code that it generates. */
 unsigned hk_os_stack(uintptr_t *frame, unsigned most, const void *caller)
@@ -107,6 +129,15 @@ unsigned hk_os_stack(uintptr_t *frame, unsigned most, const void *caller)
 #else
 void hk_os_unwinder_start(void)
 {
+}
+
+void hk_os_unwinder_find(void)
+{
+}
+
+bool hk_os_unwinds(void)
+{
+	return false;
 }
 
 unsigned hk_os_stack(uintptr_t *frame, unsigned most, const void *caller)

@@ -1,6 +1,8 @@
 /*
  * The heap profile in the text format of gperftools. A reader gets the samples as they are, and
- * computes from the distance how much they stand for, so each line has one size only.
+ * computes from the distance how much they stand for, so each line has one size only. If the
+ * samples have different distances, the reader gets what they stand for, and the distance 1,
+ * with which it computes nothing.
  */
 #include "sample/sample.h"
 
@@ -15,10 +17,18 @@ struct pair {
 	uint64_t samples, bytes;
 };
 
-static void add(struct pair *pair, struct hk_sample_sum *sum)
+static void add(struct pair *pair, struct hk_sample_sum *sum, bool mixed)
 {
-	pair->samples += atomic_load_explicit(&sum->samples, memory_order_relaxed);
-	pair->bytes += atomic_load_explicit(&sum->bytes, memory_order_relaxed);
+	uint64_t samples = atomic_load_explicit(&sum->samples, memory_order_relaxed);
+	uint64_t bytes = atomic_load_explicit(&sum->bytes, memory_order_relaxed);
+	uint64_t weight = atomic_load_explicit(&sum->weight, memory_order_relaxed);
+
+	if (mixed && bytes) {
+		samples = (uint64_t)((double)weight / (double)bytes * (double)samples);
+		bytes = weight;
+	}
+	pair->samples += samples;
+	pair->bytes += bytes;
 }
 
 static void put_pair(struct hk_line *line, const struct pair *pair)
@@ -42,7 +52,7 @@ static void flush(struct hk_line *line, struct hk_file *file)
 	line->length = 0;
 }
 
-static void put_site(struct hk_file *file, const struct hk_sample_table *t, struct hk_sample_site *site)
+static void put_site(struct hk_file *file, const struct hk_sample_table *t, struct hk_sample_site *site, bool mixed)
 {
 	uint32_t depth = atomic_load_explicit(&site->depth, memory_order_acquire), i;
 	struct pair live = { 0, 0 }, all = { 0, 0 };
@@ -50,8 +60,8 @@ static void put_site(struct hk_file *file, const struct hk_sample_table *t, stru
 
 	if (!depth)
 		return;
-	add(&live, &site->live);
-	add(&all, &site->all);
+	add(&live, &site->live, mixed);
+	add(&all, &site->all, mixed);
 	put_pairs(&line, &live, &all);
 	for (i = 0; i < depth; i++) {
 		hk_line_char(&line, ' ');
@@ -63,20 +73,20 @@ static void put_site(struct hk_file *file, const struct hk_sample_table *t, stru
 	flush(&line, file);
 }
 
-static void put_head(struct hk_file *file, const struct hk_sample_table *t, uint32_t sites)
+static void put_head(struct hk_file *file, const struct hk_sample_table *t, uint32_t sites, bool mixed)
 {
 	struct pair live = { 0, 0 }, all = { 0, 0 };
 	struct hk_line line = { .length = 0 };
 	uint32_t i;
 
 	for (i = 0; i < sites; i++) {
-		add(&live, &t->site[i].live);
-		add(&all, &t->site[i].all);
+		add(&live, &t->site[i].live, mixed);
+		add(&all, &t->site[i].all, mixed);
 	}
 	hk_line_str(&line, "heap profile: ");
 	put_pairs(&line, &live, &all);
 	hk_line_str(&line, " heap_v2/");
-	hk_line_dec(&line, t->mean);
+	hk_line_dec(&line, mixed ? 1 : atomic_load_explicit(&t->mean, memory_order_relaxed));
 	hk_line_char(&line, '\n');
 	flush(&line, file);
 }
@@ -84,11 +94,12 @@ static void put_head(struct hk_file *file, const struct hk_sample_table *t, uint
 static void put_all(struct hk_file *file, struct hk_sample_table *t)
 {
 	uint32_t sites = atomic_load_explicit(&t->sites, memory_order_relaxed), i;
+	bool mixed = atomic_load_explicit(&t->mixed, memory_order_relaxed);
 	static const char libraries[] = "\nMAPPED_LIBRARIES:\n";
 
-	put_head(file, t, sites);
+	put_head(file, t, sites, mixed);
 	for (i = 0; i < sites; i++)
-		put_site(file, t, &t->site[i]);
+		put_site(file, t, &t->site[i], mixed);
 	hk_file_put(file, libraries, sizeof libraries - 1);
 	hk_file_copy(file, "/proc/self/maps");
 }

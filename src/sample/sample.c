@@ -8,9 +8,13 @@
 
 _Atomic size_t hk_sample_mean;
 
+/* The present distance, or the last one: not 0 once the sampler has been on, so that a thread
+ * can complete a sample after another one has turned the sampler off. */
+static _Atomic size_t last_mean;
+
 static size_t mean(void)
 {
-	return atomic_load_explicit(&hk_sample_mean, memory_order_relaxed);
+	return atomic_load_explicit(&last_mean, memory_order_relaxed);
 }
 
 /* Each sampler has another sequence, which depends on the secret of the process. */
@@ -127,10 +131,21 @@ void hk_sample_drop(uint32_t number)
 	hk_table_free(number);
 }
 
+bool hk_sample_set(size_t distance)
+{
+	if (distance) {
+		if (!hk_table_make())
+			return false;
+		hk_table_mean(distance);
+		atomic_store_explicit(&last_mean, distance, memory_order_relaxed);
+	}
+	atomic_store_explicit(&hk_sample_mean, distance, memory_order_release);
+	return true;
+}
+
 void hk_sample_start(void)
 {
-	if (hk_settings.sample && hk_table_make(hk_settings.sample))
-		atomic_store_explicit(&hk_sample_mean, hk_settings.sample, memory_order_relaxed);
+	hk_sample_set(hk_settings.sample);
 }
 
 __attribute__((constructor)) static void start(void)

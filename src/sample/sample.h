@@ -9,7 +9,7 @@
  * and a sampled block stands for 1 / p blocks. So sums of the weights s / p are unbiased for
  * every size and for every order of calls.
  *
- * While the sampler is on, no size class leads the hot path of malloc to a list
+ * The sampler can be turned on and off in a running process. While it is on, no size class leads the hot path of malloc to a list
  * (cache/limits.c), so that each malloc takes the slow path, which counts. A sampled block is
  * never in a slab, and so free finds it in a slow path, without a test in the hot path
  * (cache/slow.c). Its size is that of the block that the program would have got otherwise.
@@ -39,7 +39,7 @@ extern _Atomic size_t hk_sample_mean HK_HIDDEN;
 struct hk_sampler {
 	_Atomic int64_t left;
 	_Atomic uint64_t random;
-	_Atomic bool started;
+	_Atomic bool started;		/* false: `left` must be chosen */
 };
 
 /* The countdown has ended. False: it had not started, or this thread takes a sample now. */
@@ -96,6 +96,16 @@ void hk_sample_start(void);
 /* Appends the call sites that hold the most bytes now, if the sampler was on. */
 struct hk_file;
 void hk_sample_put_top(struct hk_file *file);
+/* Turns the sampler on with this mean distance, or off if it is 0. No lock held, one call at a
+ * time. False: there is no memory for the table. The caller then directs the lists of all
+ * caches: see hk_lists_lead(). Samples stay recorded until their blocks are freed. */
+bool hk_sample_set(size_t mean);
+/* Chooses the next sample of this sampler again. */
+HK_INLINE void hk_sample_restart(struct hk_sampler *s)
+{
+	atomic_store_explicit(&s->started, false, memory_order_relaxed);
+	atomic_store_explicit(&s->left, 0, memory_order_relaxed);
+}
 
 /* Writes the heap profile: 0, or -1 if the sampler was never on or writing fails, which is
  * reported. path: NULL for that of HAKMEM_SAMPLE_DUMP. */

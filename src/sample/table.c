@@ -24,14 +24,14 @@ static struct hk_sample_table *table(void)
 }
 
 /* Several threads may make a table at the same time; all but one are wasted. */
-bool hk_table_make(size_t mean)
+bool hk_table_make(void)
 {
 	const struct hk_sample_table made = {
 		.magic = HK_SAMPLE_TABLE_MAGIC, .version = HK_SAMPLE_TABLE_VERSION,
 		.size = sizeof made, .site_size = sizeof(struct hk_sample_site),
 		.sample_size = sizeof(struct hk_sample), .frame_size = sizeof(uintptr_t),
 		.sites_most = HK_SAMPLE_SITES, .samples_most = HK_SAMPLE_BLOCKS,
-		.frames_most = HK_SAMPLE_FRAMES, .mean = mean };
+		.frames_most = HK_SAMPLE_FRAMES };
 	const size_t sites = HK_SAMPLE_SITES * sizeof(struct hk_sample_site);
 	const size_t samples = HK_SAMPLE_BLOCKS * sizeof(struct hk_sample);
 	const size_t frames = HK_SAMPLE_FRAMES * sizeof(uintptr_t);
@@ -51,6 +51,15 @@ bool hk_table_make(size_t mean)
 	t->index = (_Atomic uint32_t *)((char *)t->frame + frames);
 	atomic_compare_exchange_strong(&hk_sample_table, &none, t);
 	return true;
+}
+
+void hk_table_mean(size_t mean)
+{
+	struct hk_sample_table *t = table();
+	uint64_t before = atomic_exchange_explicit(&t->mean, mean, memory_order_relaxed);
+
+	if (before != mean && atomic_load_explicit(&t->samples, memory_order_relaxed))
+		atomic_store_explicit(&t->mixed, true, memory_order_relaxed);
 }
 
 /* The sizes up to HK_SLAB_MAX are those of the classes. */

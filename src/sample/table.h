@@ -43,13 +43,16 @@ struct hk_sample {
 	_Atomic uint64_t time;		/* of its allocation: ms of the coarse monotonic clock */
 };
 
-/* The members up to frame are constant. */
+/*
+ * The members up to frame are constant, except for mean, which is the present distance or the
+ * last one. mixed: there are samples that were taken with another one. Relaxed.
+ */
 struct hk_sample_table {
 	char magic[16];
 	uint32_t version, size;		/* size: of this structure */
 	uint32_t site_size, sample_size, frame_size;
 	uint32_t sites_most, samples_most, frames_most;
-	uint64_t mean;			/* the distance in bytes */
+	_Atomic uint64_t mean;		/* the distance in bytes */
 	struct hk_sample_site *site;
 	struct hk_sample *sample;
 	uintptr_t *frame;
@@ -58,6 +61,7 @@ struct hk_sample_table {
 
 	_Atomic uint64_t unused;	/* samples; table.c */
 	_Atomic uint32_t *index;
+	_Atomic bool mixed;
 };
 
 /* NULL: the sampler was never on. Acquire. */
@@ -70,8 +74,10 @@ struct hk_sample_counters {
 };
 extern struct hk_sample_counters hk_sample_counters;
 
-/* Makes the table of this mean distance, once. False: there is no memory. No lock held. */
-bool hk_table_make(size_t mean);
+/* Makes the table, once. False: there is no memory. No lock held. */
+bool hk_table_make(void);
+/* Further samples have this mean distance. */
+void hk_table_mean(size_t mean);
 
 /* The site of a stack, or NULL if there is no room. */
 struct hk_sample_site *hk_table_site(const uintptr_t *frame, uint32_t depth, size_t size);

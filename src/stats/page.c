@@ -1,6 +1,7 @@
 #include "stats/page.h"
 
 #include "cache/cache.h"
+#include "config/control.h"
 #include "config/settings.h"
 #include "large/large.h"
 #include "learn/learn.h"
@@ -87,4 +88,5 @@ HK_API const struct hk_stats_page hakmem_stats_page = {
 		.blocks = IN_SLAB(blocks), .is_slab = HK_RUN_SLAB,
 	},
 	.samples = &hk_sample_table,
+	.control = &hk_control,
 };

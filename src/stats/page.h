@@ -52,6 +52,7 @@ struct hk_stats_page {
 	} superslab;
 
 	const void *samples;		/* a pointer: the table of samples, or NULL */
+	void *control;			/* the control block: config/control.h */
 };
 extern const struct hk_stats_page hakmem_stats_page;
 

@@ -1,0 +1,119 @@
+/*
+ * Settings that change in a running process: by the control block, which another process has
+ * written, or by hak_set. Nothing here is called with a lock held or inside the heap. It may be
+ * called in a signal handler and in any slow path, so it calls nothing of libc that takes a
+ * lock.
+ */
+#include "cache/cache.h"
+#include "config/control.h"
+#include "config/settings.h"
+#include "os/os.h"
+#include "sample/sample.h"
+
+#include <errno.h>
+
+struct hk_control hk_control = {
+	.magic = HK_CONTROL_MAGIC,
+	.version = HK_CONTROL_VERSION,
+	.size = sizeof hk_control,
+};
+
+static bool is_trim(const struct hk_change *change)
+{
+	return !strcmp(change->name, HK_CONTROL_TRIM);
+}
+
+static enum hk_verdict check(const struct hk_change *change)
+{
+	enum hk_setting_id id = hk_setting_named(change->name);
+	uint64_t value;
+
+	if (is_trim(change))
+		return *change->value ? HK_BAD_VALUE : HK_CHANGED;
+	if (id == HK_SET_COUNT)
+		return HK_NO_SETTING;
+	if (!hk_setting_table[id].live)
+		return HK_FIXED;
+	return hk_value_parse(id, change->value, &value) ? HK_CHANGED : HK_BAD_VALUE;
+}
+
+static enum hk_verdict set_sample(uint64_t mean)
+{
+	if (mean)
+		hk_os_unwinder_find();
+	if (!hk_sample_set((size_t)mean))
+		return HK_NO_ROOM;
+	hk_lists_lead();
+	return HK_CHANGED;
+}
+
+static enum hk_verdict apply(enum hk_setting_id id, uint64_t value)
+{
+	switch (id) {
+	case HK_SET_SAMPLE:
+		return set_sample(value);
+	default:
+		return HK_FIXED;
+	}
+}
+
+static enum hk_verdict make(const struct hk_change *change, uint64_t *released)
+{
+	enum hk_setting_id id = hk_setting_named(change->name);
+	enum hk_verdict verdict;
+	uint64_t value = 0;
+
+	if (is_trim(change)) {
+		*released += hk_reclaim(HK_FOR_TRIM);
+		return HK_CHANGED;
+	}
+	hk_value_parse(id, change->value, &value);
+	verdict = apply(id, value);
+	if (verdict == HK_CHANGED)
+		hk_value_change(id, value, HK_FROM_CHANGE);
+	return verdict;
+}
+
+/* Stops at the first change that is refused; *n is the number of changes before it. */
+static enum hk_verdict make_all(const struct hk_request *r, uint32_t *n, uint64_t *released)
+{
+	enum hk_verdict verdict = HK_CHANGED;
+
+	for (*n = 0; *n < r->count; ++*n)
+		if ((verdict = check(&r->change[*n])) != HK_CHANGED)
+			return verdict;
+	for (*n = 0; *n < r->count; ++*n)
+		if ((verdict = make(&r->change[*n], released)) != HK_CHANGED)
+			return verdict;
+	return verdict;
+}
+
+static void carry_out(void)
+{
+	struct hk_request r;
+	enum hk_verdict verdict = hk_control_read(&r);
+	uint64_t released = 0;
+	uint32_t n = 0;
+
+	if (verdict == HK_CHANGED)
+		verdict = make_all(&r, &n, &released);
+	hk_control_answer(r.asked, verdict == HK_CHANGED ? 0 : n + 1, verdict, released, hk_os_unwinds());
+}
+
+/* Not in a fork handler of the program, which holds all locks. */
+static void asked(void)
+{
+	int saved = errno;
+
+	if (hk_all_locked || hk_inside() || !hk_control_begin())
+		return;
+	if (hk_control_waits())
+		carry_out();
+	hk_control_end();
+	errno = saved;
+}
+
+__attribute__((constructor(101))) static void start_changes(void)
+{
+	hk_hooks.asked = asked;
+}

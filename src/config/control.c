@@ -1,0 +1,57 @@
+#include "config/control.h"
+
+static _Atomic bool changing;
+
+bool hk_control_begin(void)
+{
+	return !atomic_exchange_explicit(&changing, true, memory_order_acquire);
+}
+
+void hk_control_end(void)
+{
+	atomic_store_explicit(&changing, false, memory_order_release);
+}
+
+void hk_control_forked(void)
+{
+	hk_control_end();
+}
+
+/* Another process may be writing it. */
+static void copy(void *to, const volatile void *from, size_t size)
+{
+	const volatile char *at = from;
+	char *out = to;
+
+	while (size--)
+		*out++ = *at++;
+}
+
+static bool ends(const struct hk_request *r)
+{
+	uint32_t i;
+
+	for (i = 0; i < r->count; i++)
+		if (r->change[i].name[HK_CONTROL_TEXT - 1] || r->change[i].value[HK_CONTROL_TEXT - 1])
+			return false;
+	return true;
+}
+
+enum hk_verdict hk_control_read(struct hk_request *r)
+{
+	r->asked = atomic_load_explicit(&hk_control.asked, memory_order_acquire);
+	copy(&r->count, &hk_control.count, sizeof r->count);
+	copy(&r->sum, &hk_control.sum, sizeof r->sum);
+	copy(r->change, hk_control.change, sizeof r->change);
+	return r->count <= HK_CONTROL_CHANGES && r->sum == hk_request_sum(r) && ends(r) ?
+		HK_CHANGED : HK_GARBLED;
+}
+
+void hk_control_answer(uint32_t asked, uint32_t refused, enum hk_verdict verdict, uint64_t released, bool stacks)
+{
+	hk_control.refused = refused;
+	hk_control.verdict = verdict;
+	hk_control.released = released;
+	hk_control.stacks = stacks;
+	atomic_store_explicit(&hk_control.done, asked, memory_order_release);
+}

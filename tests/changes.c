@@ -1,0 +1,373 @@
+/*
+ * Requests that another process writes into the control block: they are carried out once, whole
+ * or not at all, whatever the block contains and whatever the threads do meanwhile. The test has
+ * the library inside, and writes the block itself.
+ */
+#include "child.h"
+#include "heap.h"
+
+#include "cache/cache.h"
+#include "config/control.h"
+#include "config/settings.h"
+#include "sample/sample.h"
+
+enum { MEAN = 4096, THREADS = 4 };
+
+static uint32_t number;			/* of the last request */
+static struct hk_request request;
+
+static void change(const char *name, const char *value)
+{
+	struct hk_change *c = &request.change[request.count++];
+
+	snprintf(c->name, sizeof c->name, "%s", name);
+	snprintf(c->value, sizeof c->value, "%s", value);
+}
+
+static void put_request(void)
+{
+	hk_control.count = request.count;
+	hk_control.sum = request.sum;
+	memcpy(hk_control.change, request.change, sizeof request.change);
+	atomic_store(&hk_control.asked, request.asked);
+	memset(&request, 0, sizeof request);
+}
+
+/* As the command writes it. */
+static void ask(void)
+{
+	request.asked = ++number;
+	request.sum = hk_request_sum(&request);
+	put_request();
+}
+
+static bool answered(void)
+{
+	return atomic_load(&hk_control.done) == number;
+}
+
+static void take_and_free(size_t size, unsigned times)
+{
+	while (times--) {
+		void *volatile p = malloc(size);
+
+		free(p);
+	}
+}
+
+/* However long the lists have become. */
+static void reach_slow_path(void)
+{
+	take_and_free(300000, 1);
+}
+
+static bool answer_is(enum hk_verdict verdict, uint32_t refused)
+{
+	reach_slow_path();
+	if (answered() && hk_control.verdict == (uint32_t)verdict && hk_control.refused == refused)
+		return true;
+	diag("  request %u, answer to %u: %u, change %u", number, (unsigned)hk_control.done,
+	     (unsigned)hk_control.verdict, (unsigned)hk_control.refused);
+	return false;
+}
+
+static bool set(const char *name, const char *value)
+{
+	change(name, value);
+	ask();
+	return answer_is(HK_CHANGED, 0);
+}
+
+static size_t taken(void)
+{
+	return atomic_load(&hk_sample_counters.taken);
+}
+
+static uint64_t live(void)
+{
+	struct hk_sample_table *t = hk_sample_table;
+	uint64_t sum = 0;
+	uint32_t i;
+
+	for (i = 0; t && i < t->sites; i++)
+		sum += t->site[i].live.samples;
+	return sum;
+}
+
+/* Does the hot path of this thread find its lists? */
+static bool finds_lists(void)
+{
+	return hk_bin_for(hk_tls, 64) == &hk_tls->bin[hk_class_of(64)];
+}
+
+static void test_on_and_off(void)
+{
+	size_t before = taken();
+	void *kept[200];
+	unsigned i;
+
+	take_and_free(64, 100000);
+	ok(taken() == before && (finds_lists() || hk_harden), "while the sampler is off, nothing is sampled");
+	ok(set("SAMPLE", "4096") && hk_settings.sample == MEAN && hk_setting_source(HK_SET_SAMPLE)[0] == 'c',
+	   "a request turns it on");
+	take_and_free(64, 100000);
+	ok(taken() - before > 100000 * 64 / MEAN / 2 && !finds_lists(), "then the hot path is sampled");
+	for (i = 0; i < 200; i++)
+		kept[i] = malloc(3000);
+	ok(set("SAMPLE", "0"), "another request turns it off");
+	before = taken();
+	take_and_free(64, 100000);
+	ok(taken() == before && (finds_lists() || hk_harden), "then nothing is sampled, and the lists are back");
+	ok(live() > 20, "the samples stay recorded");
+	for (i = 0; i < 200; i++)
+		free(kept[i]);
+	ok(live() == 0, "until their blocks are freed");
+}
+
+static void test_other_distance(void)
+{
+	size_t before;
+
+	set("SAMPLE", "1073741824");
+	take_and_free(64, 1000);
+	set("SAMPLE", "4096");
+	before = taken();
+	take_and_free(64, 100000);
+	ok(taken() - before > 100000 * 64 / MEAN / 2 && hk_sample_table->mean == MEAN && hk_sample_table->mixed,
+	   "a shorter distance is in force at once");
+	set("SAMPLE", "0");
+}
+
+static _Atomic bool stop;
+static _Atomic unsigned turns;
+
+/* Frees and takes one block, so that it never reaches a slow path of its own. */
+static void *one_block(void *unused)
+{
+	small_activity();
+	while (!atomic_load(&stop)) {
+		take_and_free(64, 100);
+		atomic_fetch_add(&turns, 1);
+	}
+	return unused;
+}
+
+static void wait_for_turns(unsigned n)
+{
+	unsigned from = atomic_load(&turns);
+
+	while (atomic_load(&turns) - from < n)
+		usleep(100);
+}
+
+static void test_other_thread(void)
+{
+	pthread_t id;
+	size_t before;
+
+	if (pthread_create(&id, NULL, one_block, NULL) != 0)
+		bail("cannot start a thread");
+	wait_for_turns(10);
+	set("SAMPLE", "4096");
+	before = taken();
+	wait_for_turns(100);
+	ok(taken() > before, "a thread that never reaches a slow path is sampled too");
+	set("SAMPLE", "0");
+	wait_for_turns(2);
+	before = taken();
+	wait_for_turns(100);
+	ok(taken() == before, "and no longer after the sampler is off");
+	atomic_store(&stop, true);
+	pthread_join(id, NULL);
+	atomic_store(&stop, false);
+}
+
+/* Blocks of all sizes, whose contents are checked. */
+static void *work(void *arg)
+{
+	enum { BLOCKS = 64 };
+	uint64_t seed = (uintptr_t)arg;
+	void *block[BLOCKS] = { NULL };
+	size_t size[BLOCKS] = { 0 };
+	bool good = true;
+	unsigned i;
+
+	while (!atomic_load(&stop)) {
+		i = (unsigned)random_below(&seed, BLOCKS);
+		good = good && (!block[i] || filled(block[i], size[i], i));
+		free(block[i]);
+		size[i] = random_size(&seed, 100000);
+		block[i] = malloc(size[i]);
+		if (block[i])
+			fill(block[i], size[i], i);
+		good = good && block[i];
+		atomic_fetch_add(&turns, 1);
+	}
+	for (i = 0; i < BLOCKS; i++)
+		free(block[i]);
+	return good ? NULL : arg;
+}
+
+static void test_cycles(void)
+{
+	enum { CYCLES = 200 };
+	pthread_t id[THREADS];
+	void *result;
+	bool good = true;
+	unsigned i, n;
+
+	for (i = 0; i < THREADS; i++)
+		if (pthread_create(&id[i], NULL, work, (void *)(uintptr_t)(i + 1)) != 0)
+			bail("cannot start a thread");
+	for (i = 0; i < CYCLES; i++) {
+		change("SAMPLE", i % 2 ? "0" : i % 4 ? "512" : "65536");
+		ask();
+		wait_for_turns(200);
+		for (n = 0; !answered() && n < 100000; n++) {
+			reach_slow_path();
+			usleep(100);
+		}
+		good = good && hk_control.verdict == HK_CHANGED;
+		if (i % 10 == 0)
+			free_elsewhere(malloc(100));
+	}
+	atomic_store(&stop, true);
+	for (i = 0; i < THREADS; i++) {
+		pthread_join(id[i], &result);
+		good = good && !result;
+	}
+	atomic_store(&stop, false);
+	ok(good, "on and off under threads: every block keeps its contents");
+	small_activity();
+	ok(!hk_sampling() && live() == 0, "and no sample stays");
+}
+
+static void test_refused(void)
+{
+	unsigned before = hk_settings.sample;
+
+	change("NO_SUCH", "1");
+	ask();
+	ok(answer_is(HK_NO_SETTING, 1), "a setting that does not exist is refused");
+	change("SAMPLE", "512");
+	change("DEBUG_LEVEL", "1");
+	ask();
+	ok(answer_is(HK_FIXED, 2) && hk_settings.sample == before, "one that cannot change too, and nothing is changed");
+	change("SAMPLE", "-1");
+	ask();
+	ok(answer_is(HK_BAD_VALUE, 1), "and a bad value");
+	change("trim", "1");
+	ask();
+	ok(answer_is(HK_BAD_VALUE, 1), "trim takes no value");
+	ask();
+	ok(answer_is(HK_CHANGED, 0), "a request without changes is answered");
+}
+
+static void test_garbled(void)
+{
+	change("SAMPLE", "512");
+	request.asked = ++number;
+	request.sum = hk_request_sum(&request) + 1;
+	put_request();
+	ok(answer_is(HK_GARBLED, 1) && !hk_sampling(), "a request with another sum is refused");
+	request.count = UINT32_MAX;
+	ask();
+	ok(answer_is(HK_GARBLED, 1), "one with too many changes too");
+	change("SAMPLE", "512");
+	memset(request.change, 'S', sizeof request.change);
+	ask();
+	ok(answer_is(HK_GARBLED, 1), "and texts without an end");
+}
+
+static void test_trim(void)
+{
+	void *volatile p = malloc(4 * MB);
+	unsigned i;
+
+	memset(p, 1, 4 * MB);
+	free(p);
+	for (i = 0; i < 2000; i++)
+		take_and_free(20000, 1);
+	ok(set("trim", ""), "free memory is released on request");
+}
+
+static void in_child(void *unused)
+{
+	(void)unused;
+	reach_slow_path();
+	if (!answered() || !hk_sampling())
+		fail("request %u, done %u, sampling %d\n", number, (unsigned)hk_control.done, hk_sampling());
+	if (!set("SAMPLE", "0") || hk_sampling())
+		fail("cannot turn it off\n");
+}
+
+static void test_fork(void)
+{
+	set("SAMPLE", "4096");
+	child_ok(in_child, NULL, 60, "a child inherits the sampler, and can turn it off");
+	set("SAMPLE", "0");
+	change("SAMPLE", "4096");
+	ask();
+	child_ok(in_child, NULL, 60, "a request that waits at a fork is carried out in the child");
+	ok(answer_is(HK_CHANGED, 0) && hk_sampling(), "and in the parent");
+	/* As a fork finds it while another thread makes changes. */
+	hk_control_begin();
+	change("SAMPLE", "4096");
+	ask();
+	child_ok(in_child, NULL, 60, "a fork during a change leaves nothing locked");
+	hk_control_end();
+	set("SAMPLE", "0");
+}
+
+static void handler(int unused)
+{
+	(void)unused;
+	if (answered()) {
+		change("SAMPLE", number % 2 ? "4096" : "0");
+		ask();
+	}
+	free(malloc(200000));
+	free(malloc(100));
+}
+
+static void test_handlers(void)
+{
+	struct itimerval often = { { 0, 500 }, { 0, 500 } }, never = { { 0, 0 }, { 0, 0 } };
+	uint32_t first = number;
+	uint64_t seed = 7;
+	unsigned i;
+	bool good = true;
+
+	signal(SIGPROF, handler);
+	setitimer(ITIMER_PROF, &often, NULL);
+	for (i = 0; i < 200000; i++) {
+		size_t size = random_size(&seed, 50000);
+		void *p = malloc(size);
+
+		fill(p, size, i);
+		good = good && filled(p, size, i);
+		free(p);
+	}
+	setitimer(ITIMER_PROF, &never, NULL);
+	signal(SIGPROF, SIG_IGN);
+	reach_slow_path();
+	ok(good && answered() && number > first, "signal handlers request changes and carry them out");
+	set("SAMPLE", "0");
+}
+
+int main(void)
+{
+	tap_start();
+	tap_watch(300);
+	small_activity();
+	test_on_and_off();
+	test_other_distance();
+	test_other_thread();
+	test_refused();
+	test_garbled();
+	test_trim();
+	test_fork();
+	test_cycles();
+	test_handlers();
+	return tap_end();
+}
