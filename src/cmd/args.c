@@ -23,6 +23,7 @@ static const struct row {
 	{ { "plot", required_argument, NULL, 'o' }, "FILE", "draw memory over time, as SVG" },
 	{ { "export-markdown", required_argument, NULL, 'M' }, "FILE", "write the table as Markdown too" },
 	{ { "delay", required_argument, NULL, 'd' }, "SECONDS", "time between two pictures or lines" },
+	{ { "wait", required_argument, NULL, 't' }, "SECONDS", "wait so long for the process, usually 5" },
 	{ { "frames", required_argument, NULL, 'c' }, "N", "end after so many pictures or lines" },
 	{ { "sort", required_argument, NULL, 'S' }, "KEY", "the order of the rows" },
 	{ { "filter", required_argument, NULL, 'F' }, "TEXT", "only commands that contain this" },
@@ -80,7 +81,7 @@ static char **append(char **list, char *item)
 }
 
 /* Users write HAKMEM_STATS=1, STATS=1 and stats=1, and mean the same. */
-static char *full_name(const char *given)
+char *args_setting(const char *given)
 {
 	const char *end = strchr(given, '=');
 	char *out, *c;
@@ -117,7 +118,7 @@ static bool take(struct args *a, int letter, char *value)
 	case 'A':
 	case 'p': a->profile = value; return true;
 	case 's':
-		value = full_name(value);
+		value = args_setting(value);
 		if (value)
 			a->set = append(a->set, value);
 		return value;
@@ -126,6 +127,7 @@ static bool take(struct args *a, int letter, char *value)
 	case 'n': return number(value, &a->rounds);
 	case 'c': return number(value, &a->frames);
 	case 'd': return seconds(value, &a->delay);
+	case 't': return seconds(value, &a->wait);
 	case 'P': a->peers = true; return true;
 	case 'o': a->plot = value; return true;
 	case 'l': a->load = value; return true;

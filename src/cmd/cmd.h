@@ -19,7 +19,7 @@
 #define SONAME "libhakmem.so.1"
 
 /* Exit statuses; those of run are the same as in env(1). */
-enum { FOUND = 1, USAGE = 2, RUN_FAILED = 125, RUN_CANNOT = 126, RUN_NOWHERE = 127 };
+enum { FOUND = 1, USAGE = 2, LATER = 3, RUN_FAILED = 125, RUN_CANNOT = 126, RUN_NOWHERE = 127 };
 
 /* args.c: a subcommand. takes: the short letters of its options in the common table. */
 struct command {
@@ -30,7 +30,7 @@ struct command {
 };
 extern const struct command command_run, command_profiles, command_show, command_diff,
 	command_lint, command_config, command_check, command_doctor,
-	command_stats, command_top, command_compare, command_version;
+	command_stats, command_top, command_set, command_trim, command_compare, command_version;
 
 struct args {
 	const char *profile, *library, *plot, *output, *load, *prepare, *markdown, *sort, *filter;
@@ -38,7 +38,7 @@ struct args {
 	char **file;			/* ends in NULL */
 	bool json, prometheus, names, quiet, peers, watch;
 	unsigned rounds, warmup, frames;	/* 0: not given */
-	double delay;
+	double delay, wait;
 	int argc;			/* the arguments after the options */
 	char **argv;
 };
@@ -46,6 +46,8 @@ struct args {
 /* True: continue. False: exit with *status; messages have been printed. */
 bool args_read(struct args *a, const struct command *command, int argc, char **argv, int *status);
 void command_help(const struct command *command);
+/* HAKMEM_NAME=value for NAME=value in any usual spelling; NULL: it is none. */
+char *args_setting(const char *given);
 
 /* nearest.c: the name in a NULL-terminated list that was probably meant; or NULL. */
 const char *nearest(const char *typed, const char *const *list);

@@ -47,7 +47,14 @@ _hakmem()
 	case $command in
 	show | diff) _hakmem_files -W "$(hakmem profiles --names)" -f -- "$cur" ;;
 	lint) _hakmem_files -f -- "$cur" ;;
-	check | stats | config) COMPREPLY=($(compgen -W "$(ps -eo pid= 2>/dev/null)" -- "$cur")) ;;
+	check | stats | trim | config) COMPREPLY=($(compgen -W "$(ps -eo pid= 2>/dev/null)" -- "$cur")) ;;
+	set)
+		if [[ $prev =~ ^[0-9]+$ || $prev == *=* || $prev == = ]]; then
+			COMPREPLY=($(compgen -S = -W "$(hakmem config | awk '{ print $1 }')" -- "$cur"))
+			compopt -o nospace
+		else
+			COMPREPLY=($(compgen -W "$(ps -eo pid= 2>/dev/null)" -- "$cur"))
+		fi ;;
 	run | compare) _hakmem_files -c -- "$cur" ;;
 	esac
 }

@@ -68,6 +68,7 @@ for line in (hakmem --help 2>/dev/null)
     __hakmem_options $found[2]
 end
 complete -c hakmem -n __hakmem_starts_program -a '(__hakmem_program)'
-complete -c hakmem -n '__hakmem_is check stats config; and not __hakmem_starts_program' -a '(__fish_complete_pids)'
+complete -c hakmem -n '__hakmem_is check stats set trim config; and not __hakmem_starts_program' -a '(__fish_complete_pids)'
+complete -c hakmem -n '__hakmem_is set; and test (count (commandline -opc)) -gt 2' -a '(__hakmem_settings)'
 complete -c hakmem -n '__hakmem_is show diff' -a '(__hakmem_profiles)' -F
 complete -c hakmem -n '__hakmem_is lint' -F

@@ -76,8 +76,9 @@ _hakmem() {
 	_hakmem_specs $command
 	case $command in
 	run | compare) specs+=('(-)1:program: _command_names -e' '*::argument:_normal') ;;
-	check | config) specs+=('1:process:_pids') ;;
+	check | config | trim) specs+=('1:process:_pids') ;;
 	stats) specs+=('*:process:_pids') ;;
+	set) specs+=('1:process:_pids' '*:setting:_hakmem_settings') ;;
 	show) specs+=('1:profile:_hakmem_profiles') ;;
 	diff) specs+=('1:profile:_hakmem_profiles' '2:profile:_hakmem_profiles') ;;
 	lint) specs+=('*:file:_files') ;;

@@ -17,7 +17,7 @@
 static const double report_after = 2, at_a_time = 0.5, pause_between = 0.02;	/* seconds */
 
 /* What the child is to do, and its reply. asked is the number of the request, or 0 if it has not
- * been written yet. */
+ * been written yet; without changes, the child waits for the answer to that of before. */
 struct work {
 	pid_t pid;
 	unsigned long long started;
@@ -120,7 +120,8 @@ static uint32_t another_number(const struct hk_control *c)
 	return number;
 }
 
-/* The number is written by a call of its own, after everything else. */
+/* The number is written by a call of its own, after everything else. A reader that sees it first
+ * finds that the sum does not fit. */
 static bool write_request(size_t address, const struct hk_control *c, struct reply *reply)
 {
 	struct hk_request r = { .asked = another_number(c) };
@@ -137,7 +138,6 @@ static bool write_request(size_t address, const struct hk_control *c, struct rep
 	if (!put(address + offsetof(struct hk_control, count), &new.count,
 		 offsetof(struct hk_control, done) - offsetof(struct hk_control, count)))
 		return no(reply, strerror(errno));
-	atomic_thread_fence(memory_order_seq_cst);
 	if (!put(address + offsetof(struct hk_control, asked), &r.asked, sizeof r.asked))
 		return no(reply, strerror(errno));
 	reply->asked = r.asked;
@@ -197,9 +197,9 @@ static void ask(pid_t pid, void *out)
 	}
 	if (!find_block(&address, &c, reply))
 		return;
-	reply->asked = work.asked;
+	reply->asked = work.asked ? work.asked : c.asked;
 	reply->step = WRITTEN;
-	if (work.asked || write_request(address, &c, reply))
+	if (work.asked || !work.count || write_request(address, &c, reply))
 		await(address, reply);
 }
 
@@ -277,15 +277,12 @@ static void run_once(struct reply *reply)
 enum control_state control_send(pid_t pid, unsigned long long started, const struct hk_change *change,
 				unsigned count, double seconds, struct control_answer *answer)
 {
-	static uint32_t last;		/* the request that has no answer yet */
-	static pid_t last_pid;
 	double until = seconds_now() + seconds, report = seconds_now() + report_after, left;
 	unsigned attempts = 0;
 	struct reply reply;
 
 	memset(answer, 0, sizeof *answer);
-	work = (struct work){ .pid = pid, .started = started, .change = change, .count = count,
-			      .asked = count || pid != last_pid ? 0 : last };
+	work = (struct work){ .pid = pid, .started = started, .change = change, .count = count };
 	do {
 		left = until - seconds_now();
 		work.seconds = left < at_a_time ? left : at_a_time;
@@ -299,8 +296,6 @@ enum control_state control_send(pid_t pid, unsigned long long started, const str
 			report = 0;
 		}
 	} while (seconds_now() < until);
-	last = work.asked;
-	last_pid = pid;
 	return answer->state = judge(&reply, answer);
 }
 

@@ -25,8 +25,8 @@ struct control_answer {
 /*
  * Requests the changes, at most HK_CONTROL_CHANGES, and waits so many seconds for the answer.
  * started: see process_started(); 0: any process with this id. A request of before that still
- * waits is completed by the new one, not replaced. After CONTROL_WAITS, a call with no changes
- * waits for the answer again.
+ * waits is completed by the new one, not replaced. A call without changes waits for the answer to
+ * the last request, by whatever command.
  */
 enum control_state control_send(pid_t pid, unsigned long long started, const struct hk_change *change,
 				unsigned count, double seconds, struct control_answer *answer);

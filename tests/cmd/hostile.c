@@ -7,6 +7,7 @@
 #define hakmem_stats_page other_declaration
 #include "stats/page.h"
 #undef hakmem_stats_page
+#include "config/control.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -148,7 +149,66 @@ static void history(void)
 	directory_end = 0;
 }
 
-static void userfault(void)
+static struct hk_control control = {
+	.magic = HK_CONTROL_MAGIC, .version = HK_CONTROL_VERSION, .size = sizeof control,
+};
+
+static void control_silent(void)
+{
+	page.control = &control;
+}
+
+static void control_size(void)
+{
+	page.control = &control;
+	control.size--;
+}
+
+static void control_nowhere(void)
+{
+	page.control = (void *)(uintptr_t)4096;
+}
+
+/* At a place that nobody may write. */
+static void control_constant(void)
+{
+	static const struct hk_control constant = {
+		.magic = HK_CONTROL_MAGIC, .version = HK_CONTROL_VERSION, .size = sizeof constant };
+
+	page.control = (void *)(uintptr_t)&constant;
+}
+
+/* A request waits in which no text ends. */
+static void control_full(void)
+{
+	unsigned i;
+
+	page.control = &control;
+	memset(control.change, 0x9b, sizeof control.change);
+	for (i = 0; i < HK_CONTROL_CHANGES; i++)
+		control.change[i].name[0] = (char)('A' + i);
+	control.count = HK_CONTROL_CHANGES;
+	control.asked = 1;
+}
+
+/* Refuses everything, with a reason that there is not and texts for the terminal. */
+static void control_lies(void)
+{
+	page.control = &control;
+	say("ready");
+	for (;;) {
+		if (control.asked == control.done)
+			continue;
+		memset(control.change, 0x9b, sizeof control.change);
+		memcpy(control.change[0].name, "\033[31m", 6);
+		control.refused = 1;
+		control.verdict = UINT32_MAX;
+		control.done = control.asked;
+	}
+}
+
+/* A page that is never delivered. */
+static void *slow_page(void)
 {
 	struct uffdio_api api = { .api = UFFD_API };
 	char *slow = map(PAGE, -1);
@@ -159,7 +219,17 @@ static void userfault(void)
 		say("cannot");
 		exit(1);
 	}
-	first_cache = slow;
+	return slow;
+}
+
+static void userfault(void)
+{
+	first_cache = slow_page();
+}
+
+static void control_userfault(void)
+{
+	page.control = slow_page();
 }
 
 /* Without a body, the answer is ENOSYS. Some calls want no answer; then the kernel
@@ -332,6 +402,10 @@ static const struct {
 } modes[] = {
 	{ "circle", circle }, { "endless", endless }, { "sizes", sizes }, { "offsets", offsets },
 	{ "nowhere", nowhere }, { "escape", escape }, { "quotes", quotes }, { "version", version },
+	{ "control-silent", control_silent }, { "control-size", control_size },
+	{ "control-nowhere", control_nowhere }, { "control-constant", control_constant },
+	{ "control-full", control_full }, { "control-lies", control_lies },
+	{ "control-userfault", control_userfault },
 	{ "history", history }, { "userfault", userfault }, { "fuse", fuse },
 	{ "file-tables", file_many_tables }, { "file-sparse", file_sparse }, { "file-cut", file_cut },
 	{ "file-fifo", file_fifo }, { "file-link", file_link }, { "file-device", file_device },

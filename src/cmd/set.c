@@ -1,0 +1,108 @@
+/* hakmem set and hakmem trim: settings and free memory of a running process. */
+#include "cmd/control.h"
+
+#include "config/settings.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static const double usual_wait = 5;	/* seconds */
+
+/* False: an error was printed. */
+static bool add_change(struct hk_change *to, const char *entry)
+{
+	size_t length = strcspn(entry, "=");
+	int id = entry[length] ? setting_find(entry, length) : -1;
+	const struct hk_setting *setting = id < 0 ? NULL : &hk_setting_table[id];
+	const char *value = entry + length + 1, *name;
+	uint64_t unused;
+
+	if (!setting) {
+		warn("there is no setting %.*s", (int)length, entry);
+		return false;
+	}
+	name = setting->name + sizeof "HAKMEM_" - 1;
+	if (!setting->live) {
+		warn("%s cannot change in a running process; set it when you start the program", name);
+		return false;
+	}
+	if (!hk_value_parse((enum hk_setting_id)id, value, &unused) || strlen(value) >= sizeof to->value) {
+		warn("%s: bad value \"%s\", accepted: %s", name, value, setting->accepted);
+		return false;
+	}
+	*to = (struct hk_change){ { 0 }, { 0 } };
+	strcpy(to->name, name);
+	strcpy(to->value, value);
+	return true;
+}
+
+static int send_all(const struct args *a, pid_t pid, const struct hk_change *change, unsigned count)
+{
+	double seconds = a->wait > 0 ? a->wait : usual_wait;
+	struct control_answer answer;
+
+	switch (control_send(pid, process_started(pid), change, count, seconds, &answer)) {
+	case CONTROL_DONE:
+		if (count && !a->quiet && !strcmp(change->name, HK_CONTROL_TRIM))
+			printf("process %d released %s\n", (int)pid, SIZE(answer.released));
+		return 0;
+	case CONTROL_WAITS:
+		return fail(LATER, "process %d has made no call that its allocator notices within %g s; it will do "
+			    "what was requested at the first such call. Has it? hakmem set %d", (int)pid, seconds, (int)pid);
+	default:
+		return fail(FOUND, "process %d: %s", (int)pid, answer.why);
+	}
+}
+
+static int set(int argc, char **argv)
+{
+	struct hk_change change[HK_CONTROL_CHANGES];
+	struct args a;
+	unsigned i;
+	int status;
+	pid_t pid;
+
+	if (!args_read(&a, &command_set, argc, argv, &status))
+		return status;
+	if (a.argc < 1 || a.argc > 1 + HK_CONTROL_CHANGES)
+		return fail(USAGE, "set takes a process id and up to %d settings as NAME=VALUE", HK_CONTROL_CHANGES);
+	if (!process_id(a.argv[0], &pid))
+		return USAGE;
+	for (i = 1; i < (unsigned)a.argc; i++) {
+		char *entry = args_setting(a.argv[i]);
+		bool good = entry ? add_change(&change[i - 1], entry) : (warn("\"%s\" is not NAME=VALUE", a.argv[i]), false);
+
+		free(entry);
+		if (!good)
+			return USAGE;
+	}
+	return send_all(&a, pid, change, i - 1);
+}
+
+static int trim(int argc, char **argv)
+{
+	const struct hk_change change = { HK_CONTROL_TRIM, "" };
+	struct args a;
+	int status;
+	pid_t pid;
+
+	if (!args_read(&a, &command_trim, argc, argv, &status))
+		return status;
+	if (a.argc != 1)
+		return fail(USAGE, "trim takes one process id");
+	return process_id(a.argv[0], &pid) ? send_all(&a, pid, &change, 1) : USAGE;
+}
+
+const struct command command_set = {
+	"set", "tq", set, USAGE, "[option ...] PID [NAME=VALUE ...]", "change settings of a running process",
+	"Changes settings of a process that runs on HAKMEM, at its next call of the\n"
+	"allocator that is not on the fastest path. Without a setting, waits for changes\n"
+	"that were requested before. Needs the right to trace the process, as hakmem stats.",
+};
+
+const struct command command_trim = {
+	"trim", "tq", trim, USAGE, "[option ...] PID", "make a running process release free memory",
+	"Makes a process that runs on HAKMEM release its free memory to the system, as\n"
+	"malloc_trim() does, at its next call of the allocator that is not on the fastest\n"
+	"path. Needs the right to trace the process, as hakmem stats.",
+};
