@@ -9,7 +9,10 @@
 #include "cache/cache.h"
 #include "config/control.h"
 #include "config/settings.h"
+#include "range/decay.h"
 #include "sample/sample.h"
+
+#include <hakmem/hakmem.h>
 
 enum { MEAN = 4096, THREADS = 4 };
 
@@ -279,6 +282,28 @@ static void test_garbled(void)
 	ok(answer_is(HK_GARBLED, 1), "and texts without an end");
 }
 
+static void test_api(void)
+{
+	char value[32];
+
+	ok(hak_setting_changed("HAKMEM_LIMIT") == 0 && hak_set("HAKMEM_LIMIT", "64M") == 0 &&
+	   hak_setting_changed("HAKMEM_LIMIT") == 1 && !strcmp(hak_setting_source("HAKMEM_LIMIT"), "change"),
+	   "a program changes a setting");
+	ok(hak_setting("HAKMEM_LIMIT", value, sizeof value) == 3 && !strcmp(value, "64M") && !malloc(100 * MB) &&
+	   errno == ENOMEM, "and it is in force");
+	ok(hak_set("HAKMEM_LIMIT", "none") == 0 && hak_set_limit(0) == 0, "and it can be removed");
+	ok(hak_set("HAKMEM_MEM_LEARN_DELAY", "20") == 0 && hk_purge_delay == 20, "the purge delay");
+	ok(hak_set("HAKMEM_STATS_ENABLE", "1") == 0 && hk_settings.stats, "the history, by its older spelling");
+	ok(hak_set("HAKMEM_DEBUG_LEVEL", "1") == -1 && errno == EPERM && !hak_setting_changed("HAKMEM_DEBUG_LEVEL"),
+	   "EPERM for a setting that cannot change");
+	ok(hak_set("HAKMEM_STATS", "2") == -1 && errno == EINVAL, "EINVAL for a bad value");
+	ok(hak_set("HAKMEM_NO_SUCH", "2") == -1 && errno == EINVAL && hak_setting_changed("") == -1, "and a bad name");
+	hk_control_begin();
+	ok(hak_set("HAKMEM_STATS", "0") == -1 && errno == EBUSY, "EBUSY while another thread makes changes");
+	hk_control_end();
+	ok(hak_set("HAKMEM_STATS", "0") == 0 && !hk_settings.stats, "and not afterwards");
+}
+
 static void test_trim(void)
 {
 	void *volatile p = malloc(4 * MB);
@@ -365,6 +390,7 @@ int main(void)
 	test_other_thread();
 	test_refused();
 	test_garbled();
+	test_api();
 	test_trim();
 	test_fork();
 	test_cycles();

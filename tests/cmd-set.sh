@@ -3,6 +3,7 @@
 . "${HAKMEM_TEST_SOURCE:?run by make check}/tests/cmd/tap.sh"
 
 # Longer than any command takes on a busy machine; a command that hangs is ended.
+source=$HAKMEM_TEST_SOURCE
 set="timeout 60 $hakmem set"
 
 figure() {	# name: of $pid
@@ -35,6 +36,9 @@ check $? "and the process is not sampled any more"
 gives "several changes at a time" 0 "" $set $pid sample=8192 sample=0
 same_samples
 check $? "of which the last one counts"
+gives "the limit, the delay and the history" 0 "" $set $pid limit=1T mem_learn_delay=100 stats=1
+[ "$(figure purge_delay)" = 100 ]
+check $? "are in force"
 gives "free memory is released" 0 "process $pid released" timeout 60 "$hakmem" trim $pid
 gives "a bad value" 2 'SAMPLE: bad value "x", accepted: 0 to' $set $pid SAMPLE=x
 gives "a setting that cannot change" 2 "DEBUG_LEVEL cannot change in a running process" $set $pid SAMPLE=4096 DEBUG_LEVEL=1
@@ -95,6 +99,11 @@ hostile() {
 	check $? "$1: the message is plain"
 	{ kill -9 $pid && wait $pid; } 2>/dev/null
 }
+# The manual has the settings that can change.
+sed -n 's/^SETTING(\([A-Z_]*\), [A-Z]*, ANY_TIME.*/HAKMEM_\1/p' "$source/src/config/settings.def" | sort >"$work/wanted"
+sed -n '/^These settings can change/,/\.$/p' "$source/man/hakmem.7" | grep -o 'HAKMEM_[A-Z_]*' | grep -v LEARN_ADVANCED |
+	sort | diff "$work/wanted" - >"$work/why"
+check $? "hakmem.7 tells which settings can change"
 hostile circle 1 "leads to no control block"
 hostile version 1 "statistics page of version 77"
 hostile control-silent 3 "has made no call"

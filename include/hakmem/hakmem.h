@@ -74,7 +74,7 @@ const char *hak_version(void);
 
 /*
  * The settings in force; hakmem(7) describes them. They are read once, at the
- * start, and do not change afterwards.
+ * start. Some of them can change afterwards: see hak_set.
  *
  * hak_setting_name returns the name of the setting with this index, counted
  * from 0, for example "HAKMEM_PROFILE"; NULL after the last one. A constant
@@ -86,12 +86,28 @@ const char *hak_version(void);
  * bytes and a NUL in value, which may be NULL if size is 0. -1 and EINVAL: no
  * such setting.
  *
- * hak_setting_source returns the source of that value: "default", "profile" or
- * "environment", a constant string. NULL and EINVAL: no such setting.
+ * hak_setting_source returns the source of that value: "default", "profile",
+ * "environment" or "change", a constant string. NULL and EINVAL: no such setting.
  */
 const char *hak_setting_name(unsigned index);
 int hak_setting(const char *name, char *value, size_t size);
 const char *hak_setting_source(const char *name);
+
+/*
+ * Settings of the running process. hakmem(7) tells which ones can change; the
+ * command hakmem set changes them too.
+ *
+ * hak_set changes a setting to a value as in the environment. 0, or -1 and
+ * errno: EINVAL, there is no such setting, or the value is bad; EPERM, the
+ * setting cannot change in this process; ENOMEM; EBUSY, another thread has made
+ * changes for long, or the call was made in a signal handler that interrupted
+ * the allocator, or in a fork handler. May be called by any thread.
+ *
+ * hak_setting_changed returns 1 if the setting was changed since the start, by
+ * hak_set or from outside, otherwise 0. -1 and EINVAL: no such setting.
+ */
+int hak_set(const char *name, const char *value);
+int hak_setting_changed(const char *name);
 
 /*
  * The limit of the heap: the bytes that it may map from the system for blocks

@@ -62,6 +62,10 @@ HK_INLINE void hk_free(void *p, enum hk_call call)
 		hk_harden_free(p, call, hk_caller());
 }
 
+/* report.c: the number of a setting, or HK_SET_COUNT and EINVAL. Reads the settings first, if
+ * necessary. */
+unsigned hk_find_setting(const char *name);
+
 void *hk_calloc(size_t count, size_t size);
 void *hk_realloc(void *p, size_t size);
 void *hk_reallocarray(void *p, size_t count, size_t size);

@@ -1,4 +1,5 @@
 /* Information about the library: version, settings in force, statistics; and the limit. */
+#include "api/alloc.h"
 #include "cache/cache.h"
 #include "config/settings.h"
 #include "learn/learn.h"
@@ -20,7 +21,7 @@ HK_API const char *hak_setting_name(unsigned index)
 
 /* HK_SET_COUNT and errno if the name is not in the table. The settings are read first, if
  * that has not happened yet. */
-static unsigned find(const char *name)
+unsigned hk_find_setting(const char *name)
 {
 	unsigned id;
 
@@ -39,7 +40,7 @@ static unsigned find(const char *name)
 HK_API int hak_setting(const char *name, char *value, size_t size)
 {
 	struct hk_line line = { .length = 0 };
-	unsigned id = find(name);
+	unsigned id = hk_find_setting(name);
 	size_t fit;
 
 	if (id == HK_SET_COUNT)
@@ -55,7 +56,7 @@ HK_API int hak_setting(const char *name, char *value, size_t size)
 
 HK_API const char *hak_setting_source(const char *name)
 {
-	unsigned id = find(name);
+	unsigned id = hk_find_setting(name);
 
 	return id == HK_SET_COUNT ? NULL : hk_setting_source(id);
 }

@@ -4,11 +4,15 @@
  * called in a signal handler and in any slow path, so it calls nothing of libc that takes a
  * lock.
  */
+#include "api/alloc.h"
 #include "cache/cache.h"
 #include "config/control.h"
 #include "config/settings.h"
 #include "os/os.h"
+#include "range/decay.h"
 #include "sample/sample.h"
+
+#include <hakmem/hakmem.h>
 
 #include <errno.h>
 
@@ -52,26 +56,40 @@ static enum hk_verdict apply(enum hk_setting_id id, uint64_t value)
 	switch (id) {
 	case HK_SET_SAMPLE:
 		return set_sample(value);
+	case HK_SET_LIMIT:
+		hk_limit_set(value < SIZE_MAX ? (size_t)value : 0);
+		return HK_CHANGED;
+	case HK_SET_MEM_LEARN_DELAY:
+		atomic_store_explicit(&hk_purge_delay, (size_t)value, memory_order_relaxed);
+		return HK_CHANGED;
+	case HK_SET_STATS:
+		return HK_CHANGED;
 	default:
 		return HK_FIXED;
 	}
 }
 
-static enum hk_verdict make(const struct hk_change *change, uint64_t *released)
+static enum hk_verdict set(enum hk_setting_id id, const char *text)
 {
-	enum hk_setting_id id = hk_setting_named(change->name);
 	enum hk_verdict verdict;
-	uint64_t value = 0;
+	uint64_t value;
 
-	if (is_trim(change)) {
-		*released += hk_reclaim(HK_FOR_TRIM);
-		return HK_CHANGED;
-	}
-	hk_value_parse(id, change->value, &value);
+	if (!hk_setting_table[id].live)
+		return HK_FIXED;
+	if (!hk_value_parse(id, text, &value))
+		return HK_BAD_VALUE;
 	verdict = apply(id, value);
 	if (verdict == HK_CHANGED)
 		hk_value_change(id, value, HK_FROM_CHANGE);
 	return verdict;
+}
+
+static enum hk_verdict make(const struct hk_change *change, uint64_t *released)
+{
+	if (!is_trim(change))
+		return set(hk_setting_named(change->name), change->value);
+	*released += hk_reclaim(HK_FOR_TRIM);
+	return HK_CHANGED;
 }
 
 /* Stops at the first change that is refused; *n is the number of changes before it. */
@@ -111,6 +129,63 @@ static void asked(void)
 		carry_out();
 	hk_control_end();
 	errno = saved;
+}
+
+/* False: another thread makes changes, or this one, which a signal handler has interrupted. */
+static bool begin_patiently(void)
+{
+	static _Atomic uint32_t never;
+	unsigned n;
+
+	for (n = 0; n < HK_CHANGE_WAIT_MS; n++) {
+		if (hk_control_begin())
+			return true;
+		hk_os_wait(&never, 0, 1);
+	}
+	return false;
+}
+
+static int error_of(enum hk_verdict verdict)
+{
+	switch (verdict) {
+	case HK_CHANGED:
+		return 0;
+	case HK_FIXED:
+	case HK_UNPREPARED:
+		return EPERM;
+	case HK_NO_ROOM:
+		return ENOMEM;
+	default:
+		return EINVAL;
+	}
+}
+
+HK_API int hak_set(const char *name, const char *value)
+{
+	unsigned id = hk_find_setting(name);
+	int error;
+
+	if (id == HK_SET_COUNT)
+		return -1;
+	if (hk_all_locked || hk_inside() || !begin_patiently()) {
+		errno = EBUSY;
+		return -1;
+	}
+	error = error_of(set((enum hk_setting_id)id, value));
+	hk_control_end();
+	if (!error)
+		return 0;
+	errno = error;
+	return -1;
+}
+
+HK_API int hak_setting_changed(const char *name)
+{
+	unsigned id = hk_find_setting(name);
+
+	if (id == HK_SET_COUNT)
+		return -1;
+	return hk_settings.source[id] == HK_FROM_CHANGE;
 }
 
 __attribute__((constructor(101))) static void start_changes(void)

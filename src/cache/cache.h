@@ -348,6 +348,7 @@ HK_INLINE int32_t hk_list_keep(int32_t capacity)
 
 /* refused.c: the limit of the heap, in bytes; 0 for none. set returns the former one. */
 size_t hk_limit_set(size_t bytes);
+void hk_limit_start(void);		/* puts the limit of the settings in force */
 void hk_limit_callback(void (*call)(size_t));
 
 extern _Atomic unsigned hk_threads;		/* threads that have a cache; relaxed */

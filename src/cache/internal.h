@@ -113,9 +113,6 @@ void hk_put_back(struct hk_cache *cache, struct hk_slab *slab, void *block);
  * refused.c; no lock held.
  */
 
-/* Puts the limit of the settings in force. */
-void hk_limit_start(void);
-
 HK_INLINE size_t hk_limit_refused(void)
 {
 	return atomic_load_explicit(&hk_os_refused, memory_order_relaxed);

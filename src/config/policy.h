@@ -24,6 +24,9 @@ enum {
 	/* The longest purge delay while processes of the control group wait for memory: that of
 	 * the profiles for little memory. */
 	HK_PRESSED_DELAY_MS = 100,
+	/* hak_set waits so long for another thread that changes settings, which takes
+	 * milliseconds, unless it trims a large heap. */
+	HK_CHANGE_WAIT_MS = 1000,
 };
 
 /* Lists of a thread. */

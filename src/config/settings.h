@@ -60,7 +60,7 @@ struct hk_settings {
 	unsigned mem_learn_sparse;		/* millionths */
 	unsigned mem_learn_stable;		/* ms */
 	unsigned mem_learn_step;		/* SuperSlabs */
-	unsigned mem_learn_delay;		/* ms */
+	_Atomic unsigned mem_learn_delay;	/* ms */
 	char learn_save[256];			/* path pattern; "": no file */
 	unsigned scavenger;			/* enum hk_scavenger_id */
 	bool superslab_reuse;
@@ -72,7 +72,7 @@ struct hk_settings {
 	char oom_report[256];			/* path pattern; "": no file */
 	unsigned harden;
 	unsigned debug_level;
-	bool stats;
+	_Atomic bool stats;
 	char stats_dump[256];			/* path pattern; "": no file */
 	_Atomic unsigned sample;		/* bytes; 0: off */
 	char sample_dump[256];			/* path pattern; "": no file */
