@@ -100,6 +100,11 @@ writes "doctor" doctor "$hakmem" doctor --json
 mkdir -p "$work/root/proc/sys/vm"
 echo 2 >"$work/root/proc/sys/vm/overcommit_memory"
 HAKMEM_TEST_ROOT=$work/root writes "doctor with advice" doctor "$hakmem" doctor --json
+start env HAKMEM_SAMPLE=65536 LD_PRELOAD="$library" ./tests/sampled wait
+writes "profile" profile "$hakmem" profile --json $pid
+"$hakmem" profile --format text $pid >"$work/heap"
+stop
+writes "profile of a file" profile "$hakmem" profile --json "$work/heap"
 writes "compare" compare "$hakmem" compare --library "$library" -q -n 2 -p default --json -- true
 
 HAKMEM_STATS=1 HAKMEM_STATS_DUMP=$work/dump.json HAKMEM_ALLOC_LEARN=1

@@ -1,5 +1,6 @@
 /* Allocates from functions with known names, for heap-profile.sh: one holds 40 MB at its end, one 10 MB,
- * and one allocates 100 MB and holds nothing. */
+ * and one allocates 100 MB and holds nothing. With "wait" it waits at its end. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -44,5 +45,10 @@ int main(int argc, char **argv)
 	run();
 	while (wait(NULL) > 0)
 		;
+	if (argc > 1 && !strcmp(argv[1], "wait")) {
+		puts("ready");
+		fflush(stdout);
+		pause();
+	}
 	return 0;
 }

@@ -74,7 +74,7 @@ END
 
 say "making a machine: $suite"
 new_system "$suite" "$work/root" \
-	--include=systemd-sysv,dbus,linux-image-cloud-amd64,gcc,libc6-dev,pkgconf,libjansson4,libncursesw6 \
+	--include=systemd-sysv,dbus,linux-image-cloud-amd64,gcc,libc6-dev,pkgconf,libjansson4,libncursesw6,libdw1 \
 	--customize-hook="copy-in '$work/hakmem-machine.service' /etc/systemd/system" \
 	--customize-hook='chroot "$1" systemctl enable hakmem-machine.service' \
 	--customize-hook='chroot "$1" systemctl disable getty@tty1.service apt-daily.timer apt-daily-upgrade.timer' &&

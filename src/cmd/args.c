@@ -32,6 +32,13 @@ static const struct row {
 	{ { "json", no_argument, NULL, 'j' }, "", "write JSON" },
 	{ { "prometheus", no_argument, NULL, 'm' }, "", "write a Prometheus textfile" },
 	{ { "output", required_argument, NULL, 'O' }, "FILE", "into this file, in one step" },
+	{ { "output", required_argument, NULL, 'G' }, "FILE", "into this file, in one step" },
+	{ { "live", no_argument, NULL, 'V' }, "", "the blocks in use (the default)" },
+	{ { "allocated", no_argument, NULL, 'C' }, "", "all blocks that were allocated" },
+	{ { "base", required_argument, NULL, 'B' }, "FILE", "the change since this profile" },
+	{ { "leak", required_argument, NULL, 'K' }, "SECONDS", "the blocks in use for so long" },
+	{ { "format", required_argument, NULL, 'Y' }, "FORMAT", "table, json, folded, text" },
+	{ { "rows", required_argument, NULL, 'X' }, "N", "rows of the table; 0: all" },
 	{ { "quiet", no_argument, NULL, 'q' }, "", "no notes on standard error" },
 	{ { "help", no_argument, NULL, 'h' }, "", "show this" },
 };
@@ -42,11 +49,11 @@ static bool takes(const struct command *command, int letter)
 	return letter == 'h' || strchr(command->takes, letter);
 }
 
-/* Options with capital letters have no short form, except -p, which compare uses for several
- * profiles. */
-static bool is_short(int letter)
+/* The short form of an option, or 0. Those with capital letters have none, except -p, which
+ * compare uses for several profiles, and -o, which profile uses for any output. */
+static int short_of(int letter)
 {
-	return letter >= 'a';
+	return letter >= 'a' ? letter : letter == 'A' ? 'p' : letter == 'G' ? 'o' : 0;
 }
 
 void command_help(const struct command *command)
@@ -61,8 +68,8 @@ void command_help(const struct command *command)
 		if (!takes(command, row->option.val))
 			continue;
 		snprintf(left, sizeof left, "--%s %s", row->option.name, row->value);
-		if (is_short(row->option.val) || row->option.val == 'A')
-			printf("  -%c, %-22s %s\n", row->option.val == 'A' ? 'p' : row->option.val, left, row->help);
+		if (short_of(row->option.val))
+			printf("  -%c, %-22s %s\n", short_of(row->option.val), left, row->help);
 		else
 			printf("      %-22s %s\n", left, row->help);
 	}
@@ -134,7 +141,16 @@ static bool take(struct args *a, int letter, char *value)
 	case 'R': a->prepare = value; return true;
 	case 'W': return number(value, &a->warmup);
 	case 'M': a->markdown = value; return true;
-	case 'O': a->output = value; return true;
+	case 'O':
+	case 'G': a->output = value; return true;
+	case 'V': a->live = true; return true;
+	case 'C': a->allocated = true; return true;
+	case 'B': a->base = value; return true;
+	case 'K': return seconds(value, &a->leak);
+	case 'Y': a->format = value; return true;
+	case 'X':
+		a->rows_given = true;
+		return !strcmp(value, "0") || number(value, &a->rows);
 	case 'N': a->names = true; return true;
 	case 'j': a->json = true; return true;
 	case 'm': a->prometheus = true; return true;
@@ -184,11 +200,10 @@ bool args_read(struct args *a, const struct command *command, int argc, char **a
 		if (!takes(command, value))
 			continue;
 		longs[n++] = rows[i].option;
-		if (is_short(value))
-			strncat(shorts, &(char){ (char)value }, 1);
-		else if (value == 'A')
-			strcat(shorts, "p");
-		if ((is_short(value) || value == 'A') && rows[i].option.has_arg)
+		if (!short_of(value))
+			continue;
+		strncat(shorts, &(char){ (char)short_of(value) }, 1);
+		if (rows[i].option.has_arg)
 			strcat(shorts, ":");
 	}
 	memset(&longs[n], 0, sizeof longs[n]);

@@ -30,15 +30,16 @@ struct command {
 };
 extern const struct command command_run, command_profiles, command_show, command_diff,
 	command_lint, command_config, command_check, command_doctor,
-	command_stats, command_top, command_set, command_trim, command_compare, command_version;
+	command_stats, command_top, command_profile, command_set, command_trim, command_compare, command_version;
 
 struct args {
-	const char *profile, *library, *plot, *output, *load, *prepare, *markdown, *sort, *filter;
+	const char *profile, *library, *plot, *output, *load, *prepare, *markdown, *sort, *filter, *base, *format;
 	char **set;			/* HAKMEM_NAME=value, ends in NULL */
 	char **file;			/* ends in NULL */
-	bool json, prometheus, names, quiet, peers, watch;
+	bool json, prometheus, names, quiet, peers, watch, live, allocated, rows_given;
 	unsigned rounds, warmup, frames;	/* 0: not given */
-	double delay, wait;
+	unsigned rows;
+	double delay, wait, leak;
 	int argc;			/* the arguments after the options */
 	char **argv;
 };
@@ -167,7 +168,7 @@ bool elf_is_go(const struct elf *elf);
 /* Would the program have privileges that its caller lacks, so that LD_PRELOAD is ignored? */
 bool elf_secure(const struct elf *elf);
 void elf_close(struct elf *elf);
-enum elf_kind elf_kind(const struct elf *elf);
+enum elf_kind elf_kind_of(const struct elf *elf);
 const char *elf_interpreter(const struct elf *elf);	/* NULL: statically linked */
 /* The link-time address of a defined symbol. */
 bool elf_symbol(const struct elf *elf, const char *name, size_t *address);

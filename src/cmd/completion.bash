@@ -33,10 +33,13 @@ _hakmem()
 		COMPREPLY=($(compgen -S = -W "$(hakmem config | awk '{ print $1 }')" -- "$cur"))
 		compopt -o nospace
 		return ;;
+	--format)
+		COMPREPLY=($(compgen -W "table json folded text" -- "$cur"))
+		return ;;
 	--sort)
 		COMPREPLY=($(compgen -W "memory rss growth slow pid" -- "$cur"))
 		return ;;
-	-f | --file | -o | --plot | --export-markdown | --output | --library)
+	-f | --file | -o | --plot | --export-markdown | --output | --library | --base)
 		_hakmem_files -f -- "$cur"
 		return ;;
 	esac
@@ -55,6 +58,9 @@ _hakmem()
 		else
 			COMPREPLY=($(compgen -W "$(ps -eo pid= 2>/dev/null)" -- "$cur"))
 		fi ;;
+	profile)
+		_hakmem_files -f -- "$cur"
+		COMPREPLY+=($(compgen -W "$(ps -eo pid= 2>/dev/null)" -- "$cur")) ;;
 	run | compare) _hakmem_files -c -- "$cur" ;;
 	esac
 }

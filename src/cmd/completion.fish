@@ -50,6 +50,8 @@ function __hakmem_options
                     set -a option -x -a '(__hakmem_settings)'
                 case sort
                     set -a option -x -a 'memory rss growth slow pid'
+                case format
+                    set -a option -x -a 'table json folded text'
                 case '*'
                     test $found[4] = FILE; and set -a option -r -F; or set -a option -x
             end
@@ -68,7 +70,7 @@ for line in (hakmem --help 2>/dev/null)
     __hakmem_options $found[2]
 end
 complete -c hakmem -n __hakmem_starts_program -a '(__hakmem_program)'
-complete -c hakmem -n '__hakmem_is check stats set trim config; and not __hakmem_starts_program' -a '(__fish_complete_pids)'
+complete -c hakmem -n '__hakmem_is check stats set trim config profile; and not __hakmem_starts_program' -a '(__fish_complete_pids)'
 complete -c hakmem -n '__hakmem_is set; and test (count (commandline -opc)) -gt 2' -a '(__hakmem_settings)'
 complete -c hakmem -n '__hakmem_is show diff' -a '(__hakmem_profiles)' -F
-complete -c hakmem -n '__hakmem_is lint' -F
+complete -c hakmem -n '__hakmem_is lint profile' -F

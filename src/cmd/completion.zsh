@@ -38,6 +38,7 @@ _hakmem_specs() {
 		set) action=_hakmem_settings ;;
 		load | prepare) action=_cmdstring ;;
 		sort) action='(memory rss growth slow pid)' ;;
+		format) action='(table json folded text)' ;;
 		*) if [[ $value == FILE ]]; then action=_files; else action=' '; fi ;;
 		esac
 		value=${value:+:${value//:/ }:$action}
@@ -77,6 +78,7 @@ _hakmem() {
 	case $command in
 	run | compare) specs+=('(-)1:program: _command_names -e' '*::argument:_normal') ;;
 	check | config | trim) specs+=('1:process:_pids') ;;
+	profile) specs+=('1:process or file:{ _pids; _files }') ;;
 	stats) specs+=('*:process:_pids') ;;
 	set) specs+=('1:process:_pids' '*:setting:_hakmem_settings') ;;
 	show) specs+=('1:profile:_hakmem_profiles') ;;

@@ -182,7 +182,7 @@ void elf_close(struct elf *elf)
 	free(elf);
 }
 
-enum elf_kind elf_kind(const struct elf *elf)
+enum elf_kind elf_kind_of(const struct elf *elf)
 {
 	return elf->kind;
 }

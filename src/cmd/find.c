@@ -63,7 +63,7 @@ static bool by_symbol(struct search *s, const struct mapping *m)
 
 	if (!elf)
 		return false;
-	if (elf_kind(elf) == ELF_NATIVE && elf_symbol(elf, "hakmem_stats_page", &address))
+	if (elf_kind_of(elf) == ELF_NATIVE && elf_symbol(elf, "hakmem_stats_page", &address))
 		found = copy_page(s, m->start + address - elf_lowest(elf));
 	elf_close(elf);
 	return found;

@@ -7,7 +7,8 @@
 static const struct command *const commands[] = {
 	&command_run, &command_profiles, &command_show, &command_diff, &command_lint,
 	&command_config, &command_check, &command_doctor,
-	&command_stats, &command_top, &command_set, &command_trim, &command_compare, &command_version,
+	&command_stats, &command_top, &command_profile, &command_set,
+	&command_trim, &command_compare, &command_version,
 };
 enum { COMMANDS = sizeof commands / sizeof *commands };
 

@@ -58,7 +58,7 @@ struct verdict allocator_in(const char *path)
 	struct elf *elf = elf_open(path);
 	struct verdict v = { 0 };
 
-	if (elf && elf_kind(elf) == ELF_NATIVE)
+	if (elf && elf_kind_of(elf) == ELF_NATIVE)
 		v = allocator_linked(elf);
 	if (elf)
 		elf_close(elf);
@@ -95,9 +95,9 @@ struct verdict obstacle_in(const char *path)
 	if (!elf && errno != ENOEXEC)
 		return verdict_unknown("ask again as root, or as a user who may read the file",
 				       text("cannot read %s: %s", path, strerror(errno)));
-	if (!elf || elf_kind(elf) == ELF_NONE)
+	if (!elf || elf_kind_of(elf) == ELF_NONE)
 		v = verdict_no("check the program that interprets it", text("%s is no ELF program", path));
-	else if (elf_kind(elf) == ELF_OTHER)
+	else if (elf_kind_of(elf) == ELF_OTHER)
 		v = verdict_unknown("install the library of that architecture, as in apt install libhakmem1:i386",
 				    text("the program is for another architecture than this command"));
 	else
@@ -158,7 +158,7 @@ bool program_secure(const char *program)
 {
 	char *path = program_find(program);
 	struct elf *elf = path ? elf_open(path) : NULL;
-	bool secure = elf && elf_kind(elf) != ELF_NONE && elf_secure(elf);
+	bool secure = elf && elf_kind_of(elf) != ELF_NONE && elf_secure(elf);
 
 	if (elf)
 		elf_close(elf);

@@ -32,7 +32,7 @@
 enum { AT_ONCE = 4 };
 static const double most = 0.95, enough = 0.75;	/* seconds that a child may take */
 #define NAME "hakmem:"
-#define MOST_MEMORY ((rlim_t)256 << 20)
+#define MOST_MEMORY ((size_t)256 << 20)
 
 struct reading {
 	pid_t pid, child;
@@ -184,35 +184,57 @@ static void set_limit(int which, rlim_t value)
 	setrlimit(which, &(struct rlimit){ value, value });
 }
 
-/* out becomes descriptor 3, the only one that the child keeps. All signals stay blocked until
- * the parent's handlers are reset: that of ncurses would use the terminal. */
-static void be_child(pid_t pid, int out, const sigset_t *mask)
+/* All signals stay blocked until the parent's handlers are reset: that of ncurses would use
+ * the terminal. */
+void child_confine(const char *name, int out, const sigset_t *mask, unsigned cpu, size_t memory)
 {
-	char name[16];
 	static const int signals[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGWINCH, SIGPIPE };
 	int nothing, fd;
 	unsigned i;
 
-	child_began = seconds_now();
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	snprintf(name, sizeof name, NAME "%d", (int)pid);
 	prctl(PR_SET_NAME, name);
 	for (i = 0; i < sizeof signals / sizeof *signals; i++)
 		signal(signals[i], SIG_DFL);
 	signal(SIGTSTP, SIG_IGN);
 	sigprocmask(SIG_SETMASK, mask, NULL);
-	dup2(out, 3);
+	dup2(out, CHILD_OUT);
 	nothing = open("/dev/null", O_RDWR);
-	for (fd = 0; fd < 3; fd++)
+	for (fd = 0; fd < CHILD_OUT; fd++)
 		dup2(nothing, fd);
-	if (syscall(SYS_close_range, 4u, ~0u, 0) < 0)
-		for (fd = 4; fd < 1024; fd++)
+	if (syscall(SYS_close_range, CHILD_OUT + 1u, ~0u, 0) < 0)
+		for (fd = CHILD_OUT + 1; fd < 1024; fd++)
 			close(fd);
 	set_limit(RLIMIT_CORE, 0);
-	set_limit(RLIMIT_CPU, 2);
+	set_limit(RLIMIT_CPU, cpu);
 #ifndef SANITIZED
-	set_limit(RLIMIT_AS, MOST_MEMORY);
+	set_limit(RLIMIT_AS, memory);
+#else
+	(void)memory;
 #endif
+}
+
+static void be_child(pid_t pid, int out, const sigset_t *mask)
+{
+	char name[16];
+
+	child_began = seconds_now();
+	snprintf(name, sizeof name, NAME "%d", (int)pid);
+	child_confine(name, out, mask, 2, MOST_MEMORY);
+}
+
+pid_t child_start(sigset_t *mask)
+{
+	sigset_t every;
+	pid_t child;
+
+	fflush(stdout);
+	sigfillset(&every);
+	sigprocmask(SIG_BLOCK, &every, mask);
+	child = fork();
+	if (child)
+		sigprocmask(SIG_SETMASK, mask, NULL);
+	return child;
 }
 
 static void child(const struct reader *r, pid_t pid, int out, const sigset_t *mask)
@@ -224,7 +246,7 @@ static void child(const struct reader *r, pid_t pid, int out, const sigset_t *ma
 	be_child(pid, out, mask);
 	memset(reply, 0, r->size);
 	r->read(pid, reply);
-	while (done < r->size && (n = write(3, reply + done, r->size - done)) > 0)
+	while (done < r->size && (n = write(CHILD_OUT, reply + done, r->size - done)) > 0)
 		done += (size_t)n;
 	_exit(0);
 }
@@ -232,22 +254,18 @@ static void child(const struct reader *r, pid_t pid, int out, const sigset_t *ma
 /* False: no child was started, and done was called with the reason. */
 static bool begin(struct reading *now, const struct reader *r, pid_t pid)
 {
-	sigset_t every, mask;
+	sigset_t mask;
 	int ends[2];
 
 	if (is_held(pid)) {
 		r->done(pid, NULL, "an earlier reader of it cannot be ended", r->argument);
 		return false;
 	}
-	fflush(stdout);
 	*now = (struct reading){ .pid = pid, .child = -1, .until = seconds_now() + patience(pid) };
 	if (pipe2(ends, O_CLOEXEC) == 0) {
-		sigfillset(&every);
-		sigprocmask(SIG_BLOCK, &every, &mask);
-		now->child = fork();
+		now->child = child_start(&mask);
 		if (now->child == 0)
 			child(r, pid, ends[1], &mask);
-		sigprocmask(SIG_SETMASK, &mask, NULL);
 		close(ends[1]);
 		now->in = ends[0];
 		fcntl(now->in, F_SETFL, O_NONBLOCK);

@@ -4,6 +4,8 @@
 
 #include "cmd/cmd.h"
 
+#include <signal.h>
+
 enum { MOST_WATCHED = 2 };
 
 struct reader {
@@ -23,5 +25,12 @@ bool reader_run(const struct reader *r, const pid_t *pid, unsigned count);	/* fa
 
 /* Called in the child: has it used this share of its time? */
 bool reader_late(double share);
+
+/* For other children that do what may crash or never end. child_start forks with all signals
+ * blocked; in the child, child_confine then makes `out` CHILD_OUT, the only descriptor that it
+ * keeps, and limits its seconds of CPU time and its bytes of address space. */
+enum { CHILD_OUT = 3 };
+pid_t child_start(sigset_t *mask);
+void child_confine(const char *name, int out, const sigset_t *mask, unsigned cpu, size_t memory);
 
 #endif

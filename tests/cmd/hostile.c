@@ -8,6 +8,7 @@
 #include "stats/page.h"
 #undef hakmem_stats_page
 #include "config/control.h"
+#include "sample/table.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -396,10 +397,152 @@ static void file_device(void)
 	}
 }
 
+static struct hk_sample_table samples, *samples_at = &samples;
+
+/* A table with as many elements as a good one can have, all of them with this byte. */
+static void table_of(int byte)
+{
+	struct hk_sample_table t = { .magic = HK_SAMPLE_TABLE_MAGIC, .version = HK_SAMPLE_TABLE_VERSION,
+		.size = sizeof t, .site_size = sizeof *t.site, .sample_size = sizeof *t.sample,
+		.frame_size = sizeof *t.frame, .sites_most = HK_SAMPLE_SITES, .samples_most = HK_SAMPLE_BLOCKS,
+		.frames_most = HK_SAMPLE_FRAMES, .mean = 65536, .sites = HK_SAMPLE_SITES, .samples = HK_SAMPLE_BLOCKS,
+		.frames = HK_SAMPLE_FRAMES };
+
+	t.site = map(HK_SAMPLE_SITES * sizeof *t.site, -1);
+	t.sample = map(HK_SAMPLE_BLOCKS * sizeof *t.sample, -1);
+	t.frame = map(HK_SAMPLE_FRAMES * sizeof *t.frame, -1);
+	memset(t.site, byte, HK_SAMPLE_SITES * sizeof *t.site);
+	memset(t.sample, byte, HK_SAMPLE_BLOCKS * sizeof *t.sample);
+	memset(t.frame, byte, HK_SAMPLE_FRAMES * sizeof *t.frame);
+	samples = t;
+	page.samples = &samples_at;
+}
+
+static void samples_ones(void)
+{
+	table_of(0xff);
+}
+
+static void samples_random(void)
+{
+	uint32_t *word, state = 1;
+
+	table_of(0);
+	for (word = (void *)samples.site; word < (uint32_t *)(samples.site + HK_SAMPLE_SITES); word++)
+		*word = state = state * 1664525 + 1013904223;
+	for (word = (void *)samples.sample; word < (uint32_t *)(samples.sample + HK_SAMPLE_BLOCKS); word++)
+		*word = state = state * 1664525 + 1013904223;
+	for (word = (void *)samples.frame; word < (uint32_t *)(samples.frame + HK_SAMPLE_FRAMES); word++)
+		*word = state = state * 1664525 + 1013904223;
+}
+
+static void samples_huge(void)
+{
+	table_of(0);
+	samples.sites_most = samples.samples_most = samples.frames_most = UINT32_MAX;
+	samples.sites = samples.samples = samples.frames = UINT32_MAX;
+	samples.mean = UINT64_MAX;
+}
+
+/* The arrays are the table itself, and overlap. */
+static void samples_circle(void)
+{
+	table_of(0);
+	samples.site = (void *)&samples;
+	samples.sample = (void *)&samples;
+	samples.frame = (void *)&samples;
+	samples.sites = samples.samples = 1;
+	samples.frames = 4;
+}
+
+static void samples_nowhere(void)
+{
+	table_of(0);
+	samples.site = (void *)(uintptr_t)4096;
+}
+
+static void samples_version(void)
+{
+	table_of(0);
+	samples.version++;
+}
+
+/* Each site has the same deep stack, and the largest sums. */
+static void samples_deep(void)
+{
+	unsigned i;
+
+	table_of(0x7f);
+	for (i = 0; i < HK_SAMPLE_FRAMES; i++)
+		samples.frame[i] = (uintptr_t)&samples_deep + i % 1000;
+	for (i = 0; i < HK_SAMPLE_SITES; i++) {
+		samples.site[i].first = i;
+		samples.site[i].depth = 1024;
+	}
+}
+
+/* The one frame is in a file that is this program, except for these percents of it, which are
+ * 0xff. Its name is hostile too. */
+static void samples_in_file(unsigned from, unsigned to)
+{
+	static char whole[1 << 22];
+	int in = open("/proc/self/exe", O_RDONLY), fd;
+	ssize_t size = read(in, whole, sizeof whole);
+	const ElfW(Ehdr) *head = (void *)whole;
+	const ElfW(Phdr) *p = (void *)(whole + head->e_phoff);
+	char *at;
+
+	while (!(p->p_type == PT_LOAD && p->p_flags & PF_X))
+		p++;
+	table_of(0);
+	samples.sites = samples.samples = samples.frames = 1;
+	samples.site[0].depth = 1;
+	samples.site[0].live = samples.site[0].all = (struct hk_sample_sum){ 1, 100, 65536 };
+	at = (char *)(p->p_offset & -(size_t)sysconf(_SC_PAGESIZE));
+	memset(whole + (size_t)size / 100 * from, 0xff, (size_t)size / 100 * (to - from));
+	snprintf(library_path, sizeof library_path, "%s/\033[31m\n;evil", directory_path);
+	fd = open(library_path, O_RDWR | O_CREAT | O_TRUNC, 0755);
+	if (fd < 0 || write(fd, whole, (size_t)size) != size)
+		exit(1);
+	at = mmap(NULL, PAGE, PROT_READ | PROT_EXEC, MAP_PRIVATE, fd, (off_t)(uintptr_t)at);
+	if (at == MAP_FAILED)
+		exit(1);
+	samples.frame[0] = (uintptr_t)at + 2000;
+}
+
+static void samples_symbols(void)
+{
+	samples_in_file(75, 100);
+}
+
+static void samples_lines(void)
+{
+	samples_in_file(30, 60);
+}
+
+static void samples_cut(void)
+{
+	samples_in_file(0, 0);
+	if (truncate(library_path, 8192) < 0)
+		exit(1);
+}
+
+static void samples_fifo(void)
+{
+	samples_in_file(0, 0);
+	unlink(library_path);
+	mkfifo(library_path, 0666);
+}
+
 static const struct {
 	const char *name;
 	void (*prepare)(void);
 } modes[] = {
+	{ "samples-ones", samples_ones }, { "samples-random", samples_random }, { "samples-huge", samples_huge },
+	{ "samples-circle", samples_circle }, { "samples-nowhere", samples_nowhere },
+	{ "samples-version", samples_version }, { "samples-deep", samples_deep },
+	{ "samples-symbols", samples_symbols }, { "samples-lines", samples_lines }, { "samples-cut", samples_cut },
+	{ "samples-fifo", samples_fifo },
 	{ "circle", circle }, { "endless", endless }, { "sizes", sizes }, { "offsets", offsets },
 	{ "nowhere", nowhere }, { "escape", escape }, { "quotes", quotes }, { "version", version },
 	{ "control-silent", control_silent }, { "control-size", control_size },

@@ -23,11 +23,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	MUST(write(fd, data, size) == (ssize_t)size);
 	elf = elf_read(fd);
 	MUST(elf);
-	MUST(elf_kind(elf) <= ELF_NONE);
+	MUST(elf_kind_of(elf) <= ELF_NONE);
 	MUST(!elf_interpreter(elf) || strlen(elf_interpreter(elf)) < PATH_MAX);
 	found = elf_symbol(elf, "hakmem_stats_page", &address);
 	MUST(elf_symbol(elf, "hakmem_stats_page", &again) == found);
-	MUST(!found || (address == again && elf_kind(elf) == ELF_NATIVE && memmem(data, size, "hakmem_stats_page", 18)));
+	MUST(!found || (address == again && elf_kind_of(elf) == ELF_NATIVE && memmem(data, size, "hakmem_stats_page", 18)));
 	MUST(!elf_is_go(elf) || memmem(data, size, "Go\0", 4));
 	found = elf_symbol(elf, "malloc", &address);
 	MUST(!found || memmem(data, size, "malloc", 7));

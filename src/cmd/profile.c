@@ -1,0 +1,178 @@
+/* hakmem profile: which calls allocated the memory of a process. */
+#include "cmd/profile.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { ROWS = 20 };
+
+static void write_json(FILE *out, const struct shown *s)
+{
+	json_t *value = profile_json(s);
+
+	if (!value || json_dumpf(value, out, JSON_INDENT(2) | JSON_REAL_PRECISION(9) | JSON_ENSURE_ASCII))
+		fail(FOUND, "cannot write this as JSON");
+	putc('\n', out);
+	json_decref(value);
+}
+
+static void write_text(FILE *out, const struct shown *s)
+{
+	profile_write_text(out, s->profile);
+}
+
+static const struct format {
+	const char *name;
+	void (*write)(FILE *out, const struct shown *s);
+	bool names;			/* needs the names of functions */
+	bool notes;			/* has room for notes */
+	bool negative;			/* has room for figures below 0 */
+} formats[] = {
+	{ "table", profile_write_table, true, true, true },
+	{ "json", write_json, true, false, true },
+	{ "folded", profile_write_folded, true, false, true },
+	{ "text", write_text, false, false, false },
+};
+enum { FORMATS = sizeof formats / sizeof *formats };
+
+static const struct format *format_of(const struct args *a)
+{
+	const char *names[FORMATS + 1], *name = a->format ? a->format : a->json ? "json" : "table", *meant;
+	unsigned i;
+
+	for (i = 0; i < FORMATS; i++) {
+		names[i] = formats[i].name;
+		if (!strcmp(name, names[i]))
+			return &formats[i];
+	}
+	names[i] = NULL;
+	meant = nearest(name, names);
+	if (meant)
+		warn("there is no format \"%s\"; did you mean \"%s\"?", name, meant);
+	else
+		warn("there is no format \"%s\"", name);
+	return NULL;
+}
+
+static bool is_number(const char *word)
+{
+	return *word && !word[strspn(word, "0123456789")];
+}
+
+static bool read_profile(struct profile *p, const struct args *a)
+{
+	pid_t pid;
+
+	if (!is_number(*a->argv))
+		return profile_load(p, *a->argv);
+	if (!process_id(*a->argv, &pid) || !profile_read(p, pid, a->leak))
+		return false;
+	if (p->mean)
+		return true;
+	warn("process %d takes no samples: start it with HAKMEM_SAMPLE=524288, as by hakmem run -s SAMPLE=524288",
+	     (int)pid);
+	profile_free(p);
+	return false;
+}
+
+static bool subtract_base(struct profile *p, const char *path)
+{
+	struct profile base;
+
+	if (!profile_load(&base, path)) {
+		profile_free(&base);
+		return false;
+	}
+	if (base.mean != p->mean)
+		warn("note: %s was sampled at another distance", path);
+	profile_subtract(p, &base);
+	profile_free(&base);
+	return true;
+}
+
+struct job {
+	const struct format *format;
+	struct shown shown;
+};
+
+static void make(FILE *out, const void *argument)
+{
+	const struct job *job = argument;
+
+	job->format->write(out, &job->shown);
+}
+
+static int write_out(const struct job *job, const char *path)
+{
+	if (!path)
+		make(stdout, job);
+	else if (!output_made(path, make, job))
+		return FOUND;
+	if (!job->format->notes)
+		profile_write_notes(stderr, "hakmem: note: ", &job->shown);
+	return 0;
+}
+
+static int show(struct profile *p, const struct args *a, const struct format *format)
+{
+	struct job job = { format, { .profile = p, .view = a->allocated ? VIEW_ALLOCATED : VIEW_LIVE,
+		.growth = a->base, .min_age = a->leak, .rows = a->rows_given ? a->rows : ROWS } };
+
+	if (a->base && !subtract_base(p, a->base))
+		return FOUND;
+	if (format->names)
+		profile_symbolize(p);
+	return write_out(&job, a->output ? a->output : a->plot);
+}
+
+static const char *contradiction(const struct args *a, const struct format *format)
+{
+	bool file = !is_number(*a->argv);
+
+	if (a->json && a->format && strcmp(a->format, "json") != 0)
+		return "--json and --format exclude each other";
+	if (a->live + a->allocated + (a->leak > 0) > 1)
+		return "--live, --allocated and --leak exclude each other";
+	if (file && a->leak > 0)
+		return "a file does not tell the age of blocks: --leak needs a process";
+	if (a->base && a->leak > 0)
+		return "--base and --leak exclude each other";
+	if (a->base && !format->negative)
+		return "this format has no room for the difference of --base";
+	return NULL;
+}
+
+static int profile(int argc, char **argv)
+{
+	const struct format *format;
+	const char *wrong;
+	struct args a;
+	struct profile p = { 0 };
+	int status;
+
+	if (!args_read(&a, &command_profile, argc, argv, &status))
+		return status;
+	if (a.argc != 1)
+		return fail(USAGE, "profile takes one process id or file, as in: hakmem profile 1234");
+	format = format_of(&a);
+	if (!format)
+		return USAGE;
+	wrong = contradiction(&a, format);
+	if (wrong)
+		return fail(USAGE, "profile: %s", wrong);
+	status = read_profile(&p, &a) ? show(&p, &a, format) : FOUND;
+	profile_free(&p);
+	return status;
+}
+
+const struct command command_profile = {
+	"profile", "VCBKYXGoj", profile, USAGE,
+	"[option ...] PID | FILE",
+	"which calls allocated the memory of a process",
+	"Shows the call stacks of the blocks that a process on HAKMEM holds, the largest\n"
+	"sum first. The process must take samples (HAKMEM_SAMPLE). FILE: a profile that the\n"
+	"library has written (HAKMEM_SAMPLE_DUMP), or that this command has written in the\n"
+	"text format.",
+};

@@ -1,0 +1,246 @@
+/* Heap profiles in memory: indexed, subtracted, summed up by stack. */
+#include "cmd/profile.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+double sum_weight(double samples, double bytes, double mean)
+{
+	double size = samples > 0 ? bytes / samples : 0;
+
+	return size > 0 && mean > 1 ? bytes / -expm1(-size / mean) : bytes;
+}
+
+static void *append(void *list, size_t *count, const void *element, size_t size)
+{
+	if (!(*count & (*count - 1)))
+		list = grow(list, (*count ? 2 * *count : 1) * size);
+	memcpy((char *)list + (*count)++ * size, element, size);
+	return list;
+}
+
+void profile_add_map(struct profile *p, const struct profile_map *map)
+{
+	struct profile_map copy = *map;
+
+	copy.path = text("%s", map->path);
+	p->map = append(p->map, &p->maps, &copy, sizeof copy);
+}
+
+static int by_start(const void *a, const void *b)
+{
+	const struct profile_map *x = a, *y = b;
+
+	return (x->start > y->start) - (x->start < y->start);
+}
+
+static int by_value(const void *a, const void *b)
+{
+	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+
+	return (x > y) - (x < y);
+}
+
+/* The call is before its return address, which may be that of the next mapping. */
+static int in_map(const void *a, const void *b)
+{
+	uint64_t at = *(const uint64_t *)a - 1;
+	const struct profile_map *m = b;
+
+	return at < m->start ? -1 : at >= m->end;
+}
+
+static int map_of(const struct profile *p, uint64_t at)
+{
+	const struct profile_map *m = p->maps ? bsearch(&at, p->map, p->maps, sizeof *m, in_map) : NULL;
+
+	return m ? (int)(m - p->map) : -1;
+}
+
+void profile_index(struct profile *p)
+{
+	uint64_t *sorted = grow(NULL, p->frames * sizeof *sorted + 1);
+	size_t i, count = 0;
+
+	if (p->maps)
+		qsort(p->map, p->maps, sizeof *p->map, by_start);
+	memcpy(sorted, p->frame, p->frames * sizeof *sorted);
+	qsort(sorted, p->frames, sizeof *sorted, by_value);
+	for (i = 0; i < p->frames; i++)
+		if (!i || sorted[i] != sorted[i - 1])
+			sorted[count++] = sorted[i];
+	p->address = grow(p->address, count * sizeof *p->address + 1);
+	for (i = 0; i < count; i++)
+		p->address[i] = (struct address){ .at = sorted[i], .map = map_of(p, sorted[i]) };
+	p->addresses = count;
+	free(sorted);
+}
+
+static int by_at(const void *a, const void *b)
+{
+	uint64_t x = *(const uint64_t *)a, y = ((const struct address *)b)->at;
+
+	return (x > y) - (x < y);
+}
+
+const struct address *profile_address(const struct profile *p, uint64_t at)
+{
+	return bsearch(&at, p->address, p->addresses, sizeof *p->address, by_at);
+}
+
+/* The address in p that is at the same place of the same file; otherwise the address itself. */
+static uint64_t translate(const struct profile *p, const struct profile *base, uint64_t at)
+{
+	int from = map_of(base, at);
+	uint64_t offset;
+	size_t i;
+
+	if (from < 0)
+		return at;
+	offset = at - base->map[from].start + base->map[from].offset;
+	for (i = 0; i < p->maps; i++) {
+		const struct profile_map *to = &p->map[i];
+
+		if (offset > to->offset && offset - to->offset <= to->end - to->start &&
+		    !strcmp(to->path, base->map[from].path))
+			return to->start + offset - to->offset;
+	}
+	return at;
+}
+
+/* The weights in a table are rounded, and a file has none: a difference must not consist of that. */
+static void weigh(struct site *site, double mean)
+{
+	site->live.weight = sum_weight(site->live.samples, site->live.bytes, mean);
+	site->all.weight = sum_weight(site->all.samples, site->all.bytes, mean);
+}
+
+static struct sum negative(struct sum sum)
+{
+	return (struct sum){ -sum.samples, -sum.bytes, -sum.weight };
+}
+
+void profile_subtract(struct profile *p, const struct profile *base)
+{
+	size_t before = p->frames, i;
+
+	if (p->frames + base->frames > UINT32_MAX)
+		return;
+	for (i = 0; i < base->maps; i++) {
+		size_t j;
+
+		for (j = 0; j < p->maps && strcmp(p->map[j].path, base->map[i].path) != 0; j++)
+			;
+		/* Its file was unmapped meanwhile. */
+		if (j == p->maps && map_of(p, base->map[i].start + 1) < 0 && map_of(p, base->map[i].end) < 0)
+			profile_add_map(p, &base->map[i]);
+	}
+	p->frame = grow(p->frame, (p->frames + base->frames) * sizeof *p->frame + 1);
+	for (i = 0; i < p->sites; i++)
+		weigh(&p->site[i], (double)p->mean);
+	p->site = grow(p->site, (p->sites + base->sites) * sizeof *p->site + 1);
+	for (i = 0; i < base->frames; i++)
+		p->frame[p->frames++] = translate(p, base, base->frame[i]);
+	for (i = 0; i < base->sites; i++) {
+		struct site site = base->site[i];
+
+		weigh(&site, (double)base->mean);
+		site.first += (uint32_t)before;
+		site.live = negative(site.live);
+		site.all = negative(site.all);
+		p->site[p->sites++] = site;
+	}
+	profile_index(p);
+}
+
+static int compare_stacks(const struct row *x, const struct row *y)
+{
+	if (x->depth != y->depth)
+		return x->depth < y->depth ? -1 : 1;
+	return memcmp(x->frame, y->frame, x->depth * sizeof *x->frame);
+}
+
+static int by_stack(const void *a, const void *b)
+{
+	return compare_stacks(a, b);
+}
+
+static int by_bytes(const void *a, const void *b)
+{
+	const struct row *x = a, *y = b;
+
+	if (x->bytes != y->bytes)
+		return x->bytes < y->bytes ? 1 : -1;
+	return compare_stacks(x, y);
+}
+
+static void add(struct row *to, const struct row *more)
+{
+	to->bytes += more->bytes;
+	to->count += more->count;
+	to->samples += more->samples;
+}
+
+static struct row row_of(const struct profile *p, const struct site *site, enum view view)
+{
+	const struct sum *sum = view == VIEW_LIVE ? &site->live : &site->all;
+	double size = sum->samples != 0 ? sum->bytes / sum->samples : 0;
+
+	return (struct row){ p->frame + site->first, site->depth, sum->weight,
+			     size > 0 ? sum->weight / size : sum->samples, sum->samples };
+}
+
+struct row *profile_rows(const struct profile *p, enum view view, size_t *count, struct row *total)
+{
+	struct row *row = grow(NULL, p->sites * sizeof *row + 1), *last = NULL;
+	size_t i, sites = 0, rows = 0;
+
+	*total = (struct row){ NULL, 0, 0, 0, 0 };
+	for (i = 0; i < p->sites; i++)
+		if (p->site[i].depth)
+			row[sites++] = row_of(p, &p->site[i], view);
+	qsort(row, sites, sizeof *row, by_stack);
+	for (i = 0; i < sites; i++) {
+		add(total, &row[i]);
+		if (last && !compare_stacks(last, &row[i])) {
+			add(last, &row[i]);
+			continue;
+		}
+		last = &row[rows++];
+		*last = row[i];
+	}
+	for (i = sites = 0; i < rows; i++)
+		if (row[i].samples != 0 || fabs(row[i].bytes) >= 1)
+			row[sites++] = row[i];
+	qsort(row, sites, sizeof *row, by_bytes);
+	*count = sites;
+	return row;
+}
+
+static void free_places(struct address *address)
+{
+	unsigned i;
+
+	for (i = 0; i < address->places; i++) {
+		free(address->place[i].function);
+		free(address->place[i].file);
+	}
+	free(address->place);
+}
+
+void profile_free(struct profile *p)
+{
+	size_t i;
+
+	for (i = 0; i < p->maps; i++)
+		free(p->map[i].path);
+	for (i = 0; i < p->addresses; i++)
+		free_places(&p->address[i]);
+	free(p->map);
+	free(p->address);
+	free(p->site);
+	free(p->frame);
+	free(p->name);
+	*p = (struct profile){ 0 };
+}

@@ -1,0 +1,255 @@
+/* Heap profiles as a table, as folded stacks and as JSON. */
+#include "cmd/profile.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { MOST_TEXT = 512, TABLE_FRAMES = 8 };
+
+char *place_name(const struct profile *p, const struct address *a, const struct place *place)
+{
+	const struct profile_map *m = a->map >= 0 ? &p->map[a->map] : NULL;
+
+	if (place && place->function)
+		return text("%s", place->function);
+	if (m)
+		return text("%s+0x%" PRIx64, base_of(m->path), a->at - 1 - m->start + m->offset);
+	return text("0x%" PRIx64, a->at);
+}
+
+void row_walk(const struct profile *p, const struct row *row,
+	      void (*each)(const struct address *a, const struct place *place, void *argument), void *argument)
+{
+	uint32_t i;
+	unsigned j;
+
+	for (i = 0; i < row->depth; i++) {
+		const struct address *a = profile_address(p, row->frame[i]);
+
+		for (j = 0; a && j < a->places; j++)
+			each(a, &a->place[j], argument);
+		if (a && !a->places)
+			each(a, NULL, argument);
+	}
+}
+
+static size_t whole(double value)
+{
+	value = fabs(value);
+	return value < (double)(SIZE_MAX / 2) ? (size_t)(value + 0.5) : SIZE_MAX / 2;
+}
+
+static const char *sign_of(double value, bool growth)
+{
+	return value < 0 ? "-" : growth ? "+" : "";
+}
+
+static const char *escaped(char **kept, const char *from)
+{
+	free(*kept);
+	*kept = printable(from, MOST_TEXT);
+	return *kept;
+}
+
+static void write_line(FILE *out, const struct profile *p, const struct address *a, const struct place *place)
+{
+	char *name = place_name(p, a, place), *shown = NULL;
+
+	fputs(escaped(&shown, name), out);
+	if (place && place->file)
+		fprintf(out, "  %s:%u", escaped(&shown, place->file), place->line);
+	else if (place && a->map >= 0)
+		fprintf(out, "  in %s", escaped(&shown, base_of(p->map[a->map].path)));
+	putc('\n', out);
+	free(name);
+	free(shown);
+}
+
+struct writing {
+	FILE *out;
+	const struct shown *s;
+	unsigned lines;
+};
+
+static void write_frame(const struct address *a, const struct place *place, void *argument)
+{
+	struct writing *w = argument;
+
+	if (w->lines < TABLE_FRAMES) {
+		if (w->lines)
+			fprintf(w->out, "%44s", "");
+		write_line(w->out, w->s->profile, a, place);
+	} else if (w->lines == TABLE_FRAMES) {
+		fprintf(w->out, "%44s...\n", "");
+	}
+	w->lines++;
+}
+
+static void write_row(FILE *out, const struct shown *s, const struct row *row, double all)
+{
+	struct writing w = { .out = out, .s = s };
+	char size[SIZE_TEXT + 1];
+
+	snprintf(size, sizeof size, "%s%s", sign_of(row->bytes, s->growth), SIZE(whole(row->bytes)));
+	fprintf(out, "%12s %6.1f%% %9.0f %9.0f  ", size, all > 0 ? 100 * row->bytes / all : 0, row->count + 0.0,
+		row->samples);
+	row_walk(s->profile, row, write_frame, &w);
+}
+
+static const char *what_of(const struct shown *s)
+{
+	if (s->view == VIEW_ALLOCATED)
+		return s->growth ? "allocated since the base" : "allocated";
+	return s->growth ? "more in use than in the base" : "in use";
+}
+
+static void write_head(FILE *out, const struct shown *s, const struct row *total, size_t rows)
+{
+	const struct profile *p = s->profile;
+
+	if (p->pid)
+		fprintf(out, "process %d (%s): ", (int)p->pid, p->name);
+	else
+		fprintf(out, "%s: ", p->name);
+	fprintf(out, "%s%s %s", sign_of(total->bytes, false), SIZE(whole(total->bytes)), what_of(s));
+	if (s->min_age > 0)
+		fprintf(out, " for at least %g s", s->min_age);
+	fprintf(out, ", in %zu call stacks\nestimated from %.0f samples, one every %s on average\n", rows, total->samples,
+		SIZE(whole((double)p->mean)));
+}
+
+void profile_write_notes(FILE *out, const char *prefix, const struct shown *s)
+{
+	const struct profile *p = s->profile;
+
+	if (p->pid && p->later && !s->growth)
+		fprintf(out, "%sBlocks that were allocated before sampling was switched on are not included.\n", prefix);
+	if (p->counted && p->lost > 0)
+		fprintf(out, "%s%.0f of %.0f samples were lost, because the table of samples was full: the figures are too "
+			"low.\n", prefix, p->lost, p->lost + p->taken);
+	if (p->damaged > 0)
+		fprintf(out, "%s%.0f call stacks were incomplete or damaged, and are not included.\n", prefix, p->damaged);
+}
+
+void profile_write_table(FILE *out, const struct shown *s)
+{
+	struct row total, *row;
+	size_t count, i;
+
+	row = profile_rows(s->profile, s->view, &count, &total);
+	write_head(out, s, &total, count);
+	if (count)
+		fprintf(out, "\n%12s %7s %9s %9s  %s\n", "BYTES", "SHARE", "BLOCKS", "SAMPLES", "WHERE");
+	for (i = 0; i < count && (!s->rows || i < s->rows); i++)
+		write_row(out, s, &row[i], total.bytes);
+	if (i < count)
+		fprintf(out, "... and %zu more call stacks; show all: --rows 0\n", count - i);
+	profile_write_notes(out, "note: ", s);
+	free(row);
+}
+
+/* Folded stacks: outermost first, separated by semicolons, followed by a figure. */
+struct folding {
+	const struct profile *profile;
+	char **name;
+	size_t names;
+};
+
+static void fold(const struct address *a, const struct place *place, void *argument)
+{
+	struct folding *f = argument;
+	char *name = place_name(f->profile, a, place), *c;
+
+	for (c = name; *c; c++)
+		if (*c == ';')
+			*c = ':';
+	f->name = grow(f->name, (f->names + 1) * sizeof *f->name);
+	f->name[f->names++] = printable(name, MOST_TEXT);
+	free(name);
+}
+
+static void write_folded(FILE *out, const struct profile *p, const struct row *row)
+{
+	struct folding f = { .profile = p };
+	size_t i;
+
+	row_walk(p, row, fold, &f);
+	for (i = f.names; i-- > 0; ) {
+		fprintf(out, "%s%s", f.name[i], i ? ";" : "");
+		free(f.name[i]);
+	}
+	free(f.name);
+	fprintf(out, " %zu\n", whole(row->bytes));
+}
+
+void profile_write_folded(FILE *out, const struct shown *s)
+{
+	struct row total, *row;
+	size_t count, i;
+
+	row = profile_rows(s->profile, s->view, &count, &total);
+	for (i = 0; i < count && row[i].bytes > 0; i++)
+		write_folded(out, s->profile, &row[i]);
+	free(row);
+}
+
+static json_int_t integer(double value)
+{
+	double size = (double)whole(value);
+
+	return (json_int_t)(value < 0 ? -size : size);
+}
+
+struct listing {
+	const struct profile *profile;
+	json_t *frames;
+};
+
+static void list_frame(const struct address *a, const struct place *place, void *argument)
+{
+	struct listing *l = argument;
+	const struct profile_map *m = a->map >= 0 ? &l->profile->map[a->map] : NULL;
+	char *at = text("0x%" PRIx64, a->at);
+	bool inlined = place && place + 1 < a->place + a->places;
+
+	json_array_append_new(l->frames, json_pack("{s:s, s:o, s:o, s:o, s:o, s:o, s:b}", "address", at,
+		"file", json_text(m ? m->path : NULL),
+		"offset", m ? json_integer((json_int_t)(a->at - m->start + m->offset)) : json_null(),
+		"function", json_text(place ? place->function : NULL),
+		"source", json_text(place ? place->file : NULL),
+		"line", place && place->file ? json_integer(place->line) : json_null(), "inlined", inlined));
+	free(at);
+}
+
+static json_t *json_row(const struct profile *p, const struct row *row)
+{
+	struct listing l = { p, json_array() };
+
+	row_walk(p, row, list_frame, &l);
+	return json_pack("{s:I, s:I, s:I, s:o}", "bytes", integer(row->bytes), "blocks", integer(row->count),
+			 "samples", integer(row->samples), "frames", l.frames);
+}
+
+json_t *profile_json(const struct shown *s)
+{
+	const struct profile *p = s->profile;
+	json_t *stacks = json_array();
+	struct row total, *row;
+	size_t count, i;
+
+	row = profile_rows(p, s->view, &count, &total);
+	for (i = 0; i < count; i++)
+		json_array_append_new(stacks, json_row(p, &row[i]));
+	free(row);
+	return json_pack("{s:i, s:o, s:s, s:s, s:b, s:f, s:I, s:o, s:o, s:b, s:I, s:I, s:I, s:o}", "schema", 1,
+		"pid", p->pid ? json_integer(p->pid) : json_null(), "name", p->name,
+		"view", s->view == VIEW_LIVE ? "live" : "allocated", "growth", s->growth, "min_age", s->min_age,
+		"mean", (json_int_t)p->mean,
+		"taken", p->counted ? json_integer(integer(p->taken)) : json_null(),
+		"lost", p->counted ? json_integer(integer(p->lost)) : json_null(),
+		"complete", !p->later && p->lost <= 0 && p->damaged <= 0,
+		"bytes", integer(total.bytes), "blocks", integer(total.count), "samples", integer(total.samples),
+		"stacks", stacks);
+}

@@ -1,0 +1,360 @@
+/*
+ * Finds functions and source lines of addresses with libdw. Files that the profiled process
+ * chose may make libdw crash, loop, or allocate without bounds, and debug information may name
+ * other files for it to open. So each mapped file has a child of its own with resource limits,
+ * which replies with records of fixed size, and cannot open any file while libdw reads one:
+ * its limit of open files is 0, except while it looks for separate debug information by build
+ * ID, where only /usr/lib/debug and debuginfod are asked. Addresses for which there is no reply
+ * keep the name of their file and the offset.
+ */
+#include "cmd/profile.h"
+#include "cmd/reader.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#ifdef HAVE_LIBDW
+#include <dlfcn.h>
+#include <dwarf.h>
+#include <elfutils/libdwfl.h>
+
+enum {
+	MOST_PLACES = 32,		/* of one address */
+	MOST_REPLY = 128 << 20,		/* bytes */
+	MOST_CPU = 20,			/* seconds, for one file */
+	MOST_TIME = 30, MOST_TIME_FETCHING = 300,
+	MOST_FILES = 1024,
+};
+#if UINTPTR_MAX > UINT32_MAX
+#define MOST_MEMORY ((size_t)4 << 30)
+#else
+#define MOST_MEMORY ((size_t)1 << 30)
+#endif
+
+struct record {
+	uint32_t address, line;		/* address: its index in the profile */
+	char function[400], file[248];	/* "": unknown */
+};
+
+/* In the child. */
+struct module {
+	const struct profile *profile;
+	const struct profile_map *map;
+	Dwfl_Module *module;
+	uint64_t from_file;		/* link-time address - offset in the file */
+	struct record record;
+};
+
+static char *(*demangle)(const char *, char *, size_t *, int *);
+
+static void allow_files(bool allow)
+{
+	static struct rlimit before;
+
+	if (!before.rlim_max)
+		getrlimit(RLIMIT_NOFILE, &before);
+	setrlimit(RLIMIT_NOFILE, &(struct rlimit){ allow ? before.rlim_cur : 0, before.rlim_max });
+}
+
+/* With neither names, libdw uses the build ID. The names come from the hostile file. */
+static int find_debug_file(Dwfl_Module *module, void **data, const char *name, Dwarf_Addr base, const char *file,
+			   const char *link, GElf_Word checksum, char **found)
+{
+	int fd, error;
+
+	(void)file;
+	(void)link;
+	(void)checksum;
+	allow_files(true);
+	fd = dwfl_standard_find_debuginfo(module, data, name, base, NULL, NULL, 0, found);
+	error = errno;
+	allow_files(false);
+	errno = error;
+	return fd;
+}
+
+/* libstdc++ is present wherever C++ programs run. Without it, names stay as they are. */
+static void find_demangler(void)
+{
+	void *library = dlopen("libstdc++.so.6", RTLD_NOW | RTLD_LOCAL);
+	void *function = library ? dlsym(library, "__cxa_demangle") : NULL;
+
+	memcpy(&demangle, &function, sizeof demangle);
+}
+
+static void copy_text(char *to, size_t size, const char *from)
+{
+	size_t length = strlen(from);
+
+	memcpy(to, from, length < size ? length + 1 : size);
+	if (length >= size)
+		memcpy(to + size - 4, "...", 4);
+}
+
+static void put_function(struct record *r, const char *name)
+{
+	int status;
+	char *plain = demangle && name && !strncmp(name, "_Z", 2) ? demangle(name, NULL, NULL, &status) : NULL;
+
+	copy_text(r->function, sizeof r->function, plain ? plain : name ? name : "");
+	free(plain);
+}
+
+static void put_line(struct record *r, const char *file, int line)
+{
+	copy_text(r->file, sizeof r->file, file ? file : "");
+	r->line = line > 0 ? (uint32_t)line : 0;
+}
+
+static void send_record(const struct record *r)
+{
+	size_t done = 0;
+	ssize_t n;
+
+	while (done < sizeof *r && (n = write(CHILD_OUT, (const char *)r + done, sizeof *r - done)) > 0)
+		done += (size_t)n;
+	if (done < sizeof *r)
+		_exit(1);
+}
+
+static const char *name_of(Dwarf_Die *die)
+{
+	Dwarf_Attribute attribute;
+
+	if (dwarf_attr_integrate(die, DW_AT_linkage_name, &attribute) ||
+	    dwarf_attr_integrate(die, DW_AT_MIPS_linkage_name, &attribute))
+		return dwarf_formstring(&attribute);
+	return dwarf_diename(die);
+}
+
+static bool is_function(Dwarf_Die *die)
+{
+	int tag = dwarf_tag(die);
+
+	return tag == DW_TAG_inlined_subroutine || tag == DW_TAG_subprogram;
+}
+
+/* The place of the call that was replaced by an inlined function. */
+static void put_call(struct record *r, Dwarf_Die *inlined, Dwarf_Files *files)
+{
+	Dwarf_Attribute attribute;
+	Dwarf_Word file = 0, line = 0;
+
+	if (dwarf_formudata(dwarf_attr(inlined, DW_AT_call_file, &attribute), &file))
+		file = 0;
+	if (dwarf_formudata(dwarf_attr(inlined, DW_AT_call_line, &attribute), &line))
+		line = 0;
+	put_line(r, files && file ? dwarf_filesrc(files, file, NULL, NULL) : NULL, (int)line);
+}
+
+/* The scopes that contain the address, the innermost first; in which the function's own are, and
+ * not those of the source of an inlined function. */
+static int scopes_of(struct module *m, Dwarf_Die *unit, Dwarf_Addr address, Dwarf_Die **scopes)
+{
+	Dwarf_Die *found = NULL, innermost;
+	Dwarf_Addr bias;
+	Dwarf *dwarf;
+
+	if (dwarf_getscopes(unit, address, &found) <= 0)
+		return 0;
+	dwarf = dwfl_module_getdwarf(m->module, &bias);
+	if (!dwarf || !dwarf_offdie(dwarf, dwarf_dieoffset(&found[0]), &innermost))
+		return 0;
+	return dwarf_getscopes_die(&innermost, scopes);
+}
+
+/* Sends a record for each inlined function and for the one that contains them. */
+static bool send_functions(struct module *m, Dwarf_Addr address)
+{
+	struct record *r = &m->record;
+	Dwarf_Die *unit, *scopes = NULL;
+	Dwarf_Files *files = NULL;
+	unsigned sent = 0;
+	Dwarf_Addr bias;
+	int count, i;
+
+	unit = dwfl_module_addrdie(m->module, address, &bias);
+	count = unit ? scopes_of(m, unit, address - bias, &scopes) : 0;
+	if (unit)
+		dwarf_getsrcfiles(unit, &files, NULL);
+	for (i = 0; i < count && sent < MOST_PLACES; i++) {
+		if (!is_function(&scopes[i]))
+			continue;
+		put_function(r, name_of(&scopes[i]));
+		send_record(r);
+		sent++;
+		if (dwarf_tag(&scopes[i]) == DW_TAG_subprogram)
+			break;
+		put_call(r, &scopes[i], files);
+	}
+	return sent;
+}
+
+static void send_places(struct module *m, uint32_t index)
+{
+	struct record *r = &m->record;
+	Dwarf_Addr address = m->profile->address[index].at - 1 - m->map->start + m->map->offset + m->from_file;
+	Dwfl_Line *line = dwfl_module_getsrc(m->module, address);
+	const char *file = NULL;
+	int number = 0;
+	GElf_Off offset;
+	GElf_Sym symbol;
+
+	memset(r, 0, sizeof *r);
+	r->address = index;
+	if (line)
+		file = dwfl_lineinfo(line, NULL, &number, NULL, NULL, NULL);
+	put_line(r, file, number);
+	if (send_functions(m, address))
+		return;
+	put_function(r, dwfl_module_addrinfo(m->module, address, &offset, &symbol, NULL, NULL, NULL));
+	if (*r->function || *r->file)
+		send_record(r);
+}
+
+/* The segment that contains the start of the mapping relates offsets to addresses. */
+static bool find_segment(struct module *m)
+{
+	GElf_Addr bias;
+	Elf *elf = dwfl_module_getelf(m->module, &bias);
+	size_t count = 0, i, page = (size_t)sysconf(_SC_PAGESIZE);
+	GElf_Phdr p;
+
+	if (!elf || elf_getphdrnum(elf, &count))
+		return false;
+	for (i = 0; i < count && gelf_getphdr(elf, (int)i, &p); i++) {
+		if (p.p_type != PT_LOAD || !(p.p_flags & PF_X) || (p.p_offset & -page) > m->map->offset ||
+		    p.p_offset + p.p_filesz <= m->map->offset)
+			continue;
+		m->from_file = p.p_vaddr - p.p_offset + bias;
+		return true;
+	}
+	return false;
+}
+
+static int open_map(const struct profile *p, const struct profile_map *map)
+{
+	static struct mapping m;
+
+	if (!p->pid)
+		return regular_file(open(map->path, O_PATH | O_CLOEXEC));
+	m = (struct mapping){ .start = map->start, .end = map->end, .offset = map->offset, .device = map->device,
+			      .inode = map->inode };
+	snprintf(m.path, sizeof m.path, "%s", map->path);
+	return mapping_file(p->pid, &m);
+}
+
+static void send_all(const struct profile *p, int map)
+{
+	static const Dwfl_Callbacks callbacks = { .find_debuginfo = find_debug_file,
+						  .section_address = dwfl_offline_section_address };
+	struct module m = { .profile = p, .map = &p->map[map] };
+	int fd = open_map(p, m.map);
+	Dwfl *dwfl;
+	size_t i;
+
+	find_demangler();
+	allow_files(false);
+	dwfl = fd >= 0 ? dwfl_begin(&callbacks) : NULL;
+	m.module = dwfl ? dwfl_report_elf(dwfl, "mapped", "", fd, 0, true) : NULL;
+	if (!m.module || dwfl_report_end(dwfl, NULL, NULL) || !find_segment(&m))
+		return;
+	for (i = 0; i < p->addresses; i++)
+		if (p->address[i].map == map)
+			send_places(&m, (uint32_t)i);
+}
+
+/* In the parent. */
+static char *known_text(const char *from, size_t size)
+{
+	return *from ? text("%.*s", (int)size - 1, from) : NULL;
+}
+
+static void accept(struct profile *p, int map, const struct record *r)
+{
+	struct address *a = r->address < p->addresses ? &p->address[r->address] : NULL;
+	struct place *place;
+
+	if (!a || a->map != map || a->places >= MOST_PLACES)
+		return;
+	a->place = grow(a->place, (a->places + 1) * sizeof *a->place);
+	place = &a->place[a->places++];
+	place->function = known_text(r->function, sizeof r->function);
+	place->file = known_text(r->file, sizeof r->file);
+	place->line = r->line;
+}
+
+/* False: there will be no more. */
+static bool receive(struct profile *p, int map, int in, double until)
+{
+	struct pollfd ready = { .fd = in, .events = POLLIN };
+	struct record r;
+	size_t have = 0;
+	ssize_t got;
+
+	while (have < sizeof r) {
+		double left = until - seconds_now();
+
+		if (left <= 0 || poll(&ready, 1, (int)(left * 1000) + 1) <= 0)
+			return false;
+		got = read(in, (char *)&r + have, sizeof r - have);
+		if (got <= 0)
+			return false;
+		have += (size_t)got;
+	}
+	accept(p, map, &r);
+	return true;
+}
+
+static void symbolize_map(struct profile *p, int map)
+{
+	const char *urls = getenv("DEBUGINFOD_URLS");
+	double until = seconds_now() + (urls && *urls ? MOST_TIME_FETCHING : MOST_TIME);
+	size_t most = MOST_REPLY / sizeof(struct record), count = 0;
+	sigset_t mask;
+	int ends[2];
+	pid_t child;
+
+	if (pipe2(ends, O_CLOEXEC) < 0)
+		return;
+	child = child_start(&mask);
+	if (child == 0) {
+		child_confine("hakmem-names", ends[1], &mask, MOST_CPU, MOST_MEMORY);
+		send_all(p, map);
+		_exit(0);
+	}
+	close(ends[1]);
+	while (child > 0 && count++ < most && receive(p, map, ends[0], until))
+		;
+	close(ends[0]);
+	/* It may be in a call that the kernel does not end, so that nobody waits for it. */
+	if (child > 0 && (kill(child, SIGKILL) || waitpid(child, NULL, WNOHANG) >= 0))
+		return;
+}
+
+void profile_symbolize(struct profile *p)
+{
+	bool used[MOST_FILES] = { false };
+	size_t i;
+
+	for (i = 0; i < p->addresses; i++)
+		if (p->address[i].map >= 0 && p->address[i].map < MOST_FILES)
+			used[p->address[i].map] = true;
+	for (i = 0; i < p->maps && i < MOST_FILES; i++)
+		if (used[i])
+			symbolize_map(p, (int)i);
+}
+#else
+void profile_symbolize(struct profile *p)
+{
+	(void)p;
+}
+#endif

@@ -1,0 +1,187 @@
+#!/bin/sh
+# hakmem profile: leaks that were planted in C, C++ and Python are found, in a running process
+# and in a file; the formats are what their readers expect; hostile processes mislead nobody.
+. "${HAKMEM_TEST_SOURCE:?run by make check}/tests/cmd/tap.sh"
+
+command="timeout 120 $hakmem"
+has_names() {
+	ldd "$hakmem" 2>/dev/null | grep -q libdw
+}
+# names NAME TEXT: the output in $work/out has this text; only with libdw.
+names() {
+	if ! has_names; then
+		skip "$1" "built without libdw"
+		return
+	fi
+	cp "$work/out" "$work/why"
+	grep -q -F -e "$2" "$work/out"
+	check $? "$1"
+}
+sampling() {	# distance command...: starts it
+	distance=$1
+	shift
+	start env HAKMEM_SAMPLE="$distance" LD_PRELOAD="$library" "$@"
+}
+# MB that the first stack with this text among its frames has in $work/out.
+row() {	# text least most
+	need python3 && python3 - "$work/out" "$@" 2>"$work/why" <<-'END'
+	import json, sys
+	path, text, least, most = sys.argv[1:]
+	stacks = json.load(open(path))["stacks"]
+	found = [s for s in stacks if any(text in (f["function"] or "") for f in s["frames"])]
+	mb = sum(s["bytes"] for s in found) / 1e6
+	if not float(least) <= mb <= float(most):
+	    sys.exit(f"{text}: {mb} MB")
+	END
+}
+
+sampling 32768 ./tests/sampled wait
+gives "a process" 0 "sampled): " $command profile $pid
+names "the leak in C, with its line" "keep_much  ../"
+sed -n '/ WHERE/,$p' "$work/out" | sed -n '2p' | grep -q '^ *[34][0-9]\.[0-9] MiB .*%  *[0-9]*  *[0-9]*  ' 2>"$work/why"
+check $? "comes first, with its bytes"
+! grep -q 'keep_nothing' "$work/out"
+check $? "what was freed is not shown"
+gives "all that was allocated" 0 "MiB allocated, in " $command profile --allocated $pid
+names "has it" "keep_nothing"
+$command profile --json $pid >"$work/out" 2>"$work/why"
+if has_names; then
+	row keep_much 30 50
+	check $? "JSON: the leak"
+	row keep_little 5 16
+	check $? "JSON: the caller of a function of libc"
+else
+	skip "JSON: the leak" "built without libdw"
+	skip "JSON: the caller of a function of libc" "built without libdw"
+fi
+gives "blocks of some age" 0 "in use for at least 0.05 s" $command profile --leak 0.05 $pid
+gives "no block is so old" 0 "0 B in use for at least 86400 s, in 0 call stacks" $command profile --leak 86400 $pid
+gives "few rows" 0 "more call stacks; show all: --rows 0" $command profile --allocated --rows 1 $pid
+$command profile --format folded $pid >"$work/out" 2>"$work/why" && ! grep -Evq '^[ -~]+ [1-9][0-9]*$' "$work/out"
+check $? "folded stacks"
+names "have the outermost function first" ";main;run;keep_much "
+
+# Through a file, and back.
+$command profile --format text -o "$work/heap" $pid >"$work/why" 2>&1 && [ ! -s "$work/why" ] &&
+	head -n 1 "$work/heap" | grep -qx 'heap profile: [1-9][0-9]*: [1-9][0-9]* \[[1-9][0-9]*: [1-9][0-9]*\] @ heap_v2/32768'
+check $? "the text format"
+need google-pprof && google-pprof --text --inuse_space ./tests/sampled "$work/heap" 2>"$work/pprof" |
+	awk '$NF == "keep_much" && $1 >= 30 && $1 <= 50 { n++ } END { exit n != 1 }'
+check $? "google-pprof reads it"
+gives "a file" 0 "heap: " $command profile "$work/heap"
+names "has the same names" "keep_much  ../"
+$command profile --format folded $pid 2>/dev/null | sed 's/ [0-9]*$//' | sort >"$work/one"
+$command profile --format folded "$work/heap" 2>/dev/null | sed 's/ [0-9]*$//' | sort >"$work/two"
+diff "$work/one" "$work/two" >"$work/why"
+check $? "and the same stacks as the process"
+gives "no growth since a file" 0 "0 B more in use than in the base, in 0 call stacks" $command profile --base "$work/heap" $pid
+awk '/^[0-9]/ { sub(/^[0-9]+: [0-9]+/, "0: 0") } { print }' "$work/heap" >"$work/before"
+gives "growth since a file" 0 "MiB more in use than in the base" $command profile --base "$work/before" $pid
+# The same program elsewhere in memory.
+cp "$work/heap" "$work/first"
+stop
+sampling 32768 ./tests/sampled wait
+$command profile --base "$work/first" --json $pid >"$work/out" 2>"$work/why"
+if has_names; then
+	row keep_much -10 10
+	check $? "another process of the same program is compared by function"
+else
+	skip "another process of the same program is compared by function" "built without libdw"
+fi
+stop
+
+HAKMEM_SAMPLE=32768 HAKMEM_SAMPLE_DUMP="$work/dump" LD_PRELOAD=$library ./tests/sampled
+gives "a dump of an ended program" 0 "dump: " $command profile "$work/dump"
+names "has names" "keep_much  ../"
+
+sampling 32768 ./tests/cmd/leaking
+$command profile $pid >"$work/out" 2>"$work/why"
+names "a leak in C++, demangled" "shop::Cache<Blob>::insert(Blob const&)  "
+names "and the functions that were inlined into others" "shop::keep_order("
+stop
+
+cat >"$work/leak.py" <<'END'
+import ctypes, time
+libc = ctypes.CDLL(None)
+libc.malloc.restype = ctypes.c_void_p
+def leak():
+    return [libc.malloc(5000) for i in range(8000)]
+kept = leak()
+print("ready", flush=True)
+time.sleep(600)
+END
+if command -v python3 >/dev/null && python3 -c 'import ctypes' 2>/dev/null; then
+	sampling 32768 python3 "$work/leak.py"
+	$command profile --json $pid >"$work/out" 2>"$work/why"
+	python3 -c '
+import json, sys
+first = json.load(open(sys.argv[1]))["stacks"][0]
+files = [f["file"] or "" for f in first["frames"]]
+if not 30e6 < first["bytes"] < 50e6 or not any("ffi" in f or "_ctypes" in f for f in files):
+    sys.exit(f"{first}")' "$work/out" 2>"$work/why"
+	check $? "a leak in Python"
+	stop
+else
+	skip "a leak in Python" "no python3 with ctypes"
+fi
+
+# What it cannot do.
+start env LD_PRELOAD="$library" ./tests/sampled wait
+gives "a process that takes no samples" 1 "HAKMEM_SAMPLE=524288" $command profile $pid
+stop
+start ./tests/sampled wait
+gives "a process without the library" 1 "is not on HAKMEM" $command profile $pid
+stop
+gives "no process" 1 "there is no process 2147483646" $command profile 2147483646
+gives "no file" 1 "No such file" $command profile "$work/none"
+mkfifo "$work/pipe"
+gives "not a file" 1 "not a regular file" $command profile "$work/pipe"
+gives "not a profile" 1 "is not a heap profile" $command profile "$hakmem"
+printf 'heap profile: 1: 1 [1: 1] @ heap_v2/18446744073709551615\n1: 1 [1: 1] @ 0x1\n' >"$work/bad"
+gives "a profile of an impossible distance" 1 "is not a heap profile" $command profile "$work/bad"
+{
+	echo 'heap profile: 1: 1 [1: 1] @ heap_v2/1000'
+	echo '18446744073709551615: 18446744073709551615 [0: 0] @ 0x1 0x2'
+	printf '\033[31m\n1: 1 [1: 1] @\n99999999999999999999: 1 [1: 1] @ 0x1\n'
+	printf 'MAPPED_LIBRARIES:\n0-ffffffffffffffff r-xp 0 00:00 0 /dev/zero\n'
+} >"$work/bad"
+gives "a hostile profile" 0 "3 call stacks were incomplete or damaged" $command profile "$work/bad"
+gives "no such format" 2 'did you mean "folded"?' $command profile --format fold 1
+gives "a file has no ages" 2 "--leak needs a process" $command profile --leak 5 "$work/heap"
+gives "two views" 2 "exclude each other" $command profile --live --allocated 1
+gives "text has no differences" 2 "no room" $command profile --base "$work/heap" --format text 1
+gives "two processes" 2 "one process id or file" $command profile 1 2
+
+# hostile MODE STATUS TEXT: what is printed about it.
+cat >"$work/ascii.py" <<'END'
+import sys
+bad = sorted(set(open(sys.argv[1], "rb").read()) - set(range(32, 127)) - {10})
+if bad:
+    sys.exit(f"bytes {bad}")
+END
+hostile() {
+	rm -rf "$work/place"
+	mkdir "$work/place"
+	start ./tests/cmd/hostile "$1" "$work/place"
+	gives "$1" "$2" "$3" $command profile $pid
+	need python3 && python3 "$work/ascii.py" "$work/out" 2>"$work/why"
+	check $? "$1: nothing but printable characters"
+	$command profile --json $pid >"$work/out" 2>"$work/why"
+	[ $? = "$2" ] && need python3 && { [ "$2" != 0 ] || python3 -m json.tool "$work/out" >/dev/null 2>"$work/why"; }
+	check $? "$1: JSON"
+	{ kill -9 $pid && wait $pid; } 2>/dev/null
+}
+hostile samples-ones 0 "16384 call stacks were incomplete or damaged"
+hostile samples-random 0 "call stacks were incomplete or damaged"
+hostile samples-huge 0 "0 B in use"
+hostile samples-circle 0 "hostile): "
+hostile samples-nowhere 1 "memory that is not there"
+hostile samples-version 1 "of another version"
+hostile samples-deep 0 "8.0 EiB in use"
+for mode in symbols lines cut fifo; do
+	hostile samples-$mode 0 "64.0 KiB in use, in 1 call stacks"
+	cp "$work/out" "$work/why"
+	grep -q -i -F 'u001b[31m' "$work/out"
+	check $? "samples-$mode: its name is escaped"
+done
+finish

@@ -1,0 +1,50 @@
+// Leaks 40 MB through templates and inlined functions, for cmd-profile.sh, and waits.
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <string>
+#include <unistd.h>
+#include <vector>
+
+namespace shop {
+
+template <typename Item> class Cache {
+public:
+	__attribute__((noinline)) void insert(const Item &item)
+	{
+		// Never read, never freed.
+		auto *copy = new Item(item);
+		asm volatile("" : : "r"(copy) : "memory");
+	}
+};
+
+__attribute__((noinline)) void keep_order(std::vector<std::string> &orders, size_t i)
+{
+	orders.emplace_back(2000, static_cast<char>('a' + i % 26));
+}
+
+}
+
+struct Blob {
+	char data[4000];
+};
+
+int main(int argc, char **argv)
+{
+	static std::vector<std::string> orders;
+	shop::Cache<Blob> cache;
+	static Blob blob;
+
+	for (size_t i = 0; i < 10000; i++) {
+		cache.insert(blob);
+		if (i % 10 == 0)
+			shop::keep_order(orders, i);
+		void *volatile p = std::malloc(3000);
+		std::free(p);
+	}
+	if (argc > 1 && !std::strcmp(argv[1], "end"))
+		return 0;
+	std::puts("ready");
+	std::fflush(stdout);
+	pause();
+}
