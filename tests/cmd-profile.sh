@@ -61,6 +61,66 @@ $command profile --format folded $pid >"$work/out" 2>"$work/why" && ! grep -Evq 
 check $? "folded stacks"
 names "have the outermost function first" ";main;run;keep_much "
 
+$command profile --format flame -o "$work/flame.svg" $pid 2>"$work/why" &&
+	need python3 && python3 - "$work/flame.svg" 2>"$work/why" <<'END'
+import sys, xml.etree.ElementTree as xml
+root = xml.parse(sys.argv[1]).getroot()
+svg = "{http://www.w3.org/2000/svg}"
+boxes = [(g.find(svg + "title").text.split("\n")[0], g.find(svg + "rect")) for g in root.iter(svg + "g")]
+if len(boxes) < 5 or boxes[0][0] != "all" or boxes[0][1].get("width") != "1180.00":
+    sys.exit(f"{len(boxes)} boxes, first {boxes[:1]}")
+for name, box in boxes:
+    x, width = float(box.get("x")), float(box.get("width"))
+    if x < 10 or x + width > 1190.1:
+        sys.exit(f"{name}: {x} {width}")
+END
+check $? "a flame graph"
+cp "$work/flame.svg" "$work/out"
+names "has names" "keep_much"
+$command profile --format pprof -o "$work/profile.pb.gz" $pid 2>"$work/why" &&
+	need python3 && python3 - "$work/profile.pb.gz" 2>"$work/why" <<'END'
+import gzip, sys
+data = open(sys.argv[1], "rb").read()
+data = gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data
+def fields(data):
+    at = 0
+    def number():
+        nonlocal at
+        value = shift = 0
+        while True:
+            byte = data[at]
+            at += 1
+            value |= (byte & 127) << shift
+            shift += 7
+            if byte < 128:
+                return value
+    while at < len(data):
+        key = number()
+        if key & 7 == 0:
+            yield key >> 3, number()
+        else:
+            assert key & 7 == 2
+            size = number()
+            yield key >> 3, data[at:at + size]
+            at += size
+top = list(fields(data))
+strings = [value.decode() for field, value in top if field == 6]
+types = [strings[dict(fields(value))[1]] for field, value in top if field == 1]
+sums = [0] * 4
+for field, value in top:
+    if field == 2:
+        values = [v for f, v in fields(value) if f == 2]
+        sums = [a + b for a, b in zip(sums, values)]
+locations = sum(field == 4 for field, _ in top)
+if strings[0] != "" or types != ["alloc_objects", "alloc_space", "inuse_objects", "inuse_space"]:
+    sys.exit(f"{strings[:3]} {types}")
+if not 35e6 < sums[3] < 70e6 or not 100e6 < sums[1] < 220e6 or locations < 5:
+    sys.exit(f"{sums} {locations}")
+END
+check $? "pprof's format"
+need go && HOME=$work go tool pprof -top "$work/profile.pb.gz" >"$work/out" 2>"$work/why" && grep -q keep_much "$work/out"
+check $? "go tool pprof reads it"
+
 # Through a file, and back.
 $command profile --format text -o "$work/heap" $pid >"$work/why" 2>&1 && [ ! -s "$work/why" ] &&
 	head -n 1 "$work/heap" | grep -qx 'heap profile: [1-9][0-9]*: [1-9][0-9]* \[[1-9][0-9]*: [1-9][0-9]*\] @ heap_v2/32768'
@@ -169,6 +229,11 @@ hostile() {
 	$command profile --json $pid >"$work/out" 2>"$work/why"
 	[ $? = "$2" ] && need python3 && { [ "$2" != 0 ] || python3 -m json.tool "$work/out" >/dev/null 2>"$work/why"; }
 	check $? "$1: JSON"
+	cp "$work/out" "$work/json"
+	$command profile --format flame $pid >"$work/out" 2>"$work/why"
+	[ $? = "$2" ] && need python3 && { [ "$2" != 0 ] || python3 -c 'import sys, xml.etree.ElementTree as xml
+xml.parse(sys.argv[1])' "$work/out" 2>"$work/why"; }
+	check $? "$1: a flame graph"
 	{ kill -9 $pid && wait $pid; } 2>/dev/null
 }
 hostile samples-ones 0 "16384 call stacks were incomplete or damaged"
@@ -180,8 +245,8 @@ hostile samples-version 1 "of another version"
 hostile samples-deep 0 "8.0 EiB in use"
 for mode in symbols lines cut fifo; do
 	hostile samples-$mode 0 "64.0 KiB in use, in 1 call stacks"
-	cp "$work/out" "$work/why"
-	grep -q -i -F 'u001b[31m' "$work/out"
+	cp "$work/json" "$work/why"
+	grep -q -i -F 'u001b[31m' "$work/json"
 	check $? "samples-$mode: its name is escaped"
 done
 finish

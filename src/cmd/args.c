@@ -37,7 +37,7 @@ static const struct row {
 	{ { "allocated", no_argument, NULL, 'C' }, "", "all blocks that were allocated" },
 	{ { "base", required_argument, NULL, 'B' }, "FILE", "the change since this profile" },
 	{ { "leak", required_argument, NULL, 'K' }, "SECONDS", "the blocks in use for so long" },
-	{ { "format", required_argument, NULL, 'Y' }, "FORMAT", "table, json, folded, text" },
+	{ { "format", required_argument, NULL, 'Y' }, "FORMAT", "table, json, flame, folded, pprof, text" },
 	{ { "rows", required_argument, NULL, 'X' }, "N", "rows of the table; 0: all" },
 	{ { "quiet", no_argument, NULL, 'q' }, "", "no notes on standard error" },
 	{ { "help", no_argument, NULL, 'h' }, "", "show this" },

@@ -63,6 +63,7 @@ const char *ink(enum ink which);	/* for standard output; "" if that is not a ter
  * it. Non-ASCII letters are escaped too, because it is not known how the terminal shows a
  * byte above 127. */
 char *printable(const char *from, size_t most);
+void put_xml(FILE *out, const char *words);	/* printable ASCII, as text of XML */
 json_t *json_text(const char *from);	/* NULL becomes null, invalid UTF-8 is escaped */
 int print_json(json_t *value);		/* prints it, or an error, and frees it; 0: printed */
 char *text(const char *format, ...) __attribute__((format(printf, 1, 2)));

@@ -34,7 +34,7 @@ _hakmem()
 		compopt -o nospace
 		return ;;
 	--format)
-		COMPREPLY=($(compgen -W "table json folded text" -- "$cur"))
+		COMPREPLY=($(compgen -W "table json flame folded pprof text" -- "$cur"))
 		return ;;
 	--sort)
 		COMPREPLY=($(compgen -W "memory rss growth slow pid" -- "$cur"))

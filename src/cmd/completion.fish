@@ -51,7 +51,7 @@ function __hakmem_options
                 case sort
                     set -a option -x -a 'memory rss growth slow pid'
                 case format
-                    set -a option -x -a 'table json folded text'
+                    set -a option -x -a 'table json flame folded pprof text'
                 case '*'
                     test $found[4] = FILE; and set -a option -r -F; or set -a option -x
             end

@@ -38,7 +38,7 @@ _hakmem_specs() {
 		set) action=_hakmem_settings ;;
 		load | prepare) action=_cmdstring ;;
 		sort) action='(memory rss growth slow pid)' ;;
-		format) action='(table json folded text)' ;;
+		format) action='(table json flame folded pprof text)' ;;
 		*) if [[ $value == FILE ]]; then action=_files; else action=' '; fi ;;
 		esac
 		value=${value:+:${value//:/ }:$action}

@@ -63,25 +63,10 @@ static struct style style_of(const struct comparison *c, unsigned which)
 	return others[one->kind];
 }
 
-/* The text is printable ASCII. */
-static void put_escaped(FILE *out, const char *words)
-{
-	for (; *words; words++) {
-		if (*words == '<')
-			fputs("&lt;", out);
-		else if (*words == '>')
-			fputs("&gt;", out);
-		else if (*words == '&')
-			fputs("&amp;", out);
-		else
-			fputc(*words, out);
-	}
-}
-
 static void put_text(FILE *out, double x, double y, const char *how, const char *words)
 {
 	fprintf(out, "<text x=\"%.1f\" y=\"%.1f\"%s>", x, y, how);
-	put_escaped(out, words);
+	put_xml(out, words);
 	fputs("</text>\n", out);
 }
 
@@ -258,7 +243,7 @@ void plot(FILE *out, const void *argument)
 	fprintf(out, "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 %d %d\" width=\"%d\" height=\"%d\" "
 		"font-family=\"DejaVu Sans, Helvetica, Arial, sans-serif\" font-size=\"13\">\n<title>", WIDTH, HEIGHT,
 		WIDTH, HEIGHT);
-	put_escaped(out, o->setting->command);
+	put_xml(out, o->setting->command);
 	fprintf(out, "</title>\n<rect width=\"%d\" height=\"%d\" fill=\"#fff\"/>\n", WIDTH, HEIGHT);
 	put_title(out, o->setting, c->rounds);
 	put_scales(&p);

@@ -33,6 +33,8 @@ static const struct format {
 	{ "table", profile_write_table, true, true, true },
 	{ "json", write_json, true, false, true },
 	{ "folded", profile_write_folded, true, false, true },
+	{ "flame", profile_write_flame, true, false, true },
+	{ "pprof", profile_write_pprof, true, false, true },
 	{ "text", write_text, false, false, false },
 };
 enum { FORMATS = sizeof formats / sizeof *formats };
@@ -106,6 +108,8 @@ static void make(FILE *out, const void *argument)
 
 static int write_out(const struct job *job, const char *path)
 {
+	if (!path && job->format->write == profile_write_pprof && isatty(STDOUT_FILENO))
+		return fail(USAGE, "pprof's format is not for a terminal: use -o FILE");
 	if (!path)
 		make(stdout, job);
 	else if (!output_made(path, make, job))

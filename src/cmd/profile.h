@@ -85,6 +85,8 @@ const struct address *profile_address(const struct profile *p, uint64_t at);
 /* Subtracts an earlier profile. The files may be mapped elsewhere there. */
 void profile_subtract(struct profile *p, const struct profile *base);
 double sum_weight(double samples, double bytes, double mean);
+double sum_blocks(const struct sum *sum);	/* the blocks for which the samples stand */
+size_t size_of_double(double value);		/* the nearest size, without the sign */
 void profile_free(struct profile *p);
 
 /* All samples with one stack. */
@@ -100,7 +102,7 @@ struct row *profile_rows(const struct profile *p, enum view view, size_t *count,
 /* symbols.c: finds the places of all addresses, as far as possible. */
 void profile_symbolize(struct profile *p);
 
-/* profile_names.c: calls each for the frames of a row, the innermost first. The texts are not
+/* profile_write.c, flame.c, pprof.c. row_walk calls each for the frames of a row, the innermost first. The texts are not
  * escaped; place is NULL if it is not known. */
 void row_walk(const struct profile *p, const struct row *row,
 	      void (*each)(const struct address *a, const struct place *place, void *argument), void *argument);
@@ -118,7 +120,10 @@ struct shown {
 };
 void profile_write_table(FILE *out, const struct shown *s);
 void profile_write_folded(FILE *out, const struct shown *s);
+void profile_write_flame(FILE *out, const struct shown *s);
+void profile_write_pprof(FILE *out, const struct shown *s);
 json_t *profile_json(const struct shown *s);
+const char *shown_what(const struct shown *s);	/* "in use", and so on */
 /* What the profile cannot tell, each a line on this stream after the prefix. */
 void profile_write_notes(FILE *out, const char *prefix, const struct shown *s);
 

@@ -12,6 +12,19 @@ double sum_weight(double samples, double bytes, double mean)
 	return size > 0 && mean > 1 ? bytes / -expm1(-size / mean) : bytes;
 }
 
+double sum_blocks(const struct sum *sum)
+{
+	double size = sum->samples != 0 ? sum->bytes / sum->samples : 0;
+
+	return size > 0 ? sum->weight / size : sum->samples;
+}
+
+size_t size_of_double(double value)
+{
+	value = fabs(value);
+	return value < (double)(SIZE_MAX / 2) ? (size_t)(value + 0.5) : SIZE_MAX / 2;
+}
+
 static void *append(void *list, size_t *count, const void *element, size_t size)
 {
 	if (!(*count & (*count - 1)))
@@ -185,10 +198,8 @@ static void add(struct row *to, const struct row *more)
 static struct row row_of(const struct profile *p, const struct site *site, enum view view)
 {
 	const struct sum *sum = view == VIEW_LIVE ? &site->live : &site->all;
-	double size = sum->samples != 0 ? sum->bytes / sum->samples : 0;
 
-	return (struct row){ p->frame + site->first, site->depth, sum->weight,
-			     size > 0 ? sum->weight / size : sum->samples, sum->samples };
+	return (struct row){ p->frame + site->first, site->depth, sum->weight, sum_blocks(sum), sum->samples };
 }
 
 struct row *profile_rows(const struct profile *p, enum view view, size_t *count, struct row *total)

@@ -2,11 +2,10 @@
 #include "cmd/profile.h"
 
 #include <inttypes.h>
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { MOST_TEXT = 512, TABLE_FRAMES = 8 };
+enum { MOST_TEXT = 512, TABLE_FRAMES = 8, TABLE_NAME = 100 };
 
 char *place_name(const struct profile *p, const struct address *a, const struct place *place)
 {
@@ -35,21 +34,15 @@ void row_walk(const struct profile *p, const struct row *row,
 	}
 }
 
-static size_t whole(double value)
-{
-	value = fabs(value);
-	return value < (double)(SIZE_MAX / 2) ? (size_t)(value + 0.5) : SIZE_MAX / 2;
-}
-
 static const char *sign_of(double value, bool growth)
 {
 	return value < 0 ? "-" : growth ? "+" : "";
 }
 
-static const char *escaped(char **kept, const char *from)
+static const char *escaped(char **kept, const char *from, size_t most)
 {
 	free(*kept);
-	*kept = printable(from, MOST_TEXT);
+	*kept = printable(from, most);
 	return *kept;
 }
 
@@ -57,11 +50,11 @@ static void write_line(FILE *out, const struct profile *p, const struct address 
 {
 	char *name = place_name(p, a, place), *shown = NULL;
 
-	fputs(escaped(&shown, name), out);
+	fputs(escaped(&shown, name, TABLE_NAME), out);
 	if (place && place->file)
-		fprintf(out, "  %s:%u", escaped(&shown, place->file), place->line);
+		fprintf(out, "  %s:%u", escaped(&shown, place->file, MOST_TEXT), place->line);
 	else if (place && a->map >= 0)
-		fprintf(out, "  in %s", escaped(&shown, base_of(p->map[a->map].path)));
+		fprintf(out, "  in %s", escaped(&shown, base_of(p->map[a->map].path), MOST_TEXT));
 	putc('\n', out);
 	free(name);
 	free(shown);
@@ -92,13 +85,13 @@ static void write_row(FILE *out, const struct shown *s, const struct row *row, d
 	struct writing w = { .out = out, .s = s };
 	char size[SIZE_TEXT + 1];
 
-	snprintf(size, sizeof size, "%s%s", sign_of(row->bytes, s->growth), SIZE(whole(row->bytes)));
+	snprintf(size, sizeof size, "%s%s", sign_of(row->bytes, s->growth), SIZE(size_of_double(row->bytes)));
 	fprintf(out, "%12s %6.1f%% %9.0f %9.0f  ", size, all > 0 ? 100 * row->bytes / all : 0, row->count + 0.0,
 		row->samples);
 	row_walk(s->profile, row, write_frame, &w);
 }
 
-static const char *what_of(const struct shown *s)
+const char *shown_what(const struct shown *s)
 {
 	if (s->view == VIEW_ALLOCATED)
 		return s->growth ? "allocated since the base" : "allocated";
@@ -113,11 +106,11 @@ static void write_head(FILE *out, const struct shown *s, const struct row *total
 		fprintf(out, "process %d (%s): ", (int)p->pid, p->name);
 	else
 		fprintf(out, "%s: ", p->name);
-	fprintf(out, "%s%s %s", sign_of(total->bytes, false), SIZE(whole(total->bytes)), what_of(s));
+	fprintf(out, "%s%s %s", sign_of(total->bytes, false), SIZE(size_of_double(total->bytes)), shown_what(s));
 	if (s->min_age > 0)
 		fprintf(out, " for at least %g s", s->min_age);
 	fprintf(out, ", in %zu call stacks\nestimated from %.0f samples, one every %s on average\n", rows, total->samples,
-		SIZE(whole((double)p->mean)));
+		SIZE(size_of_double((double)p->mean)));
 }
 
 void profile_write_notes(FILE *out, const char *prefix, const struct shown *s)
@@ -181,7 +174,7 @@ static void write_folded(FILE *out, const struct profile *p, const struct row *r
 		free(f.name[i]);
 	}
 	free(f.name);
-	fprintf(out, " %zu\n", whole(row->bytes));
+	fprintf(out, " %zu\n", size_of_double(row->bytes));
 }
 
 void profile_write_folded(FILE *out, const struct shown *s)
@@ -197,7 +190,7 @@ void profile_write_folded(FILE *out, const struct shown *s)
 
 static json_int_t integer(double value)
 {
-	double size = (double)whole(value);
+	double size = (double)size_of_double(value);
 
 	return (json_int_t)(value < 0 ? -size : size);
 }

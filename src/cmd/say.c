@@ -89,6 +89,20 @@ char *printable(const char *from, size_t most)
 	return out;
 }
 
+void put_xml(FILE *out, const char *words)
+{
+	for (; *words; words++) {
+		if (*words == '<')
+			fputs("&lt;", out);
+		else if (*words == '>')
+			fputs("&gt;", out);
+		else if (*words == '&')
+			fputs("&amp;", out);
+		else
+			fputc(*words, out);
+	}
+}
+
 json_t *json_text(const char *from)
 {
 	json_t *value = from ? json_string(from) : json_null();
