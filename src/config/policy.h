@@ -253,13 +253,15 @@ enum {
 	HK_GUARD_BURST = 64,
 };
 
+/* The third newest SuperSlab, and the third newest Large range, are judged, because newer ones
+ * are still being filled (pool/thp.h). */
+enum { HK_NEWEST = 3 };
+
 /* Large blocks that the program writes to as a whole (large/dense.c). */
 enum {
 	/* New ranges that get huge pages after a block was found dense: few, because a program
 	 * may fill a block of one kind and leave those of another sparse. */
 	HK_DENSE_TRUST = 4,
-	/* The third newest range is judged, because the newest ones are still being filled. */
-	HK_DENSE_JUDGED = 3,
 	/* Pages of a block that are read, 0.3 us each, and how many of them may be zero. */
 	HK_DENSE_SAMPLES = 16,
 	HK_DENSE_ZERO = 2,
@@ -281,8 +283,6 @@ enum {
 	HK_HUGE_FROM_LEARNING = 4,
 	/* ms between two new SuperSlabs, at most, of a heap that grows fast. */
 	HK_HUGE_SOON_MS = 1000,
-	/* The third newest SuperSlab is judged, because newer ones are still filling up. */
-	HK_HUGE_JUDGED = 3,
 	/* A SuperSlab is dense if seven eighths are touched. */
 	HK_HUGE_DENSE = 7, HK_HUGE_DENSE_OF = 8,
 	/* ns: a huge page that takes longer costs as much as small pages, 2 us for each

@@ -20,15 +20,14 @@
 /*
  * All relaxed: an outdated value only leads to pages of the wrong size.
  *	allowed		ranges that may still be populated
- *	recent		the last new ranges, the oldest at next: start, and in the low bits
- *			the number of granules that the program wants as a whole
+ *	recent		the newest ranges: start, and in the low bits the number of granules
+ *			that the program wants as a whole
  *	skip		looks to be left out
  *	next_skip	after the next block that is not dense
  */
 static struct {
 	_Atomic unsigned allowed;
-	_Atomic uintptr_t recent[HK_DENSE_JUDGED];
-	_Atomic unsigned next;
+	struct hk_newest recent;
 	_Atomic unsigned skip, next_skip;
 } dense;
 
@@ -156,10 +155,10 @@ void hk_dense_forget(const void *block)
 {
 	unsigned n;
 
-	for (n = 0; n < HK_DENSE_JUDGED; n++)
-		if ((atomic_load_explicit(&dense.recent[n], memory_order_relaxed) & -HK_SUPERSLAB_SIZE) ==
+	for (n = 0; n < HK_NEWEST; n++)
+		if ((atomic_load_explicit(&dense.recent.word[n], memory_order_relaxed) & -HK_SUPERSLAB_SIZE) ==
 		    (uintptr_t)block)
-			atomic_store_explicit(&dense.recent[n], 0, memory_order_relaxed);
+			atomic_store_explicit(&dense.recent.word[n], 0, memory_order_relaxed);
 }
 
 /* The youngest range is not judged, because the program may still fill it. The thread that
@@ -167,9 +166,7 @@ void hk_dense_forget(const void *block)
  * memory that has been used otherwise since is judged. */
 static void judge_recent(void)
 {
-	unsigned oldest = load(&dense.next) % HK_DENSE_JUDGED;
-	uintptr_t word = atomic_load_explicit(&dense.recent[oldest], memory_order_relaxed);
-	uintptr_t start = word & -HK_SUPERSLAB_SIZE;
+	uintptr_t word = hk_newest_oldest(&dense.recent), start = word & -HK_SUPERSLAB_SIZE;
 
 	if (word && look_is_due())
 		found(read_words(start, (word - start) << HK_SUPERSLAB_SHIFT) == WRITTEN);
@@ -177,10 +174,7 @@ static void judge_recent(void)
 
 static void remember(const struct hk_large *b)
 {
-	unsigned at = atomic_fetch_add_explicit(&dense.next, 1, memory_order_relaxed) % HK_DENSE_JUDGED;
-
-	atomic_store_explicit(&dense.recent[at], b->range.start + (b->wanted >> HK_SUPERSLAB_SHIFT),
-			      memory_order_relaxed);
+	hk_newest_add(&dense.recent, b->range.start + (b->wanted >> HK_SUPERSLAB_SHIFT));
 }
 
 /* Huge pages one by one, because they may take too long. Returns the end of what they

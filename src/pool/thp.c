@@ -14,8 +14,7 @@ _Atomic size_t hk_thp_superslabs;
 
 /* Relaxed: an outdated value only leads to a page of the wrong size. */
 static struct {
-	_Atomic(struct hk_superslab *) superslab[HK_HUGE_JUDGED];	/* a ring, oldest at next */
-	_Atomic unsigned next;
+	struct hk_newest superslabs;
 	_Atomic uint64_t last_at;		/* ms */
 	_Atomic size_t before_fork;		/* SuperSlabs inherited from the parent */
 	_Atomic unsigned pause, next_pause;	/* SuperSlabs: until the pause ends, and
@@ -29,9 +28,7 @@ static struct {
  */
 static bool is_dense(void)
 {
-	unsigned oldest = atomic_load_explicit(&grown.next, memory_order_relaxed) % HK_HUGE_JUDGED;
-	const struct hk_superslab *s = atomic_load_explicit(&grown.superslab[oldest],
-							    memory_order_acquire);
+	const struct hk_superslab *s = (void *)hk_newest_oldest(&grown.superslabs);
 
 	return s && hk_usage_of(s).touched >= HK_SUPERSLAB_SIZE / HK_HUGE_DENSE_OF * HK_HUGE_DENSE;
 }
@@ -92,9 +89,7 @@ static bool choose(void)
 
 static void note_grown(struct hk_superslab *s)
 {
-	unsigned at = atomic_fetch_add_explicit(&grown.next, 1, memory_order_relaxed) % HK_HUGE_JUDGED;
-
-	atomic_store_explicit(&grown.superslab[at], s, memory_order_release);
+	hk_newest_add(&grown.superslabs, (uintptr_t)s);
 	atomic_store_explicit(&grown.last_at, hk_os_now(), memory_order_relaxed);
 }
 

@@ -5,7 +5,30 @@
 #ifndef HK_POOL_THP_H
 #define HK_POOL_THP_H
 
+#include "config/policy.h"
 #include "pool/superslab.h"
+
+/* The newest of a kind of memory, each described by a word that is not 0: a ring, the oldest
+ * at `next`. Any thread may add one. */
+struct hk_newest {
+	_Atomic uintptr_t word[HK_NEWEST];
+	_Atomic unsigned next;
+};
+
+HK_INLINE void hk_newest_add(struct hk_newest *newest, uintptr_t word)
+{
+	unsigned at = atomic_fetch_add_explicit(&newest->next, 1, memory_order_relaxed) % HK_NEWEST;
+
+	atomic_store_explicit(&newest->word[at], word, memory_order_release);
+}
+
+/* The oldest of them, or 0. */
+HK_INLINE uintptr_t hk_newest_oldest(struct hk_newest *newest)
+{
+	unsigned oldest = atomic_load_explicit(&newest->next, memory_order_relaxed) % HK_NEWEST;
+
+	return atomic_load_explicit(&newest->word[oldest], memory_order_acquire);
+}
 
 /* SuperSlabs that are HK_PAGES_HUGE; relaxed. */
 extern _Atomic size_t hk_thp_superslabs;
