@@ -1,6 +1,6 @@
 /*
  * Children that no fork handler has seen, of _Fork, clone and vfork, while
- * other threads and the library's own hold its locks: the child has a copy of
+ * other threads or the library's own hold its locks: the child has a copy of
  * them. It allocates and ends all the same.
  */
 #include "guest.h"
@@ -96,11 +96,14 @@ BESIDE(busy_vfork, churn_on, 3, by_vfork)
 int main(int argc, char **argv)
 {
 	static const char *const on[] = { "HAKMEM_SCAVENGER", "1" };
+	static const char *const off[] = { "HAKMEM_SCAVENGER", "0" };
 	struct guest guest[] = {
 		{ "fork", rest_fork, "fork beside the scavenger", on[0], on[1], true, 0 },
 		{ "bare", rest_bare, "_Fork beside the scavenger", on[0], on[1], true, 0 },
 		{ "clone", rest_clone, "clone beside the scavenger", on[0], on[1], true, 0 },
 		{ "vfork", rest_vfork, "vfork beside the scavenger", on[0], on[1], false, 0 },
+		{ "alone-bare", busy_bare, "_Fork beside busy threads, no scavenger", off[0], off[1], true, 0 },
+		{ "alone-clone", busy_clone, "clone beside busy threads, no scavenger", off[0], off[1], true, 0 },
 		{ "busy-bare", busy_bare, "_Fork beside busy threads", on[0], on[1], true, 0 },
 		{ "busy-clone", busy_clone, "clone beside busy threads", on[0], on[1], true, 0 },
 		{ "busy-vfork", busy_vfork, "vfork beside busy threads", on[0], on[1], false, 0 },

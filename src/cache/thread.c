@@ -156,6 +156,12 @@ static unsigned cold_calls(void)
 	return hk_thread_bits & HK_BITS_COLD;
 }
 
+/* Does a thread have a cache? For threads that have none. */
+static bool another_thread(void)
+{
+	return atomic_load_explicit(&hk_threads, memory_order_relaxed) > hk_lost_caches;
+}
+
 /*
  * A new thread uses the shared cache for its first calls, unless it is the only thread: many
  * threads make no more calls than that, and their blocks are then in the same pages, instead
@@ -165,7 +171,7 @@ static unsigned cold_calls(void)
 bool hk_thread_cold(void)
 {
 	return hk_tls == HK_EMPTY_CACHE && cold_calls() < HK_COLD_CALLS && !hk_harden &&
-	       atomic_load_explicit(&hk_threads, memory_order_relaxed) > hk_lost_caches;
+	       another_thread();
 }
 
 /* Frees of blocks of the shared cache do not count, because they are fast for a thread that
@@ -203,6 +209,8 @@ static struct hk_cache *enter_without_cache(void)
 	int saved = errno;
 
 	hk_start();
+	if (another_thread())
+		hk_os_watch_forks();
 	if (hk_thread_cold())
 		count_cold_call();
 	/* Not during a fork, which would unlock the new cache without having locked it. */

@@ -253,7 +253,8 @@ void hk_os_reset_streams(void);
 
 /*
  * After hk_os_watch_forks, the child of a fork finds this word as 0, even if the fork ran no
- * handlers. hk_os_fork_seen sets it to 1.
+ * handlers. hk_os_fork_seen sets it to 1. Only the first call of hk_os_watch_forks does
+ * anything.
  */
 extern _Atomic(_Atomic uint32_t *) hk_os_fork_word;
 void hk_os_watch_forks(void);

@@ -116,16 +116,17 @@ _Atomic(_Atomic uint32_t *) hk_os_fork_word = &always;
 /* Without MADV_WIPEONFORK (Linux 4.14), forks that run no handlers are not noticed. */
 void hk_os_watch_forks(void)
 {
+	static _Atomic bool begun;
 	_Atomic uint32_t *page;
 
-	if (hk_os_fork_word != &always)
+	if (atomic_load_explicit(&begun, memory_order_relaxed) || atomic_exchange(&begun, true))
 		return;
 	page = hk_sys_map(hk_page_size, PROT_READ | PROT_WRITE);
 	if (!page)
 		return;
 	*page = 1;
 	if (HK_SYS(madvise, page, hk_page_size, HK_MADV_WIPEONFORK, 0, 0) == 0)
-		hk_os_fork_word = page;
+		atomic_store_explicit(&hk_os_fork_word, page, memory_order_release);
 	else
 		HK_SYS(munmap, page, hk_page_size, 0, 0, 0);
 }
