@@ -43,6 +43,8 @@ allowed_in() {	# folder/file
 	os/map) echo "getauxval __getauxval environ __environ program_invocation_name _dl_find_object" ;;
 	os/limit) ;;
 	os/file) ;;
+	# The start, and the end of the process by a fault.
+	os/fault) echo "sigaction" ;;
 	os/huge) ;;
 	os/line) echo "abort" ;;
 	os/lock) ;;

@@ -1,12 +1,14 @@
 /*
  * The sampler: its sums are unbiased, each sampled block is a block like any other, and neither
  * threads, forks, signal handlers nor a full table disturb it. The test has the library inside,
- * so that it can say which block is sampled next.
+ * so that it can say which block is sampled next. With TEST_GUARDED, sampled blocks are between
+ * guard pages, where that is possible.
  */
 #include "child.h"
 #include "heap.h"
 
 #include "cache/cache.h"
+#include "sample/fence.h"
 #include "sample/random.h"
 #include "sample/sample.h"
 
@@ -185,7 +187,8 @@ static bool is_like_others(size_t size)
 	sample_next();
 	sampled = malloc(size);
 	good = sums_of(true).samples == before.samples + 1 &&
-	       malloc_usable_size(sampled) == malloc_usable_size(usual) && (uintptr_t)sampled % 16 == 0;
+	       malloc_usable_size(sampled) == (hk_fenced(sampled) ? size : malloc_usable_size(usual)) &&
+	       (uintptr_t)sampled % 16 == 0;
 	fill(sampled, size, size);
 	fill(usual, size, size + 1);
 	good &= filled(sampled, size, size) && filled(usual, size, size + 1);
@@ -691,6 +694,9 @@ int main(int argc, char **argv)
 		return run_off();
 	if (!getenv("HAKMEM_SAMPLE")) {
 		setenv("HAKMEM_SAMPLE", "16384", 1);
+#ifdef TEST_GUARDED
+		setenv("HAKMEM_SAMPLE_GUARD", "1", 1);
+#endif
 		exec_self(argv[0], "", NULL);
 		_exit(127);
 	}

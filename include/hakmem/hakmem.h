@@ -197,6 +197,8 @@ struct hak_stats {
 	size_t samples;		/* of HAKMEM_SAMPLE so far */
 	size_t samples_lost;	/* for which there was no room */
 	size_t sample_sites;	/* pairs of a call stack and a size, now */
+	size_t samples_guarded;	/* blocks of HAKMEM_SAMPLE_GUARD now */
+	size_t samples_unguarded;	/* for which there was no guard, so far */
 
 	/* releases of free memory because processes waited for memory, so far */
 	size_t pressure;

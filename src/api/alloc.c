@@ -5,6 +5,7 @@
 #include "large/large.h"
 #include "learn/learn.h"
 #include "os/os.h"
+#include "sample/fence.h"
 #include "stats/page.h"
 #include "stats/snapshot.h"
 
@@ -54,6 +55,8 @@ static HK_NOINLINE size_t usable_size_slow(const void *p, enum hk_call call)
 	slab = live_slab(p, call);
 	if (slab)
 		return slab->size;
+	if (hk_fenced(p))
+		return hk_fenced_size(p, call);
 	size = hk_large_size(p);
 	if (!size)
 		size = hk_fallback_size(p);
@@ -91,7 +94,8 @@ static HK_NOINLINE void *resize(void *p, size_t size)
 		return NULL;
 	}
 	old = hk_usable_size(p, HK_CALL_REALLOC);
-	if (stays(size, old)) {
+	/* A block between guard pages moves, so that its end stays at a guard. */
+	if (hk_fenced(p) ? size == old : stays(size, old)) {
 		if (old > HK_SLAB_MAX && hk_large_roomy(p, size))
 			hk_resize_slow(p, size, hk_caller());
 		return p;

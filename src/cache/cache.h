@@ -386,6 +386,10 @@ void *hk_large_malloc(size_t size, size_t align, bool *zero, const void *caller)
 /* A block of this usable size that is not in a slab, for a sample that is due; counted: the size
  * of the block in the sample. NULL: not possible now. zero: as above. */
 void *hk_sampled_malloc(size_t size, size_t counted, bool *zero, const void *caller);
+/* fenced.c: the same between guard pages, of this requested size. */
+void *hk_fenced_malloc(size_t size, size_t counted, bool *zero, const void *caller);
+size_t hk_fenced_size(const void *p, enum hk_call call);
+void hk_fenced_free(const void *p, enum hk_call call, const void *caller);
 /* Ends the sample of a block that is not in a slab, if it has one: the program frees it. */
 void hk_sampled_free(const void *p);
 

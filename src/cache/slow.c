@@ -7,6 +7,7 @@
 #include "large/large.h"
 #include "os/os.h"
 #include "pool/eager.h"
+#include "sample/fence.h"
 #include "sample/sample.h"
 #include "slab/meta.h"
 
@@ -310,6 +311,15 @@ static size_t for_any_thread(size_t size)
 	return hk_likely(!hk_thread_cold()) ? size : (size + HK_CACHE_LINE - 1) & ~(size_t)(HK_CACHE_LINE - 1);
 }
 
+/* NULL: not possible now. */
+static void *take_sampled(size_t size, unsigned class, bool *zero, const void *caller)
+{
+	size_t counted = hk_class_size(class);
+	void *p = hk_fences_exist() ? hk_fenced_malloc(size, counted, zero, caller) : NULL;
+
+	return p ? p : hk_sampled_malloc(counted, counted, zero, caller);
+}
+
 static HK_NOINLINE void *take(size_t size, bool *zero, const void *caller)
 {
 	unsigned class;
@@ -319,7 +329,7 @@ static HK_NOINLINE void *take(size_t size, bool *zero, const void *caller)
 		return hk_large_malloc(size, HK_GRAIN, zero, caller);
 	class = hk_class_of(for_any_thread(size));
 	if (hk_sample_due(hk_sampler(), hk_class_size(class)))
-		p = hk_sampled_malloc(hk_class_size(class), hk_class_size(class), zero, caller);
+		p = take_sampled(size, class, zero, caller);
 	return p ? p : take_listed(class, size, zero, caller);
 }
 
@@ -455,6 +465,10 @@ static HK_NOINLINE void free_rest(void *p, enum hk_call call, const void *caller
 	}
 	hk_trace(HK_EVENT_FREE, p, 0, caller);
 	slab = hk_slab_of(p, call);
+	if (hk_unlikely(!slab && hk_fenced(p))) {
+		hk_fenced_free(p, call, caller);
+		return;
+	}
 	if (!is_block(p, slab)) {
 		if (!hk_fallback_free(p))
 			hk_bad_pointer(call, p);

@@ -431,6 +431,32 @@ enum {
 	HK_SAMPLE_BLOCKS = 1 << 16,
 };
 
+/* HAKMEM_SAMPLE_GUARD (sample/fence.c). */
+enum {
+	/* Places for one block each, in use or in quarantine: 36 MiB of address space with pages
+	 * of 4 KiB, a quarter of it where addresses have 32 bits. A place needs up to two
+	 * mappings, of the 65530 that a process may have. */
+	HK_FENCES = sizeof(void *) == 8 ? 1024 : 256,
+	/* The part of the places that may be in use, and the part that rests: so many blocks
+	 * are freed before a place is used again. The rest is slack, so that a search finds a
+	 * place: with a quarter of them, 64 looks fail once in 10^8 searches. */
+	HK_FENCE_LIVE_SHARE = 2,
+	HK_FENCE_RESTING_SHARE = 4,
+	HK_FENCE_LOOKS = 64,
+	/* The range takes at most this part of a limit on the address space. */
+	HK_FENCE_SPACE_SHARE = 16,
+	/* One block in this number is at the start of its pages, where underflows are found;
+	 * overflows are more frequent. */
+	HK_FENCE_START_SHARE = 4,
+	/* Return addresses kept of the stack that freed a block, and shown of any. */
+	HK_FENCE_DEPTH = 16,
+	/* Bytes of a signal stack that the unwinder may need: it took 6 KiB on x86-64. */
+	HK_FENCE_STACK = 16 << 10,
+	/* ms: a stack whose lines nobody reads from standard error is cut off, and a second
+	 * thread with a fault waits. */
+	HK_FENCE_REPORT_MS = 2000,
+};
+
 /* Debug levels. */
 enum {
 	/* Events in the ring, and most lines printed of a list. */

@@ -75,6 +75,7 @@ struct hk_settings {
 	_Atomic bool stats;
 	char stats_dump[256];			/* path pattern; "": no file */
 	_Atomic unsigned sample;		/* bytes; 0: off */
+	bool sample_guard;
 	char sample_dump[256];			/* path pattern; "": no file */
 	_Atomic uint8_t source[HK_SET_COUNT];	/* enum hk_source */
 };

@@ -91,18 +91,8 @@ static bool get(size_t ticket, struct seen *seen)
 
 static void put_caller(struct hk_line *line, const void *caller)
 {
-	uintptr_t offset;
-	const char *object = hk_os_object(caller, &offset);
-
 	hk_line_str(line, ", called from ");
-	hk_line_hex(line, (uintptr_t)caller);
-	if (object) {
-		hk_line_str(line, " (");
-		hk_line_str(line, object);
-		hk_line_char(line, '+');
-		hk_line_hex(line, offset);
-		hk_line_char(line, ')');
-	}
+	hk_line_code(line, caller);
 }
 
 static void show(const struct seen *seen)

@@ -19,6 +19,9 @@ void hk_line_str(struct hk_line *line, const char *text);
 void hk_line_dec(struct hk_line *line, uintmax_t value);
 void hk_line_hex(struct hk_line *line, uintmax_t value);
 
+/* A code address, with its file and the offset in it if they are known (os/map.c). */
+void hk_line_code(struct hk_line *line, const void *code);
+
 /* Appends a newline and writes the line by write(2), waiting at most a second; preserves
  * errno and pending signals. */
 void hk_line_write(struct hk_line *line);

@@ -10,6 +10,7 @@
 #include <link.h>
 #include <string.h>
 #include <sys/auxv.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 extern char **environ;
@@ -203,6 +204,32 @@ void hk_os_unreserve(void *addr, size_t size)
 	unmap(addr, size);
 }
 
+size_t hk_os_address_limit(void)
+{
+	struct { uint64_t now, most; } limit = { UINT64_MAX, UINT64_MAX };
+
+	HK_SYS(prlimit64, 0, RLIMIT_AS, NULL, &limit, 0);
+	return limit.now < SIZE_MAX ? (size_t)limit.now : SIZE_MAX;
+}
+
+bool hk_os_open_reserved(void *addr, size_t size)
+{
+	enum claimed claimed = claim(size);
+	bool opened = claimed && hk_os_open_pages(addr, size);
+
+	settle(claimed, opened, size);
+	return opened;
+}
+
+bool hk_os_close_reserved(void *addr, size_t size, bool *clean)
+{
+	if (HK_SYS(mprotect, addr, size, PROT_NONE, 0, 0) != 0)
+		return false;
+	*clean = HK_SYS(madvise, addr, size, MADV_DONTNEED, 0, 0) == 0;
+	count_unmapped(size);
+	return true;
+}
+
 /*
  * Unmaps in pieces, because other threads cannot map memory during a munmap. It starts at the
  * end: shortening a mapping does not split it, so once one piece has been unmapped, the
@@ -331,6 +358,34 @@ const char *hk_os_object(const void *code, uintptr_t *offset)
 	return NULL;
 }
 #endif
+
+/* The name of a file is text from outside; the end of a long one matters more. */
+static void put_name(struct hk_line *line, const char *name)
+{
+	const size_t most = 256, length = strlen(name);
+
+	if (length > most) {
+		hk_line_str(line, "...");
+		name += length - most;
+	}
+	for (; *name; name++)
+		hk_line_char(line, *name < ' ' || *name > '~' ? '?' : *name);
+}
+
+void hk_line_code(struct hk_line *line, const void *code)
+{
+	uintptr_t offset = 0;
+	const char *object = hk_os_object(code, &offset);
+
+	hk_line_hex(line, (uintptr_t)code);
+	if (!object)
+		return;
+	hk_line_str(line, " (");
+	put_name(line, object);
+	hk_line_char(line, '+');
+	hk_line_hex(line, offset);
+	hk_line_char(line, ')');
+}
 
 bool hk_os_write(int fd, const void *data, size_t size)
 {

@@ -90,6 +90,17 @@ void hk_os_purge_anytime(void *addr, size_t size);
 void *hk_os_reserve(size_t size, size_t align);
 void hk_os_unreserve(void *addr, size_t size);
 
+/* The limit on the address space of the process, SIZE_MAX for none. */
+size_t hk_os_address_limit(void);
+
+/*
+ * Pages of a reserved range become memory of the program, counted and limited like any other;
+ * and inaccessible again. False: unchanged. close may be called with locks held; *clean: the
+ * contents are gone, and the pages read as zero when they are opened again.
+ */
+bool hk_os_open_reserved(void *addr, size_t size);
+bool hk_os_close_reserved(void *addr, size_t size, bool *clean);
+
 /* Unmaps a range. False: the kernel refused (vm.max_map_count), and the range is unchanged. */
 bool hk_os_unmap(void *addr, size_t size);
 

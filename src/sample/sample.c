@@ -3,6 +3,7 @@
 #include "config/settings.h"
 #include "os/os.h"
 #include "os/secret.h"
+#include "sample/fence.h"
 #include "sample/random.h"
 #include "sample/table.h"
 
@@ -115,6 +116,11 @@ uint32_t hk_sample_take(const void *p, size_t size, const void *caller)
 	return number;
 }
 
+uint32_t hk_sample_site(uint32_t sample)
+{
+	return atomic_load_explicit(&hk_sample_table->sample[sample - 1].site, memory_order_relaxed);
+}
+
 void hk_sample_drop(uint32_t number)
 {
 	struct hk_sample_table *t = hk_sample_table;
@@ -145,11 +151,18 @@ bool hk_sample_set(size_t distance)
 
 void hk_sample_start(void)
 {
+	if (!hk_settings.sample)
+		return;
+	/* HAKMEM_HARDEN has guards of its own. */
+	if (hk_settings.sample_guard && !hk_settings.harden)
+		hk_fence_make();
 	hk_sample_set(hk_settings.sample);
 }
 
 __attribute__((constructor)) static void start(void)
 {
-	if (hk_settings.sample)
-		hk_os_unwinder_start();
+	if (!hk_settings.sample)
+		return;
+	hk_os_unwinder_start();
+	hk_fence_watch();
 }

@@ -85,6 +85,8 @@ HK_INLINE bool hk_samples_exist(void)
 /* Records a sampled block; returns the number of the sample, or 0 if there is no room. caller:
  * the return address in the program. */
 uint32_t hk_sample_take(const void *p, size_t size, const void *caller);
+/* The site of a sample in use, its index + 1. */
+uint32_t hk_sample_site(uint32_t sample);
 /* Counts a sample that was due and is not recorded. */
 void hk_sample_lose(void);
 /* The block was freed. 0 is ignored. */

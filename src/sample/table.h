@@ -67,10 +67,11 @@ struct hk_sample_table {
 /* NULL: the sampler was never on. Acquire. */
 extern _Atomic(struct hk_sample_table *) hk_sample_table;
 
-/* For statistics: samples so far, those that were not recorded for lack of room, and sites.
- * Relaxed. */
+/* For statistics: samples so far, those that were not recorded for lack of room, and sites;
+ * sampled blocks between guard pages, and those for which there was no room there. Relaxed. */
 struct hk_sample_counters {
 	_Atomic size_t taken, lost, sites;
+	_Atomic size_t guarded, unguarded;
 };
 extern struct hk_sample_counters hk_sample_counters;
 

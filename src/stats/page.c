@@ -55,6 +55,8 @@ HK_API const struct hk_stats_page hakmem_stats_page = {
 		[HK_FIGURE_samples_lost] = &hk_sample_counters.lost,
 		[HK_FIGURE_sample_sites] = &hk_sample_counters.sites,
 		[HK_FIGURE_pressure] = &hk_pressure_releases,
+		[HK_FIGURE_samples_guarded] = &hk_sample_counters.guarded,
+		[HK_FIGURE_samples_unguarded] = &hk_sample_counters.unguarded,
 	},
 	.metadata = { &hk_meta_bytes, &hk_pagemap_bytes },
 	.by_class = {

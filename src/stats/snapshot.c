@@ -103,6 +103,8 @@ static void add_pool(struct hk_snapshot *s)
 	s->all.samples_lost = load(&hk_sample_counters.lost);
 	s->all.sample_sites = load(&hk_sample_counters.sites);
 	s->all.pressure = load(&hk_pressure_releases);
+	s->all.samples_guarded = load(&hk_sample_counters.guarded);
+	s->all.samples_unguarded = load(&hk_sample_counters.unguarded);
 }
 
 static void add_large(struct hak_stats *s)
