@@ -504,7 +504,7 @@ static int grown(void)
 static int grown_at_once(void)
 {
 	block[0] = (char *)malloc(58 * MB);
-	if (take_report() != 90 || !strstr(report, "\nseconds since the start ") || growth("large_bytes") < 58 * MB)
+	if (take_report() < 90 || !strstr(report, "\nseconds since the start ") || growth("large_bytes") < 58 * MB)
 		fail("no report with growth since the start: %.100s", report);
 	free_all(1);
 	return 0;

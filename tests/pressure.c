@@ -39,9 +39,10 @@ static void until_turns(size_t turns)
 		use();
 }
 
+/* Not truncated first: the scavenger may read it at any moment. */
 static void put(const char *file, const char *text)
 {
-	int fd = open(file, O_WRONLY | O_TRUNC | O_CLOEXEC);
+	int fd = open(file, O_WRONLY | O_CLOEXEC);
 
 	if (fd < 0 || write(fd, text, strlen(text)) < 0)
 		_exit(3);
