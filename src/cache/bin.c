@@ -51,7 +51,7 @@ void hk_slab_moves(struct hk_cache *cache, struct hk_slab *slab)
 		hk_list_remove(&slab->listed);
 		list_slab(bin, slab, false);
 	}
-	if (slab->used == 0 && (!hk_list_single(&bin->avail, &slab->listed) || hk_lists_full(cache))) {
+	if (slab->used == 0 && (!hk_list_single(&bin->avail, &slab->listed) || hk_keeps_no_slab(cache))) {
 		hk_list_remove(&slab->listed);
 		hk_pool_return(slab);
 	}

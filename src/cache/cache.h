@@ -123,6 +123,12 @@ struct hk_cache {
 	bool batched;				/* batch[] was used */
 	unsigned drained;			/* the class that was drained last */
 	unsigned ticks;
+	/* Overflows of lists since the last refill, and doublings of their number after which
+	 * the thread empties its lists; does it, and since when (ms): see growth.c. */
+	uint32_t overflows;
+	uint8_t patience;
+	bool emptying;
+	uint64_t emptied_at;
 	uint64_t swept_at;			/* ms */
 	size_t swept[HK_CLASSES];		/* refills and flushes until then */
 	/* Owned slabs that became sparse in this period or in the previous one, and

@@ -64,8 +64,20 @@ struct hk_slab *hk_slab_of_freed(const struct hk_block *block);
 bool hk_growth_take(struct hk_cache *cache, size_t bytes);
 /* They hold less again. */
 void hk_growth_give(struct hk_cache *cache, size_t bytes);
-/* Do all lists hold so much that this cache should keep no empty slab? */
-bool hk_lists_full(const struct hk_cache *cache);
+/* Should this cache keep no empty slab, because all lists hold much or it is emptying them? */
+bool hk_keeps_no_slab(const struct hk_cache *cache);
+
+/* Counts an overflow. True: the thread only frees, and is to empty the list. */
+bool hk_count_overflow(struct hk_cache *cache);
+void hk_stop_emptying(struct hk_cache *cache);
+
+/* The thread allocates again. */
+HK_INLINE void hk_end_overflows(struct hk_cache *cache)
+{
+	cache->overflows = 0;
+	if (hk_unlikely(cache->emptying))
+		hk_stop_emptying(cache);
+}
 
 /*
  * bin.c; lock held.
@@ -142,8 +154,10 @@ void hk_cache_limit(struct hk_cache *cache);
 void hk_lists_restart(struct hk_cache *cache);
 /* Doubles the capacity. False: the limit of the list or of all lists is reached. */
 bool hk_bin_grow(struct hk_cache *cache, struct hk_bin *bin);
-/* Resets the capacity of an empty list to its initial value. */
+/* Lowers the capacity of an empty list to its initial value. */
 void hk_bin_shorten(struct hk_cache *cache, struct hk_bin *bin);
+/* The same for a thread that only frees. */
+void hk_bin_empty(struct hk_cache *cache, struct hk_bin *bin);
 
 /* Counts a refill, for statistics and learning. The batch starts small and doubles, so that a
  * program which uses few blocks of a class has few idle ones. */

@@ -80,12 +80,32 @@ bool hk_bin_grow(struct hk_cache *cache, struct hk_bin *bin)
 	return true;
 }
 
-void hk_bin_shorten(struct hk_cache *cache, struct hk_bin *bin)
+static int32_t start_capacity(const struct hk_cache *cache, const struct hk_bin *bin)
 {
 	int32_t most = bin->capacity_max, least = clamp(most, 0, HK_LIST_SMALL_START);
 
-	set_capacity(cache, bin, is_costly((unsigned)(bin - cache->bin)) ? 0 :
-		     clamp(most / HK_LIST_START_SHARE, least, most));
+	return is_costly((unsigned)(bin - cache->bin)) ? 0 : clamp(most / HK_LIST_START_SHARE, least, most);
+}
+
+/* Never raises it, because what a list starts with does not count as growth. */
+static void lower_capacity(struct hk_cache *cache, struct hk_bin *bin, int32_t capacity)
+{
+	if (capacity < bin->capacity)
+		set_capacity(cache, bin, capacity);
+}
+
+void hk_bin_shorten(struct hk_cache *cache, struct hk_bin *bin)
+{
+	lower_capacity(cache, bin, start_capacity(cache, bin));
+}
+
+void hk_bin_empty(struct hk_cache *cache, struct hk_bin *bin)
+{
+	if (atomic_load_explicit(&hk_threads, memory_order_relaxed) >= HK_EMPTYING_THREADS &&
+	    hk_class_size((unsigned)(bin - cache->bin)) >= HK_EMPTYING_SIZE)
+		lower_capacity(cache, bin, 0);
+	else
+		hk_bin_shorten(cache, bin);
 }
 
 static void restart(struct hk_cache *cache, unsigned class)
@@ -97,7 +117,7 @@ static void restart(struct hk_cache *cache, unsigned class)
 	bin->capacity_max = capacity;
 	bin->batch_max = batch < capacity ? batch : clamp(capacity, 1, batch);
 	bin->batch = clamp(HK_BATCH_START, 1, bin->batch_max);
-	hk_bin_shorten(cache, bin);
+	set_capacity(cache, bin, start_capacity(cache, bin));
 }
 
 void hk_lists_restart(struct hk_cache *cache)
@@ -107,6 +127,8 @@ void hk_lists_restart(struct hk_cache *cache)
 	for (class = 0; class < HK_CLASSES; class++)
 		restart(cache, class);
 	hk_growth_give(cache, cache->grown);
+	cache->overflows = 0;
+	cache->emptying = false;
 }
 
 /* Lists that are always empty or belong to no single thread do not learn. */

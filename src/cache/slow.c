@@ -207,6 +207,7 @@ static bool refill_from_slabs(struct hk_cache *cache, struct hk_bin *bin, bool *
  * aside, then from slabs. */
 static void *refill_list(struct hk_cache *cache, struct hk_bin *bin, bool *zero)
 {
+	hk_end_overflows(cache);
 	if (hk_has_mail(cache))
 		hk_receive_wanted(cache, bin);
 	tick(cache);
@@ -381,10 +382,17 @@ static void shorten_lists(struct hk_cache *cache)
  * eager mode only if the list has also been refilled. */
 static void overflow(struct hk_cache *cache, struct hk_bin *bin)
 {
-	if (bin->capacity < bin->capacity_max && !hk_pool_scarce() &&
+	bool only_frees = hk_count_overflow(cache);
+
+	if (!only_frees && bin->capacity < bin->capacity_max && !hk_pool_scarce() &&
 	    (!hk_is_eager() || clear_refilled(bin)) && hk_bin_grow(cache, bin))
 		return;
-	hk_spill(cache, bin);
+	if (only_frees) {
+		hk_flush(cache, bin, 0);
+		hk_bin_empty(cache, bin);
+	} else {
+		hk_spill(cache, bin);
+	}
 	tick(cache);
 	if (cache->due & 1u << HK_FOR_TICK && hk_is_eager() && hk_cache_private(cache))
 		shorten_lists(cache);
