@@ -114,6 +114,56 @@ grep -vxF -f "$work/used" "$work/figures" >"$work/why"
 [ -s "$work/figures" ] && [ ! -s "$work/why" ]
 check $? "each figure of policy.h is used"
 
+# value NAME: of a figure that is a number or a product of numbers.
+value() {
+	expression=$(sed -n "s/.*\\<$1 = \\([0-9][0-9 *<]*\\)[,}].*/\\1/p" "$policy" | head -n 1)
+	[ -n "$expression" ] && echo $(($expression))
+}
+
+# said PAGE SENTENCE: does the page have the sentence, with the values of @FIGURE@ (and of
+# @FIGURE/unit@, for a unit in bytes) in it? Lines of a page may end anywhere.
+said() {
+	text=$2
+	while figure=$(expr "$text" : '[^@]*@\([^@]*\)@'); do
+		number=$(value "${figure%/*}") || return 1
+		[ "$figure" = "${figure%/*}" ] || number=$((number / ${figure#*/}))
+		text=$(echo "$text" | sed "s|@$figure@|$number|")
+	done
+	tr '\n' ' ' <"$1" | tr -s ' ' | grep -qF "$text"
+}
+
+# What the documents say must change with the figures.
+while IFS='|' read -r page sentence; do
+	said "$HAKMEM_TEST_SOURCE/docs/$page" "$sentence"
+	check $? "docs/$page: $sentence"
+done <<'END'
+memory-return.md|flushed a list for the @HK_TICK_CALLS@th time
+memory-return.md|at most one sweep in @HK_IDLE_MS@ ms
+memory-return.md|at most @HK_DRAIN_CHAINS@ chains
+memory-return.md|for each @HK_MAIL_SHARE@th of growth
+memory-return.md|at most @HK_SPARSE_TICK@ slabs, @HK_RELEASE_SUPERSLABS@ SuperSlabs and @HK_RANGE_RELEASES@ ranges
+memory-return.md|@HK_DELAY_MS@ ms unless a profile sets less
+memory-return.md|ranges @HK_RANGE_WAITING_LEAST/1048576@ MiB plus
+memory-return.md|A range above @HK_RANGE_KEPT_ALWAYS/1048576@ MiB
+architecture.md|the first @HK_COLD_CALLS@ calls of a new thread
+architecture.md|at most @HK_LISTS_BYTES/1048576@ MiB plus a @HK_LISTS_SHARE@nd of the heap
+architecture.md|@HK_BATCH_BLOCKS@ blocks or @HK_BATCH_BYTES/1024@ KiB
+learning.md|fewer than @HK_LEARN_BUSY_PER_MS@ blocks per millisecond
+learning.md|at a @HK_LIST_START_SHARE@nd of the limit
+learning.md|@HK_LEARN_THREAD_BYTES/1048576@ MiB of capacity for a thread and @HK_LEARN_PROCESS_BYTES/1048576@ MiB for the process
+learning.md|in its first @HK_SCAVENGER_FIRST_MS@ ms
+concurrency.md|in the first @HK_SCAVENGER_FIRST_MS@ ms
+tuning.md|If the last @HK_FRESH_SLABS@ slabs of a class
+tuning.md|the next @HK_HUGE_PAUSE@ SuperSlabs get small pages, then 4, up to @HK_HUGE_PAUSE_MOST@
+tuning.md|of @HK_DENSE_SAMPLES@ words
+tuning.md|@HK_DENSE_READS@ of its pages are read
+tuning.md|allows the next @HK_DENSE_TRUST@ new ranges
+tuning.md|left out of the examination, up to @HK_DENSE_SKIP_MOST@.
+END
+said "$HAKMEM_TEST_SOURCE/docs/memory-return.md" "at most @HK_SPARSE_TICK@ slabs, @HK_SPARSE_TICK@ SuperSlabs"
+[ $? = 1 ]
+check $? "another figure in a document would be seen"
+
 # The check can fail.
 cat >"$work/new.c" <<'END'
 /* Not 17 of a comment. */

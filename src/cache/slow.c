@@ -183,8 +183,8 @@ static void tick(struct hk_cache *cache)
 }
 
 /* Idle memory of this cache is used before memory that the heap has not used yet. To keep
- * the cost of the search low, it is repeated only after the heap has grown by a
- * sixteenth. */
+ * the cost of the search low, it is repeated only after the heap has grown by a share
+ * of its size (HK_GROW_SHARE). */
 static bool refill_from_slabs(struct hk_cache *cache, struct hk_bin *bin, bool *zero)
 {
 	size_t touched = hk_pool_touched();

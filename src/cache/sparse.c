@@ -15,8 +15,7 @@
 
 /*
  * Every free into a slab with holes takes a slow path until they are in use again. So a slab
- * is purged only if half of it is free, or a quarter if the settings prefer memory to
- * speed.
+ * is purged only if much of it is free, or less if the settings prefer memory to speed.
  */
 static size_t least(const struct hk_slab *slab)
 {
@@ -29,7 +28,8 @@ static size_t least(const struct hk_slab *slab)
 }
 
 /* After a slab had no free page, more frees are needed before it can have one. So its pages
- * are examined again only after a quarter of its used blocks was freed. False: not yet. */
+ * are examined again only after a part of its used blocks was freed (HK_LOOK_OF). False: not
+ * yet. */
 static bool note_look(struct hk_slab *slab)
 {
 	if (slab->looked_at && slab->used * (unsigned)HK_LOOK_OF > slab->looked_at * (unsigned)HK_LOOK_USED)

@@ -4,23 +4,15 @@
  * after another. They get the whole chain back, which is much cheaper than to put each block
  * into its slab and to take it out again.
  *
- * Chains keep slabs from becoming empty, so their memory is bounded: for all threads
- * together, three quarters of the memory of the slabs. A chain is put into its slabs when
- * its class has been idle for a while or when another class needs a slab.
+ * Chains keep slabs from becoming empty, so the memory of all threads' chains is bounded by a
+ * share of the memory of the slabs (HK_SPILL_OF). A chain is put into its slabs when its class
+ * has been idle for a while or when another class needs a slab.
  */
 #include "cache/internal.h"
 
 #include "config/settings.h"
 #include "pool/pool.h"
 
-/*
- * Setting a chain aside does not pay off if the program does not allocate its blocks again:
- * they have left the processor's caches by the time they are put into their slabs, which is
- * expensive then. So each chain that is set aside costs its class one unit of debt, and each
- * chain that is used again pays two. A class whose chains are not used soon reaches the
- * limit of its debt. Each refill from slabs pays 1/256 of a unit, so that such a class may
- * try again once in 256 refills.
- */
 static size_t most_bytes(void)
 {
 	/* The count is 0 until the first thread is counted. */
@@ -49,6 +41,14 @@ static uint16_t place(struct hk_cache *cache)
 	return at;
 }
 
+/*
+ * Setting a chain aside does not pay off if the program does not allocate its blocks again:
+ * they have left the processor's caches by the time they are put into their slabs, which is
+ * expensive then. So each chain that is set aside adds to the debt of its class, and each
+ * chain that is used again pays twice as much. A class whose chains are not used soon reaches
+ * the limit of its debt (HK_SPILL_DEBT). A refill from slabs pays a little, so that such a
+ * class tries again from time to time.
+ */
 void hk_spill(struct hk_cache *cache, struct hk_bin *bin)
 {
 	unsigned class = (unsigned)(bin - cache->bin);

@@ -43,8 +43,8 @@ enum {
 	HK_LIST_START_SHARE = 32,
 	HK_LIST_SMALL_START = 2,
 	/* All lists together grow by at most this number of bytes plus a 32nd of the heap;
-	 * then threads keep no empty slab. 200 waiting threads that each used 6 MB kept
-	 * 322 MiB, before threads emptied lists. Without the bound they kept 761 MB; with
+	 * then threads keep no empty slab. 200 waiting threads that each used 6 MiB kept
+	 * 322 MiB, before threads emptied lists. Without the bound they kept 761 MiB; with
 	 * lists that started at an eighth, and without the rules for large blocks and for
 	 * empty slabs, 450 MiB (glibc 213). */
 	HK_LISTS_BYTES = 32 << 20,

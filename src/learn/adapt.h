@@ -7,11 +7,11 @@
  * only flushes, the program is growing or shrinking; a larger capacity would not help it,
  * but a larger batch does.
  *
- * The pressure on a class is its number of round trips per byte of capacity. Classes with at
- * least half of the highest pressure grow, classes with less than a quarter of it give up
- * capacity, and the others do not change. Growth reduces the pressure, so the pressures
- * converge, and then the limits are stable. A class without pressure keeps its capacity as
- * long as no other class needs the bytes and no blocks lie idle in its list.
+ * The pressure on a class is its number of round trips per byte of capacity. Classes with
+ * nearly the highest pressure grow (HK_ADAPT_GROW_SHARE), classes with much less give up
+ * capacity (HK_ADAPT_PAY_SHARE), and the others do not change. Growth reduces the pressure, so
+ * the pressures converge, and then the limits are stable. A class without pressure keeps its
+ * capacity as long as no other class needs the bytes and no blocks lie idle in its list.
  */
 #ifndef HK_LEARN_ADAPT_H
 #define HK_LEARN_ADAPT_H

@@ -9,9 +9,8 @@
  * hysteresis, and either condition must last for a while.
  *
  * A promotion touches memory that was not touched before. This saves page faults for the
- * part that the program uses later. If it uses less than half of it, the promotion is
- * undone. Each undone promotion raises the threshold half-way to 1; the increase decays with
- * a half-life of 45 s.
+ * part that the program uses later. If it uses too little of it, the promotion is undone.
+ * Each undone promotion raises the threshold; the increase decays.
  */
 #include "learn/learn.h"
 
