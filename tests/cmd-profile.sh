@@ -134,9 +134,9 @@ $command profile --format folded $pid 2>/dev/null | sed 's/ [0-9]*$//' | sort >"
 $command profile --format folded "$work/heap" 2>/dev/null | sed 's/ [0-9]*$//' | sort >"$work/two"
 diff "$work/one" "$work/two" >"$work/why"
 check $? "and the same stacks as the process"
-gives "no growth since a file" 0 "0 B more in use than in the base, in 0 call stacks" $command profile --base "$work/heap" $pid
+gives "no growth since a file" 0 "0 B more in use than before, in 0 call stacks" $command profile --base "$work/heap" $pid
 awk '/^[0-9]/ { sub(/^[0-9]+: [0-9]+/, "0: 0") } { print }' "$work/heap" >"$work/before"
-gives "growth since a file" 0 "MiB more in use than in the base" $command profile --base "$work/before" $pid
+gives "growth since a file" 0 "MiB more in use than before" $command profile --base "$work/before" $pid
 # The same program elsewhere in memory.
 cp "$work/heap" "$work/first"
 stop
@@ -185,10 +185,41 @@ else
 	skip "a leak in Python" "no python3 with ctypes"
 fi
 
-# What it cannot do.
-start env LD_PRELOAD="$library" ./tests/sampled wait
-gives "a process that takes no samples" 1 "HAKMEM_SAMPLE=524288" $command profile $pid
+# Processes that take no samples.
+samples() {	# how many the process has taken so far
+	json 'j["samples"]' $command stats --json $pid
+}
+is_off() {
+	before=$(samples)
+	sleep 0.5
+	[ -n "$before" ] && [ "$before" = "$(samples)" ]
+}
+start env LD_PRELOAD="$library" ./tests/cmd/calls busy
+gives "a process that takes no samples" 0 "B allocated, in " $command profile --allocated --rate 4096 --seconds 1 $pid
+grep -q 'before sampling was switched on are not included' "$work/out"
+check $? "what is not known is said"
+is_off
+check $? "takes none afterwards"
+timeout -s INT 3 "$hakmem" profile --allocated --rate 4096 --seconds 60 $pid >"$work/out" 2>"$work/why"
+grep -q ' WHERE$' "$work/out"
+check $? "Ctrl-C shows what came until then"
+is_off
+check $? "and turns sampling off"
+$command set $pid SAMPLE=4096 >"$work/why" 2>&1
+gives "a process in which sampling was turned on" 0 " in use, in " $command profile $pid
+! is_off
+check $? "goes on"
+gives "what it allocates in a second" 0 " allocated meanwhile, in " $command profile --allocated --seconds 1 $pid
+! is_off
+check $? "goes on after that too"
 stop
+start env LD_PRELOAD="$library" ./tests/cmd/calls waits
+gives "a process that calls nothing" 0 "no sample came" $command profile --seconds 0.1 $pid
+stop
+gives "a bad rate" 2 "--rate takes bytes" $command profile --rate 0 1
+gives "a file is not observed" 2 "need a process" $command profile --seconds 1 "$work/heap"
+
+# What it cannot do.
 start ./tests/sampled wait
 gives "a process without the library" 1 "is not on HAKMEM" $command profile $pid
 stop
@@ -244,7 +275,7 @@ hostile samples-nowhere 1 "memory that is not there"
 hostile samples-version 1 "of another version"
 hostile samples-deep 0 "8.0 EiB in use"
 for mode in symbols lines cut fifo; do
-	hostile samples-$mode 0 "64.0 KiB in use, in 1 call stacks"
+	hostile samples-$mode 0 "64.0 KiB in use, in 1 call stack"
 	cp "$work/json" "$work/why"
 	grep -q -i -F 'u001b[31m' "$work/json"
 	check $? "samples-$mode: its name is escaped"

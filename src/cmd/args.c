@@ -37,6 +37,8 @@ static const struct row {
 	{ { "allocated", no_argument, NULL, 'C' }, "", "all blocks that were allocated" },
 	{ { "base", required_argument, NULL, 'B' }, "FILE", "the change since this profile" },
 	{ { "leak", required_argument, NULL, 'K' }, "SECONDS", "the blocks in use for so long" },
+	{ { "seconds", required_argument, NULL, 'T' }, "SECONDS", "what happens in so long a time" },
+	{ { "rate", required_argument, NULL, 'E' }, "BYTES", "mean distance of samples, usually 524288" },
 	{ { "format", required_argument, NULL, 'Y' }, "FORMAT", "table, json, flame, folded, pprof, text" },
 	{ { "rows", required_argument, NULL, 'X' }, "N", "rows of the table; 0: all" },
 	{ { "quiet", no_argument, NULL, 'q' }, "", "no notes on standard error" },
@@ -136,7 +138,7 @@ static bool take(struct args *a, int letter, char *value)
 	case 'd': return seconds(value, &a->delay);
 	case 't': return seconds(value, &a->wait);
 	case 'P': a->peers = true; return true;
-	case 'o': a->plot = value; return true;
+	case 'o': a->plot = a->output = value; return true;
 	case 'l': a->load = value; return true;
 	case 'R': a->prepare = value; return true;
 	case 'W': return number(value, &a->warmup);
@@ -147,6 +149,8 @@ static bool take(struct args *a, int letter, char *value)
 	case 'C': a->allocated = true; return true;
 	case 'B': a->base = value; return true;
 	case 'K': return seconds(value, &a->leak);
+	case 'T': return seconds(value, &a->seconds);
+	case 'E': a->rate = value; return true;
 	case 'Y': a->format = value; return true;
 	case 'X':
 		a->rows_given = true;

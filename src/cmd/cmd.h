@@ -33,13 +33,13 @@ extern const struct command command_run, command_profiles, command_show, command
 	command_stats, command_top, command_profile, command_set, command_trim, command_compare, command_version;
 
 struct args {
-	const char *profile, *library, *plot, *output, *load, *prepare, *markdown, *sort, *filter, *base, *format;
+	const char *profile, *library, *plot, *output, *load, *prepare, *markdown, *sort, *filter, *base, *format, *rate;
 	char **set;			/* HAKMEM_NAME=value, ends in NULL */
 	char **file;			/* ends in NULL */
 	bool json, prometheus, names, quiet, peers, watch, live, allocated, rows_given;
 	unsigned rounds, warmup, frames;	/* 0: not given */
 	unsigned rows;
-	double delay, wait, leak;
+	double delay, wait, leak, seconds;
 	int argc;			/* the arguments after the options */
 	char **argv;
 };

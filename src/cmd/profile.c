@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 enum { ROWS = 20 };
+static const char usual_rate[] = "524288";
 
 static void write_json(FILE *out, const struct shown *s)
 {
@@ -63,20 +64,34 @@ static bool is_number(const char *word)
 	return *word && !word[strspn(word, "0123456789")];
 }
 
+/* Without the time, a process that takes samples is read at once. False: an error was printed. */
+static bool read_process(struct profile *p, pid_t pid, const struct args *a)
+{
+	const struct observation o = { a->seconds, a->leak, a->rate ? a->rate : usual_rate };
+	struct profile before;
+	bool good;
+
+	if (!profile_read(p, pid, a->leak))
+		return false;
+	if (p->on && !(a->seconds > 0))
+		return true;
+	before = *p;
+	*p = (struct profile){ .pid = pid };
+	good = profile_observe(p, &before, &o);
+	/* What was taken earlier is not of this time. Blocks in use stay, unless all were known. */
+	if (good && before.mean && (before.on || a->allocated) && !a->base)
+		profile_subtract(p, &before);
+	profile_free(&before);
+	return good;
+}
+
 static bool read_profile(struct profile *p, const struct args *a)
 {
 	pid_t pid;
 
 	if (!is_number(*a->argv))
 		return profile_load(p, *a->argv);
-	if (!process_id(*a->argv, &pid) || !profile_read(p, pid, a->leak))
-		return false;
-	if (p->mean)
-		return true;
-	warn("process %d takes no samples: start it with HAKMEM_SAMPLE=524288, as by hakmem run -s SAMPLE=524288",
-	     (int)pid);
-	profile_free(p);
-	return false;
+	return process_id(*a->argv, &pid) && read_process(p, pid, a);
 }
 
 static bool subtract_base(struct profile *p, const char *path)
@@ -122,13 +137,14 @@ static int write_out(const struct job *job, const char *path)
 static int show(struct profile *p, const struct args *a, const struct format *format)
 {
 	struct job job = { format, { .profile = p, .view = a->allocated ? VIEW_ALLOCATED : VIEW_LIVE,
-		.growth = a->base, .min_age = a->leak, .rows = a->rows_given ? a->rows : ROWS } };
+		.min_age = a->leak, .rows = a->rows_given ? a->rows : ROWS } };
 
 	if (a->base && !subtract_base(p, a->base))
 		return FOUND;
+	job.shown.growth = p->difference;
 	if (format->names)
 		profile_symbolize(p);
-	return write_out(&job, a->output ? a->output : a->plot);
+	return write_out(&job, a->output);
 }
 
 static const char *contradiction(const struct args *a, const struct format *format)
@@ -143,6 +159,10 @@ static const char *contradiction(const struct args *a, const struct format *form
 		return "a file does not tell the age of blocks: --leak needs a process";
 	if (a->base && a->leak > 0)
 		return "--base and --leak exclude each other";
+	if (file && (a->seconds > 0 || a->rate))
+		return "--seconds and --rate need a process";
+	if (a->rate && !profile_rate_good(a->rate))
+		return "--rate takes bytes, up to 1073741824";
 	if (a->base && !format->negative)
 		return "this format has no room for the difference of --base";
 	return NULL;
@@ -172,11 +192,11 @@ static int profile(int argc, char **argv)
 }
 
 const struct command command_profile = {
-	"profile", "VCBKYXGoj", profile, USAGE,
+	"profile", "VCBKTEYXGj", profile, USAGE,
 	"[option ...] PID | FILE",
 	"which calls allocated the memory of a process",
 	"Shows the call stacks of the blocks that a process on HAKMEM holds, the largest\n"
-	"sum first. The process must take samples (HAKMEM_SAMPLE). FILE: a profile that the\n"
-	"library has written (HAKMEM_SAMPLE_DUMP), or that this command has written in the\n"
-	"text format.",
+	"sum first. If the process takes no samples (HAKMEM_SAMPLE), it does so for 10\n"
+	"seconds. FILE: a profile that the library has written (HAKMEM_SAMPLE_DUMP), or\n"
+	"that this command has written in the text format.",
 };

@@ -42,6 +42,9 @@ struct profile {
 	uint64_t mean;			/* the distance of samples in bytes */
 	bool counted;			/* the two that follow are known */
 	double taken, lost;		/* samples so far */
+	bool difference;		/* to another profile */
+	bool on;			/* samples are taken now */
+	bool mixed;			/* there are samples with other distances */
 	bool later;			/* sampling may have begun later than the process */
 	double damaged;			/* sites that were left out */
 	struct site *site;
@@ -98,6 +101,16 @@ struct row {
 enum view { VIEW_LIVE, VIEW_ALLOCATED };
 /* The rows that are not 0, the largest first. */
 struct row *profile_rows(const struct profile *p, enum view view, size_t *count, struct row *total);
+
+/* observe.c: waits while the process takes samples, and reads it again; before is what was read
+ * first, and p a profile with its process. If the process takes no samples, it does meanwhile.
+ * False: an error was printed. */
+struct observation {
+	double seconds, min_age;	/* seconds: 0 for a usual time */
+	const char *rate;
+};
+bool profile_observe(struct profile *p, const struct profile *before, const struct observation *o);
+bool profile_rate_good(const char *rate);
 
 /* symbols.c: finds the places of all addresses, as far as possible. */
 void profile_symbolize(struct profile *p);

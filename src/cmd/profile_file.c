@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/sysmacros.h>
@@ -141,15 +142,29 @@ bool profile_load(struct profile *p, const char *path)
 	return good;
 }
 
+/* The format has no differences below 0. */
 static void write_pairs(FILE *out, const struct sum *live, const struct sum *all)
 {
-	fprintf(out, "%.0f: %.0f [%.0f: %.0f] @", live->samples, live->bytes, all->samples, all->bytes);
+	fprintf(out, "%.0f: %.0f [%.0f: %.0f] @", fmax(live->samples, 0), fmax(live->bytes, 0), fmax(all->samples, 0),
+		fmax(all->bytes, 0));
 }
 
 static void add(struct sum *to, const struct sum *more)
 {
 	to->samples += more->samples;
 	to->bytes += more->bytes;
+}
+
+/* Samples of different distances are written as what they stand for. */
+static struct site written(const struct profile *p, const struct site *site)
+{
+	struct site as = *site;
+
+	if (p->mixed) {
+		as.live = (struct sum){ sum_blocks(&site->live), site->live.weight, 0 };
+		as.all = (struct sum){ sum_blocks(&site->all), site->all.weight, 0 };
+	}
+	return as;
 }
 
 /* A newline in a path would be a line of its own. */
@@ -164,25 +179,25 @@ static void write_path(FILE *out, const char *path)
 
 void profile_write_text(FILE *out, const struct profile *p)
 {
-	struct site all = { 0 };
+	struct site all = { 0 }, site;
 	uint32_t frame;
 	size_t i;
 
 	for (i = 0; i < p->sites; i++) {
-		add(&all.live, &p->site[i].live);
-		add(&all.all, &p->site[i].all);
+		site = written(p, &p->site[i]);
+		add(&all.live, &site.live);
+		add(&all.all, &site.all);
 	}
 	fputs("heap profile: ", out);
 	write_pairs(out, &all.live, &all.all);
-	fprintf(out, " heap_v2/%" PRIu64 "\n", p->mean);
+	fprintf(out, " heap_v2/%" PRIu64 "\n", p->mixed ? 1 : p->mean);
 	for (i = 0; i < p->sites; i++) {
-		const struct site *site = &p->site[i];
-
-		if (!site->depth)
+		site = written(p, &p->site[i]);
+		if (!site.depth)
 			continue;
-		write_pairs(out, &site->live, &site->all);
-		for (frame = 0; frame < site->depth; frame++)
-			fprintf(out, " 0x%" PRIx64, p->frame[site->first + frame]);
+		write_pairs(out, &site.live, &site.all);
+		for (frame = 0; frame < site.depth; frame++)
+			fprintf(out, " 0x%" PRIx64, p->frame[site.first + frame]);
 		putc('\n', out);
 	}
 	fputs("\nMAPPED_LIBRARIES:\n", out);

@@ -138,6 +138,7 @@ void profile_subtract(struct profile *p, const struct profile *base)
 {
 	size_t before = p->frames, i;
 
+	p->difference = true;
 	if (p->frames + base->frames > UINT32_MAX)
 		return;
 	for (i = 0; i < base->maps; i++) {
@@ -151,14 +152,16 @@ void profile_subtract(struct profile *p, const struct profile *base)
 	}
 	p->frame = grow(p->frame, (p->frames + base->frames) * sizeof *p->frame + 1);
 	for (i = 0; i < p->sites; i++)
-		weigh(&p->site[i], (double)p->mean);
+		if (!p->mixed)
+			weigh(&p->site[i], (double)p->mean);
 	p->site = grow(p->site, (p->sites + base->sites) * sizeof *p->site + 1);
 	for (i = 0; i < base->frames; i++)
 		p->frame[p->frames++] = translate(p, base, base->frame[i]);
 	for (i = 0; i < base->sites; i++) {
 		struct site site = base->site[i];
 
-		weigh(&site, (double)base->mean);
+		if (!base->mixed)
+			weigh(&site, (double)base->mean);
 		site.first += (uint32_t)before;
 		site.live = negative(site.live);
 		site.all = negative(site.all);

@@ -94,8 +94,8 @@ static void write_row(FILE *out, const struct shown *s, const struct row *row, d
 const char *shown_what(const struct shown *s)
 {
 	if (s->view == VIEW_ALLOCATED)
-		return s->growth ? "allocated since the base" : "allocated";
-	return s->growth ? "more in use than in the base" : "in use";
+		return s->growth ? "allocated meanwhile" : "allocated";
+	return s->growth ? "more in use than before" : "in use";
 }
 
 static void write_head(FILE *out, const struct shown *s, const struct row *total, size_t rows)
@@ -109,8 +109,8 @@ static void write_head(FILE *out, const struct shown *s, const struct row *total
 	fprintf(out, "%s%s %s", sign_of(total->bytes, false), SIZE(size_of_double(total->bytes)), shown_what(s));
 	if (s->min_age > 0)
 		fprintf(out, " for at least %g s", s->min_age);
-	fprintf(out, ", in %zu call stacks\nestimated from %.0f samples, one every %s on average\n", rows, total->samples,
-		SIZE(size_of_double((double)p->mean)));
+	fprintf(out, ", in %zu call stack%s\nestimated from %.0f samples, one every %s on average\n", rows,
+		rows == 1 ? "" : "s", total->samples, SIZE(size_of_double((double)p->mean)));
 }
 
 void profile_write_notes(FILE *out, const char *prefix, const struct shown *s)

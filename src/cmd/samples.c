@@ -24,7 +24,7 @@ struct samples_reply {
 	struct heap_reply heap;		/* only state and why */
 	uint64_t mean, now, taken, lost;
 	uint32_t sites, samples, frames, maps, paths;
-	uint8_t later;
+	uint8_t later, mixed, on;
 	struct hk_sample_site site[HK_SAMPLE_SITES];
 	struct hk_sample sample[HK_SAMPLE_BLOCKS];
 	uintptr_t frame[HK_SAMPLE_FRAMES];
@@ -64,6 +64,8 @@ static const char *copy_table(pid_t pid, const void *at, const struct hk_sample_
 	const char *fault;
 
 	s->mean = t->mean;
+	memcpy(&s->mixed, &t->mixed, 1);
+	memcpy(&s->on, &t->on, 1);
 	s->sites = least(t->sites, t->sites_most, HK_SAMPLE_SITES);
 	fault = get(pid, t->site, s->site, s->sites * sizeof *s->site);
 	if (!fault)
@@ -252,6 +254,8 @@ static void accept(struct reading *r, const struct samples_reply *s)
 	p->taken = (double)s->taken;
 	p->lost = (double)s->lost;
 	p->later = s->later != 0;
+	p->mixed = s->mixed != 0;
+	p->on = s->on != 0;
 	if (!p->mean)
 		return;
 	accept_sites(p, s, least(s->sites, HK_SAMPLE_SITES, HK_SAMPLE_SITES),

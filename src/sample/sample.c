@@ -139,6 +139,8 @@ void hk_sample_drop(uint32_t number)
 
 bool hk_sample_set(size_t distance)
 {
+	struct hk_sample_table *t;
+
 	if (distance) {
 		if (!hk_table_make())
 			return false;
@@ -146,6 +148,9 @@ bool hk_sample_set(size_t distance)
 		atomic_store_explicit(&last_mean, distance, memory_order_relaxed);
 	}
 	atomic_store_explicit(&hk_sample_mean, distance, memory_order_release);
+	t = atomic_load_explicit(&hk_sample_table, memory_order_acquire);
+	if (t)
+		atomic_store_explicit(&t->on, distance != 0, memory_order_relaxed);
 	return true;
 }
 

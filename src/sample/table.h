@@ -45,7 +45,8 @@ struct hk_sample {
 
 /*
  * The members up to frame are constant, except for mean, which is the present distance or the
- * last one. mixed: there are samples that were taken with another one. Relaxed.
+ * last one. mixed: there are samples that were taken with another one.
+ * on: samples are taken now. Relaxed.
  */
 struct hk_sample_table {
 	char magic[16];
@@ -61,7 +62,7 @@ struct hk_sample_table {
 
 	_Atomic uint64_t unused;	/* samples; table.c */
 	_Atomic uint32_t *index;
-	_Atomic bool mixed;
+	_Atomic bool mixed, on;
 };
 
 /* NULL: the sampler was never on. Acquire. */

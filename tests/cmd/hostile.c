@@ -406,7 +406,7 @@ static void table_of(int byte)
 		.size = sizeof t, .site_size = sizeof *t.site, .sample_size = sizeof *t.sample,
 		.frame_size = sizeof *t.frame, .sites_most = HK_SAMPLE_SITES, .samples_most = HK_SAMPLE_BLOCKS,
 		.frames_most = HK_SAMPLE_FRAMES, .mean = 65536, .sites = HK_SAMPLE_SITES, .samples = HK_SAMPLE_BLOCKS,
-		.frames = HK_SAMPLE_FRAMES };
+		.frames = HK_SAMPLE_FRAMES, .on = true };
 
 	t.site = map(HK_SAMPLE_SITES * sizeof *t.site, -1);
 	t.sample = map(HK_SAMPLE_BLOCKS * sizeof *t.sample, -1);

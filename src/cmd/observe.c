@@ -1,0 +1,115 @@
+/* Waits while a process takes samples, and turns its sampler on and off around that. */
+#include "cmd/control.h"
+#include "cmd/profile.h"
+#include "config/settings.h"
+
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static const double usual_seconds = 10, answer_seconds = 5;
+
+static volatile sig_atomic_t interrupted;
+
+static void note_signal(int number)
+{
+	(void)number;
+	interrupted = 1;
+}
+
+/* A signal ends the wait; the sampler is turned off afterwards. */
+static void catch_signals(void)
+{
+	static const int signals[] = { SIGINT, SIGTERM, SIGHUP };
+	const struct sigaction action = { .sa_handler = note_signal };
+	unsigned i;
+
+	for (i = 0; i < sizeof signals / sizeof *signals; i++)
+		sigaction(signals[i], &action, NULL);
+}
+
+static bool has_ended(pid_t pid, unsigned long long started)
+{
+	return process_started(pid) != started;
+}
+
+static void wait_seconds(pid_t pid, unsigned long long started, double seconds)
+{
+	double began = seconds_now(), now;
+	bool shown = isatty(STDERR_FILENO);
+
+	while (!interrupted && !has_ended(pid, started) && (now = seconds_now()) < began + seconds) {
+		double left = began + seconds - now;
+
+		if (shown)
+			fprintf(stderr, "\rhakmem: %.0f of %g s; Ctrl-C ends it and shows the profile  ", now - began, seconds);
+		poll(NULL, 0, left < 0.5 ? (int)(left * 1000) + 1 : 500);
+	}
+	if (shown)
+		fputs("\r\033[K", stderr);
+}
+
+/* False: an error was printed. */
+static bool turn_on(pid_t pid, unsigned long long started, const char *rate, struct control_answer *answer)
+{
+	enum control_state state = set_remote(pid, started, "SAMPLE", rate, answer_seconds, answer);
+
+	if (state == CONTROL_DONE || state == CONTROL_WAITS)
+		return true;
+	warn("process %d cannot be sampled: %s", (int)pid, answer->why);
+	return false;
+}
+
+static void turn_off(pid_t pid, unsigned long long started)
+{
+	struct control_answer answer;
+	enum control_state state;
+
+	if (has_ended(pid, started))
+		return;
+	state = set_remote(pid, started, "SAMPLE", "0", answer_seconds, &answer);
+	if (state == CONTROL_WAITS)
+		warn("note: process %d turns sampling off when it next calls its allocator", (int)pid);
+	else if (state != CONTROL_DONE && !has_ended(pid, started))
+		warn("process %d still takes samples: %s; next: hakmem set %d SAMPLE=0", (int)pid, answer.why, (int)pid);
+}
+
+static void say_what_came(const struct profile *p, double before, const struct control_answer *answer)
+{
+	if (!p->mean || p->taken <= before)
+		warn("note: no sample came: process %d has allocated little meanwhile, or no thread has called the allocator",
+		     (int)p->pid);
+	else if (!answer->stacks)
+		warn("note: there are only the callers of malloc, because the program has not loaded libgcc_s; for whole "
+		     "stacks start it with HAKMEM_SAMPLE");
+}
+
+bool profile_rate_good(const char *rate)
+{
+	uint64_t value;
+
+	return hk_value_parse(HK_SET_SAMPLE, rate, &value) && value;
+}
+
+bool profile_observe(struct profile *p, const struct profile *before, const struct observation *o)
+{
+	unsigned long long started = process_started(p->pid);
+	double seconds = o->seconds > 0 ? o->seconds : usual_seconds;
+	pid_t pid = p->pid;
+	struct control_answer answer = { .stacks = true };
+	bool good;
+
+	catch_signals();
+	if (!before->on && !turn_on(pid, started, o->rate, &answer))
+		return false;
+	wait_seconds(pid, started, seconds);
+	profile_free(p);
+	good = profile_read(p, pid, o->min_age);
+	if (!before->on)
+		turn_off(pid, started);
+	if (good && !before->on)
+		say_what_came(p, before->mean ? before->taken : 0, &answer);
+	return good;
+}
