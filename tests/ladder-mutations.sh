@@ -34,7 +34,7 @@ amounts() {
 no_effect() {
 	case $1,$2,$3 in
 	TICK,2,* | FREED,[2-8],* | FREED,9,ALL | STARVED,2,* | GROWTH,2,*) ;;
-	QUIET,6,* | NO_MEMORY,6,IDLE | TRIM,6,IDLE) ;;
+	QUIET,6,* | PRESSURE,6,* | NO_MEMORY,6,IDLE | TRIM,6,IDLE) ;;
 	*) return 1 ;;
 	esac
 }

@@ -452,6 +452,7 @@ static const struct row {
 	[HK_FOR_GROWTH]    = { "GROWTH",    "-" "-aa" "p---" "a----" "a--" "-" "-----" "--" "--" },
 	[HK_FOR_IDLE]      = { "IDLE",      "-" "aaa" "a-a-" "---a-" "a-a" "-" "a-a--" "a-" "a-" },
 	[HK_FOR_QUIET]     = { "QUIET",     "-" "aaa" "a-a-" "---aa" "a-a" "a" "a-a-a" "a-" "a-" },
+	[HK_FOR_PRESSURE]  = { "PRESSURE",  "-" "aaa" "aaaa" "---aa" "aaa" "a" "aaaaa" "aa" "aa" },
 	[HK_FOR_END]       = { "END",       "a" "a-a" "aa--" "aa---" "aa-" "-" "-----" "p-" "p-" },
 	[HK_FOR_NO_MEMORY] = { "NO_MEMORY", "a" "aaa" "aaaa" "aa-aa" "aaa" "a" "-----" "aa" "aa" },
 	[HK_FOR_TRIM]      = { "TRIM",      "a" "aaa" "aaaa" "aa-aa" "aaa" "a" "aaaaa" "aa" "aa" },
@@ -474,7 +475,7 @@ static void slow_path(enum hk_reclaim_reason reason)
 static void give(enum hk_reclaim_reason reason)
 {
 	switch (reason) {
-	case HK_FOR_IDLE: case HK_FOR_QUIET:
+	case HK_FOR_IDLE: case HK_FOR_QUIET: case HK_FOR_PRESSURE:
 		hk_reclaim(reason);
 		return;
 	case HK_FOR_END:
@@ -564,7 +565,9 @@ int main(int argc, char **argv)
 	}
 	tap_start();
 	for (reason = 0; reason < HK_RECLAIM_REASONS; reason++)
-		if (!argv[2][0] || !strcmp(argv[2], table[reason].name))
+		if (!table[reason].name)
+			ok(false, "reason %u has a row in the table of this test", reason);
+		else if (!argv[2][0] || !strcmp(argv[2], table[reason].name))
 			run_row((enum hk_reclaim_reason)reason);
 	return tap_end();
 }
