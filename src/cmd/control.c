@@ -165,7 +165,7 @@ static void take_answer(const struct hk_control *c, struct reply *reply)
 static void await(size_t address, struct reply *reply)
 {
 	double until = seconds_now() + work.seconds;
-	struct hk_control c;
+	struct hk_control c = { .size = 0 };
 
 	for (;;) {
 		if (!get(address, &c, sizeof c) || !fits(&c)) {
@@ -187,9 +187,9 @@ static void await(size_t address, struct reply *reply)
 /* In the child. */
 static void ask(pid_t pid, void *out)
 {
+	struct hk_control c = { .size = 0 };
 	struct reply *reply = out;
-	struct hk_control c;
-	size_t address;
+	size_t address = 0;
 
 	if (work.started && process_started(pid) != work.started) {
 		no(reply, "it has ended");
