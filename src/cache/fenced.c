@@ -51,13 +51,14 @@ static _Noreturn void not_a_block(enum hk_call call, const void *p)
 	struct hk_line line;
 
 	start(&line, call, p);
-	if (!fence) {
+	if (fence) {
+		hk_line_str(&line, " is ");
+		hk_fence_put_where(&line, fence, (uintptr_t)p);
+		hk_fence_put_stacks(&line, fence);
+	} else {
 		hk_line_str(&line, " is not a hakmem block");
-		hk_stop(&line, p);
 	}
-	hk_line_str(&line, " is ");
-	hk_fence_put_where(&line, fence, (uintptr_t)p);
-	stop(&line, fence, p);
+	hk_stop(&line, p);
 }
 
 static _Noreturn void damaged(enum hk_call call, const void *p, const struct hk_fence *fence, uintptr_t at)

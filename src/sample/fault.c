@@ -116,7 +116,7 @@ static void faulted(const struct hk_fault *fault)
 	static _Atomic uint32_t state;
 	uint32_t none = NONE;
 
-	if (!hk_fenced((const void *)fault->address))
+	if (!hk_fenced((const void *)fault->address) || fault->stack < HK_FENCE_STACK_LEAST)
 		return;
 	if (!atomic_compare_exchange_strong(&state, &none, BEGUN)) {
 		hk_os_wait(&state, BEGUN, HK_FENCE_REPORT_MS);
