@@ -547,6 +547,45 @@ static void few_calls(void)
 		diag("%zu blocks, before %zu", s.slab_blocks, before.slab_blocks);
 }
 
+/* Threads may have a stack of 16 KiB, and glibc's mallinfo2 needs next to nothing of it. */
+enum { STACK = 256 * 1024, UNUSED = 0xa5 };
+
+static void *ask(void *wanted)
+{
+	if (wanted)
+		mallinfo2();
+	return NULL;
+}
+
+static size_t stack_of_thread(bool asks)
+{
+	unsigned char *stack = mmap(NULL, STACK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	pthread_attr_t attr;
+	pthread_t id;
+	size_t i;
+
+	if (stack == MAP_FAILED)
+		bail("no memory for a stack");
+	memset(stack, UNUSED, STACK);
+	pthread_attr_init(&attr);
+	pthread_attr_setstack(&attr, stack, STACK);
+	if (pthread_create(&id, &attr, ask, asks ? stack : NULL) != 0)
+		bail("no thread");
+	pthread_join(id, NULL);
+	for (i = 0; i < STACK && stack[i] == UNUSED; i++)
+		;
+	munmap(stack, STACK);
+	return STACK - i;
+}
+
+static void small_stack(void)
+{
+	size_t without = stack_of_thread(false), with = stack_of_thread(true);
+
+	ok(with < without + 4 * KB, "mallinfo2 needs little of the stack: %zu bytes, %zu without it", with,
+	   without);
+}
+
 int main(int argc, char **argv)
 {
 	if (argc < 2) {
@@ -568,6 +607,7 @@ int main(int argc, char **argv)
 	stages();
 	other_sizes();
 	mallinfos();
+	small_stack();
 	threaded();
 	passing();
 	idle_threads();

@@ -35,21 +35,40 @@ static size_t in_all(const struct hk_snapshot *s, size_t offset)
 #define IN_ALL(s, field) in_all(s, offsetof(struct hak_class_stats, field))
 
 /* uordblks + fordblks = arena, and arena + hblkhd is all memory but metadata. */
-HK_API struct mallinfo2 mallinfo2(void)
+static struct mallinfo2 take_info(struct hk_snapshot *s)
 {
-	struct hk_snapshot s;
 	struct mallinfo2 m = { 0 };
 
-	hk_snapshot_take(&s);
-	m.arena = s.all.mapped - s.all.large_bytes - s.all.metadata;
-	m.uordblks = s.all.slab_bytes + s.all.mid_bytes;
-	m.fordblks = s.all.cached + s.all.free_bytes;
-	m.smblks = IN_ALL(&s, cached);
-	m.fsmblks = s.all.cached;
-	m.ordblks = IN_ALL(&s, free_blocks) + s.all.kept_blocks;
-	m.hblks = s.all.large_blocks;
-	m.hblkhd = s.all.large_bytes;
-	m.keepcost = s.all.kept_bytes;
+	hk_snapshot_take(s);
+	m.arena = s->all.mapped - s->all.large_bytes - s->all.metadata;
+	m.uordblks = s->all.slab_bytes + s->all.mid_bytes;
+	m.fordblks = s->all.cached + s->all.free_bytes;
+	m.smblks = IN_ALL(s, cached);
+	m.fsmblks = s->all.cached;
+	m.ordblks = IN_ALL(s, free_blocks) + s->all.kept_blocks;
+	m.hblks = s->all.large_blocks;
+	m.hblkhd = s->all.large_bytes;
+	m.keepcost = s->all.kept_bytes;
+	return m;
+}
+
+static HK_NOINLINE struct mallinfo2 take_info_on_stack(void)
+{
+	struct hk_snapshot s;
+
+	return take_info(&s);
+}
+
+/* Like glibc's, it needs little of the stack. */
+HK_API struct mallinfo2 mallinfo2(void)
+{
+	struct hk_snapshot *s = hk_os_scratch(sizeof *s);
+	struct mallinfo2 m;
+
+	if (!s)
+		return take_info_on_stack();
+	m = take_info(s);
+	hk_os_scratch_end(s, sizeof *s);
 	return m;
 }
 

@@ -159,6 +159,16 @@ void hk_os_purge_anytime(void *addr, size_t size)
 	HK_SYS(madvise, addr, size, MADV_DONTNEED, 0, 0);
 }
 
+void *hk_os_scratch(size_t size)
+{
+	return hk_sys_map(size, PROT_READ | PROT_WRITE);
+}
+
+void hk_os_scratch_end(void *p, size_t size)
+{
+	HK_SYS(munmap, p, size, 0, 0, 0);
+}
+
 void *hk_os_map(size_t size, size_t align)
 {
 	return claim_and_map(map_aligned, size, align);

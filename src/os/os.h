@@ -85,6 +85,10 @@ void hk_os_count_mapped(size_t size);
 void *hk_os_map_anytime(size_t size);
 void hk_os_purge_anytime(void *addr, size_t size);
 
+/* Memory for one call, because stacks may be as small as 16 KiB. It is not counted. */
+void *hk_os_scratch(size_t size);
+void hk_os_scratch_end(void *p, size_t size);
+
 /* Reserves address space without access: a target for hk_os_move. It is not counted in
  * statistics, nor by any limit but that on the address space. */
 void *hk_os_reserve(size_t size, size_t align);

@@ -139,26 +139,35 @@ void hk_os_fork_seen(void)
 static bool can_sandbox;		/* the program has libseccomp */
 static int filters_at_start;
 
-/*
- * The number of seccomp filters of the calling thread (before Linux 5.9, whether it has any);
- * -1 if it cannot be determined. On a kernel without filters the file has only the last line.
- * prctl is not used, because sandboxes may kill the program for it; an unexpected open only
- * fails, because libc opens files too.
- */
-static int filters(void)
+/* On a kernel without filters the file has only the last line. */
+static int parse_filters(const char *text)
 {
-	char text[4096];
-	const char *at;
+	const char *at = strstr(text, "\nSeccomp_filters:");
 
-	if (can_sandbox)
-		return -1;
-	hk_os_read_text("/proc/thread-self/status", text, sizeof text);
-	at = strstr(text, "\nSeccomp_filters:");
 	if (!at)
 		at = strstr(text, "\nSeccomp:");
 	if (at)
 		return atoi(strchr(at, ':') + 1);
 	return strstr(text, "\nvoluntary_ctxt_switches:") ? 0 : -1;
+}
+
+/*
+ * The number of seccomp filters of the calling thread (before Linux 5.9, whether it has any);
+ * -1 if it cannot be determined. prctl is not used, because sandboxes may kill the program
+ * for it; an unexpected open only fails, because libc opens files too.
+ */
+static int filters(void)
+{
+	enum { SIZE = 4096 };
+	char *text = can_sandbox ? NULL : hk_os_scratch(SIZE);
+	int count;
+
+	if (!text)
+		return -1;
+	hk_os_read_text("/proc/thread-self/status", text, SIZE);
+	count = parse_filters(text);
+	hk_os_scratch_end(text, SIZE);
+	return count;
 }
 
 void hk_os_sandbox_start(void)
