@@ -36,6 +36,7 @@ struct header {
 } HK_ALIGNED(HK_GRAIN);
 
 static struct hk_stack chunks;
+static _Atomic size_t all_chunks;	/* bytes */
 static struct {
 	struct hk_stack blocks;
 	_Atomic bool popping;
@@ -78,18 +79,28 @@ static void *cut(struct chunk *chunk, size_t size, size_t align)
 	return (void *)block;
 }
 
-static struct chunk *new_chunk(size_t least)
+static struct chunk *map_chunk(size_t size)
 {
-	size_t size = least > HK_FALLBACK_CHUNK ? least : HK_FALLBACK_CHUNK;
 	struct chunk *chunk;
 
 	size = (size + hk_page_size - 1) & -hk_page_size;
 	chunk = hk_os_map_anytime(size);
 	if (!chunk)
 		return NULL;
+	atomic_fetch_add_explicit(&all_chunks, size, memory_order_relaxed);
 	chunk->size = size;
 	chunk->used = (sizeof *chunk + HK_GRAIN - 1) & -(size_t)HK_GRAIN;
 	return chunk;
+}
+
+/* Chunks grow with their sum, because each call may look at all of them. */
+static struct chunk *new_chunk(size_t least)
+{
+	size_t share = atomic_load_explicit(&all_chunks, memory_order_relaxed) / HK_FALLBACK_SHARE;
+	size_t small = least > HK_FALLBACK_CHUNK ? least : HK_FALLBACK_CHUNK;
+	struct chunk *chunk = share > small ? map_chunk(share) : NULL;
+
+	return chunk ? chunk : map_chunk(small);
 }
 
 /* The chunk of a link in the stack of chunks, or NULL. */

@@ -320,8 +320,11 @@ enum {
 	 * request needs more. */
 	HK_META_REGION = 256 * 1024,
 	HK_META_LOW = 64 * 1024,
-	/* Bytes that the fallback allocator maps at a time. */
+	/* Bytes that the fallback allocator maps at a time at least, and the part of its memory
+	 * that it maps at a time if that is more: 1 GiB is then 70 chunks instead of 16384, and a
+	 * call may look at all of them. */
 	HK_FALLBACK_CHUNK = 64 * 1024,
+	HK_FALLBACK_SHARE = 8,
 };
 
 /* ALLOC learning, the step (learn/adapt.c). */
