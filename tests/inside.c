@@ -10,6 +10,7 @@
 #include <linux/seccomp.h>
 #include <malloc.h>
 #include <stddef.h>
+#include <sys/time.h>
 #include <ucontext.h>
 
 #if defined __x86_64__
@@ -275,6 +276,48 @@ static void moves_keeping(void)
 	churn_end(&kept);
 }
 
+/*
+ * A thread may stay inside for long: after a jump out of a handler, for ever. There all
+ * figures of mallinfo2 are 0. This one handler comes at any place.
+ */
+static volatile bool kept_many;
+
+static void keep_many(int signal)
+{
+	enum { COUNT = 4000 };
+	static void *p[COUNT];
+	unsigned long before = calls;
+	size_t i;
+
+	(void)signal;
+	if (kept_many || mallinfo2().arena != 0)
+		return;
+	kept_many = true;
+	for (i = 0; i < COUNT; i++)
+		p[i] = hide(malloc(32 * KB));
+	if (calls - before > COUNT / 10)
+		fail("%lu system calls for %d blocks\n", calls - before, COUNT);
+	for (i = 0; i < COUNT; i++)
+		free(p[i]);
+}
+
+static void keeping_many(void)
+{
+	const struct itimerval often = { { 0, 1000 }, { 0, 1000 } }, never = { { 0, 0 }, { 0, 0 } };
+
+	if (!trap_memory_calls())
+		guest_skip("no seccomp");
+	signal(SIGVTALRM, keep_many);
+	setitimer(ITIMER_VIRTUAL, &often, NULL);
+	while (!kept_many && more(1)) {
+		move_memory();
+		step();
+	}
+	setitimer(ITIMER_VIRTUAL, &never, NULL);
+	if (!kept_many)
+		guest_skip("no signal came inside");
+}
+
 static void moves_asking(void)
 {
 	moves(asks);
@@ -454,6 +497,7 @@ int main(int argc, char **argv)
 	struct guest guest[] = {
 		{ "allocates", moves_allocating, "malloc in a handler inside malloc", NULL, NULL, true, 0.5 },
 		{ "keeps", moves_keeping, "blocks that such a handler keeps", NULL, NULL, true, 0.5 },
+		{ "many", keeping_many, "4000 blocks there", NULL, NULL, true, 5 },
 		{ "asks", moves_asking, "malloc_trim, mallinfo2 there", NULL, NULL, true, 0.5 },
 		{ "forks", moves_forking, "fork there, the child allocates", NULL, NULL, true, 0.5 },
 		{ "bare", moves_forking_bare, "_Fork there, the child allocates", NULL, NULL, true, 0.5 },
