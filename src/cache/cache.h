@@ -173,6 +173,7 @@ struct hk_cache {
 	/* Only the owner, which needs no lock to append or to send to a live owner. */
 	struct hk_batch batch[HK_BATCHES] HK_ALIGNED(HK_CACHE_LINE);
 	struct hk_spilled spilled[HK_CLASSES];
+	uint8_t overflowed;			/* the class whose list could last be set aside */
 	/* Blocks moved from and to slabs; counted with HAKMEM_STATS=1 only. */
 	size_t filled[HK_CLASSES], flushed[HK_CLASSES];
 	struct hk_chain chain[HK_CHAINS];	/* [0] is not used */

@@ -29,6 +29,37 @@ static bool allowed(unsigned class)
 	       !hk_settings.mem_learn && hk_settings.cache_capacity[hk_class_group(class)] >= HK_SPILL_CAPACITY;
 }
 
+/* Are the newest blocks in no order, so that most links lead to another slab? */
+static bool is_scattered(const struct hk_bin *bin, int32_t links)
+{
+	const struct hk_block *block = bin->head;
+	int32_t i, away = 0;
+
+	for (i = 0; i < links && hk_marked(block); i++) {
+		const struct hk_block *next = hk_next(block);
+
+		away += ((uintptr_t)block ^ (uintptr_t)next) >> HK_SLOT_SHIFT != 0;
+		block = next;
+	}
+	return away > links / HK_SPILL_AWAY_OF * HK_SPILL_AWAY;
+}
+
+/*
+ * A program that only allocates blocks of one class waits for each block of a scattered chain,
+ * because malloc finds the address of the next block in the block itself. If the chains do not
+ * fit in the processor's cache, it is faster to put the blocks into their slabs and to take
+ * them out in the order of their addresses. If blocks of other classes are allocated in
+ * between, they hide the wait.
+ */
+static bool prefers_slabs(struct hk_cache *cache, unsigned class, int32_t keep)
+{
+	bool again = cache->overflowed == class;
+
+	cache->overflowed = (uint8_t)class;
+	return again && cache->spilled[class].blocks * (size_t)hk_class_size(class) >= HK_SPILL_NEAR &&
+	       is_scattered(&cache->bin[class], keep);
+}
+
 /* A free index in chain[], or 0. */
 static uint16_t place(struct hk_cache *cache)
 {
@@ -58,7 +89,7 @@ void hk_spill(struct hk_cache *cache, struct hk_bin *bin)
 	uint16_t at;
 
 	if (!allowed(class) || !hk_cache_private(cache) || count < HK_SPILL_LEAST || spilled->debt >= HK_SPILL_DEBT ||
-	    cache->spilled_bytes + bytes > most_bytes() || !(at = place(cache))) {
+	    prefers_slabs(cache, class, keep) || cache->spilled_bytes + bytes > most_bytes() || !(at = place(cache))) {
 		hk_flush(cache, bin, keep);
 		return;
 	}

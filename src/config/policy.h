@@ -127,6 +127,10 @@ enum {
 	 * a class whose chains are not used tries again once in 256 refills. */
 	HK_SPILL_UNIT = 256,
 	HK_SPILL_DEBT = 16 * HK_SPILL_UNIT,
+	/* If a class has set this number of bytes aside, and five sixths of the newest blocks lead to
+	 * another slab, the blocks are put into their slabs, if no other class overflows. */
+	HK_SPILL_NEAR = 1 << 20,
+	HK_SPILL_AWAY = 5, HK_SPILL_AWAY_OF = 6,
 	/* Chains that one sweep puts into slabs: 1 ms of cache misses. */
 	HK_DRAIN_CHAINS = 32,
 	/* Before a class takes a new slab, it puts this many slots' worth of set-aside blocks
