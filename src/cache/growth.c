@@ -54,6 +54,8 @@ bool hk_count_overflow(struct hk_cache *cache)
 {
 	if (cache->emptying)
 		return true;
+	if (atomic_load_explicit(&hk_threads, memory_order_relaxed) < HK_EMPTYING_LEAST_THREADS)
+		return false;
 	if (cache->overflows < (uint32_t)HK_EMPTYING_AFTER << cache->patience) {
 		cache->overflows++;
 		return false;
