@@ -184,19 +184,20 @@ static void set_limit(int which, rlim_t value)
 	setrlimit(which, &(struct rlimit){ value, value });
 }
 
-/* All signals stay blocked until the parent's handlers are reset: that of ncurses would use
- * the terminal. */
+/* All signals stay blocked until the parent's handlers are gone: that of ncurses would use
+ * the terminal. Ctrl-C reaches the child too, but what it means is for the parent to decide,
+ * which may want the figures still. If the parent ends, so does the child. */
 void child_confine(const char *name, int out, const sigset_t *mask, unsigned cpu, size_t memory)
 {
-	static const int signals[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGWINCH, SIGPIPE };
+	static const int signals[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGTSTP, SIGWINCH, SIGPIPE };
+	const unsigned ignored = 5;
 	int nothing, fd;
 	unsigned i;
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	prctl(PR_SET_NAME, name);
 	for (i = 0; i < sizeof signals / sizeof *signals; i++)
-		signal(signals[i], SIG_DFL);
-	signal(SIGTSTP, SIG_IGN);
+		signal(signals[i], i < ignored ? SIG_IGN : SIG_DFL);
 	sigprocmask(SIG_SETMASK, mask, NULL);
 	dup2(out, CHILD_OUT);
 	nothing = open("/dev/null", O_RDWR);
