@@ -70,3 +70,29 @@ AS_CASE([$hk_cv_tls_model],
 	["initial-exec by flag"], [TLS_CFLAGS=-ftls-model=initial-exec],
 	[AC_MSG_WARN([no initial-exec TLS: preload or link the library, do not dlopen it])])
 ])
+
+# HK_FIND_UNWINDER: can a copy of the compiler's unwinder become a part of the library, and does it
+# find unwind information without a lock (_dl_find_object of glibc 2.35)? On 32-bit Arm it takes
+# one. The names of a version script are the only ones that other libraries see.
+AC_DEFUN([HK_FIND_UNWINDER], [
+AC_CACHE_CHECK([for an unwinder that takes no lock], [hk_cv_unwinder], [
+	hk_saved=$CFLAGS
+	CFLAGS="$hk_saved -Werror -shared -fPIC -static-libgcc"
+	AC_LINK_IFELSE([AC_LANG_SOURCE([[
+		#define _GNU_SOURCE
+		#include <dlfcn.h>
+		#include <unwind.h>
+		#if !defined DLFO_STRUCT_HAS_EH_DBASE || defined __arm__
+		#error "unwinding takes a lock"
+		#endif
+		_Unwind_Reason_Code walk(_Unwind_Trace_Fn each);
+		_Unwind_Reason_Code walk(_Unwind_Trace_Fn each)
+		{
+			return _Unwind_Backtrace(each, 0);
+		}
+	]])], [hk_cv_unwinder=yes], [hk_cv_unwinder=no])
+	CFLAGS=$hk_saved])
+AS_IF([test $hk_cv_unwinder = yes],
+	[AC_DEFINE([HK_UNWINDER], [1], [A static unwinder finds its tables without a lock])
+	UNWINDER_LDFLAGS=-Wc,-static-libgcc])
+])

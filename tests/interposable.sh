@@ -53,8 +53,8 @@ allowed_in() {	# folder/file
 	# The scavenger's start, without a lock.
 	os/guest)
 		echo "clone getauxval __getauxval pthread_create pthread_attr_* pthread_sigmask sigfillset" ;;
-	# A constructor loads the unwinder; stacks are taken without a lock.
-	os/unwind) echo "dlopen dlsym _dl_find_object _Unwind_Backtrace _Unwind_GetIP" ;;
+	# Of the library itself, linked statically.
+	os/unwind) echo "_Unwind_Backtrace _Unwind_GetIP" ;;
 	# A constructor asks the dynamic linker.
 	os/symbol) echo "dlsym dl_iterate_phdr" ;;
 	# A thread's start and end, and fork, all without a lock.

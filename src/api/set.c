@@ -44,7 +44,7 @@ static enum hk_verdict check(const struct hk_change *change)
 static enum hk_verdict set_sample(uint64_t mean)
 {
 	if (mean)
-		hk_os_unwinder_find();
+		hk_os_unwinder_start();
 	if (!hk_sample_set((size_t)mean))
 		return HK_NO_ROOM;
 	hk_lists_lead();

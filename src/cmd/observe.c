@@ -82,8 +82,7 @@ static void say_what_came(const struct profile *p, double before, const struct c
 		warn("note: no sample came: process %d has allocated little meanwhile, or no thread has called the allocator",
 		     (int)p->pid);
 	else if (!answer->stacks)
-		warn("note: there are only the callers of malloc, because the program has not loaded libgcc_s; for whole "
-		     "stacks start it with HAKMEM_SAMPLE");
+		warn("note: there are only the callers of malloc, because its library was built without an unwinder");
 }
 
 bool profile_rate_good(const char *rate)

@@ -320,11 +320,10 @@ const char *hk_os_object(const void *code, uintptr_t *offset);
  * unwind.c. The call stack of this thread from the caller on, a return address of this thread:
  * return addresses, innermost first, at most `most`. Returns how many, at least 1; only the
  * caller if the stack cannot be found without a lock. May be called in a signal handler.
- * start: called once, from a constructor. find: at any other time, without calls of the dynamic
- * linker; one call at a time. hk_os_unwinds: has one of them found the unwinder?
+ * start: called before the first stack is wanted, at any time; one call at a time, no lock held.
+ * hk_os_unwinds: was it called, and is there an unwinder?
  */
 void hk_os_unwinder_start(void);
-void hk_os_unwinder_find(void);
 bool hk_os_unwinds(void);
 unsigned hk_os_stack(uintptr_t *frame, unsigned most, const void *caller);
 
