@@ -4,7 +4,7 @@
 
 gives "no command: the list of them" 2 "usage: hakmem COMMAND" "$hakmem"
 gives "an unknown command" 2 'there is no command "nonsense"' "$hakmem" nonsense
-for meant in "comprae compare" "chekc check" "stat stats" "confg config" "profile profiles"; do
+for meant in "comprae compare" "chekc check" "stat stats" "confg config" "profils profiles"; do
 	gives "${meant% *}: did you mean" 2 "did you mean \"${meant#* }\"?" "$hakmem" ${meant% *}
 	[ "$(wc -l <"$work/out")" = 1 ]
 	check $? "in one line"
