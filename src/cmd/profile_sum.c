@@ -78,7 +78,8 @@ void profile_index(struct profile *p)
 
 	if (p->maps)
 		qsort(p->map, p->maps, sizeof *p->map, by_start);
-	memcpy(sorted, p->frame, p->frames * sizeof *sorted);
+	if (p->frames)
+		memcpy(sorted, p->frame, p->frames * sizeof *sorted);
 	qsort(sorted, p->frames, sizeof *sorted, by_value);
 	for (i = 0; i < p->frames; i++)
 		if (!i || sorted[i] != sorted[i - 1])
