@@ -41,6 +41,10 @@ static const struct row {
 	{ { "rate", required_argument, NULL, 'E' }, "BYTES", "mean distance of samples, usually 524288" },
 	{ { "format", required_argument, NULL, 'Y' }, "FORMAT", "table, json, flame, folded, pprof, text" },
 	{ { "rows", required_argument, NULL, 'X' }, "N", "rows of the table; 0: all" },
+	{ { "leaks", no_argument, NULL, 'D' }, "", "show what is left at the program's exit" },
+	{ { "suppressions", required_argument, NULL, 'U' }, "FILE", "leave out what lines leak:PATTERN match" },
+	{ { "leak-status", required_argument, NULL, 'I' }, "N", "exit status if something is left, usually 23" },
+	{ { "rate", required_argument, NULL, 'H' }, "BYTES", "mean distance of samples, usually 4096" },
 	{ { "quiet", no_argument, NULL, 'q' }, "", "no notes on standard error" },
 	{ { "help", no_argument, NULL, 'h' }, "", "show this" },
 };
@@ -104,6 +108,11 @@ char *args_setting(const char *given)
 	return out;
 }
 
+void args_add_setting(struct args *a, char *entry)
+{
+	a->set = append(a->set, entry);
+}
+
 static bool number(const char *given, unsigned *out)
 {
 	char *end;
@@ -129,7 +138,7 @@ static bool take(struct args *a, int letter, char *value)
 	case 's':
 		value = args_setting(value);
 		if (value)
-			a->set = append(a->set, value);
+			args_add_setting(a, value);
 		return value;
 	case 'f': a->file = append(a->file, value); return true;
 	case 'L': a->library = value; return true;
@@ -150,7 +159,13 @@ static bool take(struct args *a, int letter, char *value)
 	case 'B': a->base = value; return true;
 	case 'K': return seconds(value, &a->leak);
 	case 'T': return seconds(value, &a->seconds);
+	case 'H':
 	case 'E': a->rate = value; return true;
+	case 'D': a->leaks = true; return true;
+	case 'U': a->suppressions = value; return true;
+	case 'I':
+		a->leak_status_given = true;
+		return !strcmp(value, "0") || (number(value, &a->leak_status) && a->leak_status <= 255);
 	case 'Y': a->format = value; return true;
 	case 'X':
 		a->rows_given = true;

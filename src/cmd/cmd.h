@@ -33,12 +33,12 @@ extern const struct command command_run, command_profiles, command_show, command
 	command_stats, command_top, command_profile, command_set, command_trim, command_compare, command_version;
 
 struct args {
-	const char *profile, *library, *plot, *output, *load, *prepare, *markdown, *sort, *filter, *base, *format, *rate;
+	const char *profile, *library, *plot, *output, *load, *prepare, *markdown, *sort, *filter, *base, *format, *rate, *suppressions;
 	char **set;			/* HAKMEM_NAME=value, ends in NULL */
 	char **file;			/* ends in NULL */
-	bool json, prometheus, names, quiet, peers, watch, live, allocated, rows_given;
+	bool json, prometheus, names, quiet, peers, watch, live, allocated, rows_given, leaks, leak_status_given;
 	unsigned rounds, warmup, frames;	/* 0: not given */
-	unsigned rows;
+	unsigned rows, leak_status;
 	double delay, wait, leak, seconds;
 	int argc;			/* the arguments after the options */
 	char **argv;
@@ -49,6 +49,7 @@ bool args_read(struct args *a, const struct command *command, int argc, char **a
 void command_help(const struct command *command);
 /* HAKMEM_NAME=value for NAME=value in any usual spelling; NULL: it is none. */
 char *args_setting(const char *given);
+void args_add_setting(struct args *a, char *entry);	/* keeps HAKMEM_NAME=value; overrides the others */
 
 /* nearest.c: the name in a NULL-terminated list that was probably meant; or NULL. */
 const char *nearest(const char *typed, const char *const *list);

@@ -39,7 +39,7 @@ _hakmem()
 	--sort)
 		COMPREPLY=($(compgen -W "memory rss growth slow pid" -- "$cur"))
 		return ;;
-	-f | --file | -o | --plot | --export-markdown | --output | --library | --base)
+	-f | --file | -o | --plot | --export-markdown | --output | --library | --base | --suppressions)
 		_hakmem_files -f -- "$cur"
 		return ;;
 	esac
