@@ -196,7 +196,7 @@ is_off() {
 }
 start env LD_PRELOAD="$library" ./tests/cmd/calls busy
 gives "a process that takes no samples" 0 "B allocated, in " $command profile --allocated --rate 4096 --seconds 1 $pid
-grep -q 'before sampling was switched on are not included' "$work/out"
+grep -q 'before sampling was turned on are not included' "$work/out"
 check $? "what is not known is said"
 is_off
 check $? "takes none afterwards"
@@ -209,12 +209,12 @@ $command set $pid SAMPLE=4096 >"$work/why" 2>&1
 gives "a process in which sampling was turned on" 0 " in use, in " $command profile $pid
 ! is_off
 check $? "goes on"
-gives "what it allocates in a second" 0 " allocated meanwhile, in " $command profile --allocated --seconds 1 $pid
+gives "what it allocates in a second" 0 " newly allocated, in " $command profile --allocated --seconds 1 $pid
 ! is_off
 check $? "goes on after that too"
 stop
 start env LD_PRELOAD="$library" ./tests/cmd/calls waits
-gives "a process that calls nothing" 0 "no sample came" $command profile --seconds 0.1 $pid
+gives "a process that calls nothing" 0 "no samples were taken" $command profile --seconds 0.1 $pid
 stop
 gives "a bad rate" 2 "--rate takes bytes" $command profile --rate 0 1
 gives "a file is not observed" 2 "need a process" $command profile --seconds 1 "$work/heap"
@@ -240,7 +240,7 @@ gives "a hostile profile" 0 "3 call stacks were incomplete or damaged" $command 
 gives "no such format" 2 'did you mean "folded"?' $command profile --format fold 1
 gives "a file has no ages" 2 "--leak needs a process" $command profile --leak 5 "$work/heap"
 gives "two views" 2 "exclude each other" $command profile --live --allocated 1
-gives "text has no differences" 2 "no room" $command profile --base "$work/heap" --format text 1
+gives "text has no differences" 2 "cannot contain differences" $command profile --base "$work/heap" --format text 1
 gives "two processes" 2 "one process id or file" $command profile 1 2
 
 # hostile MODE STATUS TEXT: what is printed about it.

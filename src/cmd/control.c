@@ -217,13 +217,13 @@ static void answered(pid_t pid, const void *reply, const char *fault, void *argu
 }
 
 static const char *const verdicts[HK_VERDICTS] = {
-	[HK_GARBLED] = "another command has written at the same time",
+	[HK_GARBLED] = "another command has written a request at the same time",
 	[HK_NO_SETTING] = "its library has no such setting",
 	[HK_BAD_VALUE] = "its library does not accept this value",
 	[HK_FIXED] = "this setting cannot change in a running process",
-	[HK_UNPREPARED] = "this process was not started with it",
-	[HK_NO_ROOM] = "there is no memory for it",
-	[HK_OVERRULED] = "another setting of this process overrules it",
+	[HK_UNPREPARED] = "this process was started without this setting",
+	[HK_NO_ROOM] = "the process does not have enough memory for it",
+	[HK_OVERRULED] = "another setting of this process overrides it",
 };
 
 static void explain(struct control_answer *answer, const struct reply *reply)

@@ -1,7 +1,8 @@
 /*
- * A flame graph as one SVG file: each box is a function, below its caller, as wide as its
- * bytes are many: the outermost is on top, because stacks may be deeper than a screen. In a browser a click makes a box as wide as the picture; without scripts, it
- * is a picture with tooltips.
+ * A flame graph as one SVG file. Each box is a function, below its caller; its width is
+ * proportional to its bytes. The outermost function is at the top, because stacks may be deeper
+ * than a screen. In a browser, a click makes a box as wide as the picture; without scripts, it is
+ * a picture with tooltips.
  */
 #include "cmd/profile.h"
 
@@ -206,7 +207,7 @@ static void put_picture(const struct picture *p, const struct shown *s)
 	fprintf(p->out, "<text x=\"%d\" y=\"24\" font-size=\"15\">", EDGE);
 	put_xml(p->out, s->profile->name);
 	fprintf(p->out, ": %s %s</text>\n<text x=\"%d\" y=\"44\" fill=\"#555\">width: bytes; each function is below its "
-		"caller; click on a function to enlarge it, and on the first row to see all</text>\n",
+		"caller; click a function to enlarge it, and the first row to see all</text>\n",
 		SIZE(size_of_double(root->bytes)), shown_what(s), EDGE);
 	if (root->bytes > 0)
 		put_box(p, root, EDGE, 0);

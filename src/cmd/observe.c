@@ -44,7 +44,7 @@ static void wait_seconds(pid_t pid, unsigned long long started, double seconds)
 		double left = began + seconds - now;
 
 		if (shown)
-			fprintf(stderr, "\rhakmem: %.0f of %g s; Ctrl-C ends it and shows the profile  ", now - began, seconds);
+			fprintf(stderr, "\rhakmem: %.0f of %g s; press Ctrl-C to show the profile now  ", now - began, seconds);
 		poll(NULL, 0, left < 0.5 ? (int)(left * 1000) + 1 : 500);
 	}
 	if (shown)
@@ -73,16 +73,16 @@ static void turn_off(pid_t pid, unsigned long long started)
 	if (state == CONTROL_WAITS)
 		warn("note: process %d turns sampling off when it next calls its allocator", (int)pid);
 	else if (state != CONTROL_DONE && !has_ended(pid, started))
-		warn("process %d still takes samples: %s; next: hakmem set %d SAMPLE=0", (int)pid, answer.why, (int)pid);
+		warn("process %d still takes samples: %s; to turn them off: hakmem set %d SAMPLE=0", (int)pid, answer.why, (int)pid);
 }
 
 static void say_what_came(const struct profile *p, double before, const struct control_answer *answer)
 {
 	if (!p->mean || p->taken <= before)
-		warn("note: no sample came: process %d has allocated little meanwhile, or no thread has called the allocator",
+		warn("note: no samples were taken: process %d has allocated little, or has not noticed the request",
 		     (int)p->pid);
 	else if (!answer->stacks)
-		warn("note: there are only the callers of malloc, because its library was built without an unwinder");
+		warn("note: only the callers of malloc are known, because the library was built without an unwinder");
 }
 
 bool profile_rate_good(const char *rate)

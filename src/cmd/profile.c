@@ -28,8 +28,8 @@ static const struct format {
 	const char *name;
 	void (*write)(FILE *out, const struct shown *s);
 	bool names;			/* needs the names of functions */
-	bool notes;			/* has room for notes */
-	bool negative;			/* has room for figures below 0 */
+	bool notes;			/* can contain notes */
+	bool negative;			/* can contain figures below 0 */
 } formats[] = {
 	{ "table", profile_write_table, true, true, true },
 	{ "json", write_json, true, false, true },
@@ -78,7 +78,8 @@ static bool read_process(struct profile *p, pid_t pid, const struct args *a)
 	before = *p;
 	*p = (struct profile){ .pid = pid };
 	good = profile_observe(p, &before, &o);
-	/* What was taken earlier is not of this time. Blocks in use stay, unless all were known. */
+	/* Samples from before the wait are subtracted. Blocks in use are not, unless sampling was
+	 * already on. */
 	if (good && before.mean && (before.on || a->allocated) && !a->base)
 		profile_subtract(p, &before);
 	profile_free(&before);
@@ -103,7 +104,7 @@ static bool subtract_base(struct profile *p, const char *path)
 		return false;
 	}
 	if (base.mean != p->mean)
-		warn("note: %s was sampled at another distance", path);
+		warn("note: the samples of %s have another mean distance", path);
 	profile_subtract(p, &base);
 	profile_free(&base);
 	return true;
@@ -152,11 +153,11 @@ static const char *contradiction(const struct args *a, const struct format *form
 	bool file = !is_number(*a->argv);
 
 	if (a->json && a->format && strcmp(a->format, "json") != 0)
-		return "--json and --format exclude each other";
+		return "--json and this --format exclude each other";
 	if (a->live + a->allocated + (a->leak > 0) > 1)
 		return "--live, --allocated and --leak exclude each other";
 	if (file && a->leak > 0)
-		return "a file does not tell the age of blocks: --leak needs a process";
+		return "a file does not contain the age of blocks: --leak needs a process";
 	if (a->base && a->leak > 0)
 		return "--base and --leak exclude each other";
 	if (file && (a->seconds > 0 || a->rate))
@@ -164,7 +165,7 @@ static const char *contradiction(const struct args *a, const struct format *form
 	if (a->rate && !profile_rate_good(a->rate))
 		return "--rate takes bytes, up to 1073741824";
 	if (a->base && !format->negative)
-		return "this format has no room for the difference of --base";
+		return "this format cannot contain differences: --base needs another one";
 	return NULL;
 }
 
@@ -196,7 +197,7 @@ const struct command command_profile = {
 	"[option ...] PID | FILE",
 	"which calls allocated the memory of a process",
 	"Shows the call stacks of the blocks that a process on HAKMEM holds, the largest\n"
-	"sum first. If the process takes no samples (HAKMEM_SAMPLE), it does so for 10\n"
-	"seconds. FILE: a profile that the library has written (HAKMEM_SAMPLE_DUMP), or\n"
-	"that this command has written in the text format.",
+	"sum first. If the process takes no samples (HAKMEM_SAMPLE), sampling is turned on\n"
+	"for 10 seconds. FILE: a profile that the library has written\n"
+	"(HAKMEM_SAMPLE_DUMP), or that this command has written in the text format.",
 };

@@ -94,7 +94,7 @@ static void write_row(FILE *out, const struct shown *s, const struct row *row, d
 const char *shown_what(const struct shown *s)
 {
 	if (s->view == VIEW_ALLOCATED)
-		return s->growth ? "allocated meanwhile" : "allocated";
+		return s->growth ? "newly allocated" : "allocated";
 	return s->growth ? "more in use than before" : "in use";
 }
 
@@ -118,7 +118,7 @@ void profile_write_notes(FILE *out, const char *prefix, const struct shown *s)
 	const struct profile *p = s->profile;
 
 	if (p->pid && p->later && !s->growth)
-		fprintf(out, "%sBlocks that were allocated before sampling was switched on are not included.\n", prefix);
+		fprintf(out, "%sBlocks that were allocated before sampling was turned on are not included.\n", prefix);
 	if (p->counted && p->lost > 0)
 		fprintf(out, "%s%.0f of %.0f samples were lost, because the table of samples was full: the figures are too "
 			"low.\n", prefix, p->lost, p->lost + p->taken);

@@ -47,8 +47,8 @@ static int send_all(const struct args *a, pid_t pid, const struct hk_change *cha
 			printf("process %d released %s\n", (int)pid, SIZE(answer.released));
 		return 0;
 	case CONTROL_WAITS:
-		return fail(LATER, "process %d has made no call that its allocator notices within %g s; it will do "
-			    "what was requested at the first such call. Has it? hakmem set %d", (int)pid, seconds, (int)pid);
+		return fail(LATER, "process %d has made no call within %g s in which its allocator notices requests; "
+			    "the request remains. To wait for it again: hakmem set %d", (int)pid, seconds, (int)pid);
 	default:
 		return fail(FOUND, "process %d: %s", (int)pid, answer.why);
 	}

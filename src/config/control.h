@@ -39,7 +39,7 @@ enum hk_verdict {
 	HK_FIXED,			/* it cannot change in a running process */
 	HK_UNPREPARED,			/* not in this one, which was started without it */
 	HK_NO_ROOM,			/* the system has no memory for it */
-	HK_OVERRULED,			/* another setting of this process overrules it */
+	HK_OVERRULED,			/* another setting of this process overrides it */
 	HK_VERDICTS
 };
 
