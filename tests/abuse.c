@@ -232,7 +232,7 @@ static void inside(void *arg)
 /* Where no block is: as far behind the block as p says. */
 static void behind(char *p, size_t distance, const char *what)
 {
-	expect("hakmem: free(): %p is %zu bytes behind the %s", (void *)(p + distance), distance, what);
+	expect("hakmem: free(): %p is %zu bytes past the %s", (void *)(p + distance), distance, what);
 	free(hide(p + distance));
 }
 
@@ -273,8 +273,8 @@ static void before_slab(void *arg)
 
 	(void)arg;
 	if (p != mid + 2 * SLOT)
-		fail("the slab is not behind the Mid block");
-	expect("hakmem: free(): %p is %zu bytes behind the end of a %zu-byte Mid block that starts at %p",
+		fail("the slab is not after the Mid block");
+	expect("hakmem: free(): %p is %zu bytes past the end of a %zu-byte Mid block that starts at %p",
 	       (void *)(p - 16), (size_t)(p - 16 - mid) - size, size, (void *)mid);
 	free(hide(p - 16));
 }
@@ -668,16 +668,16 @@ int main(void)
 	child_aborts(inside, &large, "inside a Large block");
 	child_aborts(inside, &huge, "inside a Huge block");
 	child_aborts(never, NULL, "a block that was never handed out");
-	child_aborts(behind_slab, (void *)&none, "behind the last block of a slab");
+	child_aborts(behind_slab, (void *)&none, "past the last block of a slab");
 	child_aborts(behind_slab, (void *)&some, "a bit further");
-	child_aborts(behind_large_blocks, (void *)&none, "behind the last small Mid block of a slab");
+	child_aborts(behind_large_blocks, (void *)&none, "past the last small Mid block of a slab");
 	child_aborts(behind_large_blocks, (void *)&page, "further, in its last slot");
 	if (unit < slot) {
-		child_aborts(behind_mid, NULL, "behind a Mid block");
-		child_aborts(behind_mid, data, "behind it, at the end of its slots");
+		child_aborts(behind_mid, NULL, "past a Mid block");
+		child_aborts(behind_mid, data, "past it, at the end of its slots");
 		child_aborts(before_slab, NULL, "before the first block of a slab");
 	} else {
-		skip("behind a Mid block", "its pages are as large as slots");
+		skip("past a Mid block", "its pages are as large as slots");
 		skip("before the first block of a slab", "so is it");
 	}
 	child_aborts(inside_free_mid, NULL, "inside a Mid block that is free");

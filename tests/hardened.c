@@ -29,7 +29,7 @@ static void overrun(void *arg)
 	char *p = take(20);
 
 	(void)arg;
-	expect("hakmem: free(): %p was written to behind its end (20 bytes in a 32-byte block)", (void *)p);
+	expect("hakmem: free(): %p was written to past its end (20 bytes in a 32-byte block)", (void *)p);
 	p[20]++;
 	free(hide(p));
 }
@@ -39,7 +39,7 @@ static void overrun_seal(void *arg)
 	char *p = take(24);
 
 	(void)arg;
-	expect("hakmem: free(): %p was written to behind its end (32-byte block)", (void *)p);
+	expect("hakmem: free(): %p was written to past its end (32-byte block)", (void *)p);
 	p[24]++;
 	free(hide(p));
 }
@@ -49,7 +49,7 @@ static void overrun_realloc(void *arg)
 	char *p = take(100);
 
 	(void)arg;
-	expect("hakmem: realloc(): %p was written to behind its end (100 bytes in a 112-byte block)", (void *)p);
+	expect("hakmem: realloc(): %p was written to past its end (100 bytes in a 112-byte block)", (void *)p);
 	p[100]++;
 	hide(realloc(hide(p), 2000));
 }
@@ -59,7 +59,7 @@ static void overrun_usable(void *arg)
 	char *p = take(100);
 
 	(void)arg;
-	expect("hakmem: malloc_usable_size(): %p was written to behind its end (100 bytes in a 112-byte block)",
+	expect("hakmem: malloc_usable_size(): %p was written to past its end (100 bytes in a 112-byte block)",
 	       (void *)p);
 	p[100]++;
 	hide_size(malloc_usable_size(hide(p)));
@@ -71,7 +71,7 @@ static void overrun_mid(void *arg)
 	char *p = take(300000);
 
 	(void)arg;
-	expect("hakmem: free(): %p was written to behind its end (300000 bytes in a *", (void *)p);
+	expect("hakmem: free(): %p was written to past its end (300000 bytes in a *", (void *)p);
 	p[300000]++;
 	free(hide(p));
 }
@@ -81,7 +81,7 @@ static void copied_seal(void *arg)
 	char *p = take(100), *q = take(100);
 
 	(void)arg;
-	expect("hakmem: free(): %p was written to behind its end (112-byte block)", (void *)p);
+	expect("hakmem: free(): %p was written to past its end (112-byte block)", (void *)p);
 	memcpy(hide(p), hide(q), 112);
 	free(hide(p));
 }
@@ -92,7 +92,7 @@ static void underrun(void *arg)
 
 	(void)arg;
 	p = p < q ? q : p;
-	expect("hakmem: free(): %p was written to before its start, or the block before it behind its end",
+	expect("hakmem: free(): %p was written to before its start, or the block before it past its end",
 	       (void *)p);
 	p[-1]++;
 	free(hide(p));
@@ -424,11 +424,11 @@ int main(int argc, char **argv)
 		skip("all", "only HAKMEM promises this");
 		return tap_end();
 	}
-	child_aborts(overrun, NULL, "one byte behind the end");
-	child_aborts(overrun_seal, NULL, "one byte behind the end of a block that is full");
+	child_aborts(overrun, NULL, "one byte past the end");
+	child_aborts(overrun_seal, NULL, "one byte past the end of a block that is full");
 	child_aborts(overrun_realloc, NULL, "the same, found by realloc");
 	child_aborts(overrun_usable, NULL, "the same, found by malloc_usable_size");
-	child_aborts(overrun_mid, NULL, "one byte behind the end of a Mid block");
+	child_aborts(overrun_mid, NULL, "one byte past the end of a Mid block");
 	child_aborts(copied_seal, NULL, "a seal of another block");
 	child_aborts(underrun, NULL, "one byte before the start");
 	child_aborts(written, NULL, "written to after it was freed");
@@ -441,9 +441,9 @@ int main(int argc, char **argv)
 	child_aborts(wrong_alignment, NULL, "free_aligned_sized with another alignment");
 	test_operators();
 	faults(read_empty, NULL, "a block of no bytes is read");
-	faults(read_behind, (void *)&mid, "behind a Mid block");
-	faults(read_behind, (void *)&large, "behind a Large block");
-	faults(read_behind, (void *)&huge, "behind a Huge block");
+	faults(read_behind, (void *)&mid, "past a Mid block");
+	faults(read_behind, (void *)&large, "past a Large block");
+	faults(read_behind, (void *)&huge, "past a Huge block");
 	faults(read_freed, (void *)&mid, "a Mid block that was freed");
 	faults(read_freed, (void *)&large, "a Large block that was freed");
 	faults(read_freed, (void *)&huge, "a Huge block that was freed");

@@ -184,7 +184,7 @@ static void write_behind(void *unused)
 	bytes p = at_end(100);
 
 	(void)unused;
-	expect("hakmem: %s %p, 20 bytes behind the end of the 100-byte block at %p", WRITE, (void *)(p + 120), (void *)p);
+	expect("hakmem: %s %p, 20 bytes past the end of the 100-byte block at %p", WRITE, (void *)(p + 120), (void *)p);
 	p[120] = 1;
 }
 
@@ -193,7 +193,7 @@ static void read_behind(void *unused)
 	bytes p = at_end(4096);
 
 	(void)unused;
-	expect("hakmem: %s %p, 0 bytes behind the end of the 4096-byte block at %p", READ, (void *)(p + 4096), (void *)p);
+	expect("hakmem: %s %p, 0 bytes past the end of the 4096-byte block at %p", READ, (void *)(p + 4096), (void *)p);
 	(void)p[4096];
 }
 
@@ -270,7 +270,7 @@ static void damage_behind(void *unused)
 	bytes p = at_end(100);
 
 	(void)unused;
-	expect("hakmem: free(): %p was written to 0 bytes behind the end of the 100-byte block at %p", (void *)p, (void *)p);
+	expect("hakmem: free(): %p was written to 0 bytes past the end of the 100-byte block at %p", (void *)p, (void *)p);
 	p[100] = 0;
 	free(hide((void *)p));
 }
@@ -280,7 +280,7 @@ static void damage_far_behind(void *unused)
 	bytes p = at_start(100);
 
 	(void)unused;
-	expect("hakmem: free(): %p was written to 1000 bytes behind the end of the 100-byte block at %p", (void *)p, (void *)p);
+	expect("hakmem: free(): %p was written to 1000 bytes past the end of the 100-byte block at %p", (void *)p, (void *)p);
 	p[1100] = 0;
 	free(hide((void *)p));
 }
@@ -343,8 +343,8 @@ static void test_faults(void)
 		const char *name, *also;
 		void (*body)(void *);
 	} fault[] = {
-		{ "a write behind a block", NULL, write_behind },
-		{ "a read behind a block", NULL, read_behind },
+		{ "a write past a block", NULL, write_behind },
+		{ "a read past a block", NULL, read_behind },
 		{ "a read before a block", NULL, read_before },
 		{ "a read of a freed block", "\nhakmem: freed #0 0x", read_freed },
 		{ "a write to a freed block", "\nhakmem: freed #0 0x", write_freed },
@@ -366,8 +366,8 @@ static void test_faults(void)
 	ends_with("a double free", free_twice, SIGABRT, "\nhakmem: freed #0 0x");
 	ends_with("realloc of a freed block", resize_freed, SIGABRT, "\nhakmem: freed #0 0x");
 	ends_with("free inside a block", free_inside, SIGABRT, NULL);
-	ends_with("a byte behind the end, found by free", damage_behind, SIGABRT, NULL);
-	ends_with("a byte further behind", damage_far_behind, SIGABRT, NULL);
+	ends_with("a byte past the end, found by free", damage_behind, SIGABRT, NULL);
+	ends_with("a byte further past it", damage_far_behind, SIGABRT, NULL);
 	ends_with("a byte before the start, found by realloc", damage_before, SIGABRT, NULL);
 }
 

@@ -66,7 +66,7 @@ static void describe_slab(struct hk_line *line, const void *p, const struct hk_s
 
 	if (i >= slab->blocks) {
 		put_away(line, p, slab->base + (uintptr_t)slab->blocks * slab->size,
-			 "behind the last block of a slab (");
+			 "past the last block of a slab (");
 		put_kind(line, slab);
 		hk_line_char(line, ')');
 		return;
@@ -88,7 +88,7 @@ static void describe_span(struct hk_line *line, const void *p, uintptr_t block,
 	if ((uintptr_t)p - block < size)
 		put_away(line, p, block, "inside a ");
 	else
-		put_away(line, p, block + size, "behind the end of a ");
+		put_away(line, p, block + size, "past the end of a ");
 	hk_line_dec(line, size);
 	hk_line_str(line, "-byte ");
 	hk_line_str(line, kind);

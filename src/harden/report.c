@@ -24,7 +24,7 @@ void hk_report_overrun(enum hk_call call, const void *p, size_t size, size_t who
 	struct hk_line line;
 
 	start(&line, call, HK_FORM_MALLOC, p);
-	hk_line_str(&line, " was written to behind its end (");
+	hk_line_str(&line, " was written to past its end (");
 	if (size != SIZE_MAX) {
 		put_bytes(&line, size);
 		hk_line_str(&line, " in a ");
@@ -39,7 +39,7 @@ void hk_report_underrun(enum hk_call call, const void *p)
 	struct hk_line line;
 
 	start(&line, call, HK_FORM_MALLOC, p);
-	hk_line_str(&line, " was written to before its start, or the block before it behind its end");
+	hk_line_str(&line, " was written to before its start, or the block before it past its end");
 	hk_stop(&line, p);
 }
 

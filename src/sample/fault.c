@@ -30,7 +30,7 @@ void hk_fence_put_where(struct hk_line *line, const struct hk_fence *fence, uint
 	uintptr_t end = fence->start + fence->size;
 
 	if (address >= end) {
-		put_bytes(line, address - end, "behind the end");
+		put_bytes(line, address - end, "past the end");
 	} else if (address < fence->start) {
 		put_bytes(line, fence->start - address, "before the start");
 	} else {
