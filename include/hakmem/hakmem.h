@@ -99,12 +99,12 @@ const char *hak_setting_source(const char *name);
  *
  * hak_set changes a setting to a value as in the environment. 0, or -1 and
  * errno: EINVAL, there is no such setting, or the value is bad; EPERM, the
- * setting cannot change in this process; ENOMEM; EBUSY, another thread has made
- * changes for long, or the call was made in a signal handler that interrupted
- * the allocator, or in a fork handler. May be called by any thread.
+ * setting cannot change in this process; ENOMEM; EBUSY, another thread has been
+ * changing settings for a second, or the call was made in a signal handler that
+ * interrupted the allocator, or in a fork handler. Any thread may call it.
  *
  * hak_setting_changed returns 1 if the setting was changed since the start, by
- * hak_set or from outside, otherwise 0. -1 and EINVAL: no such setting.
+ * hak_set or by another process, otherwise 0. -1 and EINVAL: no such setting.
  */
 int hak_set(const char *name, const char *value);
 int hak_setting_changed(const char *name);
@@ -197,8 +197,8 @@ struct hak_stats {
 	size_t samples;		/* of HAKMEM_SAMPLE so far */
 	size_t samples_lost;	/* for which there was no room */
 	size_t sample_sites;	/* pairs of a call stack and a size, now */
-	size_t samples_guarded;	/* blocks of HAKMEM_SAMPLE_GUARD now */
-	size_t samples_unguarded;	/* for which there was no guard, so far */
+	size_t samples_guarded;	/* sampled blocks between guard pages, now */
+	size_t samples_unguarded;	/* sampled blocks without guard pages, so far */
 
 	/* releases of free memory because processes waited for memory, so far */
 	size_t pressure;

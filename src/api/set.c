@@ -1,8 +1,8 @@
 /*
- * Settings that change in a running process: by the control block, which another process has
- * written, or by hak_set. Nothing here is called with a lock held or inside the heap. It may be
- * called in a signal handler and in any slow path, so it calls nothing of libc that takes a
- * lock.
+ * Settings that change in a running process: by a request in the control block, which another
+ * process has written, or by hak_set. Nothing here is called with a lock held or inside the heap.
+ * It may be called in a signal handler and in any slow path, so it calls nothing of libc that takes
+ * a lock.
  */
 #include "api/alloc.h"
 #include "cache/cache.h"
@@ -118,7 +118,7 @@ static void carry_out(void)
 	hk_control_answer(r.asked, verdict == HK_CHANGED ? 0 : n + 1, verdict, released, hk_os_unwinds());
 }
 
-/* Not in a fork handler of the program, which holds all locks. */
+/* Does nothing in a fork handler of the program, because all locks are held there. */
 static void asked(void)
 {
 	int saved = errno;
@@ -131,7 +131,8 @@ static void asked(void)
 	errno = saved;
 }
 
-/* False: another thread makes changes, or this one, which a signal handler has interrupted. */
+/* False: another thread is making changes, or a signal handler has interrupted this thread while
+ * it was making them. */
 static bool begin_patiently(void)
 {
 	static _Atomic uint32_t never;

@@ -123,8 +123,8 @@ struct hk_cache {
 	bool batched;				/* batch[] was used */
 	unsigned drained;			/* the class that was drained last */
 	unsigned ticks;
-	/* Overflows of lists since the last refill, and doublings of their number after which
-	 * the thread empties its lists; does it, and since when (ms): see growth.c. */
+	/* See growth.c. overflows: of lists, since the last refill. patience: doublings of
+	 * HK_EMPTYING_AFTER. emptying: the thread empties its lists, since emptied_at (ms). */
 	uint32_t overflows;
 	uint8_t patience;
 	bool emptying;
@@ -341,8 +341,8 @@ size_t hk_reclaim(enum hk_reclaim_reason reason);
 size_t hk_cache_trim(void);
 void hk_thread_idle(void);
 
-/* limits.c; no lock held, after the sampler was turned on or off: all threads find their lists,
- * or none. */
+/* limits.c: called with no lock held after the sampler was turned on or off. If it is on, the
+ * hot path of malloc finds no list in any cache; otherwise it finds them again. */
 void hk_lists_lead(void);
 /* limits.c; lock held: sets the limits that a list has learned. */
 void hk_bin_limit(struct hk_cache *cache, struct hk_bin *bin, int32_t capacity, int32_t batch);
@@ -355,7 +355,7 @@ HK_INLINE int32_t hk_list_keep(int32_t capacity)
 
 /* refused.c: the limit of the heap, in bytes; 0 for none. set returns the former one. */
 size_t hk_limit_set(size_t bytes);
-void hk_limit_start(void);		/* puts the limit of the settings in force */
+void hk_limit_start(void);		/* applies HAKMEM_LIMIT */
 void hk_limit_callback(void (*call)(size_t));
 
 extern _Atomic unsigned hk_threads;		/* threads that have a cache; relaxed */

@@ -93,7 +93,8 @@ static struct chunk *map_chunk(size_t size)
 	return chunk;
 }
 
-/* Chunks grow with their sum, because each call may look at all of them. */
+/* The size of a new chunk grows with the sum of all chunks, so that they are few: each call may
+ * look at all of them. */
 static struct chunk *new_chunk(size_t least)
 {
 	size_t share = atomic_load_explicit(&all_chunks, memory_order_relaxed) / HK_FALLBACK_SHARE;

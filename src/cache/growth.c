@@ -4,8 +4,8 @@
  *
  * A thread that only frees may be about to wait or to end. It empties its lists as it goes:
  * their blocks are still in the processor's caches then, and a few blocks that stayed in the
- * list of each class would keep a slab each. A thread that soon allocates again was patient for
- * too short a time, and its next frees are many before it does the same.
+ * list of each class would keep a slab each. If the thread soon allocates again, it has
+ * emptied them too early, and more overflows are needed before it empties them the next time.
  */
 #include "cache/internal.h"
 

@@ -67,11 +67,11 @@ void hk_growth_give(struct hk_cache *cache, size_t bytes);
 /* Should this cache keep no empty slab, because all lists hold much or it is emptying them? */
 bool hk_keeps_no_slab(const struct hk_cache *cache);
 
-/* Counts an overflow. True: the thread only frees, and is to empty the list. */
+/* Counts an overflow of a list. True: the thread only frees, and must empty the list. */
 bool hk_count_overflow(struct hk_cache *cache);
 void hk_stop_emptying(struct hk_cache *cache);
 
-/* The thread allocates again. */
+/* For a thread that allocates again. */
 HK_INLINE void hk_end_overflows(struct hk_cache *cache)
 {
 	cache->overflows = 0;

@@ -87,7 +87,7 @@ static int32_t start_capacity(const struct hk_cache *cache, const struct hk_bin 
 	return is_costly((unsigned)(bin - cache->bin)) ? 0 : clamp(most / HK_LIST_START_SHARE, least, most);
 }
 
-/* Never raises it, because what a list starts with does not count as growth. */
+/* Never raises it, because the initial capacity does not count as growth. */
 static void lower_capacity(struct hk_cache *cache, struct hk_bin *bin, int32_t capacity)
 {
 	if (capacity < bin->capacity)
@@ -163,8 +163,8 @@ static void lead_to_lists(struct hk_cache *cache)
 	}
 }
 
-/* A new cache gets its lists under the registry lock, too. Without the lock, which a fork may
- * hold for long, a new thread may find its lists in spite of the sampler. */
+/* A new cache gets its lists under the registry lock, too. A fork may hold the lock for a long
+ * time. If it cannot be taken, a new thread may find its lists although the sampler is on. */
 void hk_lists_lead(void)
 {
 	struct hk_before before = hk_find_nothing();

@@ -215,7 +215,7 @@ static void climb_classes(struct hk_cache *cache, const uint8_t *much, uint64_t 
 		climb_class(cache, much, class, own, &chains);
 }
 
-/* The three rungs that are climbed class by class. */
+/* Does it empty one of the three rungs that are emptied class by class? */
 static bool has_sweep(const uint8_t *much)
 {
 	return much[CHAINS] > SOME || much[LISTS] || much[SLABS];

@@ -17,7 +17,7 @@
 static const double report_after = 2, at_a_time = 0.5, pause_between = 0.02;	/* seconds */
 
 /* What the child is to do, and its reply. asked is the number of the request, or 0 if it has not
- * been written yet; without changes, the child waits for the answer to that of before. */
+ * been written yet; without changes, the child waits for the answer to the previous request. */
 struct work {
 	pid_t pid;
 	unsigned long long started;
@@ -272,8 +272,8 @@ static void run_once(struct reply *reply)
 	reader_run(&r, &work.pid, 1);
 }
 
-/* The library refuses a request that two commands have mixed up; the one that waits longer has
- * its turn at the next attempt. */
+/* If two commands write at the same time, the library refuses the mixed request. The command
+ * that pauses longer succeeds at its next attempt. */
 enum control_state control_send(pid_t pid, unsigned long long started, const struct hk_change *change,
 				unsigned count, double seconds, struct control_answer *answer)
 {

@@ -23,10 +23,10 @@ struct control_answer {
 };
 
 /*
- * Requests the changes, at most HK_CONTROL_CHANGES, and waits so many seconds for the answer.
- * started: see process_started(); 0: any process with this id. A request of before that still
- * waits is completed by the new one, not replaced. A call without changes waits for the answer to
- * the last request, by whatever command.
+ * Requests the changes, at most HK_CONTROL_CHANGES, and waits this number of seconds for the
+ * answer. started: see process_started(); 0: any process with this id. If an earlier request still
+ * waits, its changes are included in the new one. A call without changes waits for the answer to
+ * the last request, even if another command wrote it.
  */
 enum control_state control_send(pid_t pid, unsigned long long started, const struct hk_change *change,
 				unsigned count, double seconds, struct control_answer *answer);

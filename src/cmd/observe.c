@@ -1,4 +1,5 @@
-/* Waits while a process takes samples, and turns its sampler on and off around that. */
+/* Waits while a process takes samples. Turns its sampler on before and off afterwards, if it is
+ * off. */
 #include "cmd/control.h"
 #include "cmd/profile.h"
 #include "config/settings.h"

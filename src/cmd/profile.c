@@ -64,7 +64,7 @@ static bool is_number(const char *word)
 	return *word && !word[strspn(word, "0123456789")];
 }
 
-/* Without the time, a process that takes samples is read at once. False: an error was printed. */
+/* Without --seconds, a process that takes samples is read at once. False: an error was printed. */
 static bool read_process(struct profile *p, pid_t pid, const struct args *a)
 {
 	const struct observation o = { a->seconds, a->leak, a->rate ? a->rate : usual_rate };

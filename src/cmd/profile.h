@@ -10,8 +10,8 @@
 
 #include <stdint.h>
 
-/* Of doubles, which hold any sum of hostile figures, and differences. weight: the bytes for
- * which the samples stand. */
+/* Doubles, because they can hold any sum of hostile figures, and negative differences. weight: the
+ * bytes for which the samples stand. */
 struct sum {
 	double samples, bytes, weight;
 };
@@ -22,8 +22,8 @@ struct site {
 	struct sum live, all;
 };
 
-/* A line of source text; of an address there may be several, the innermost inlined function
- * first. Not escaped for printing; function and file may be NULL. */
+/* A line of source text. An address may have several, the innermost inlined function first. Not
+ * escaped for printing; function and file may be NULL. */
 struct place {
 	char *function, *file;
 	unsigned line;
@@ -73,7 +73,7 @@ enum {
 };
 
 /* samples.c: reads a process. min_age: if above 0, the live sums are those of the blocks that
- * were allocated at least so many seconds ago. False: an error was printed. */
+ * were allocated at least this number of seconds ago. False: an error was printed. */
 bool profile_read(struct profile *p, pid_t pid, double min_age);
 
 /* profile_file.c: reads the text format of gperftools. False: an error was printed. */
@@ -103,10 +103,10 @@ enum view { VIEW_LIVE, VIEW_ALLOCATED };
 struct row *profile_rows(const struct profile *p, enum view view, size_t *count, struct row *total);
 
 /* observe.c: waits while the process takes samples, and reads it again; before is what was read
- * first, and p a profile with its process. If the process takes no samples, it does meanwhile.
- * False: an error was printed. */
+ * first, and p a profile with its process. If the process takes no samples, sampling is turned
+ * on for this time. False: an error was printed. */
 struct observation {
-	double seconds, min_age;	/* seconds: 0 for a usual time */
+	double seconds, min_age;	/* seconds: 0 for the default */
 	const char *rate;
 };
 bool profile_observe(struct profile *p, const struct profile *before, const struct observation *o);
@@ -115,8 +115,8 @@ bool profile_rate_good(const char *rate);
 /* symbols.c: finds the places of all addresses, as far as possible. */
 void profile_symbolize(struct profile *p);
 
-/* profile_write.c, flame.c, pprof.c. row_walk calls each for the frames of a row, the innermost first. The texts are not
- * escaped; place is NULL if it is not known. */
+/* profile_write.c, flame.c, pprof.c. row_walk calls each for the frames of a row, the innermost
+ * first. The texts are not escaped; place is NULL if it is not known. */
 void row_walk(const struct profile *p, const struct row *row,
 	      void (*each)(const struct address *a, const struct place *place, void *argument), void *argument);
 /* A name for a place, which the caller frees: the function, or the file and the offset in it, or
@@ -137,7 +137,7 @@ void profile_write_flame(FILE *out, const struct shown *s);
 void profile_write_pprof(FILE *out, const struct shown *s);
 json_t *profile_json(const struct shown *s);
 const char *shown_what(const struct shown *s);	/* "in use", and so on */
-/* What the profile cannot tell, each a line on this stream after the prefix. */
+/* Notes on what is missing from the profile, each a line with this prefix. */
 void profile_write_notes(FILE *out, const char *prefix, const struct shown *s);
 
 #endif

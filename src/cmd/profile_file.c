@@ -155,7 +155,7 @@ static void add(struct sum *to, const struct sum *more)
 	to->bytes += more->bytes;
 }
 
-/* Samples of different distances are written as what they stand for. */
+/* If samples have different distances, the estimates are written instead of the samples. */
 static struct site written(const struct profile *p, const struct site *site)
 {
 	struct site as = *site;
@@ -167,7 +167,7 @@ static struct site written(const struct profile *p, const struct site *site)
 	return as;
 }
 
-/* A newline in a path would be a line of its own. */
+/* A newline in a path would begin another line. */
 static void write_path(FILE *out, const char *path)
 {
 	for (; *path; path++)

@@ -103,7 +103,7 @@ const struct address *profile_address(const struct profile *p, uint64_t at)
 	return bsearch(&at, p->address, p->addresses, sizeof *p->address, by_at);
 }
 
-/* The address in p that is at the same place of the same file; otherwise the address itself. */
+/* The address in p with the same offset in the same file; if there is none, the address itself. */
 static uint64_t translate(const struct profile *p, const struct profile *base, uint64_t at)
 {
 	int from = map_of(base, at);
@@ -123,7 +123,8 @@ static uint64_t translate(const struct profile *p, const struct profile *base, u
 	return at;
 }
 
-/* The weights in a table are rounded, and a file has none: a difference must not consist of that. */
+/* Computes the weights, because those in a table are rounded and a file has none. Otherwise this
+ * would appear as a difference. */
 static void weigh(struct site *site, double mean)
 {
 	site->live.weight = sum_weight(site->live.samples, site->live.bytes, mean);
@@ -147,7 +148,7 @@ void profile_subtract(struct profile *p, const struct profile *base)
 
 		for (j = 0; j < p->maps && strcmp(p->map[j].path, base->map[i].path) != 0; j++)
 			;
-		/* Its file was unmapped meanwhile. */
+		/* Its file has been unmapped since then. */
 		if (j == p->maps && map_of(p, base->map[i].start + 1) < 0 && map_of(p, base->map[i].end) < 0)
 			profile_add_map(p, &base->map[i]);
 	}

@@ -64,7 +64,7 @@ static void allow_files(bool allow)
 	setrlimit(RLIMIT_NOFILE, &(struct rlimit){ allow ? before.rlim_cur : 0, before.rlim_max });
 }
 
-/* With neither names, libdw uses the build ID. The names come from the hostile file. */
+/* Without these names, which come from the hostile file, libdw uses the build ID. */
 static int find_debug_file(Dwfl_Module *module, void **data, const char *name, Dwarf_Addr base, const char *file,
 			   const char *link, GElf_Word checksum, char **found)
 {
@@ -155,8 +155,8 @@ static void put_call(struct record *r, Dwarf_Die *inlined, Dwarf_Files *files)
 	put_line(r, files && file ? dwarf_filesrc(files, file, NULL, NULL) : NULL, (int)line);
 }
 
-/* The scopes that contain the address, the innermost first; in which the function's own are, and
- * not those of the source of an inlined function. */
+/* The scopes that contain the address, the innermost first. They are those of the function that
+ * contains the code, not those of the source of an inlined function. */
 static int scopes_of(struct module *m, Dwarf_Die *unit, Dwarf_Addr address, Dwarf_Die **scopes)
 {
 	Dwarf_Die *found = NULL, innermost;
@@ -292,7 +292,7 @@ static void accept(struct profile *p, int map, const struct record *r)
 	place->line = r->line;
 }
 
-/* False: there will be no more. */
+/* Receives one record. False: there are no more. */
 static bool receive(struct profile *p, int map, int in, double until)
 {
 	struct pollfd ready = { .fd = in, .events = POLLIN };
@@ -335,7 +335,8 @@ static void symbolize_map(struct profile *p, int map)
 	while (child > 0 && count++ < most && receive(p, map, ends[0], until))
 		;
 	close(ends[0]);
-	/* It may be in a call that the kernel does not end, so that nobody waits for it. */
+	/* Does not wait for the child, which may be in a system call that the kernel cannot
+	 * interrupt. */
 	if (child > 0 && (kill(child, SIGKILL) || waitpid(child, NULL, WNOHANG) >= 0))
 		return;
 }

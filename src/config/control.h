@@ -1,9 +1,8 @@
 /*
- * The control block: through it, another process that may write the memory of this one changes
- * settings, or requests that free memory is released. The command writes a request with
- * process_vm_writev(2). The first thread that comes to a slow path of the allocator afterwards
- * carries it out, with no lock held, and writes the answer. hakmem-stats-page(5) documents the
- * block.
+ * The control block: through it, a process that may write the memory of this one changes settings,
+ * or requests that free memory is released. The command writes a request with
+ * process_vm_writev(2). The next thread that reaches a slow path of the allocator carries it out,
+ * with no lock held, and writes the answer. hakmem-stats-page(5) documents the block.
  *
  * A request has a number, by which the command recognizes the answer. It is written last, by a
  * call of its own, and is never that of the request before. The checksum includes it, so that
@@ -33,7 +32,7 @@ struct hk_change {
 
 enum hk_verdict {
 	HK_CHANGED,
-	HK_GARBLED,			/* two commands have written at the same time */
+	HK_GARBLED,			/* damaged: two commands have written at the same time */
 	HK_NO_SETTING,			/* there is no such setting */
 	HK_BAD_VALUE,
 	HK_FIXED,			/* it cannot change in a running process */

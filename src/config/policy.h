@@ -24,8 +24,8 @@ enum {
 	/* The longest purge delay while processes of the control group wait for memory: that of
 	 * the profiles for little memory. */
 	HK_PRESSED_DELAY_MS = 100,
-	/* hak_set waits so long for another thread that changes settings, which takes
-	 * milliseconds, unless it trims a large heap. */
+	/* The time for which hak_set waits for another thread that changes settings. Changes
+	 * take milliseconds, unless a large heap is trimmed. */
 	HK_CHANGE_WAIT_MS = 1000,
 };
 
@@ -70,12 +70,12 @@ enum {
 	 * blocks reach their slabs before they have left the processor's caches. With 64, and
 	 * only once all lists hold much, its threads end before that. */
 	HK_EMPTYING_AFTER = 16,
-	/* Not with fewer threads: 100,000 blocks freed and allocated again five times by one
-	 * thread then take 179 million instructions instead of 81. */
+	/* With fewer threads, none empties its lists: if a single thread did, 100,000 blocks freed
+	 * and allocated again five times would take 179 million instructions instead of 81. */
 	HK_EMPTYING_LEAST_THREADS = 4,
-	/* If the thread allocates again within HK_IDLE_MS, this number is doubled twice, up to
-	 * 16 doublings: a thread that frees 100,000 blocks and allocates as many again takes its
-	 * lists back as a whole after a few rounds (cache/spill.c). */
+	/* If the thread allocates again within HK_IDLE_MS, the overflows needed are doubled twice,
+	 * up to 16 doublings in all: a thread that frees 100,000 blocks and allocates as many again takes
+	 * its lists back as a whole after a few rounds (cache/spill.c). */
 	HK_EMPTYING_STEP = 2,
 	HK_EMPTYING_PATIENCE = 16,
 	/* With this number of threads, it has no list of blocks of this size or above: the few
@@ -130,8 +130,8 @@ enum {
 	 * a class whose chains are not used tries again once in 256 refills. */
 	HK_SPILL_UNIT = 256,
 	HK_SPILL_DEBT = 16 * HK_SPILL_UNIT,
-	/* If a class has set this number of bytes aside, and five sixths of the newest blocks lead to
-	 * another slab, the blocks are put into their slabs, if no other class overflows. */
+	/* If a class has set this number of bytes aside, and five sixths of the newest blocks lead
+	 * to another slab, the blocks are put into their slabs, if no other class overflows. */
 	HK_SPILL_NEAR = 1 << 20,
 	HK_SPILL_AWAY = 5, HK_SPILL_AWAY_OF = 6,
 	/* Chains that one sweep puts into slabs: 1 ms of cache misses. */
@@ -192,8 +192,8 @@ enum { HK_LIMIT_AGAIN_SHARE = 16 };
 enum {
 	/* Percent of the limit at which a report is written; at which the figures are stored
 	 * from which growth is counted; and below which the heap must fall before the next
-	 * reports. That is far below the others, because a program that runs near its limit
-	 * comes and goes by 10 % and more. */
+	 * reports. That is far below the others, because the heap of a program that runs near
+	 * its limit shrinks and grows by 10 % and more. */
 	HK_REPORT_FIRST = 90,
 	HK_REPORT_SECOND = 95,
 	HK_REPORT_BASE = 50,
@@ -327,9 +327,9 @@ enum {
 	 * request needs more. */
 	HK_META_REGION = 256 * 1024,
 	HK_META_LOW = 64 * 1024,
-	/* Bytes that the fallback allocator maps at a time at least, and the part of its memory
-	 * that it maps at a time if that is more: 1 GiB is then 70 chunks instead of 16384, and a
-	 * call may look at all of them. */
+	/* The least number of bytes that the fallback allocator maps at a time, and the part of its
+	 * memory that it maps if that is more: 1 GiB is then 70 chunks instead of 16384, which
+	 * matters because a call may look at all of them. */
 	HK_FALLBACK_CHUNK = 64 * 1024,
 	HK_FALLBACK_SHARE = 8,
 };
@@ -467,15 +467,15 @@ enum {
 	 * of 4 KiB, a quarter of it where addresses have 32 bits. A place needs up to two
 	 * mappings, of the 65530 that a process may have. */
 	HK_FENCES = sizeof(void *) == 8 ? 1024 : 256,
-	/* The part of the places that may be in use, and the part that rests: so many blocks
-	 * are freed before a place is used again. The rest is slack, so that a search finds a
-	 * place: with a quarter of them, 64 looks fail once in 10^8 searches. */
+	/* The part of the places that may be in use, and the part that is in quarantine: this
+	 * number of blocks is freed before a place is used again. The other places let a search
+	 * succeed: with a quarter of all places, 64 looks fail once in 10^8 searches. */
 	HK_FENCE_LIVE_SHARE = 2,
 	HK_FENCE_RESTING_SHARE = 4,
 	HK_FENCE_LOOKS = 64,
 	/* The range takes at most this part of a limit on the address space. */
 	HK_FENCE_SPACE_SHARE = 16,
-	/* One block in this number is at the start of its pages, where underflows are found;
+	/* One block in this number is at the start of its pages, so that underflows are found;
 	 * overflows are more frequent. */
 	HK_FENCE_START_SHARE = 4,
 	/* Return addresses kept of the stack that freed a block, and shown of any. */
@@ -485,8 +485,8 @@ enum {
 	 * other versions of it may need more. */
 	HK_FENCE_STACK_LEAST = 2 << 10,
 	HK_FENCE_STACK = 16 << 10,
-	/* ms: a stack whose lines nobody reads from standard error is cut off, and a second
-	 * thread with a fault waits. */
+	/* ms. If nobody reads standard error, the lines of a stack end after this time. A second
+	 * thread that faults waits no longer than that. */
 	HK_FENCE_REPORT_MS = 2000,
 };
 

@@ -107,8 +107,8 @@ size_t hk_settings_path(const char *pattern, char *out, size_t size);
 void hk_problem_file(const char *what, const char *path, const char *why);
 bool hk_settings_dump_json(void);	/* the pattern ends in .json */
 
-/* For settings that can change: the value of a text, false if it is not valid; and puts it in
- * force. */
+/* For settings that can change. parse: the value of a text; false: it is not valid. change:
+ * stores the value. */
 bool hk_value_parse(enum hk_setting_id id, const char *text, uint64_t *value);
 void hk_value_change(enum hk_setting_id id, uint64_t value, enum hk_source source);
 /* The setting with this name, without HAKMEM_; HK_SET_COUNT: there is none. */

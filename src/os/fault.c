@@ -5,7 +5,7 @@
  * has the registers, the address and the code of the fault itself. A signal that a process has
  * sent would not come again, so it is sent again with the same information.
  *
- * If the program installs a handler later, this one is gone.
+ * If the program installs a handler later, it replaces this one.
  */
 #include "os/fault.h"
 
@@ -19,7 +19,7 @@
 
 static void (*found)(const struct hk_fault *fault);
 
-/* The context of an interrupted instruction, where it is known how to read it. */
+/* The context of an interrupted instruction, on machines whose layout is known. */
 #if defined(__x86_64__)
 static void read_context(const ucontext_t *context, struct hk_fault *fault)
 {
@@ -33,8 +33,8 @@ static void read_context(const ucontext_t *context, struct hk_fault *fault)
 	fault->access = context->uc_mcontext.gregs[REG_ERR] & 2 ? HK_ACCESS_WRITE : HK_ACCESS_READ;
 }
 #elif defined(__aarch64__)
-/* The records of a signal frame: a magic number and a size each. That of the exception syndrome
- * says in a bit whether it was a write. */
+/* Each record of a signal frame begins with a magic number and a size. A bit in the record of the
+ * exception syndrome says whether the access was a write. */
 static void read_context(const ucontext_t *context, struct hk_fault *fault)
 {
 	const size_t room = sizeof context->uc_mcontext.__reserved;

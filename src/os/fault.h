@@ -1,4 +1,4 @@
-/* Accesses to memory that is not accessible. */
+/* Faults: accesses to inaccessible memory. */
 #ifndef HK_OS_FAULT_H
 #define HK_OS_FAULT_H
 

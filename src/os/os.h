@@ -85,7 +85,8 @@ void hk_os_count_mapped(size_t size);
 void *hk_os_map_anytime(size_t size);
 void hk_os_purge_anytime(void *addr, size_t size);
 
-/* Memory for one call, because stacks may be as small as 16 KiB. It is not counted. */
+/* Memory for one call that would need too much of a stack, which may be as small as 16 KiB. It
+ * does not count as mapped. */
 void *hk_os_scratch(size_t size);
 void hk_os_scratch_end(void *p, size_t size);
 
@@ -98,9 +99,9 @@ void hk_os_unreserve(void *addr, size_t size);
 size_t hk_os_address_limit(void);
 
 /*
- * Pages of a reserved range become memory of the program, counted and limited like any other;
- * and inaccessible again. False: unchanged. close may be called with locks held; *clean: the
- * contents are gone, and the pages read as zero when they are opened again.
+ * open makes pages of a reserved range memory of the program, counted and limited like any other;
+ * close makes them inaccessible again. False: unchanged. close may be called with locks held.
+ * *clean: the contents are released, and the pages read as zero when they are opened again.
  */
 bool hk_os_open_reserved(void *addr, size_t size);
 bool hk_os_close_reserved(void *addr, size_t size, bool *clean);
@@ -169,8 +170,8 @@ void hk_os_follow_limit(uint64_t now);
 
 /*
  * pressure.c. pressed: processes of the group waited for memory within the last seconds, as far
- * as the background thread knows; any thread, relaxed. follow_pressure, for that thread, looks
- * if a second has passed; true: all free memory is to be released. end_pressure: it will not
+ * as the background thread knows; any thread, relaxed. follow_pressure: that thread looks
+ * if a second has passed; true: all free memory must be released. end_pressure: it will not
  * look for a while. start: called from a constructor.
  */
 extern _Atomic bool hk_os_pressed;

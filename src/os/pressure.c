@@ -1,8 +1,8 @@
 /*
  * Memory pressure: the share of time in which processes wait for memory that the kernel must
  * reclaim first (PSI; see Documentation/accounting/psi.rst of Linux). The background thread
- * reads it while it is awake anyway. Which file, and how much is too much, is known as systemd
- * defines it (MEMORY_PRESSURE of systemd's documentation):
+ * reads it while it is awake anyway. Two variables of systemd name the file and the threshold (see
+ * MEMORY_PRESSURE in systemd's documentation):
  *
  *	MEMORY_PRESSURE_WATCH	the file; /dev/null: none
  *	MEMORY_PRESSURE_WRITE	in Base64 "some 200000 2000000": processes waited for 200000
@@ -10,8 +10,8 @@
  *
  * Without the first variable it is the file of the process's own control group. That is also
  * read if the variable names a FIFO or a socket: what is sent there is for the program. The
- * pressure of the whole machine is only read if the variable says so, because another group
- * may be the only one that has too little memory.
+ * pressure of the whole machine is read only if the variable names it, because perhaps only
+ * another group has too little memory.
  */
 #include "os/limit.h"
 #include "os/os.h"
@@ -21,7 +21,7 @@
 
 enum {
 	LOOK_MS = 1000,		/* between two looks */
-	HOLD_MS = 10000,	/* how long pressure lasts that is not found again */
+	HOLD_MS = 10000,	/* pressure ends if none was found for this time */
 	UPDATE_US = 2000000,	/* the kernel updates the figures in such a period */
 	WINDOW_MOST_US = 10000000,
 	DIGITS_MOST = 15,
@@ -31,8 +31,8 @@ _Atomic bool hk_os_pressed;
 
 static const char in_groups[] = "/sys/fs/cgroup/", of_machine[] = "/proc/pressure/memory", file_name[] = "/memory.pressure";
 static char path[HK_GROUP_PATH];	/* "": none */
-static bool given;			/* it is that of the variable */
-static bool all_wait;			/* "full" */
+static bool given;			/* path is that of the variable */
+static bool all_wait;			/* the trigger is "full" */
 static uint64_t threshold = 200000, window = 2000000;	/* us */
 
 /* ms; 0: never. The last look, the last one that found pressure, and the last one that was a
@@ -51,7 +51,7 @@ static const char *variable(const char *name)
 	return "";
 }
 
-/* Digits until another character; *at is then there. Too many are an error: UINT64_MAX. */
+/* Reads digits, and moves *at past them. UINT64_MAX: there are too many. */
 static uint64_t number(const char **at)
 {
 	uint64_t value = 0;
@@ -71,7 +71,7 @@ static unsigned base64_value(char c)
 	return at ? (unsigned)(at - digits) : 64;
 }
 
-/* Up to the first character that is none of Base64, and as much as fits. */
+/* Decodes Base64 up to the first other character, and no more than fits. */
 static void decode(const char *from, char *text, size_t size)
 {
 	unsigned bits = 0, have = 0, value;
@@ -88,7 +88,7 @@ static void decode(const char *from, char *text, size_t size)
 	text[n] = 0;
 }
 
-/* Anything else than a trigger leaves the usual one. */
+/* If the text is not a trigger, the default remains. */
 static void take_trigger(const char *encoded)
 {
 	char text[64];
@@ -116,7 +116,7 @@ static bool ends_with(const char *text, const char *end)
 	return length >= n && strcmp(text + length - n, end) == 0;
 }
 
-/* Only files of the kernel itself: to open or read any other may take long or have effects. */
+/* Only files of the kernel are read: to open or read others may take long or have side effects. */
 static bool is_of_kernel(const char *name)
 {
 	return strcmp(name, of_machine) == 0 ||
@@ -167,7 +167,7 @@ static uint64_t recent_share(const char *text)
 	return whole * 100 + (uint64_t)(at[1] - '0') * 10 + (uint64_t)(at[2] - '0');
 }
 
-/* Since the last look, unless that was long ago. */
+/* Did processes wait too long since the last look? No if that was long ago. */
 static bool waited_since(const char *text, uint64_t now)
 {
 	const char *at = field(text, " total=");
@@ -187,7 +187,7 @@ static bool is_temporary(long error)
 	return error == -EMFILE || error == -ENFILE || error == -ENOMEM || error == -EINTR;
 }
 
-/* False: there is no file that could be read now. */
+/* False: no file can be read now. */
 static bool read_file(char *text, size_t size)
 {
 	long n = *path ? hk_os_read_text(path, text, size) : -ENOENT;

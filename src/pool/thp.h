@@ -8,8 +8,8 @@
 #include "config/policy.h"
 #include "pool/superslab.h"
 
-/* The newest of a kind of memory, each described by a word that is not 0: a ring, the oldest
- * at `next`. Any thread may add one. */
+/* A ring of the newest items of a kind of memory, each described by a word that is not 0. The
+ * oldest is at `next`. Any thread may add one. */
 struct hk_newest {
 	_Atomic uintptr_t word[HK_NEWEST];
 	_Atomic unsigned next;

@@ -1,8 +1,8 @@
 /*
  * The heap profile in the text format of gperftools. A reader gets the samples as they are, and
  * computes from the distance how much they stand for, so each line has one size only. If the
- * samples have different distances, the reader gets what they stand for, and the distance 1,
- * with which it computes nothing.
+ * samples have different distances, the estimates are written instead, with the distance 1, so
+ * that the reader does not scale them.
  */
 #include "sample/sample.h"
 

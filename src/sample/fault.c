@@ -108,8 +108,8 @@ static void report(const struct hk_fault *fault)
 	put_access(&line, fault);
 }
 
-/* One thread reports. Another one would end the process meanwhile, so it waits, but not for
- * ever. */
+/* One thread reports. A second one would end the process before that is complete, so it waits, but
+ * only for a while. */
 static void faulted(const struct hk_fault *fault)
 {
 	enum { NONE, BEGUN, DONE };

@@ -19,13 +19,13 @@ static size_t whole_pages(size_t size)
 	return (size + hk_page_size - 1) & -hk_page_size;
 }
 
-/* The bytes of a place: its pages, behind a guard page. */
+/* The bytes of a place: a guard page and the pages for a block. */
 static size_t stride(void)
 {
 	return whole_pages(HK_SLAB_MAX) + hk_page_size;
 }
 
-/* How many places: few, if the program may not use much address space. */
+/* The number of places: few if the address space of the program is limited. */
 static size_t places(void)
 {
 	size_t allowed = hk_os_address_limit() / HK_FENCE_SPACE_SHARE / stride();
@@ -33,7 +33,7 @@ static size_t places(void)
 	return allowed < HK_FENCES ? allowed : HK_FENCES;
 }
 
-/* Several threads may make a range at the same time; all but one are wasted. */
+/* Several threads may make a range at the same time; only one range is used. */
 void hk_fence_make(void)
 {
 	static _Atomic bool begun;
@@ -63,7 +63,7 @@ static uintptr_t pages_end(const struct hk_fence *fence)
 	return pages_start(fence) + stride() - hk_page_size;
 }
 
-/* Of the pages of a block. A block of no bytes has one as well. */
+/* Of the pages of a block. A block of 0 bytes has a page as well. */
 static uintptr_t first_page(const struct hk_fence *fence)
 {
 	return fence->start & -hk_page_size;
@@ -85,7 +85,7 @@ static bool by_chance(unsigned share)
 	return random % share == 0;
 }
 
-/* The alignment of a block of this size in a slab, on which memalign relies. */
+/* The alignment of a block of this size in a slab, which memalign relies on. */
 static size_t natural_alignment(size_t size)
 {
 	size_t align = size & -size;
@@ -185,7 +185,7 @@ static void fill(uintptr_t from, uintptr_t to)
 		memcpy((void *)from, &word, sizeof word);
 }
 
-/* The first byte that is not as filled, or to. */
+/* The first byte that does not have the pattern, or to. */
 static uintptr_t find_damage(uintptr_t from, uintptr_t to)
 {
 	uint64_t word = pattern();

@@ -1,11 +1,11 @@
 /*
  * HAKMEM_SAMPLE_GUARD: sampled blocks between inaccessible pages. A range of address space is
- * divided into places for one block each, with a guard page between them. A block is at the end
- * of its pages, or at their start, by chance. The bytes of its pages that it does not use have
- * a pattern, which is checked when the block is freed. The pages of a freed block are
- * inaccessible until the place is used again: not before a number of other blocks were freed.
+ * divided into places for one block each, with a guard page between them. A random choice puts a
+ * block at the end of its pages or at their start. The bytes of its pages that it does not use have
+ * a pattern, which is checked when the block is freed. The pages of a freed block are inaccessible
+ * until the place is used again: not before a number of other blocks were freed.
  *
- * The usable size is the requested one, so that the first byte behind it is outside.
+ * The usable size is the requested one, so that the first byte after it is outside.
  *
  * Nothing here takes a lock, allocates or changes errno. A place belongs to the thread that has
  * changed its state from UNUSED or FREED to TAKEN, or from LIVE to FREEING.
@@ -22,7 +22,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* LOST: the kernel did not close the pages, and so the place is not used again. */
+/* LOST: the kernel did not make the pages inaccessible, so the place is not used again. */
 enum hk_fence_state { HK_FENCE_UNUSED, HK_FENCE_TAKEN, HK_FENCE_LIVE, HK_FENCE_FREEING, HK_FENCE_FREED,
 		      HK_FENCE_LOST };
 

@@ -9,8 +9,8 @@
 
 _Atomic size_t hk_sample_mean;
 
-/* The present distance, or the last one: not 0 once the sampler has been on, so that a thread
- * can complete a sample after another one has turned the sampler off. */
+/* The current distance, or the last one. It is not 0 once the sampler has been on, so that a thread
+ * can complete a sample after another thread has turned the sampler off. */
 static _Atomic size_t last_mean;
 
 static size_t mean(void)

@@ -9,10 +9,11 @@
  * and a sampled block stands for 1 / p blocks. So sums of the weights s / p are unbiased for
  * every size and for every order of calls.
  *
- * The sampler can be turned on and off in a running process. While it is on, no size class leads the hot path of malloc to a list
- * (cache/limits.c), so that each malloc takes the slow path, which counts. A sampled block is
- * never in a slab, and so free finds it in a slow path, without a test in the hot path
- * (cache/slow.c). Its size is that of the block that the program would have got otherwise.
+ * The sampler can be turned on and off in a running process. While it is on, no size class leads
+ * the hot path of malloc to a list (cache/limits.c), so that each malloc takes the slow path, which
+ * counts. A sampled block is never in a slab, and so free finds it in a slow path, without a test
+ * in the hot path (cache/slow.c). Its size is that of the block that the program would have got
+ * otherwise.
  *
  * Nothing here but the start takes a lock, allocates or changes errno: these functions may be
  * called in signal handlers, in the child of a fork, and at the start and the end of a thread.
@@ -99,10 +100,10 @@ void hk_sample_start(void);
 struct hk_file;
 void hk_sample_put_top(struct hk_file *file);
 /* Turns the sampler on with this mean distance, or off if it is 0. No lock held, one call at a
- * time. False: there is no memory for the table. The caller then directs the lists of all
- * caches: see hk_lists_lead(). Samples stay recorded until their blocks are freed. */
+ * time. False: there is no memory for the table. True: the caller must call hk_lists_lead()
+ * next, for the lists of all caches. Samples stay recorded until their blocks are freed. */
 bool hk_sample_set(size_t mean);
-/* Chooses the next sample of this sampler again. */
+/* The sampler must choose its next sample again. */
 HK_INLINE void hk_sample_restart(struct hk_sampler *s)
 {
 	atomic_store_explicit(&s->started, false, memory_order_relaxed);

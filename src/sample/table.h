@@ -44,7 +44,7 @@ struct hk_sample {
 };
 
 /*
- * The members up to frame are constant, except for mean, which is the present distance or the
+ * The members up to frame are constant, except for mean, which is the current distance or the
  * last one. mixed: there are samples that were taken with another one.
  * on: samples are taken now. Relaxed.
  */
@@ -78,7 +78,7 @@ extern struct hk_sample_counters hk_sample_counters;
 
 /* Makes the table, once. False: there is no memory. No lock held. */
 bool hk_table_make(void);
-/* Further samples have this mean distance. */
+/* Sets the mean distance of further samples. */
 void hk_table_mean(size_t mean);
 
 /* The site of a stack, or NULL if there is no room. */

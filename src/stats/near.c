@@ -20,8 +20,8 @@ static _Atomic unsigned reported;	/* percent; 0: none since it fell far below */
 static _Atomic long writing;		/* the process whose thread writes, or 0 */
 static char path[HK_PATH_MAX];
 
-/* What follows belongs to the thread that writes. base: the figures from which growth is
- * counted, of the time `based` in ms; all 0 without them, for the start of the process. */
+/* What follows belongs to the thread that writes. base: the figures at the time `based` (ms), from
+ * which growth is counted; all 0 if it is counted from the start of the process. */
 static struct hk_snapshot snapshot, base;
 static uint64_t started, based;
 static bool has_base;
@@ -81,7 +81,7 @@ static void put_growth(struct hk_file *file)
 		put_growth_of_class(file, class);
 }
 
-/* All growth is that since the start. */
+/* Growth is counted from the start again. */
 static void forget_base(void)
 {
 	memset(&base, 0, sizeof base);
