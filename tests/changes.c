@@ -1,7 +1,7 @@
 /*
- * Requests that another process writes into the control block: they are carried out once, whole
- * or not at all, whatever the block contains and whatever the threads do meanwhile. The test has
- * the library inside, and writes the block itself.
+ * Requests that another process writes into the control block: each is carried out once, as a whole
+ * or not at all, whatever the block contains and whatever the threads do at that time. The test is
+ * linked with the library, and writes the block itself.
  */
 #include "child.h"
 #include "heap.h"
@@ -127,7 +127,7 @@ static void test_on_and_off(void)
 	ok(set("SAMPLE", "0"), "another request turns it off");
 	before = taken();
 	take_and_free(64, 100000);
-	ok(taken() == before && (finds_lists() || hk_harden), "then nothing is sampled, and the lists are back");
+	ok(taken() == before && (finds_lists() || hk_harden), "then nothing is sampled, and the hot path finds its lists again");
 	ok(live() > 20, "the samples stay recorded");
 	for (i = 0; i < 200; i++)
 		free(kept[i]);
@@ -279,14 +279,14 @@ static void test_garbled(void)
 	request.asked = ++number;
 	request.sum = hk_request_sum(&request) + 1;
 	put_request();
-	ok(answer_is(HK_GARBLED, 1) && !hk_sampling(), "a request with another sum is refused");
+	ok(answer_is(HK_GARBLED, 1) && !hk_sampling(), "a request with a wrong checksum is refused");
 	request.count = UINT32_MAX;
 	ask();
 	ok(answer_is(HK_GARBLED, 1), "one with too many changes too");
 	change("SAMPLE", "512");
 	memset(request.change, 'S', sizeof request.change);
 	ask();
-	ok(answer_is(HK_GARBLED, 1), "and texts without an end");
+	ok(answer_is(HK_GARBLED, 1), "and names or values without a NUL");
 }
 
 static void test_api(void)

@@ -197,12 +197,12 @@ is_off() {
 start env LD_PRELOAD="$library" ./tests/cmd/calls busy
 gives "a process that takes no samples" 0 "B allocated, in " $command profile --allocated --rate 4096 --seconds 1 $pid
 grep -q 'before sampling was turned on are not included' "$work/out"
-check $? "what is not known is said"
+check $? "a note says what is not included"
 is_off
 check $? "takes none afterwards"
 timeout -s INT 3 "$hakmem" profile --allocated --rate 4096 --seconds 60 $pid >"$work/out" 2>"$work/why"
 grep -q ' WHERE$' "$work/out"
-check $? "Ctrl-C shows what came until then"
+check $? "Ctrl-C ends the wait, and the profile is shown"
 is_off
 check $? "and turns sampling off"
 $command set $pid SAMPLE=4096 >"$work/why" 2>&1

@@ -277,8 +277,8 @@ static void moves_keeping(void)
 }
 
 /*
- * A thread may stay inside for long: after a jump out of a handler, for ever. There all
- * figures of mallinfo2 are 0. This one handler comes at any place.
+ * A thread may stay inside the heap for a long time, or for ever after a jump out of a handler.
+ * The handler of this case runs at any place, and is inside if all figures of mallinfo2 are 0.
  */
 static volatile bool kept_many;
 
@@ -315,7 +315,7 @@ static void keeping_many(void)
 	}
 	setitimer(ITIMER_VIRTUAL, &never, NULL);
 	if (!kept_many)
-		guest_skip("no signal came inside");
+		guest_skip("no signal arrived inside the heap");
 }
 
 static void moves_asking(void)
@@ -497,7 +497,7 @@ int main(int argc, char **argv)
 	struct guest guest[] = {
 		{ "allocates", moves_allocating, "malloc in a handler inside malloc", NULL, NULL, true, 0.5 },
 		{ "keeps", moves_keeping, "blocks that such a handler keeps", NULL, NULL, true, 0.5 },
-		{ "many", keeping_many, "4000 blocks there", NULL, NULL, true, 5 },
+		{ "many", keeping_many, "4000 blocks in a handler inside the heap", NULL, NULL, true, 5 },
 		{ "asks", moves_asking, "malloc_trim, mallinfo2 there", NULL, NULL, true, 0.5 },
 		{ "forks", moves_forking, "fork there, the child allocates", NULL, NULL, true, 0.5 },
 		{ "bare", moves_forking_bare, "_Fork there, the child allocates", NULL, NULL, true, 0.5 },

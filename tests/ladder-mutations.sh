@@ -27,10 +27,11 @@ amounts() {
 
 # Changes without an effect:
 #	A slow path works on its own cache, whatever the column of caches says.
-#	FREED is given when no lock is held, so it climbs no rung of a cache. tests/ladder.sh
+#	FREED is given when no lock is held, so it empties no rung of a cache. tests/ladder.sh
 #	checks that its row says so.
 #	If stage 1 is emptied, the lists of the shared cache are too, whether they are idle or
-#	not. The thread's own cache is climbed twice; at the second time all its classes are idle.
+#	not. The rungs of the thread's own cache are emptied twice; the second
+#	time, all its classes are idle.
 no_effect() {
 	case $1,$2,$3 in
 	TICK,2,* | FREED,[2-8],* | FREED,9,ALL | STARVED,2,* | GROWTH,2,*) ;;

@@ -48,7 +48,7 @@ awk '$1 == "GROWTH" || $1 == "STARVED" { if ($9 $10 $11 != "---") exit 1 }' "$wo
 check $? "a class that needs memory releases none to the system"
 
 awk '$1 == "FREED" { exit $3 $4 $5 $6 $7 $8 $9 != "-------" }' "$work/code"
-check $? "FREED climbs no rung of a cache, because no lock is held then"
+check $? "FREED empties no rung of a cache, because no lock is held then"
 
 # The check can fail.
 sed 's/ all / few /' "$work/code" | cmp -s - "$work/page"

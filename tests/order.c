@@ -22,7 +22,7 @@ static void free_all(void)
 
 	for (i = 0; i < BLOCKS; i++) {
 		if (!filled(block[i], SIZE, i))
-			fail("block %zu has other contents", i);
+			fail("the contents of block %zu have changed", i);
 		free(block[i]);
 	}
 }
@@ -76,7 +76,7 @@ static void contents(void *arg)
 int main(void)
 {
 	tap_start();
-	child_ok(at_random, NULL, 120, "many blocks that were freed at random come back by their slabs");
+	child_ok(at_random, NULL, 120, "many blocks that were freed in random order are allocated again slab by slab");
 	child_ok(contents, NULL, 120, "each of them once");
 	return tap_end();
 }

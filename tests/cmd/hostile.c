@@ -170,7 +170,7 @@ static void control_nowhere(void)
 	page.control = (void *)(uintptr_t)4096;
 }
 
-/* At a place that nobody may write. */
+/* A control block in memory that cannot be written. */
 static void control_constant(void)
 {
 	static const struct hk_control constant = {
@@ -179,7 +179,7 @@ static void control_constant(void)
 	page.control = (void *)(uintptr_t)&constant;
 }
 
-/* A request waits in which no text ends. */
+/* A request that waits, without a NUL in any name or value. */
 static void control_full(void)
 {
 	unsigned i;
@@ -192,7 +192,7 @@ static void control_full(void)
 	control.asked = 1;
 }
 
-/* Refuses everything, with a reason that there is not and texts for the terminal. */
+/* Refuses everything, with an unknown reason and with control characters for the terminal. */
 static void control_lies(void)
 {
 	page.control = &control;
