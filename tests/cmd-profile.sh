@@ -214,6 +214,16 @@ gives "what it allocates in a second" 0 " newly allocated, in " $command profile
 check $? "goes on after that too"
 stop
 start env LD_PRELOAD="$library" ./tests/cmd/calls waits
+began=$(date +%s)
+timeout -s INT 1 "$hakmem" profile --seconds 60 $pid >"$work/out" 2>"$work/why"
+[ $(($(date +%s) - began)) -lt 40 ]
+check $? "Ctrl-C is heard while a process makes no call"
+kill -USR1 $pid
+sleep 0.2
+[ "$(samples)" = 0 ]
+check $? "which takes no samples afterwards"
+stop
+start env LD_PRELOAD="$library" ./tests/cmd/calls waits
 gives "a process that calls nothing" 0 "no samples were taken" $command profile --seconds 0.1 $pid
 stop
 gives "a bad rate" 2 "--rate takes bytes" $command profile --rate 0 1

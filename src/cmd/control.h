@@ -9,6 +9,8 @@
 #include "config/control.h"
 #include "cmd/cmd.h"
 
+#include <signal.h>
+
 enum control_state {
 	CONTROL_DONE,			/* the process has made the changes */
 	CONTROL_WAITS,			/* requested, but the process has not called its allocator yet */
@@ -30,6 +32,9 @@ struct control_answer {
  */
 enum control_state control_send(pid_t pid, unsigned long long started, const struct hk_change *change,
 				unsigned count, double seconds, struct control_answer *answer);
+
+/* Set by a signal handler: control_send waits no longer than for one attempt. */
+extern volatile sig_atomic_t control_hurry;
 
 /* One setting: its name without HAKMEM_, and its value as in the environment. */
 enum control_state set_remote(pid_t pid, unsigned long long started, const char *name, const char *value,

@@ -12,23 +12,35 @@
 
 static const double usual_seconds = 10, answer_seconds = 5;
 
-static volatile sig_atomic_t interrupted;
+static const int signals[] = { SIGINT, SIGTERM, SIGHUP };
+enum { SIGNALS = sizeof signals / sizeof *signals };
+static struct sigaction before_wait[SIGNALS];
 
 static void note_signal(int number)
 {
 	(void)number;
-	interrupted = 1;
+	control_hurry = 1;
 }
 
-/* A signal ends the wait; the sampler is turned off afterwards. */
+/* A signal ends the wait; the sampler is turned off afterwards. With nohup, SIGHUP does not. */
 static void catch_signals(void)
 {
-	static const int signals[] = { SIGINT, SIGTERM, SIGHUP };
 	const struct sigaction action = { .sa_handler = note_signal };
 	unsigned i;
 
-	for (i = 0; i < sizeof signals / sizeof *signals; i++)
-		sigaction(signals[i], &action, NULL);
+	for (i = 0; i < SIGNALS; i++)
+		if (sigaction(signals[i], &action, &before_wait[i]) == 0 && signals[i] == SIGHUP &&
+		    before_wait[i].sa_handler == SIG_IGN)
+			sigaction(SIGHUP, &before_wait[i], NULL);
+}
+
+/* What follows, such as finding names, may take long, and a signal may end it. */
+static void restore_signals(void)
+{
+	unsigned i;
+
+	for (i = 0; i < SIGNALS; i++)
+		sigaction(signals[i], &before_wait[i], NULL);
 }
 
 static bool has_ended(pid_t pid, unsigned long long started)
@@ -41,7 +53,7 @@ static void wait_seconds(pid_t pid, unsigned long long started, double seconds)
 	double began = seconds_now(), now;
 	bool shown = isatty(STDERR_FILENO);
 
-	while (!interrupted && !has_ended(pid, started) && (now = seconds_now()) < began + seconds) {
+	while (!control_hurry && !has_ended(pid, started) && (now = seconds_now()) < began + seconds) {
 		double left = began + seconds - now;
 
 		if (shown)
@@ -56,9 +68,13 @@ static void wait_seconds(pid_t pid, unsigned long long started, double seconds)
 static bool turn_on(pid_t pid, unsigned long long started, const char *rate, struct control_answer *answer)
 {
 	enum control_state state = set_remote(pid, started, "SAMPLE", rate, answer_seconds, answer);
+	struct control_answer after;
 
 	if (state == CONTROL_DONE || state == CONTROL_WAITS)
 		return true;
+	/* The request may have been written nevertheless. */
+	if (state == CONTROL_FAILED)
+		set_remote(pid, started, "SAMPLE", "0", answer_seconds, &after);
 	warn("process %d cannot be sampled: %s", (int)pid, answer->why);
 	return false;
 }
@@ -93,7 +109,7 @@ bool profile_rate_good(const char *rate)
 	return hk_value_parse(HK_SET_SAMPLE, rate, &value) && value;
 }
 
-bool profile_observe(struct profile *p, const struct profile *before, const struct observation *o)
+static bool observe(struct profile *p, const struct profile *before, const struct observation *o)
 {
 	unsigned long long started = process_started(p->pid);
 	double seconds = o->seconds > 0 ? o->seconds : usual_seconds;
@@ -101,7 +117,6 @@ bool profile_observe(struct profile *p, const struct profile *before, const stru
 	struct control_answer answer = { .stacks = true };
 	bool good;
 
-	catch_signals();
 	if (!before->on && !turn_on(pid, started, o->rate, &answer))
 		return false;
 	wait_seconds(pid, started, seconds);
@@ -111,5 +126,15 @@ bool profile_observe(struct profile *p, const struct profile *before, const stru
 		turn_off(pid, started);
 	if (good && !before->on)
 		say_what_came(p, before->mean ? before->taken : 0, &answer);
+	return good;
+}
+
+bool profile_observe(struct profile *p, const struct profile *before, const struct observation *o)
+{
+	bool good;
+
+	catch_signals();
+	good = observe(p, before, o);
+	restore_signals();
 	return good;
 }
