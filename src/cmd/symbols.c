@@ -13,6 +13,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <math.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -28,9 +29,10 @@
 
 enum {
 	MOST_PLACES = 32,		/* of one address */
-	MOST_REPLY = 128 << 20,		/* bytes */
+	MOST_REPLY = 256 << 20,		/* bytes, for all files */
 	MOST_CPU = 20,			/* seconds, for one file */
 	MOST_TIME = 30, MOST_TIME_FETCHING = 300,
+	MOST_TIME_ALL = 120,		/* without fetching */
 	MOST_FILES = 1024,
 };
 #if UINTPTR_MAX > UINT32_MAX
@@ -314,11 +316,17 @@ static bool receive(struct profile *p, int map, int in, double until)
 	return true;
 }
 
-static void symbolize_map(struct profile *p, int map)
+static bool fetching(void)
 {
 	const char *urls = getenv("DEBUGINFOD_URLS");
-	double until = seconds_now() + (urls && *urls ? MOST_TIME_FETCHING : MOST_TIME);
-	size_t most = MOST_REPLY / sizeof(struct record), count = 0;
+
+	return urls && *urls;
+}
+
+/* left: the records that may still be received. */
+static void symbolize_map(struct profile *p, int map, size_t *left)
+{
+	double until = seconds_now() + (fetching() ? MOST_TIME_FETCHING : MOST_TIME);
 	sigset_t mask;
 	int ends[2];
 	pid_t child;
@@ -332,8 +340,8 @@ static void symbolize_map(struct profile *p, int map)
 		_exit(0);
 	}
 	close(ends[1]);
-	while (child > 0 && count++ < most && receive(p, map, ends[0], until))
-		;
+	while (child > 0 && *left && receive(p, map, ends[0], until))
+		--*left;
 	close(ends[0]);
 	/* Does not wait for the child, which may be in a system call that the kernel cannot
 	 * interrupt. */
@@ -343,15 +351,16 @@ static void symbolize_map(struct profile *p, int map)
 
 void profile_symbolize(struct profile *p)
 {
+	double until = fetching() ? HUGE_VAL : seconds_now() + MOST_TIME_ALL;
+	size_t left = MOST_REPLY / sizeof(struct record), i;
 	bool used[MOST_FILES] = { false };
-	size_t i;
 
 	for (i = 0; i < p->addresses; i++)
 		if (p->address[i].map >= 0 && p->address[i].map < MOST_FILES)
 			used[p->address[i].map] = true;
 	for (i = 0; i < p->maps && i < MOST_FILES; i++)
-		if (used[i])
-			symbolize_map(p, (int)i);
+		if (used[i] && left && seconds_now() < until)
+			symbolize_map(p, (int)i, &left);
 }
 #else
 void profile_symbolize(struct profile *p)
