@@ -6,6 +6,7 @@
  */
 #include "cmd/profile.h"
 
+#include <search.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -20,8 +21,19 @@ static const double least_width = 0.5;	/* narrower boxes are not drawn */
 struct box {
 	char *name;			/* printable */
 	double bytes, blocks;
-	struct box *first, *next;	/* the box below it; beside it */
+	const struct box *above;
+	struct box *first, *last, *next; /* the boxes below it; beside it */
 };
+
+/* All boxes but the root, to find one by its name and the box above it. */
+static void *boxes;
+
+static int compare_boxes(const void *a, const void *b)
+{
+	const struct box *x = a, *y = b;
+
+	return x->above != y->above ? (x->above < y->above ? -1 : 1) : strcmp(x->name, y->name);
+}
 
 struct stack {
 	const struct profile *profile;
@@ -42,17 +54,18 @@ static void collect(const struct address *a, const struct place *place, void *ar
 /* Takes over the name. */
 static struct box *child_of(struct box *box, char *name)
 {
-	struct box **at = &box->first;
+	struct box key = { .name = name, .above = box }, *new, **found = tsearch(&key, &boxes, compare_boxes);
 
-	while (*at && strcmp((*at)->name, name) != 0)
-		at = &(*at)->next;
-	if (*at) {
+	if (!found)
+		exit(fail(RUN_FAILED, "out of memory"));
+	if (*found != &key) {
 		free(name);
-		return *at;
+		return *found;
 	}
-	*at = grow(NULL, sizeof **at);
-	**at = (struct box){ .name = name };
-	return *at;
+	*found = new = grow(NULL, sizeof *new);
+	*new = key;
+	*(box->last ? &box->last->next : &box->first) = new;
+	return box->last = new;
 }
 
 static void count(struct box *box, const struct row *row)
@@ -82,6 +95,11 @@ static void add_row(struct box *root, const struct profile *p, const struct row 
 	while (s.names)
 		free(s.name[--s.names]);
 	free(s.name);
+}
+
+static void keep_box(void *box)
+{
+	(void)box;
 }
 
 static void free_boxes(struct box *box)
@@ -227,6 +245,8 @@ void profile_write_flame(FILE *out, const struct shown *s)
 	free(row);
 	picture.levels = levels_of(&picture, &root);
 	put_picture(&picture, s);
+	tdestroy(boxes, keep_box);
+	boxes = NULL;
 	free_boxes(root.first);
 	free(root.name);
 }
