@@ -290,4 +290,27 @@ for mode in symbols lines cut fifo; do
 	grep -q -i -F 'u001b[31m' "$work/json"
 	check $? "samples-$mode: its name is escaped"
 done
+
+# Files with as many stacks, frames and mappings as are read.
+stacks() {	# stacks frames maps
+	awk -v stacks="$1" -v frames="$2" -v maps="$3" 'BEGIN {
+		print "heap profile: 1: 1 [1: 1] @ heap_v2/524288"
+		for (i = 0; i < stacks; i++) {
+			printf "1: 9000 [1: 9000] @"
+			for (j = 0; j < frames; j++)
+				printf " 0x%x", 16777224 + (i * frames + j) * 200
+			print ""
+		}
+		print "\nMAPPED_LIBRARIES:"
+		for (i = 0; i < maps; i++)
+			printf "%x-%x r-xp 00000000 08:01 1 /none/%d\n", (256 + i) * 65536, (257 + i) * 65536, i
+	}' >"$work/many"
+}
+stacks 262144 1 0
+timeout 30 "$hakmem" profile --format flame "$work/many" >"$work/out" 2>"$work/why" && grep -q '<svg' "$work/out"
+check $? "a flame graph of very many stacks"
+stacks 4096 1000 16000
+timeout 60 "$hakmem" profile --base "$work/many" "$work/many" >"$work/out" 2>"$work/why" &&
+	grep -q '0 B more in use than before, in 0 call stacks' "$work/out"
+check $? "the difference of very many frames and mappings"
 finish

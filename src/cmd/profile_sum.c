@@ -103,24 +103,63 @@ const struct address *profile_address(const struct profile *p, uint64_t at)
 	return bsearch(&at, p->address, p->addresses, sizeof *p->address, by_at);
 }
 
-/* The address in p with the same offset in the same file; if there is none, the address itself. */
-static uint64_t translate(const struct profile *p, const struct profile *base, uint64_t at)
+/* By file, offset, and the lowest address last. */
+static int by_file(const void *a, const void *b)
+{
+	const struct profile_map *x = a, *y = b;
+	int order = strcmp(x->path, y->path);
+
+	if (order)
+		return order;
+	return x->offset != y->offset ? (x->offset > y->offset) - (x->offset < y->offset) :
+					(x->start < y->start) - (x->start > y->start);
+}
+
+/* The last of the sorted maps that is of this file and begins before this offset in it. */
+static const struct profile_map *map_at(const struct profile_map *sorted, size_t count, const char *path, uint64_t offset)
+{
+	size_t low = 0, high = count;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+		int order = strcmp(sorted[middle].path, path);
+
+		if (order < 0 || (!order && sorted[middle].offset < offset))
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low && !strcmp(sorted[low - 1].path, path) ? &sorted[low - 1] : NULL;
+}
+
+/* The address with the same offset in the same file of the sorted maps; if there is none, the
+ * address itself. */
+static uint64_t translate(const struct profile_map *sorted, size_t count, const struct profile *base, uint64_t at)
 {
 	int from = map_of(base, at);
+	const struct profile_map *to;
 	uint64_t offset;
-	size_t i;
 
 	if (from < 0)
 		return at;
 	offset = at - base->map[from].start + base->map[from].offset;
-	for (i = 0; i < p->maps; i++) {
-		const struct profile_map *to = &p->map[i];
+	to = map_at(sorted, count, base->map[from].path, offset);
+	return to && offset - to->offset <= to->end - to->start ? to->start + offset - to->offset : at;
+}
 
-		if (offset > to->offset && offset - to->offset <= to->end - to->start &&
-		    !strcmp(to->path, base->map[from].path))
-			return to->start + offset - to->offset;
-	}
-	return at;
+/* Keeps the maps of files that were unmapped meanwhile. p->map is in ascending order only before. */
+static void add_former_maps(struct profile *p, const struct profile *base, const struct profile_map *sorted)
+{
+	bool *former = grow(NULL, base->maps + 1);
+	size_t count = p->maps, i;
+
+	for (i = 0; i < base->maps; i++)
+		former[i] = !map_at(sorted, count, base->map[i].path, UINT64_MAX) &&
+			    map_of(p, base->map[i].start + 1) < 0 && map_of(p, base->map[i].end) < 0;
+	for (i = 0; i < base->maps; i++)
+		if (former[i])
+			profile_add_map(p, &base->map[i]);
+	free(former);
 }
 
 /* Computes the weights, because those in a table are rounded and a file has none. Otherwise this
@@ -138,27 +177,26 @@ static struct sum negative(struct sum sum)
 
 void profile_subtract(struct profile *p, const struct profile *base)
 {
-	size_t before = p->frames, i;
+	struct profile_map *sorted;
+	size_t before = p->frames, maps = p->maps, i;
 
 	p->difference = true;
 	if (p->frames + base->frames > UINT32_MAX)
 		return;
-	for (i = 0; i < base->maps; i++) {
-		size_t j;
-
-		for (j = 0; j < p->maps && strcmp(p->map[j].path, base->map[i].path) != 0; j++)
-			;
-		/* Its file has been unmapped since then. */
-		if (j == p->maps && map_of(p, base->map[i].start + 1) < 0 && map_of(p, base->map[i].end) < 0)
-			profile_add_map(p, &base->map[i]);
+	sorted = grow(NULL, maps * sizeof *sorted + 1);
+	if (maps) {
+		memcpy(sorted, p->map, maps * sizeof *sorted);
+		qsort(sorted, maps, sizeof *sorted, by_file);
 	}
+	add_former_maps(p, base, sorted);
 	p->frame = grow(p->frame, (p->frames + base->frames) * sizeof *p->frame + 1);
 	for (i = 0; i < p->sites; i++)
 		if (!p->mixed)
 			weigh(&p->site[i], (double)p->mean);
 	p->site = grow(p->site, (p->sites + base->sites) * sizeof *p->site + 1);
 	for (i = 0; i < base->frames; i++)
-		p->frame[p->frames++] = translate(p, base, base->frame[i]);
+		p->frame[p->frames++] = translate(sorted, maps, base, base->frame[i]);
+	free(sorted);
 	for (i = 0; i < base->sites; i++) {
 		struct site site = base->site[i];
 

@@ -190,9 +190,9 @@ void profile_write_folded(FILE *out, const struct shown *s)
 
 static json_int_t integer(double value)
 {
-	double size = (double)size_of_double(value);
+	json_int_t size = (json_int_t)size_of_double(value);
 
-	return (json_int_t)(value < 0 ? -size : size);
+	return value < 0 ? -size : size;
 }
 
 struct listing {
