@@ -311,6 +311,29 @@ static void test_api(void)
 	ok(hak_set("HAKMEM_STATS", "0") == 0 && !hk_settings.stats, "and not afterwards");
 }
 
+/* As a thread leaves it that jumps out of a signal handler. */
+static void begin_for_ever(void *unused)
+{
+	unsigned n;
+
+	(void)unused;
+	hk_control_begin();
+	change("STATS", "1");
+	ask();
+	reach_slow_path();
+	if (answered())
+		fail("the changes have ended\n");
+	for (n = 0; n < 30 && hak_set("HAKMEM_STATS", "1") != 0; n++)
+		;
+	if (n == 30 || !set("STATS", "0"))
+		fail("no change is possible\n");
+}
+
+static void test_never_ended(void)
+{
+	child_ok(begin_for_ever, NULL, 60, "changes that never end stop others for a while only");
+}
+
 static void test_trim(void)
 {
 	void *volatile p = malloc(4 * MB);
@@ -398,6 +421,7 @@ int main(void)
 	test_refused();
 	test_garbled();
 	test_api();
+	test_never_ended();
 	test_trim();
 	test_fork();
 	test_cycles();

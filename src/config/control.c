@@ -1,15 +1,23 @@
 #include "config/control.h"
 
-static _Atomic bool changing;
+#include "config/policy.h"
+#include "os/os.h"
+
+/* When the present changes began: the low bits of the time in ms, and the lowest one is set. 0:
+ * nobody makes changes. */
+static _Atomic uint32_t began;
 
 bool hk_control_begin(void)
 {
-	return !atomic_exchange_explicit(&changing, true, memory_order_acquire);
+	uint32_t then = atomic_load_explicit(&began, memory_order_relaxed), now = (uint32_t)hk_os_now() | 1;
+
+	return (!then || now - then >= HK_CHANGE_MOST_MS) &&
+	       atomic_compare_exchange_strong_explicit(&began, &then, now, memory_order_acquire, memory_order_relaxed);
 }
 
 void hk_control_end(void)
 {
-	atomic_store_explicit(&changing, false, memory_order_release);
+	atomic_store_explicit(&began, 0, memory_order_release);
 }
 
 void hk_control_forked(void)

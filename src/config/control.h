@@ -88,7 +88,10 @@ HK_INLINE bool hk_control_waits(void)
 	       atomic_load_explicit(&hk_control.done, memory_order_relaxed);
 }
 
-/* Between these two calls no other thread makes changes. False: one does. */
+/* Between these two calls no other thread makes changes, unless they take very long: a thread
+ * may leave them by a jump out of a signal handler, or end, and never make the second call. Then
+ * two threads may make changes at the same time, which at worst are made twice. False: another
+ * thread makes changes. */
 bool hk_control_begin(void);
 void hk_control_end(void);
 /* In the child of a fork, in which that other thread does not exist. A request that it had not

@@ -27,6 +27,9 @@ enum {
 	/* The time for which hak_set waits for another thread that changes settings. Changes
 	 * take milliseconds, unless a large heap is trimmed. */
 	HK_CHANGE_WAIT_MS = 1000,
+	/* After this time such a thread is taken for one that was ended, or that has jumped out of
+	 * a signal handler, and others may change settings again. */
+	HK_CHANGE_MOST_MS = 10000,
 };
 
 /* Lists of a thread. */
