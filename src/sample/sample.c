@@ -37,9 +37,11 @@ static void next_distance(struct hk_sampler *s)
 	atomic_store_explicit(&s->left, distance, memory_order_relaxed);
 }
 
-/* After a sample, the next distance is counted from the end of the block. */
+/* After a sample, the next distance is counted from the end of the block. A thread that finds the
+ * sampler on finds the distance and the table, too. */
 bool hk_sample_reached(struct hk_sampler *s, size_t size)
 {
+	(void)atomic_load_explicit(&hk_sample_mean, memory_order_acquire);
 	if (!atomic_load_explicit(&s->started, memory_order_relaxed)) {
 		start_sampler(s);
 		next_distance(s);
