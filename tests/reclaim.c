@@ -483,7 +483,7 @@ static void give(enum hk_reclaim_reason reason)
 		return;
 	case HK_FOR_NO_MEMORY:
 		hk_limit_set(1);
-		if (malloc(hide_size(64 * MB)))
+		if (hide(malloc(hide_size(64 * MB))))
 			fail("the limit is not in force");
 		return;
 	case HK_FOR_TRIM:
