@@ -53,7 +53,7 @@ HK_API void *hak_pvalloc(size_t size)
 		errno = ENOMEM;
 		return NULL;
 	}
-	return hk_memalign(hk_page_size, (size + hk_page_size - 1) & -hk_page_size);
+	return hk_memalign(hk_page_size, hk_whole_pages(size));
 }
 
 HK_API size_t hak_malloc_usable_size(const void *p) { return hk_usable_size(p, HK_CALL_USABLE); }

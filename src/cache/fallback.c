@@ -83,7 +83,7 @@ static struct chunk *map_chunk(size_t size)
 {
 	struct chunk *chunk;
 
-	size = (size + hk_page_size - 1) & -hk_page_size;
+	size = hk_whole_pages(size);
 	chunk = hk_os_map_anytime(size);
 	if (!chunk)
 		return NULL;

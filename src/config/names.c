@@ -15,11 +15,8 @@ enum { PREFIX = sizeof prefix - 1 };
  * Non-ASCII bytes are removed too, because UTF-8 can encode control characters. */
 static void show(struct hk_line *line, const char *text, size_t length)
 {
-	size_t i;
-
-	for (i = 0; i < length && i < SHOWN_BYTES; i++)
-		hk_line_char(line, text[i] < ' ' || text[i] > '~' ? '?' : text[i]);
-	if (i < length)
+	hk_line_printable(line, text, length < SHOWN_BYTES ? length : SHOWN_BYTES);
+	if (length > SHOWN_BYTES)
 		hk_line_str(line, "...");
 }
 

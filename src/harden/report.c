@@ -13,12 +13,6 @@ static void start(struct hk_line *line, enum hk_call call, enum hk_form form, co
 	hk_line_hex(line, (uintptr_t)p);
 }
 
-static void put_bytes(struct hk_line *line, size_t bytes)
-{
-	hk_line_dec(line, bytes);
-	hk_line_str(line, bytes == 1 ? " byte" : " bytes");
-}
-
 void hk_report_overrun(enum hk_call call, const void *p, size_t size, size_t whole)
 {
 	struct hk_line line;
@@ -26,7 +20,7 @@ void hk_report_overrun(enum hk_call call, const void *p, size_t size, size_t who
 	start(&line, call, HK_FORM_MALLOC, p);
 	hk_line_str(&line, " was written to past its end (");
 	if (size != SIZE_MAX) {
-		put_bytes(&line, size);
+		hk_line_bytes(&line, size);
 		hk_line_str(&line, " in a ");
 	}
 	hk_line_dec(&line, whole);
@@ -73,7 +67,7 @@ void hk_report_size(const struct hk_release *how, const void *p, size_t size)
 
 	start(&line, how->call, how->form, p);
 	hk_line_str(&line, " has ");
-	put_bytes(&line, size);
+	hk_line_bytes(&line, size);
 	hk_line_str(&line, ", not ");
 	hk_line_dec(&line, how->size);
 	hk_stop(&line, p);

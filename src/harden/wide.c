@@ -29,20 +29,15 @@ static bool open_pages(void *addr, size_t size)
 	return opened;
 }
 
-static size_t whole_pages(size_t size)
-{
-	return (size + hk_page_size - 1) & -hk_page_size;
-}
-
 /* With a guard page, an overflow is detected at the end of the page at the latest. */
 static size_t whole_for(size_t size)
 {
-	return hk_guards_on() ? whole_pages(size) + hk_page_size : size + HK_SEAL;
+	return hk_guards_on() ? hk_whole_pages(size) + hk_page_size : size + HK_SEAL;
 }
 
 static void guard(char *p, struct hk_note *note)
 {
-	size_t from = whole_pages(note->size), whole = hk_large_size(p);
+	size_t from = hk_whole_pages(note->size), whole = hk_large_size(p);
 
 	note->guarded = hk_guards_on() && from < whole && !hk_inside() &&
 			close_pages(p + from, whole - from);
@@ -51,7 +46,7 @@ static void guard(char *p, struct hk_note *note)
 /* False: the block still has its guard page. */
 static bool unguard(char *p, struct hk_note *note)
 {
-	size_t from = whole_pages(note->size), whole = hk_large_size(p);
+	size_t from = hk_whole_pages(note->size), whole = hk_large_size(p);
 
 	if (note->guarded && open_pages(p + from, whole - from))
 		note->guarded = false;
@@ -61,7 +56,7 @@ static bool unguard(char *p, struct hk_note *note)
 /* The number of pad bytes, up to the guard page or the end. */
 static size_t pad_of(const char *p, const struct hk_note *note)
 {
-	return (note->guarded ? whole_pages(note->size) : hk_large_size(p)) - note->size;
+	return (note->guarded ? hk_whole_pages(note->size) : hk_large_size(p)) - note->size;
 }
 
 static void fill_pad(char *p, const struct hk_note *note)
@@ -72,7 +67,7 @@ static void fill_pad(char *p, const struct hk_note *note)
 /* Clears the bytes between two offsets; whole pages are purged. */
 static void clear(char *p, size_t from, size_t to)
 {
-	size_t first = whole_pages(from), end = to & -hk_page_size;
+	size_t first = hk_whole_pages(from), end = to & -hk_page_size;
 
 	if (first >= end || !hk_os_purge(p + first, end - first)) {
 		memset(p + from, 0, to - from);
@@ -85,7 +80,7 @@ static void clear(char *p, size_t from, size_t to)
 static void *take(size_t whole, size_t align, size_t sampled, bool *clean, const void *caller)
 {
 	if (sampled)
-		return hk_sampled_malloc(whole_pages(whole), sampled, clean, caller);
+		return hk_sampled_malloc(hk_whole_pages(whole), sampled, clean, caller);
 	/* As in hk_memalign: small blocks with a large alignment. */
 	if (whole <= HK_SLAB_MAX)
 		whole = HK_SLAB_MAX + 1;

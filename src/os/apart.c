@@ -155,7 +155,7 @@ void *hk_os_map_apart(size_t size)
 	long error;
 
 	hk_assert_unlocked();
-	size = (size + hk_page_size - 1) & -hk_page_size;
+	size = hk_whole_pages(size);
 	do {
 		r = atomic_load_explicit(&current, memory_order_acquire);
 		if (r)

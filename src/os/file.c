@@ -214,6 +214,12 @@ void hk_file_put(struct hk_file *file, const char *text, size_t length)
 	}
 }
 
+void hk_file_put_line(struct hk_file *file, struct hk_line *line)
+{
+	hk_file_put(file, line->text, line->length);
+	line->length = 0;
+}
+
 void hk_file_copy(struct hk_file *file, const char *from)
 {
 	char text[PIECE];

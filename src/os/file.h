@@ -27,6 +27,9 @@ struct hk_file {
 void hk_file_begin(struct hk_file *file, char *path);
 /* Does nothing after an error. */
 void hk_file_put(struct hk_file *file, const char *text, size_t length);
+/* Appends a line, which is empty afterwards. */
+struct hk_line;
+void hk_file_put_line(struct hk_file *file, struct hk_line *line);
 /* Appends the contents of another file; nothing if that cannot be read. */
 void hk_file_copy(struct hk_file *file, const char *from);
 /* True: the file is complete. False: nothing has changed. */

@@ -198,16 +198,11 @@ static struct {
 	size_t local_size;
 } memory;
 
-static size_t whole_pages(size_t size)
-{
-	return (size + hk_page_size - 1) & ~(hk_page_size - 1);
-}
-
 static bool find_memory(void)
 {
 	char *mine = (char *)&hk_all_locked, *pointer = HK_THREAD_POINTER();
 	char *low = mine < pointer ? mine : pointer, *high = mine < pointer ? pointer : mine;
-	size_t size = whole_pages((size_t)(high - low) + 2 * MARGIN);
+	size_t size = hk_whole_pages((size_t)(high - low) + 2 * MARGIN);
 	char *p = hk_sys_map(hk_page_size + STACK + size, PROT_READ | PROT_WRITE);
 
 	if (!p)

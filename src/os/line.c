@@ -31,6 +31,12 @@ void hk_line_str(struct hk_line *line, const char *text)
 		hk_line_char(line, *text++);
 }
 
+void hk_line_printable(struct hk_line *line, const char *text, size_t length)
+{
+	for (; length && *text; text++, length--)
+		hk_line_char(line, *text < ' ' || *text > '~' ? '?' : *text);
+}
+
 static void put_digits(struct hk_line *line, uintmax_t value, unsigned base)
 {
 	char digits[sizeof value * 3];
@@ -53,6 +59,12 @@ void hk_line_hex(struct hk_line *line, uintmax_t value)
 {
 	hk_line_str(line, "0x");
 	put_digits(line, value, 16);
+}
+
+void hk_line_bytes(struct hk_line *line, size_t bytes)
+{
+	hk_line_dec(line, bytes);
+	hk_line_str(line, bytes == 1 ? " byte" : " bytes");
 }
 
 void hk_os_block_signals(struct hk_signals *before)

@@ -5,6 +5,7 @@
 #ifndef HK_OS_LINE_H
 #define HK_OS_LINE_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 /* Used by one thread only, normally on its stack. Text that does not fit is cut off. */
@@ -16,8 +17,11 @@ struct hk_line {
 void hk_line_start(struct hk_line *line);
 void hk_line_char(struct hk_line *line, char c);
 void hk_line_str(struct hk_line *line, const char *text);
+/* Text from outside: at most length bytes, those that are not printable ASCII as a question mark. */
+void hk_line_printable(struct hk_line *line, const char *text, size_t length);
 void hk_line_dec(struct hk_line *line, uintmax_t value);
 void hk_line_hex(struct hk_line *line, uintmax_t value);
+void hk_line_bytes(struct hk_line *line, size_t bytes);		/* "1 byte", "2 bytes" */
 
 /* A code address, with its file and the offset in it if they are known (os/map.c). */
 void hk_line_code(struct hk_line *line, const void *code);

@@ -378,8 +378,7 @@ static void put_name(struct hk_line *line, const char *name)
 		hk_line_str(line, "...");
 		name += length - most;
 	}
-	for (; *name; name++)
-		hk_line_char(line, *name < ' ' || *name > '~' ? '?' : *name);
+	hk_line_printable(line, name, most);
 }
 
 void hk_line_code(struct hk_line *line, const void *code)

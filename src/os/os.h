@@ -16,6 +16,12 @@
 /* The page size of the running kernel; set by hk_os_start, then constant. */
 extern size_t hk_page_size;
 
+/* Rounded up to a multiple of hk_page_size. */
+HK_INLINE size_t hk_whole_pages(size_t size)
+{
+	return (size + hk_page_size - 1) & -hk_page_size;
+}
+
 /* The 16 random bytes that the kernel provides (AT_RANDOM), or NULL; set by hk_os_start. */
 extern const void *hk_os_random;
 

@@ -46,12 +46,6 @@ static void put_pairs(struct hk_line *line, const struct pair *live, const struc
 	hk_line_str(line, "] @");
 }
 
-static void flush(struct hk_line *line, struct hk_file *file)
-{
-	hk_file_put(file, line->text, line->length);
-	line->length = 0;
-}
-
 static void put_site(struct hk_file *file, const struct hk_sample_table *t, struct hk_sample_site *site, bool mixed)
 {
 	uint32_t depth = atomic_load_explicit(&site->depth, memory_order_acquire), i;
@@ -67,10 +61,10 @@ static void put_site(struct hk_file *file, const struct hk_sample_table *t, stru
 		hk_line_char(&line, ' ');
 		hk_line_hex(&line, t->frame[site->first + i]);
 		if (line.length > sizeof line.text / 2)
-			flush(&line, file);
+			hk_file_put_line(file, &line);
 	}
 	hk_line_char(&line, '\n');
-	flush(&line, file);
+	hk_file_put_line(file, &line);
 }
 
 static void put_head(struct hk_file *file, const struct hk_sample_table *t, uint32_t sites, bool mixed)
@@ -88,7 +82,7 @@ static void put_head(struct hk_file *file, const struct hk_sample_table *t, uint
 	hk_line_str(&line, " heap_v2/");
 	hk_line_dec(&line, mixed ? 1 : atomic_load_explicit(&t->mean, memory_order_relaxed));
 	hk_line_char(&line, '\n');
-	flush(&line, file);
+	hk_file_put_line(file, &line);
 }
 
 static void put_all(struct hk_file *file, struct hk_sample_table *t)

@@ -20,8 +20,7 @@ static void next_line(struct hk_line *line)
 
 static void put_bytes(struct hk_line *line, size_t bytes, const char *where)
 {
-	hk_line_dec(line, bytes);
-	hk_line_str(line, bytes == 1 ? " byte " : " bytes ");
+	hk_line_bytes(line, bytes);
 	hk_line_str(line, where);
 }
 
@@ -30,9 +29,9 @@ void hk_fence_put_where(struct hk_line *line, const struct hk_fence *fence, uint
 	uintptr_t end = fence->start + fence->size;
 
 	if (address >= end) {
-		put_bytes(line, address - end, "past the end");
+		put_bytes(line, address - end, " past the end");
 	} else if (address < fence->start) {
-		put_bytes(line, fence->start - address, "before the start");
+		put_bytes(line, fence->start - address, " before the start");
 	} else {
 		hk_line_str(line, "at byte ");
 		hk_line_dec(line, address - fence->start);

@@ -14,15 +14,10 @@ struct hk_fences hk_fences;
 
 static _Atomic uint32_t frees;		/* relaxed */
 
-static size_t whole_pages(size_t size)
-{
-	return (size + hk_page_size - 1) & -hk_page_size;
-}
-
 /* The bytes of a place: a guard page and the pages for a block. */
 static size_t stride(void)
 {
-	return whole_pages(HK_SLAB_MAX) + hk_page_size;
+	return hk_whole_pages(HK_SLAB_MAX) + hk_page_size;
 }
 
 /* The number of places: few if the address space of the program is limited. */
@@ -45,7 +40,7 @@ void hk_fence_make(void)
 	hk_fences.fence = hk_os_map_apart(bytes);
 	start = hk_fences.fence ? hk_os_reserve(size, hk_page_size) : NULL;
 	if (hk_fences.fence)
-		atomic_fetch_add_explicit(&hk_meta_bytes, whole_pages(bytes), memory_order_relaxed);
+		atomic_fetch_add_explicit(&hk_meta_bytes, hk_whole_pages(bytes), memory_order_relaxed);
 	hk_fences.count = count;
 	hk_fences.size = size;
 	atomic_store_explicit(&hk_fences.start, (uintptr_t)start, memory_order_release);
@@ -71,7 +66,7 @@ static uintptr_t first_page(const struct hk_fence *fence)
 
 static size_t page_bytes(const struct hk_fence *fence)
 {
-	return whole_pages(fence->start + (fence->size ? fence->size : 1)) - first_page(fence);
+	return hk_whole_pages(fence->start + (fence->size ? fence->size : 1)) - first_page(fence);
 }
 
 /* The generator may lose a step: only its numbers matter. */
@@ -98,14 +93,14 @@ static bool put_block(struct hk_fence *fence, size_t size)
 {
 	size_t align = natural_alignment(size), whole = (size + HK_GRAIN - 1) & -(size_t)HK_GRAIN;
 	size_t unit = align > hk_page_size ? align : hk_page_size;
-	uintptr_t first = (pages_end(fence) - whole_pages(whole ? whole : HK_GRAIN)) & -unit;
+	uintptr_t first = (pages_end(fence) - hk_whole_pages(whole ? whole : HK_GRAIN)) & -unit;
 
 	if (first < pages_start(fence))
 		return false;
 	fence->size = size;
 	fence->start = first;
 	if (!by_chance(HK_FENCE_START_SHARE))
-		fence->start += whole_pages(whole ? whole : HK_GRAIN) - (whole ? whole : HK_GRAIN);
+		fence->start += hk_whole_pages(whole ? whole : HK_GRAIN) - (whole ? whole : HK_GRAIN);
 	return true;
 }
 

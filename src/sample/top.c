@@ -33,22 +33,15 @@ static unsigned insert(struct ranked *list, unsigned length, struct ranked one)
 	return length;
 }
 
-static void flush(struct hk_line *line, struct hk_file *file)
-{
-	hk_file_put(file, line->text, line->length);
-	line->length = 0;
-}
-
-/* As addr2line expects it; a return address is after the call. The names of files come from
- * outside. */
+/* As addr2line expects it; a return address is after the call. */
 static void put_frame(struct hk_line *line, uintptr_t address)
 {
 	uintptr_t offset = 0;
 	const char *name = hk_os_object((const void *)(address - 1), &offset);
 
 	hk_line_str(line, "    ");
-	for (; name && *name; name++)
-		hk_line_char(line, *name < ' ' || *name > '~' ? '?' : *name);
+	if (name)
+		hk_line_printable(line, name, SIZE_MAX);
 	hk_line_char(line, '+');
 	hk_line_hex(line, name ? offset : address - 1);
 	hk_line_char(line, '\n');
@@ -64,10 +57,10 @@ static void put_site(struct hk_file *file, const struct hk_sample_table *t, cons
 	hk_line_str(&line, " samples ");
 	hk_line_dec(&line, atomic_load_explicit(&one->site->live.samples, memory_order_relaxed));
 	hk_line_char(&line, '\n');
-	flush(&line, file);
+	hk_file_put_line(file, &line);
 	for (i = 0; i < depth; i++) {
 		put_frame(&line, t->frame[one->site->first + i]);
-		flush(&line, file);
+		hk_file_put_line(file, &line);
 	}
 }
 

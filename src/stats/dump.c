@@ -20,11 +20,10 @@ void hk_snapshot_put(const struct hk_snapshot *s, bool json, struct hk_file *fil
 static void write_contention(struct hk_file *file)
 {
 	struct hk_contention *c = &hk_contention;
-	struct hk_line line;
+	struct hk_line line = { .length = 0 };
 	unsigned i;
 
 	for (i = 0; i < HK_RANK_COUNT; i++) {
-		line.length = 0;
 		hk_line_str(&line, "lock ");
 		hk_line_str(&line, hk_rank_name[i]);
 		hk_line_str(&line, " taken ");
@@ -32,13 +31,12 @@ static void write_contention(struct hk_file *file)
 		hk_line_str(&line, " waited ");
 		hk_line_dec(&line, atomic_load_explicit(&c->waited[i], memory_order_relaxed));
 		hk_line_char(&line, '\n');
-		to_file(file, line.text, line.length);
+		hk_file_put_line(file, &line);
 	}
-	line.length = 0;
 	hk_line_str(&line, "compare-and-swap retries ");
 	hk_line_dec(&line, atomic_load_explicit(&c->retries, memory_order_relaxed));
 	hk_line_char(&line, '\n');
-	to_file(file, line.text, line.length);
+	hk_file_put_line(file, &line);
 }
 
 int hk_snapshot_dump(void)

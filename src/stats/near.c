@@ -35,7 +35,7 @@ static void put_head(struct hk_file *file, size_t limit, unsigned level)
 	hk_line_str(&line, " % of its limit of ");
 	hk_line_dec(&line, limit);
 	hk_line_str(&line, " bytes\n");
-	hk_file_put(file, line.text, line.length);
+	hk_file_put_line(file, &line);
 }
 
 static void put_growth_of(struct hk_file *file, const char *what, size_t before, size_t now)
@@ -49,7 +49,7 @@ static void put_growth_of(struct hk_file *file, const char *what, size_t before,
 	hk_line_char(&line, ' ');
 	hk_line_dec(&line, now - before);
 	hk_line_char(&line, '\n');
-	hk_file_put(file, line.text, line.length);
+	hk_file_put_line(file, &line);
 }
 
 static void put_growth_of_class(struct hk_file *file, unsigned class)
@@ -73,7 +73,7 @@ static void put_growth(struct hk_file *file)
 	hk_line_str(&line, has_base ? "half of the limit " : "the start ");
 	hk_line_dec(&line, (hk_os_now() - based) / 1000);
 	hk_line_char(&line, '\n');
-	hk_file_put(file, line.text, line.length);
+	hk_file_put_line(file, &line);
 	put_growth_of(file, "in_use", base.all.in_use, snapshot.all.in_use);
 	put_growth_of(file, "mid_bytes", base.all.mid_bytes, snapshot.all.mid_bytes);
 	put_growth_of(file, "large_bytes", base.all.large_bytes, snapshot.all.large_bytes);
