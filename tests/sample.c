@@ -514,7 +514,7 @@ static void interrupted(void (*handler)(int), int times)
 	struct itimerval often = { { 0, 3000 }, { 0, 3000 } }, never = { { 0, 0 }, { 0, 0 } };
 	uint64_t random = 1;
 
-	hk_sample_mean = 64;
+	hk_sample_set(64);
 	signal(SIGVTALRM, handler);
 	setitimer(ITIMER_VIRTUAL, &often, NULL);
 	while (forks < times)
@@ -544,7 +544,7 @@ static void open_libraries(void *unused)
 	unsigned i;
 
 	(void)unused;
-	hk_sample_mean = 1;
+	hk_sample_set(1);
 	for (i = 0; i < 20; i++) {
 		void *library = dlopen("libm.so.6", RTLD_NOW);
 
