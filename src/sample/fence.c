@@ -28,7 +28,6 @@ static size_t places(void)
 	return allowed < HK_FENCES ? allowed : HK_FENCES;
 }
 
-/* Several threads may make a range at the same time; only one range is used. */
 void hk_fence_make(void)
 {
 	static _Atomic bool begun;
@@ -91,16 +90,16 @@ static size_t natural_alignment(size_t size)
 /* False: an alignment above a page leaves no room in this place. */
 static bool put_block(struct hk_fence *fence, size_t size)
 {
-	size_t align = natural_alignment(size), whole = (size + HK_GRAIN - 1) & -(size_t)HK_GRAIN;
+	size_t align = natural_alignment(size), whole = ((size ? size : 1) + HK_GRAIN - 1) & -(size_t)HK_GRAIN;
 	size_t unit = align > hk_page_size ? align : hk_page_size;
-	uintptr_t first = (pages_end(fence) - hk_whole_pages(whole ? whole : HK_GRAIN)) & -unit;
+	uintptr_t first = (pages_end(fence) - hk_whole_pages(whole)) & -unit;
 
 	if (first < pages_start(fence))
 		return false;
 	fence->size = size;
 	fence->start = first;
 	if (!by_chance(HK_FENCE_START_SHARE))
-		fence->start += hk_whole_pages(whole ? whole : HK_GRAIN) - (whole ? whole : HK_GRAIN);
+		fence->start += hk_whole_pages(whole) - whole;
 	return true;
 }
 

@@ -9,13 +9,11 @@
 
 _Atomic size_t hk_sample_mean;
 
-/* The current distance, or the last one. It is not 0 once the sampler has been on, so that a thread
- * can complete a sample after another thread has turned the sampler off. */
-static _Atomic size_t last_mean;
-
+/* The current distance, or the last one, so that a thread can complete a sample after another
+ * thread has turned the sampler off. */
 static size_t mean(void)
 {
-	return atomic_load_explicit(&last_mean, memory_order_relaxed);
+	return (size_t)atomic_load_explicit(&hk_sample_table->mean, memory_order_relaxed);
 }
 
 /* Each sampler has another sequence, which depends on the secret of the process. */
@@ -38,7 +36,7 @@ static void next_distance(struct hk_sampler *s)
 }
 
 /* After a sample, the next distance is counted from the end of the block. A thread that finds the
- * sampler on finds the distance and the table, too. */
+ * sampler on finds the table, too. */
 bool hk_sample_reached(struct hk_sampler *s, size_t size)
 {
 	(void)atomic_load_explicit(&hk_sample_mean, memory_order_acquire);
@@ -141,18 +139,10 @@ void hk_sample_drop(uint32_t number)
 
 bool hk_sample_set(size_t distance)
 {
-	struct hk_sample_table *t;
-
-	if (distance) {
-		if (!hk_table_make())
-			return false;
-		hk_table_mean(distance);
-		atomic_store_explicit(&last_mean, distance, memory_order_relaxed);
-	}
+	if (distance && !hk_table_make())
+		return false;
+	hk_table_mean(distance);
 	atomic_store_explicit(&hk_sample_mean, distance, memory_order_release);
-	t = atomic_load_explicit(&hk_sample_table, memory_order_acquire);
-	if (t)
-		atomic_store_explicit(&t->on, distance != 0, memory_order_relaxed);
 	return true;
 }
 

@@ -56,8 +56,14 @@ bool hk_table_make(void)
 void hk_table_mean(size_t mean)
 {
 	struct hk_sample_table *t = table();
-	uint64_t before = atomic_exchange_explicit(&t->mean, mean, memory_order_relaxed);
+	uint64_t before;
 
+	if (!t)
+		return;
+	atomic_store_explicit(&t->on, mean != 0, memory_order_relaxed);
+	if (!mean)
+		return;
+	before = atomic_exchange_explicit(&t->mean, mean, memory_order_relaxed);
 	if (before != mean && atomic_load_explicit(&t->samples, memory_order_relaxed))
 		atomic_store_explicit(&t->mixed, true, memory_order_relaxed);
 }

@@ -78,7 +78,7 @@ extern struct hk_sample_counters hk_sample_counters;
 
 /* Makes the table, once. False: there is no memory. No lock held. */
 bool hk_table_make(void);
-/* Sets the mean distance of further samples. */
+/* Sets the mean distance of further samples; 0: there are none. */
 void hk_table_mean(size_t mean);
 
 /* The site of a stack, or NULL if there is no room. */
