@@ -46,6 +46,15 @@ static void start_process(void)
 	atomic_store_explicit(&registry.started, true, memory_order_release);
 }
 
+/* What the settings turn on, after the heap has been started. */
+static void start_recorders(void)
+{
+	hk_ring_start();
+	hk_sample_start();
+	if (hk_sampling())
+		hk_lists_lead();
+}
+
 /*
  * Runs in the first slow path of the process, which may precede all constructors. libc is
  * called before the lock is taken, or after it is released, when the allocator is ready for
@@ -73,10 +82,7 @@ static void start_once(void)
 	if (!first)
 		return;
 	hk_secret_seal();
-	hk_ring_start();
-	hk_sample_start();
-	if (hk_sampling())
-		hk_lists_lead();
+	start_recorders();
 	hk_fork_watch();
 	/* This thread may have got its cache before the key existed. */
 	if (hk_os_key_start(thread_exit) && hk_has_lists(hk_tls))
@@ -101,10 +107,7 @@ static void late_settings(void)
 	for (cache = hk_caches; cache; cache = cache->next_registered)
 		hk_cache_limit(cache);
 	hk_unlock_everything();
-	hk_ring_start();
-	hk_sample_start();
-	if (hk_sampling())
-		hk_lists_lead();
+	start_recorders();
 }
 
 __attribute__((constructor(101))) static void hk_constructor(void)
