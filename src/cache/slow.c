@@ -380,16 +380,19 @@ static void shorten_lists(struct hk_cache *cache)
 /* A list that overflows is in use, so its capacity grows towards its limit before blocks are
  * removed. It does not grow if all lists together hold much or if memory is scarce, and in
  * eager mode only if the list has also been refilled. */
+static bool grow_list(struct hk_cache *cache, struct hk_bin *bin)
+{
+	return bin->capacity < bin->capacity_max && !hk_pool_scarce() &&
+	       (!hk_is_eager() || clear_refilled(bin)) && hk_bin_grow(cache, bin);
+}
+
 static void overflow(struct hk_cache *cache, struct hk_bin *bin)
 {
-	bool only_frees = hk_count_overflow(cache);
-
-	if (!only_frees && bin->capacity < bin->capacity_max && !hk_pool_scarce() &&
-	    (!hk_is_eager() || clear_refilled(bin)) && hk_bin_grow(cache, bin))
-		return;
-	if (only_frees) {
+	if (hk_count_overflow(cache)) {
 		hk_flush(cache, bin, 0);
 		hk_bin_empty(cache, bin);
+	} else if (grow_list(cache, bin)) {
+		return;
 	} else {
 		hk_spill(cache, bin);
 	}
