@@ -19,8 +19,6 @@ HK_API const char *hak_setting_name(unsigned index)
 	return index < HK_SET_COUNT ? hk_setting_table[index].name : NULL;
 }
 
-/* HK_SET_COUNT and errno if the name is not in the table. The settings are read first, if
- * that has not happened yet. */
 unsigned hk_find_setting(const char *name)
 {
 	unsigned id;

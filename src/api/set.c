@@ -27,18 +27,21 @@ static bool is_trim(const struct hk_change *change)
 	return !strcmp(change->name, HK_CONTROL_TRIM);
 }
 
+static enum hk_verdict parse(enum hk_setting_id id, const char *text, uint64_t *value)
+{
+	if (!hk_setting_table[id].live)
+		return HK_FIXED;
+	return hk_value_parse(id, text, value) ? HK_CHANGED : HK_BAD_VALUE;
+}
+
 static enum hk_verdict check(const struct hk_change *change)
 {
 	enum hk_setting_id id = hk_setting_named(change->name);
-	uint64_t value;
+	uint64_t value = 0;
 
 	if (is_trim(change))
 		return *change->value ? HK_BAD_VALUE : HK_CHANGED;
-	if (id == HK_SET_COUNT)
-		return HK_NO_SETTING;
-	if (!hk_setting_table[id].live)
-		return HK_FIXED;
-	return hk_value_parse(id, change->value, &value) ? HK_CHANGED : HK_BAD_VALUE;
+	return id == HK_SET_COUNT ? HK_NO_SETTING : parse(id, change->value, &value);
 }
 
 static enum hk_verdict set_sample(uint64_t mean)
@@ -71,14 +74,11 @@ static enum hk_verdict apply(enum hk_setting_id id, uint64_t value)
 
 static enum hk_verdict set(enum hk_setting_id id, const char *text)
 {
-	enum hk_verdict verdict;
-	uint64_t value;
+	uint64_t value = 0;
+	enum hk_verdict verdict = parse(id, text, &value);
 
-	if (!hk_setting_table[id].live)
-		return HK_FIXED;
-	if (!hk_value_parse(id, text, &value))
-		return HK_BAD_VALUE;
-	verdict = apply(id, value);
+	if (verdict == HK_CHANGED)
+		verdict = apply(id, value);
 	if (verdict == HK_CHANGED)
 		hk_value_change(id, value, HK_FROM_CHANGE);
 	return verdict;
@@ -152,7 +152,6 @@ static int error_of(enum hk_verdict verdict)
 	case HK_CHANGED:
 		return 0;
 	case HK_FIXED:
-	case HK_UNPREPARED:
 		return EPERM;
 	case HK_NO_ROOM:
 		return ENOMEM;

@@ -223,9 +223,7 @@ static const char *const verdicts[HK_VERDICTS] = {
 	[HK_NO_SETTING] = "its library has no such setting",
 	[HK_BAD_VALUE] = "its library does not accept this value",
 	[HK_FIXED] = "this setting cannot change in a running process",
-	[HK_UNPREPARED] = "this process was started without this setting",
 	[HK_NO_ROOM] = "the process does not have enough memory for it",
-	[HK_OVERRULED] = "another setting of this process overrides it",
 };
 
 static void explain(struct control_answer *answer, const struct reply *reply)

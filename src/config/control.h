@@ -36,9 +36,7 @@ enum hk_verdict {
 	HK_NO_SETTING,			/* there is no such setting */
 	HK_BAD_VALUE,
 	HK_FIXED,			/* it cannot change in a running process */
-	HK_UNPREPARED,			/* not in this one, which was started without it */
 	HK_NO_ROOM,			/* the system has no memory for it */
-	HK_OVERRULED,			/* another setting of this process overrides it */
 	HK_VERDICTS
 };
 
