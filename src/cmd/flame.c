@@ -35,22 +35,6 @@ static int compare_boxes(const void *a, const void *b)
 	return x->above != y->above ? (x->above < y->above ? -1 : 1) : strcmp(x->name, y->name);
 }
 
-struct stack {
-	const struct profile *profile;
-	char **name;
-	size_t names;
-};
-
-static void collect(const struct address *a, const struct place *place, void *argument)
-{
-	struct stack *s = argument;
-	char *name = place_name(s->profile, a, place);
-
-	s->name = grow(s->name, (s->names + 1) * sizeof *s->name);
-	s->name[s->names++] = printable(name, MOST_NAME);
-	free(name);
-}
-
 /* Takes over the name. */
 static struct box *child_of(struct box *box, char *name)
 {
@@ -76,25 +60,19 @@ static void count(struct box *box, const struct row *row)
 
 static void add_row(struct box *root, const struct profile *p, const struct row *row)
 {
-	struct stack s = { .profile = p };
+	size_t names;
+	char **name = row_names(p, row, MOST_NAME, &names);
 	struct box *box = root;
-	unsigned level = 1;
+	unsigned level;
 
-	row_walk(p, row, collect, &s);
 	count(root, row);
-	while (s.names) {
-		char *name = s.name[--s.names];
-
-		if (level++ == MOST_LEVELS) {
-			free(name);
-			break;
-		}
-		box = child_of(box, name);
+	for (level = 1; names && level < MOST_LEVELS; level++) {
+		box = child_of(box, name[--names]);
 		count(box, row);
 	}
-	while (s.names)
-		free(s.name[--s.names]);
-	free(s.name);
+	while (names)
+		free(name[--names]);
+	free(name);
 }
 
 static void keep_box(void *box)

@@ -87,7 +87,7 @@ void profile_index(struct profile *p);
 const struct address *profile_address(const struct profile *p, uint64_t at);
 /* Subtracts an earlier profile. The files may be mapped elsewhere there. */
 void profile_subtract(struct profile *p, const struct profile *base);
-double sum_weight(double samples, double bytes, double mean);
+void site_weigh(struct site *site, uint64_t mean);	/* computes weight from the samples */
 double sum_blocks(const struct sum *sum);	/* the blocks for which the samples stand */
 size_t size_of_double(double value);		/* the nearest size, without the sign */
 void profile_free(struct profile *p);
@@ -122,6 +122,9 @@ void row_walk(const struct profile *p, const struct row *row,
 /* A name for a place, which the caller frees: the function, or the file and the offset in it, or
  * the address. */
 char *place_name(const struct profile *p, const struct address *a, const struct place *place);
+/* The names of the frames, the innermost first, printable and of at most this length. The caller
+ * frees each, and the list. */
+char **row_names(const struct profile *p, const struct row *row, size_t most, size_t *count);
 
 /* What is shown of a profile. */
 struct shown {

@@ -61,11 +61,6 @@ static bool read_head(struct profile *p, char *line)
 	       number(&line, 10, &p->mean) && p->mean && p->mean <= INT64_MAX;
 }
 
-static void weigh(struct sum *sum, uint64_t mean)
-{
-	sum->weight = sum_weight(sum->samples, sum->bytes, (double)mean);
-}
-
 static bool read_site(struct profile *p, char *line)
 {
 	uint64_t frame[PROFILE_DEPTH];
@@ -77,8 +72,7 @@ static bool read_site(struct profile *p, char *line)
 		site.depth++;
 	if (!site.depth || p->sites == PROFILE_SITES || p->frames + site.depth > PROFILE_FRAMES)
 		return false;
-	weigh(&site.live, p->mean);
-	weigh(&site.all, p->mean);
+	site_weigh(&site, p->mean);
 	p->site = grow(p->site, (p->sites + 1) * sizeof site);
 	p->site[p->sites++] = site;
 	p->frame = grow(p->frame, (p->frames + site.depth) * sizeof *frame);

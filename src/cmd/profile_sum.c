@@ -5,11 +5,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-double sum_weight(double samples, double bytes, double mean)
+static void weigh(struct sum *sum, double mean)
 {
-	double size = samples > 0 ? bytes / samples : 0;
+	double size = sum->samples > 0 ? sum->bytes / sum->samples : 0;
 
-	return size > 0 && mean > 1 ? bytes / -expm1(-size / mean) : bytes;
+	sum->weight = size > 0 && mean > 1 ? sum->bytes / -expm1(-size / mean) : sum->bytes;
+}
+
+void site_weigh(struct site *site, uint64_t mean)
+{
+	weigh(&site->live, (double)mean);
+	weigh(&site->all, (double)mean);
 }
 
 double sum_blocks(const struct sum *sum)
@@ -162,14 +168,6 @@ static void add_former_maps(struct profile *p, const struct profile *base, const
 	free(former);
 }
 
-/* Computes the weights, because those in a table are rounded and a file has none. Otherwise this
- * would appear as a difference. */
-static void weigh(struct site *site, double mean)
-{
-	site->live.weight = sum_weight(site->live.samples, site->live.bytes, mean);
-	site->all.weight = sum_weight(site->all.samples, site->all.bytes, mean);
-}
-
 static struct sum negative(struct sum sum)
 {
 	return (struct sum){ -sum.samples, -sum.bytes, -sum.weight };
@@ -190,9 +188,10 @@ void profile_subtract(struct profile *p, const struct profile *base)
 	}
 	add_former_maps(p, base, sorted);
 	p->frame = grow(p->frame, (p->frames + base->frames) * sizeof *p->frame + 1);
-	for (i = 0; i < p->sites; i++)
-		if (!p->mixed)
-			weigh(&p->site[i], (double)p->mean);
+	/* The weights in a table are rounded, but a file has none: this would appear as a
+	 * difference. */
+	for (i = 0; i < p->sites && !p->mixed; i++)
+		site_weigh(&p->site[i], p->mean);
 	p->site = grow(p->site, (p->sites + base->sites) * sizeof *p->site + 1);
 	for (i = 0; i < base->frames; i++)
 		p->frame[p->frames++] = translate(sorted, maps, base, base->frame[i]);
@@ -201,7 +200,7 @@ void profile_subtract(struct profile *p, const struct profile *base)
 		struct site site = base->site[i];
 
 		if (!base->mixed)
-			weigh(&site, (double)base->mean);
+			site_weigh(&site, base->mean);
 		site.first += (uint32_t)before;
 		site.live = negative(site.live);
 		site.all = negative(site.all);

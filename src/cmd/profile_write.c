@@ -34,6 +34,31 @@ void row_walk(const struct profile *p, const struct row *row,
 	}
 }
 
+struct names {
+	const struct profile *profile;
+	char **name;
+	size_t count, most;
+};
+
+static void add_name(const struct address *a, const struct place *place, void *argument)
+{
+	struct names *n = argument;
+	char *name = place_name(n->profile, a, place);
+
+	n->name = grow(n->name, (n->count + 1) * sizeof *n->name);
+	n->name[n->count++] = printable(name, n->most);
+	free(name);
+}
+
+char **row_names(const struct profile *p, const struct row *row, size_t most, size_t *count)
+{
+	struct names n = { .profile = p, .most = most };
+
+	row_walk(p, row, add_name, &n);
+	*count = n.count;
+	return n.name;
+}
+
 static const char *sign_of(double value, bool growth)
 {
 	return value < 0 ? "-" : growth ? "+" : "";
@@ -144,36 +169,19 @@ void profile_write_table(FILE *out, const struct shown *s)
 }
 
 /* Folded stacks: outermost first, separated by semicolons, followed by a figure. */
-struct folding {
-	const struct profile *profile;
-	char **name;
-	size_t names;
-};
-
-static void fold(const struct address *a, const struct place *place, void *argument)
-{
-	struct folding *f = argument;
-	char *name = place_name(f->profile, a, place), *c;
-
-	for (c = name; *c; c++)
-		if (*c == ';')
-			*c = ':';
-	f->name = grow(f->name, (f->names + 1) * sizeof *f->name);
-	f->name[f->names++] = printable(name, MOST_TEXT);
-	free(name);
-}
-
 static void write_folded(FILE *out, const struct profile *p, const struct row *row)
 {
-	struct folding f = { .profile = p };
-	size_t i;
+	size_t count;
+	char **name = row_names(p, row, MOST_TEXT, &count), *c;
 
-	row_walk(p, row, fold, &f);
-	for (i = f.names; i-- > 0; ) {
-		fprintf(out, "%s%s", f.name[i], i ? ";" : "");
-		free(f.name[i]);
+	while (count--) {
+		for (c = name[count]; *c; c++)
+			if (*c == ';')
+				*c = ':';
+		fprintf(out, "%s%s", name[count], count ? ";" : "");
+		free(name[count]);
 	}
-	free(f.name);
+	free(name);
 	fprintf(out, " %zu\n", size_of_double(row->bytes));
 }
 

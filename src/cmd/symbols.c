@@ -345,8 +345,10 @@ static void symbolize_map(struct profile *p, int map, size_t *left)
 	close(ends[0]);
 	/* Does not wait for the child, which may be in a system call that the kernel cannot
 	 * interrupt. */
-	if (child > 0 && (kill(child, SIGKILL) || waitpid(child, NULL, WNOHANG) >= 0))
-		return;
+	if (child > 0) {
+		kill(child, SIGKILL);
+		waitpid(child, NULL, WNOHANG);
+	}
 }
 
 void profile_symbolize(struct profile *p)
