@@ -45,15 +45,6 @@ static size_t come_and_go(size_t in_use)
 	return resident() > before ? resident() - before : 0;
 }
 
-static void write_limit(const char *file, const char *text)
-{
-	int fd = open(file, O_WRONLY | O_CLOEXEC);
-
-	if (fd < 0 || write(fd, text, strlen(text)) < 0)
-		_exit(3);
-	close(fd);
-}
-
 int main(int argc, char **argv)
 {
 	size_t in_use, stays;
@@ -64,7 +55,7 @@ int main(int argc, char **argv)
 	in_use = take(0, IN_USE);
 	stays = come_and_go(in_use);
 	if (argc > 2)
-		write_limit(argv[1], argv[2]);
+		rewrite_file(argv[1], argv[2]);
 	for (tries = 0; argc > 2 && tries < 100 && (stays / KB < 16000) != limited; tries++) {
 		usleep(50000);
 		malloc_trim(0);

@@ -151,4 +151,14 @@ TAP_UNUSED static void free_elsewhere(void *p)
 	pthread_join(t, NULL);
 }
 
+/* Not truncated first: the library may read the file at any moment. */
+TAP_UNUSED static void rewrite_file(const char *file, const char *text)
+{
+	int fd = open(file, O_WRONLY | O_CLOEXEC);
+
+	if (fd < 0 || write(fd, text, strlen(text)) < 0)
+		_exit(3);
+	close(fd);
+}
+
 #endif

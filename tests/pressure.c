@@ -39,16 +39,6 @@ static void until_turns(size_t turns)
 		use();
 }
 
-/* Not truncated first: the scavenger may read it at any moment. */
-static void put(const char *file, const char *text)
-{
-	int fd = open(file, O_WRONLY | O_CLOEXEC);
-
-	if (fd < 0 || write(fd, text, strlen(text)) < 0)
-		_exit(3);
-	close(fd);
-}
-
 int main(int argc, char **argv)
 {
 	const char *what = argc > 1 ? argv[1] : "any";
@@ -57,11 +47,11 @@ int main(int argc, char **argv)
 
 	until_turns(TURNS);
 	if (argc > 3 && strcmp(what, "set") == 0)
-		put(argv[2], argv[3]);
+		rewrite_file(argv[2], argv[3]);
 	for (round = 0; strcmp(what, "any") && round < ROUNDS && !now().pressure; round++) {
 		if (argc > 2 && strcmp(what, "grow") == 0) {
 			snprintf(text, sizeof text, "some avg10=0.00 avg60=0.00 avg300=0.00 total=%d\n", round * 300000);
-			put(argv[2], text);
+			rewrite_file(argv[2], text);
 		}
 		use();
 	}
