@@ -3,18 +3,9 @@
  * other threads or the library's own hold its locks: the child has a copy of
  * them. It allocates and ends all the same.
  */
-#include "guest.h"
+#include "forks.h"
 
 static pid_t (*make_child)(void);
-
-static pid_t by_vfork(void)
-{
-	pid_t pid = vfork();
-
-	if (pid == 0)
-		_exit(use_every_size() ? 0 : 90);
-	return pid;
-}
 
 /* Memory that the scavenger finds something to do with, in blocks of 1 KB to 3 MB. */
 static void come_and_go(unsigned long round)

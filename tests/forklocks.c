@@ -5,7 +5,7 @@
  * library's may be held while libc waits for one of its own. The child uses
  * what POSIX or libc lets it use: the heap, streams of its own, exec.
  */
-#include "guest.h"
+#include "forks.h"
 
 #include <dirent.h>
 #include <grp.h>
@@ -18,101 +18,6 @@
 #include <sys/socket.h>
 
 static _Atomic bool stop;
-static FILE *common;	/* a stream that many threads use */
-
-/* So long that getline calls realloc many times, with the stream's lock held. */
-static void read_long_line(void)
-{
-	static _Thread_local FILE *file;
-	static _Thread_local int round;
-	char *line = NULL;
-	size_t size = 0;
-
-	if (!file) {
-		file = tmpfile();
-		for (round = 0; round < 60000; round++)
-			putc('x', file);
-		putc('\n', file);
-	}
-	rewind(file);
-	if (getline(&line, &size, file) != 60001)
-		fail("getline read something else\n");
-	free(line);
-}
-
-static void flush_all(void)
-{
-	fflush(NULL);
-}
-
-static void open_and_close(void)
-{
-	FILE *file = fopen("/dev/null", "w");
-
-	if (!file)
-		fail("fopen: errno %d\n", errno);
-	fprintf(file, "%s %d", "text", 7);
-	fclose(file);
-}
-
-static void hold_stream(void)
-{
-	char *p;
-
-	flockfile(common);
-	p = (char *)hide(malloc(20000));
-	p = (char *)hide(realloc(p, 90000));
-	fprintf(common, "%p\n", (void *)p);
-	free(p);
-	funlockfile(common);
-}
-
-static void print_to_common(void)
-{
-	fprintf(common, "%d %s %g\n", 1, "two", 3.0);
-}
-
-/* The stream's buffer grows by realloc under its lock. */
-static void write_to_memory(void)
-{
-	char *text = NULL;
-	size_t size;
-	FILE *file = open_memstream(&text, &size);
-	int i;
-
-	if (!file)
-		fail("open_memstream: errno %d\n", errno);
-	for (i = 0; i < 3000; i++)
-		fputs("some more text ", file);
-	fclose(file);
-	free(text);
-}
-
-static ssize_t cookie_write(void *cookie, const char *text, size_t size)
-{
-	void *p = hide(malloc(size * 50 + 1));
-
-	(void)cookie;
-	(void)text;
-	free(p);
-	return (ssize_t)size;
-}
-
-static void write_to_cookie(void)
-{
-	cookie_io_functions_t calls = { .write = cookie_write };
-	FILE *file = fopencookie(NULL, "w", calls);
-	int i;
-
-	if (!file)
-		fail("fopencookie: errno %d\n", errno);
-	for (i = 0; i < 20; i++) {
-		fputs("a line\n", file);
-		fflush(file);
-	}
-	fclose(file);
-}
-
 static void look_up_user(void)
 {
 	if (!getpwnam("root") || !getgrgid(0))

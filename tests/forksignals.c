@@ -4,11 +4,7 @@
  * allocates in the handler and ends, or goes on where it was interrupted,
  * starts threads, forks again, calls exec.
  */
-#include "guest.h"
-
-#ifndef sigev_notify_thread_id
-#define sigev_notify_thread_id _sigev_un._tid
-#endif
+#include "forks.h"
 
 enum { THREADS = 3, WAVE = 6 };
 
@@ -16,55 +12,6 @@ static _Atomic unsigned long forks;
 static _Atomic bool stop;
 static int left = -1;			/* of a child that goes on, its calls to come */
 static bool then_threads;
-
-static _Thread_local timer_t timer;
-static _Thread_local uint64_t moment;
-
-/* Each thread's timer strikes that thread, once. */
-static void make_timer(uint64_t seed)
-{
-	struct sigevent event = { .sigev_notify = SIGEV_THREAD_ID, .sigev_signo = SIGPROF };
-
-	moment = seed;
-	event.sigev_notify_thread_id = (pid_t)syscall(SYS_gettid);
-	if (timer_create(CLOCK_MONOTONIC, &event, &timer))
-		fail("timer_create: errno %d\n", errno);
-}
-
-static void arm_timer(void)
-{
-	struct itimerspec when = { .it_value.tv_nsec = 5000 + (long)random_below(&moment, 300000) };
-
-	timer_settime(timer, 0, &when, NULL);
-}
-
-static void *use_in_thread(void *good)
-{
-	*(bool *)good = use_every_size();
-	return NULL;
-}
-
-static bool threads_work(void)
-{
-	bool good[2] = { false, false };
-	pthread_t id[2];
-	int i;
-
-	for (i = 0; i < 2; i++)
-		start_thread(&id[i], use_in_thread, &good[i]);
-	for (i = 0; i < 2; i++)
-		pthread_join(id[i], NULL);
-	return good[0] && good[1];
-}
-
-static void fork_again(void)
-{
-	pid_t pid = fork();
-
-	if (pid == 0)
-		_exit(use_every_size() ? 0 : 89);
-	_exit(pid < 0 ? 92 : child_end(pid));
-}
 
 /*
  * One that returns does not allocate here: it would take the block that the
