@@ -8,9 +8,6 @@ leaks="$run --leaks"
 mkdir "$work/tmp"
 TMPDIR=$work/tmp
 export TMPDIR
-has_names() {
-	ldd "$hakmem" 2>/dev/null | grep -q libdw
-}
 # named NAME STATUS TEXT COMMAND...: as gives, if functions have names.
 named() {
 	if has_names; then

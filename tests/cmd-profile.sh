@@ -4,19 +4,6 @@
 . "${HAKMEM_TEST_SOURCE:?run by make check}/tests/cmd/tap.sh"
 
 command="timeout 120 $hakmem"
-has_names() {
-	ldd "$hakmem" 2>/dev/null | grep -q libdw
-}
-# names NAME TEXT: the output in $work/out has this text; only with libdw.
-names() {
-	if ! has_names; then
-		skip "$1" "built without libdw"
-		return
-	fi
-	cp "$work/out" "$work/why"
-	grep -q -e "$2" "$work/out"
-	check $? "$1"
-}
 sampling() {	# distance command...: starts it
 	distance=$1
 	shift

@@ -29,17 +29,11 @@ while len(some) < 2000:
     time.sleep(0.005)
 time.sleep(1000)"' "$library"
 if need python3; then
-	# The second picture; one line for each process.
-	second() {	# top's options
-		"$hakmem" top -c 2 -d 0.5 "$@" 2>>"$work/why" | awk '/^ *PID/ { picture++ } picture == 2' >"$work/out"
-		cat "$work/out" >>"$work/why"
-	}
 	place() {	# pid
 		awk -v pid="$1" '$1 == pid { print NR }' "$work/out"
 	}
 	second --sort growth
-	[ "$(place $pid)" -lt "$(place $larger)" ] &&
-		awk -v pid="$pid" '$1 == pid && $5 ~ /^[+].*[KM]$/ { found = 1 } END { exit !found }' "$work/out"
+	[ "$(place $pid)" -lt "$(place $larger)" ] && grew $pid
 	check $? "growth, and the order by it"
 	second --sort pid
 	if [ $larger -lt $pid ]; then

@@ -10,6 +10,11 @@ has_screen() {
 	ldd "$hakmem" 2>/dev/null | grep -q ncurses
 }
 
+# Was it built with libdw, and knows the names of functions?
+has_names() {
+	ldd "$hakmem" 2>/dev/null | grep -q libdw
+}
+
 # gives NAME STATUS TEXT COMMAND...: its status, and TEXT in what it writes.
 gives() {
 	name=$1 wanted=$2 part=$3
@@ -19,6 +24,28 @@ gives() {
 	{ echo "status $status, not $wanted, or no \"$part\" in:"; cat "$work/out"; } >"$work/why"
 	[ $status = "$wanted" ] && { [ -z "$part" ] || grep -q -F -e "$part" "$work/out"; }
 	check $? "$name"
+}
+
+# names NAME PATTERN: the output in $work/out has this name of a function.
+names() {
+	if ! has_names; then
+		skip "$1" "built without libdw"
+		return
+	fi
+	cp "$work/out" "$work/why"
+	grep -q -e "$2" "$work/out"
+	check $? "$1"
+}
+
+# The second picture of top, which has growth, in $work/out.
+second() {	# top's options
+	"$hakmem" top -c 2 -d 0.5 "$@" 2>>"$work/why" | awk '/^ *PID/ { picture++ } picture == 2' >"$work/out"
+	cat "$work/out" >>"$work/why"
+}
+
+# Did the process grow between the two pictures?
+grew() {	# pid
+	awk -v pid="$1" '$1 == pid && $5 ~ /^[+].*[KM]$/ { found = 1 } END { exit !found }' "$work/out"
 }
 
 # The text of a Python expression over the JSON that a command writes.
