@@ -154,15 +154,13 @@ int regular_file(int found)
 #endif
 enum { NO_MAGICLINKS = 2, NO_SYMLINKS = 4, IN_ROOT = 16 };
 
-/* Opens the mapped file by its path; the process may have put another file there. */
-static int file_at_path(pid_t pid, const struct mapping *m)
+/* Opens the mapped file by its path below a root directory, where the process may have put another file. */
+static int file_below(const char *directory, const struct mapping *m)
 {
 	struct { uint64_t flags, mode, resolve; } how = { O_PATH | O_CLOEXEC, 0, IN_ROOT | NO_SYMLINKS | NO_MAGICLINKS };
-	char *path = text("/proc/%d/root", (int)pid);
-	int root = open(path, O_PATH | O_CLOEXEC | O_DIRECTORY), fd = -1;
+	int root = open(directory, O_PATH | O_CLOEXEC | O_DIRECTORY), fd;
 	struct stat s;
 
-	free(path);
 	if (root < 0)
 		return -1;
 	fd = (int)syscall(SYS_openat2, root, m->path, &how, sizeof how);
@@ -172,6 +170,16 @@ static int file_at_path(pid_t pid, const struct mapping *m)
 		fd = -1;
 	}
 	return fd;
+}
+
+/* The path in maps begins at the root directory of the reader, if that contains the file. */
+static int file_at_path(pid_t pid, const struct mapping *m)
+{
+	char *root = text("/proc/%d/root", (int)pid);
+	int fd = file_below(root, m);
+
+	free(root);
+	return fd >= 0 ? fd : file_below("/", m);
 }
 
 /* map_files leads to the mapped file itself, but only root may use it. */
