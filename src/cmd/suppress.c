@@ -6,8 +6,10 @@
 
 enum { MOST_PATTERNS = 1000, MOST_PATTERN = 256 };
 
-/* The C library keeps these blocks until the process ends. */
-static const char *const kept_by_libc[] = { "_IO_file_doallocate", "setlocale" };
+/* The C library keeps these blocks until the process ends: _dl_allocate_tls with the stack of an ended thread. */
+static const struct {
+	const char *function, *module;
+} kept_by_libc[] = { { "_IO_file_doallocate", "libc.so" }, { "setlocale", "libc.so" }, { "_dl_allocate_tls", "ld-" } };
 
 static bool starts(const char *name, const char *with)
 {
@@ -97,7 +99,7 @@ bool suppressions_read(struct suppressions *s, const char *path)
 		envfile_close(&file);
 	}
 	for (i = 0; i < sizeof kept_by_libc / sizeof *kept_by_libc; i++)
-		add(s, kept_by_libc[i], "libc.so");
+		add(s, kept_by_libc[i].function, kept_by_libc[i].module);
 	return !wrong;
 }
 
