@@ -114,6 +114,33 @@ gives "a pattern that matches everything" 125 "would suppress everything" $leaks
 yes 'leak:a' | head -n 2000 >"$work/some"
 gives "too many patterns" 125 "some:1001: there are too many patterns" $leaks --suppressions "$work/some" -- "$leaves" leaks
 
+# Other programs, which find the same functions.
+lost() {	# file
+	grep -o '\<\(lose\|free\)_[a-z_]*' "$1" | sort -u
+}
+$leaks --rate 1 --rows 0 -- ./tests/cmd/sites >"$work/ours" 2>&1
+same() {	# name file
+	lost "$work/ours" >"$work/one"
+	lost "$2" >"$work/two"
+	diff "$work/one" "$work/two" >"$work/why" && [ "$(wc -l <"$work/one")" = 8 ]
+	check $? "$1"
+}
+if ! has_names; then
+	skip "LeakSanitizer finds the same functions" "built without libdw"
+	skip "heaptrack finds the same functions" "built without libdw"
+else
+	if g++ -g -fno-builtin -fsanitize=leak -o "$work/sites" "$source/tests/cmd/sites.cc" -lpthread 2>/dev/null &&
+		"$work/sites" none 2>/dev/null; then
+		LSAN_OPTIONS=fast_unwind_on_malloc=0 "$work/sites" 2>"$work/lsan"
+		same "LeakSanitizer finds the same functions" "$work/lsan"
+	else
+		skip "LeakSanitizer finds the same functions" "no g++ with it, or it cannot run here"
+	fi
+	need heaptrack && heaptrack -o "$work/track" ./tests/cmd/sites >/dev/null 2>&1 &&
+		heaptrack_print -p 0 -a 0 -T 0 -l 1 -f "$work"/track.* >"$work/tracked" 2>/dev/null
+	same "heaptrack finds the same functions" "$work/tracked"
+fi
+
 # Options, and the directory.
 gives "options that need --leaks" 125 "need --leaks" $run --leak-status 3 -- "$leaves" leaks
 gives "a status that no process has" 125 "does not take" $leaks --leak-status 256 -- "$leaves" leaks
