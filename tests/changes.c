@@ -9,6 +9,7 @@
 #include "cache/cache.h"
 #include "config/control.h"
 #include "config/settings.h"
+#include "pool/eager.h"
 #include "range/decay.h"
 #include "sample/sample.h"
 
@@ -311,6 +312,12 @@ static void test_api(void)
 	ok(hak_set("HAKMEM_STATS", "0") == 0 && !hk_settings.stats, "and not afterwards");
 }
 
+static void test_scavenger(void)
+{
+	ok(set("SCAVENGER", "1") && hk_is_eager(), "once the scavenger is turned on, frees release memory without its thread");
+	ok(set("SCAVENGER", "0") && !hk_is_eager(), "and no longer once it is off");
+}
+
 /* As a thread leaves it that jumps out of a signal handler. */
 static void begin_for_ever(void *unused)
 {
@@ -421,6 +428,7 @@ int main(void)
 	test_refused();
 	test_garbled();
 	test_api();
+	test_scavenger();
 	test_never_ended();
 	test_trim();
 	test_fork();

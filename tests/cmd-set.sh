@@ -20,6 +20,9 @@ until_so() {	# command...: for a while
 samples() {
 	[ "$(figure samples)" -gt 0 ]
 }
+scavenger() {
+	[ "$(figure scavenger)" = "$1" ]
+}
 same_samples() {
 	before=$(figure samples)
 	sleep 0.3
@@ -39,6 +42,12 @@ check $? "of which the last one counts"
 gives "the limit, the delay and the history" 0 "" $set $pid limit=1T mem_learn_delay=100 stats=1
 [ "$(figure purge_delay)" = 100 ]
 check $? "are in force"
+gives "the scavenger" 0 "" $set $pid SCAVENGER=always
+until_so scavenger 1
+check $? "is started"
+gives "it is turned off" 0 "" $set $pid SCAVENGER=0
+until_so scavenger 0
+check $? "and ends"
 gives "free memory is released" 0 "process $pid released" timeout 60 "$hakmem" trim $pid
 gives "a bad value" 2 'SAMPLE: bad value "x", accepted: 0 to' $set $pid SAMPLE=x
 gives "a setting that cannot change" 2 "DEBUG_LEVEL cannot change in a running process" $set $pid SAMPLE=4096 DEBUG_LEVEL=1

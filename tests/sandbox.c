@@ -249,8 +249,14 @@ static void *uses_heap(void *unused)
 	return unused;
 }
 
+static void turn_on(void)
+{
+	if (hak_set("HAKMEM_SCAVENGER", "always") != 0)
+		_exit(1);
+}
+
 /* A program of its own, with the scavenger, that frees much in its sandbox. */
-static void frees_much(bool refused)
+static void frees_much(bool refused, bool late)
 {
 	enum { COUNT = 40000 };
 	static void *block[COUNT];
@@ -262,6 +268,8 @@ static void frees_much(bool refused)
 	usleep(200000);
 	if (!shut_to_threads(refused))
 		_exit(77);
+	if (late)
+		turn_on();
 	for (i = 0; i < COUNT; i++)
 		free(block[i]);
 	if (refused && (pthread_create(&id, NULL, uses_heap, NULL) || pthread_join(id, NULL)))
@@ -277,14 +285,33 @@ static void refused(void *unused)
 	child_exec("refused");
 }
 
-static void contained(void *unused)
+static void late(void *unused)
 {
 	(void)unused;
+	setenv("HAKMEM_SCAVENGER", "0", 1);
+	child_exec("late");
+}
+
+/* As in a container. */
+static void contain(const char *setting, const char *what)
+{
 	/* How many filters there are is told since Linux 5.9. */
 	if (system("grep -q ^Seccomp_filters: /proc/self/status") != 0 || !shut_to_nothing())
 		_exit(77);
-	setenv("HAKMEM_SCAVENGER", "always", 1);
-	child_exec("contained");
+	setenv("HAKMEM_SCAVENGER", setting, 1);
+	child_exec(what);
+}
+
+static void contained(void *unused)
+{
+	(void)unused;
+	contain("always", "contained");
+}
+
+static void contained_late(void *unused)
+{
+	(void)unused;
+	contain("0", "late");
 }
 
 static void without_guards(void *unused)
@@ -351,7 +378,7 @@ int main(int argc, char **argv)
 	if (argc > 1 && !strcmp(argv[1], "guards"))
 		large_ones();
 	if (argc > 1)
-		frees_much(!strcmp(argv[1], "refused"));
+		frees_much(!strcmp(argv[1], "refused"), !strcmp(argv[1], "late"));
 	tap_start();
 	seed = tap_seed();
 	holds(many_small, "a heap that grows densely");
@@ -361,6 +388,8 @@ int main(int argc, char **argv)
 	impossible_sizes();
 	survives(refused, NULL, "no thread is started in a sandbox that shows no files");
 	survives(contained, NULL, "nor in one within a container's");
+	survives(late, NULL, "nor in a sandbox if the setting changes there");
+	survives(contained_late, NULL, "nor if that is within a container's");
 	survives(without_guards, NULL, "a kernel without guards is asked for one at the start alone");
 	survives(last_thread, NULL, "one ends with a thread that has shut itself in");
 	return tap_end();

@@ -610,7 +610,7 @@ static void work_in_child(void)
 	come_and_go(NULL);
 }
 
-static void threads(void)
+static void many_threads(void)
 {
 	enum { AT_ONCE = 8 };
 	pthread_t t[AT_ONCE];
@@ -625,8 +625,92 @@ static void threads(void)
 		if (round % 50 == 25)
 			in_child(work_in_child);
 	}
+}
+
+static void threads(void)
+{
+	many_threads();
 	free(hide(malloc(100)));
 	idle_until(40 * MB, "of threads that ended");
+}
+
+static void turn(const char *value)
+{
+	if (hak_set("HAKMEM_SCAVENGER", value) != 0)
+		fail("HAKMEM_SCAVENGER=%s is refused", value);
+}
+
+static void turned_on(void)
+{
+	off();
+	turn("always");
+	idle();
+}
+
+static void turned_on_in_company(void)
+{
+	off();
+	turn("1");
+	off();
+	idle_in_company();
+}
+
+static void turned_off(void)
+{
+	idle();
+	turn("0");
+	none();
+	off();
+}
+
+/* Still without threads of the program. */
+static void turned_down(void)
+{
+	idle();
+	turn("1");
+	none();
+	off();
+}
+
+static void turned_on_in_child(void)
+{
+	none();
+	turn("always");
+	idle();
+}
+
+static void turned_in_children(void)
+{
+	in_child(turned_on_in_child);
+	none();
+	turn("always");
+	in_child(none_at_first);
+	turn("0");
+	in_child(off);
+}
+
+static void *turn_often(void *arg)
+{
+	static const char *const values[] = { "1", "0", "always", "0" };
+	unsigned i;
+
+	for (i = 0; i < 400; i++) {
+		turn(values[i % 4]);
+		usleep(i % 8 * 1000);
+	}
+	return arg;
+}
+
+static void turned_among_threads(void)
+{
+	pthread_t t;
+
+	if (pthread_create(&t, NULL, turn_often, NULL) != 0)
+		fail("cannot start a thread");
+	many_threads();
+	pthread_join(t, NULL);
+	turn("0");
+	none();
 }
 
 static const struct mode {
@@ -658,6 +742,12 @@ static const struct mode {
 	{ "ordinary", "1", ordinary, "its policy and processors are not those of the thread that starts it" },
 	{ "nice", "1", nice_value, "nor is its nice value" },
 	{ "identity", "1", identity, "the program changes its user and groups" },
+	{ "turned-on", "0", turned_on, "it is turned on in a running process" },
+	{ "turned-on-in-company", "0", turned_on_in_company, "for programs with threads only" },
+	{ "turned-off", "always", turned_off, "it has ended when hak_set turns it off" },
+	{ "turned-down", "always", turned_down, "or restricts it to programs with threads" },
+	{ "turned-in-children", "0", turned_in_children, "a child inherits the change" },
+	{ "turned-among-threads", "0", turned_among_threads, "it is turned on and off while threads come and go" },
 };
 
 static void run_again(void *mode)

@@ -8,6 +8,7 @@
 #include "cache/cache.h"
 #include "config/control.h"
 #include "config/settings.h"
+#include "learn/learn.h"
 #include "os/os.h"
 #include "range/decay.h"
 #include "sample/sample.h"
@@ -54,6 +55,7 @@ static enum hk_verdict set_sample(uint64_t mean)
 	return HK_CHANGED;
 }
 
+/* Before the value is stored. Whatever is not HK_CHANGED has changed nothing. */
 static enum hk_verdict apply(enum hk_setting_id id, uint64_t value)
 {
 	switch (id) {
@@ -65,11 +67,16 @@ static enum hk_verdict apply(enum hk_setting_id id, uint64_t value)
 	case HK_SET_MEM_LEARN_DELAY:
 		atomic_store_explicit(&hk_purge_delay, (size_t)value, memory_order_relaxed);
 		return HK_CHANGED;
-	case HK_SET_STATS:
-		return HK_CHANGED;
 	default:
-		return HK_FIXED;
+		return HK_CHANGED;
 	}
+}
+
+/* Afterwards. */
+static void follow(enum hk_setting_id id)
+{
+	if (id == HK_SET_SCAVENGER)
+		hk_scavenger_follow();
 }
 
 static enum hk_verdict set(enum hk_setting_id id, const char *text)
@@ -79,9 +86,11 @@ static enum hk_verdict set(enum hk_setting_id id, const char *text)
 
 	if (verdict == HK_CHANGED)
 		verdict = apply(id, value);
-	if (verdict == HK_CHANGED)
-		hk_value_change(id, value, HK_FROM_CHANGE);
-	return verdict;
+	if (verdict != HK_CHANGED)
+		return verdict;
+	hk_value_change(id, value, HK_FROM_CHANGE);
+	follow(id);
+	return HK_CHANGED;
 }
 
 static enum hk_verdict make(const struct hk_change *change, uint64_t *released)
@@ -173,6 +182,8 @@ HK_API int hak_set(const char *name, const char *value)
 	}
 	error = error_of(set((enum hk_setting_id)id, value));
 	hk_control_end();
+	if (id == HK_SET_SCAVENGER)
+		hk_scavenger_settle();
 	if (!error)
 		return 0;
 	errno = error;

@@ -206,7 +206,8 @@ void hk_thread_apart(void);
  *	look		a window has requested it
  *	grew		after a slow path, if the limit of the heap is to be watched
  *	asked		after a slow path, if another process has requested changes
- *	freed		after a slow path of free; caller: the return address
+ *	freed		after a slow path of free; caller: the return address. It may change at
+ *			any time (relaxed)
  *	thread_ends, thread_ended	before and after a thread gives up its cache
  *	forked		in the child of a fork
  */
@@ -214,7 +215,7 @@ struct hk_hooks {
 	void (*look)(void);
 	void (*grew)(void);
 	void (*asked)(void);
-	void (*freed)(const void *caller);
+	void (*_Atomic freed)(const void *caller);
 	void (*thread_ends)(struct hk_cache *cache);
 	void (*thread_ended)(void);
 	void (*forked)(void);

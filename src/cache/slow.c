@@ -16,8 +16,10 @@
 
 static void freed(const void *caller)
 {
-	if (hk_unlikely(hk_hooks.freed != NULL))
-		hk_hooks.freed(caller);
+	void (*hook)(const void *) = atomic_load_explicit(&hk_hooks.freed, memory_order_relaxed);
+
+	if (hk_unlikely(hook != NULL))
+		hook(caller);
 }
 
 /* class: the class concerned, or HK_CLASSES for none. System calls are made after the lock

@@ -62,7 +62,7 @@ struct hk_settings {
 	unsigned mem_learn_step;		/* SuperSlabs */
 	_Atomic unsigned mem_learn_delay;	/* ms */
 	char learn_save[256];			/* path pattern; "": no file */
-	unsigned scavenger;			/* enum hk_scavenger_id */
+	_Atomic unsigned scavenger;		/* enum hk_scavenger_id */
 	bool superslab_reuse;
 	unsigned superslab_prewarm;
 	unsigned tiny_preset;			/* enum hk_preset_id */

@@ -48,6 +48,10 @@ unsigned hk_mem_threshold(void);
 
 /* scavenger.c: 1 while its thread exists, and the number of its turns. */
 extern _Atomic size_t hk_scavenger_runs, hk_scavenger_turns, hk_pressure_releases;
+/* follow: HAKMEM_SCAVENGER has changed; no lock held, also in a signal handler. settle waits a
+ * while for a thread that is no longer wanted to end; not in the scavenger. */
+void hk_scavenger_follow(void);
+void hk_scavenger_settle(void);
 
 /*
  * save.c: writes the settings in force, with learned values instead of configured ones, to

@@ -39,7 +39,7 @@ static _Atomic uint32_t ends;		/* count of ends; threads wait for a change */
 static _Atomic long task;		/* id of the last scavenger; 0: it does not exist */
 static _Atomic uint64_t began;		/* ms; start of the process, or last end of it */
 static _Atomic size_t released_before;	/* bytes, when it last started or ended */
-static _Atomic long process;
+static _Atomic long process;		/* 0: not known, because the setting is off */
 static _Atomic uintptr_t main_thread;
 static _Atomic bool main_ended;
 _Atomic size_t hk_scavenger_runs, hk_scavenger_turns, hk_pressure_releases;
@@ -48,8 +48,10 @@ _Atomic size_t hk_scavenger_runs, hk_scavenger_turns, hk_pressure_releases;
  * ends with the main thread at the latest. */
 static bool wanted(void)
 {
-	return !atomic_load(&main_ended) &&
-	       (hk_settings.scavenger == HK_SCAVENGER_ALWAYS || hk_program_threads() > 1);
+	unsigned setting = hk_settings.scavenger;
+
+	return setting != HK_SCAVENGER_OFF && !atomic_load(&main_ended) &&
+	       (setting == HK_SCAVENGER_ALWAYS || hk_program_threads() > 1);
 }
 
 static size_t waiting(void)
@@ -125,13 +127,29 @@ static void work(void)
 	}
 }
 
-/* Without a scavenger the frees of the program release memory (eager mode). */
+static bool has_to_be_eager(void)
+{
+	return hk_settings.scavenger != HK_SCAVENGER_OFF && !atomic_load(&hk_scavenger_runs);
+}
+
+/* Without a scavenger the frees of the program release memory (eager mode). Threads that come
+ * here at the same time agree in the end. */
+static void find_mode(void)
+{
+	bool eager;
+
+	do {
+		eager = has_to_be_eager();
+		atomic_store(&hk_eager, eager);
+	} while (eager != has_to_be_eager());
+}
+
 static void note_runs(bool runs)
 {
 	hk_os_end_pressure();
-	atomic_store_explicit(&hk_scavenger_runs, runs, memory_order_relaxed);
+	atomic_store(&hk_scavenger_runs, runs);
 	atomic_store_explicit(&released_before, hk_eager_released(), memory_order_relaxed);
-	atomic_store_explicit(&hk_eager, !runs, memory_order_relaxed);
+	find_mode();
 }
 
 /* Called if the scavenger could not be started, or as its last step. */
@@ -164,6 +182,16 @@ static bool forget_gone(void)
 	return true;
 }
 
+/* At the start of the process, or when the first scavenger is started. */
+static void know_main_thread(void)
+{
+	static bool known;
+
+	if (!known)
+		hk_os_guest_start(process);
+	known = true;
+}
+
 /* Not in a sandbox, which may kill the program for one of these system calls, and not in the
  * child of a vfork, which shares the memory of its parent. */
 static void start(const void *caller)
@@ -179,6 +207,7 @@ static void start(const void *caller)
 	} else if (hk_os_process_id() != process || !wanted() || !forget_gone()) {
 		over(NONE);
 	} else {
+		know_main_thread();
 		hk_os_watch_forks();
 		note_runs(true);
 		if (!hk_os_guest(scavenge, "hakmem-scav"))
@@ -244,14 +273,31 @@ static void await_end(void)
 			hk_os_wait(&never, 0, 1);
 }
 
+void hk_scavenger_settle(void)
+{
+	if (!wanted())
+		await_end();
+}
+
 /* Runs before libc counts the thread as ended, so that a thread that joins it finds a process
  * without the scavenger. */
 static void thread_ended(void)
 {
 	if (hk_self() == main_thread)
 		atomic_store(&main_ended, true);
+	hk_scavenger_settle();
+}
+
+/* The next free starts the scavenger, if it may be started there. */
+void hk_scavenger_follow(void)
+{
+	if (hk_settings.scavenger && !atomic_load(&process))
+		atomic_store(&process, hk_os_process_id());
+	atomic_store_explicit(&released_before, hk_eager_released(), memory_order_relaxed);
+	atomic_store_explicit(&hk_hooks.freed, hk_settings.scavenger ? freed : NULL, memory_order_relaxed);
 	if (!wanted())
-		await_end();
+		tell_to_end();
+	find_mode();
 }
 
 /* The child has no scavenger. The delay of the first moments starts again, because many
@@ -259,7 +305,7 @@ static void thread_ended(void)
 static void forked(void)
 {
 	hk_mem_forked();
-	process = hk_os_process_id();
+	atomic_store(&process, hk_settings.scavenger ? hk_os_process_id() : 0);
 	main_thread = hk_self();
 	atomic_store(&began, hk_os_now());
 	atomic_store(&main_ended, false);
@@ -267,24 +313,29 @@ static void forked(void)
 	over(atomic_load(&state) == OFF ? OFF : NONE);
 }
 
-/* Runs after hk_constructor, which completes the settings. */
+/*
+ * Runs after hk_constructor, which completes the settings. The setting may be turned on later.
+ * Seccomp filters are only counted if it is on, because that takes 40 us; otherwise no scavenger
+ * is started in a process that has any.
+ */
 __attribute__((constructor(102))) static void start_scavenger(void)
 {
-	if (!hk_settings.scavenger)
-		return;
-	note_runs(false);
 	process = hk_os_process_id();
-	/* Another thread has loaded the library with dlopen, so the end of the main thread
-	 * would not be noticed. */
-	if (hk_os_thread_id() != process)
-		return;
 	began = hk_os_now();
 	main_thread = hk_self();
-	hk_os_code_start();
-	hk_os_sandbox_start();
-	hk_os_guest_start();
-	hk_os_pressure_start();
-	hk_hooks.thread_ended = thread_ended;
-	hk_hooks.forked = forked;
-	hk_hooks.freed = freed;
+	/* Another thread has loaded the library with dlopen, so the end of the main thread
+	 * would not be noticed. */
+	if (hk_os_thread_id() != process) {
+		state = OFF;
+	} else {
+		hk_os_code_start();
+		hk_os_pressure_start();
+		if (hk_settings.scavenger) {
+			hk_os_sandbox_start();
+			know_main_thread();
+		}
+		hk_hooks.thread_ended = thread_ended;
+		hk_hooks.forked = forked;
+	}
+	hk_scavenger_follow();
 }

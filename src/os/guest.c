@@ -25,7 +25,7 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 
-/* Properties of the process at its start. size: bytes of processors that the kernel filled
+/* Properties of the main thread at its start. size: bytes of processors that the kernel filled
  * in. */
 static struct {
 	unsigned long processors[1024 / sizeof(long)];
@@ -34,9 +34,9 @@ static struct {
 } at_start;
 
 /* getpriority returns 20 minus the nice value. */
-void hk_os_guest_start(void)
+void hk_os_guest_start(long thread)
 {
-	long turned = HK_SYS(getpriority, PRIO_PROCESS, 0, 0, 0, 0);
+	long turned = HK_SYS(getpriority, PRIO_PROCESS, thread, 0, 0, 0);
 
 	/* Valgrind hides the vDSO. getauxval() is called here and not in the thread, because
 	 * a library that wraps it may use the heap. */
@@ -45,7 +45,7 @@ void hk_os_guest_start(void)
 	at_start.watched = true;
 #endif
 	at_start.nice = turned > 0 && turned < 20 ? 20 - turned : 0;
-	at_start.size = HK_SYS(sched_getaffinity, 0, sizeof at_start.processors,
+	at_start.size = HK_SYS(sched_getaffinity, thread, sizeof at_start.processors,
 			       at_start.processors, 0, 0);
 }
 

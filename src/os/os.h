@@ -252,10 +252,10 @@ bool hk_os_peek(const void *word, bool *is_zero);
 /*
  * guest.c. Starts a background thread without capabilities and with all signals blocked; the
  * previous one must have ended. False: it could not be started, and another attempt is
- * useless. start: records properties of the process; called from a constructor.
+ * useless. start: records the nice value and the processors of a thread, which it will have.
  */
 bool hk_os_guest(void (*body)(void), const char *name);
-void hk_os_guest_start(void);
+void hk_os_guest_start(long thread);
 
 /* A thread-specific pointer. When a thread ends, it is passed to thread_ended, which is set
  * once. If the program uses more than 32 keys, setting it may allocate memory. False: there
