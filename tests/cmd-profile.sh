@@ -278,6 +278,20 @@ for mode in symbols lines cut fifo; do
 	check $? "samples-$mode: its name is escaped"
 done
 
+# The name of a mapped file contains markup, a separator and codes of terminals.
+{
+	echo 'heap profile: 1: 9000 [1: 9000] @ heap_v2/524288'
+	printf '1: 9000 [1: 9000] @ 0x401001\nMAPPED_LIBRARIES:\n'
+	printf '400000-600000 r-xp 00000000 08:01 1 /<b>"]]>;\033[31m\377%%n\n'
+} >"$work/bad"
+for format in table:'<b>' json:'<b>' folded:'<b>' flame:'&lt;b&gt;'; do
+	$command profile --format ${format%%:*} "$work/bad" 2>"$work/why" | tr -d '\t' >"$work/out"
+	grep -q -F -e "${format#*:}" "$work/out" && need python3 && python3 "$work/ascii.py" "$work/out" 2>"$work/why"
+	check $? "${format%%:*}: a hostile name of a file is escaped"
+done
+! grep -q '<b>' "$work/out"
+check $? "also in XML"
+
 # Files with as many stacks, frames and mappings as are read.
 stacks() {	# stacks frames maps
 	awk -v stacks="$1" -v frames="$2" -v maps="$3" 'BEGIN {
