@@ -9,6 +9,7 @@
 #include "cache/cache.h"
 #include "config/control.h"
 #include "config/settings.h"
+#include "learn/learn.h"
 #include "pool/eager.h"
 #include "range/decay.h"
 #include "sample/sample.h"
@@ -219,6 +220,17 @@ static void *work(void *arg)
 	return good ? NULL : arg;
 }
 
+/* In a ratio that lets every combination occur. */
+static void change_in_cycle(unsigned i)
+{
+	change("SAMPLE", i % 2 ? "0" : i % 4 ? "512" : "65536");
+	change("ALLOC_LEARN", i / 2 % 2 ? "0" : "1");
+	change("ALLOC_LEARN_WINDOW", i % 3 ? "200" : "1000");
+	change("MEM_LEARN", i / 4 % 2 ? "0" : "1");
+	change("MEM_LEARN_THRESHOLD", i % 5 ? "0.2" : "0.9");
+	change("SCAVENGER", i / 8 % 2 ? "0" : "1");
+}
+
 static void test_cycles(void)
 {
 	enum { CYCLES = 200 };
@@ -231,7 +243,7 @@ static void test_cycles(void)
 		if (pthread_create(&id[i], NULL, work, (void *)(uintptr_t)(i + 1)) != 0)
 			bail("cannot start a thread");
 	for (i = 0; i < CYCLES; i++) {
-		change("SAMPLE", i % 2 ? "0" : i % 4 ? "512" : "65536");
+		change_in_cycle(i);
 		ask();
 		wait_for_turns(200);
 		for (n = 0; !answered() && n < 100000; n++) {
@@ -251,6 +263,9 @@ static void test_cycles(void)
 	ok(good, "on and off under threads: every block keeps its contents");
 	small_activity();
 	ok(!hk_sampling() && live() == 0, "and no sample stays");
+	set("SCAVENGER", "0");
+	set("MEM_LEARN", "0");
+	set("ALLOC_LEARN", "0");
 }
 
 static void test_refused(void)
@@ -316,6 +331,152 @@ static void test_scavenger(void)
 {
 	ok(set("SCAVENGER", "1") && hk_is_eager(), "once the scavenger is turned on, frees release memory without its thread");
 	ok(set("SCAVENGER", "0") && !hk_is_eager(), "and no longer once it is off");
+}
+
+enum { BLOCK = 64 };
+
+static size_t windows(void)
+{
+	return atomic_load(&hk_learn_counters.windows);
+}
+
+/* Refills and flushes of one class. */
+static void move_blocks(void)
+{
+	static _Thread_local void *p[10000];
+	unsigned i;
+
+	for (i = 0; i < 10000; i++)
+		p[i] = malloc(BLOCK);
+	for (i = 0; i < 10000; i++)
+		free(p[i]);
+}
+
+static bool own_limit_is(int32_t capacity)
+{
+	return hk_tls->bin[hk_class_of(BLOCK)].capacity_max == capacity;
+}
+
+/* As if learned. */
+static void lengthen_own_list(void)
+{
+	struct hk_cache *cache = hk_enter();
+
+	if (!cache)
+		bail("inside the heap");
+	hk_bin_limit(cache, &cache->bin[hk_class_of(BLOCK)], 999, 9);
+	hk_leave(cache);
+}
+
+static int32_t start_limit(void)
+{
+	return atomic_load(&hk_start_limits[hk_class_of(BLOCK)].capacity);
+}
+
+static pthread_barrier_t meeting;
+
+static void *learn(void *configured)
+{
+	size_t before;
+
+	small_activity();
+	pthread_barrier_wait(&meeting);
+	pthread_barrier_wait(&meeting);		/* learning is on */
+	before = windows();
+	move_blocks();
+	move_blocks();
+	ok(windows() > before && hk_tls->budget_held, "a thread that existed before learns");
+	lengthen_own_list();
+	pthread_barrier_wait(&meeting);
+	pthread_barrier_wait(&meeting);		/* learning is off */
+	reach_slow_path();
+	ok(own_limit_is(*(int32_t *)configured) && !hk_tls->budget_held,
+	   "once learning is off, the limits of its lists are those of the settings");
+	return NULL;
+}
+
+static void test_alloc_learning(void)
+{
+	size_t before;
+	int32_t configured;
+	pthread_t id;
+
+	set("ALLOC_LEARN", "0");
+	configured = start_limit();
+	pthread_barrier_init(&meeting, NULL, 2);
+	if (pthread_create(&id, NULL, learn, &configured) != 0)
+		bail("cannot start a thread");
+	pthread_barrier_wait(&meeting);
+	before = windows();
+	move_blocks();
+	ok(windows() == before, "without ALLOC learning there are no windows");
+	change("ALLOC_LEARN_WINDOW", "1000");
+	change("ALLOC_LEARN_RATE", "0.2");
+	change("ALLOC_LEARN", "1");
+	ask();
+	ok(answer_is(HK_CHANGED, 0) && hk_settings.alloc_learn_rate == 200000, "it is turned on");
+	pthread_barrier_wait(&meeting);
+	pthread_barrier_wait(&meeting);		/* the thread has learned */
+	move_blocks();
+	move_blocks();
+	lengthen_own_list();
+	atomic_store(&hk_start_limits[hk_class_of(BLOCK)].capacity, 5);
+	set("ALLOC_LEARN", "0");
+	reach_slow_path();
+	before = windows();
+	move_blocks();
+	ok(windows() == before && own_limit_is(configured), "it is turned off");
+	ok(start_limit() == configured, "and new threads have the limits of the settings");
+	pthread_barrier_wait(&meeting);
+	pthread_join(id, NULL);
+	ok(atomic_load(&hk_budget_held) == 0, "nothing of the budget stays in use");
+	pthread_barrier_destroy(&meeting);
+	set("ALLOC_LEARN_WINDOW", "100000000");
+	set("ALLOC_LEARN", "1");
+	move_blocks();
+	move_blocks();
+	ok(windows() == before && set("ALLOC_LEARN_WINDOW", "1000"), "a longer window is in force");
+	move_blocks();
+	move_blocks();
+	ok(windows() > before, "and a shorter one at once");
+	set("ALLOC_LEARN", "0");
+}
+
+static _Atomic unsigned looks;
+
+static void look(void)
+{
+	atomic_fetch_add(&looks, 1);
+}
+
+static void test_mem_learning(void)
+{
+	void (*usual)(void) = hk_hooks.look;
+	unsigned before;
+
+	set("MEM_LEARN", "0");
+	hk_hooks.look = look;
+	move_blocks();
+	before = looks;
+	move_blocks();
+	ok(looks == before, "without MEM learning no SuperSlab is examined");
+	ok(set("MEM_LEARN_WINDOW", "1000") && set("MEM_LEARN", "1"), "it is turned on");
+	move_blocks();
+	move_blocks();
+	ok(looks > before, "then some are, in a thread that existed before");
+	atomic_store(&hk_purge_delay, 777);
+	set("MEM_LEARN", "0");
+	ok(hk_purge_delay == hk_settings.mem_learn_delay, "once it is off, the purge delay is that of the settings");
+	move_blocks();
+	before = looks;
+	move_blocks();
+	ok(looks == before, "and none is examined");
+	hk_hooks.look = usual;
+	ok(set("MEM_LEARN_THRESHOLD", "0.9") && hk_mem_threshold() == 900000 && set("MEM_LEARN_THRESHOLD", "0.5") &&
+	   hk_mem_threshold() == 500000, "another threshold is in force at once");
+	ok(set("MEM_LEARN_SPARSE", "0.3") && hk_settings.mem_learn_sparse == 300000, "the share below which huge pages are given up");
+	ok(set("MEM_LEARN_STABLE", "100") && hk_settings.mem_learn_stable == 100, "the time that a share must last");
+	ok(set("MEM_LEARN_STEP", "1024") && hk_settings.mem_learn_step == 1024, "the SuperSlabs of a window");
 }
 
 /* As a thread leaves it that jumps out of a signal handler. */
@@ -429,6 +590,8 @@ int main(void)
 	test_garbled();
 	test_api();
 	test_scavenger();
+	test_alloc_learning();
+	test_mem_learning();
 	test_never_ended();
 	test_trim();
 	test_fork();

@@ -23,6 +23,9 @@ samples() {
 scavenger() {
 	[ "$(figure scavenger)" = "$1" ]
 }
+learns() {
+	[ "$(figure learn_windows)" -gt 0 ]
+}
 same_samples() {
 	before=$(figure samples)
 	sleep 0.3
@@ -42,6 +45,10 @@ check $? "of which the last one counts"
 gives "the limit, the delay and the history" 0 "" $set $pid limit=1T mem_learn_delay=100 stats=1
 [ "$(figure purge_delay)" = 100 ]
 check $? "are in force"
+gives "learning is turned on" 0 "" $set $pid ALLOC_LEARN_WINDOW=100 alloc_learn=1 MEM_LEARN=1 MEM_LEARN_THRESHOLD=0.7
+until_so learns
+check $? "and the process learns"
+gives "learning is turned off" 0 "" $set $pid ALLOC_LEARN=0 MEM_LEARN=0
 gives "the scavenger" 0 "" $set $pid SCAVENGER=always
 until_so scavenger 1
 check $? "is started"

@@ -75,8 +75,20 @@ static enum hk_verdict apply(enum hk_setting_id id, uint64_t value)
 /* Afterwards. */
 static void follow(enum hk_setting_id id)
 {
-	if (id == HK_SET_SCAVENGER)
+	switch (id) {
+	case HK_SET_SCAVENGER:
 		hk_scavenger_follow();
+		return;
+	case HK_SET_ALLOC_LEARN:
+	case HK_SET_ALLOC_LEARN_WINDOW:
+	case HK_SET_MEM_LEARN:
+	case HK_SET_MEM_LEARN_WINDOW:
+	case HK_SET_MEM_LEARN_THRESHOLD:
+		hk_learn_follow(id);
+		return;
+	default:
+		return;
+	}
 }
 
 static enum hk_verdict set(enum hk_setting_id id, const char *text)

@@ -153,6 +153,7 @@ struct hk_cache {
 	/* Blocks that may still move between lists and slabs before the learning window
 	 * ends; INT64_MAX if learning is off. */
 	int64_t window_left;
+	uint32_t learning;			/* hk_learning when window_left was set */
 	struct hk_learner *learner;		/* learn/; NULL until the first window ends */
 	struct hk_queue *queue;			/* harden/: its quarantine; NULL: none */
 	size_t budget_held;			/* bytes; 0: it has not learned */
@@ -191,10 +192,15 @@ extern struct hk_limits hk_start_limits[HK_CLASSES];
 /* The sum of budget_held, and the number of caches in which it is not 0; any thread,
  * relaxed. */
 extern _Atomic size_t hk_budget_held, hk_budget_holders;
+/* Lock held, or of a thread that has ended. */
+void hk_budget_return(struct hk_cache *cache);
 
-/* Called at the end of a slow path once window_left is used up, with the lock held and
- * the lists consistent; set by learn/ before main. */
+/* Called at the end of a slow path once window_left is used up or hk_learning has changed, with
+ * the lock held and the lists consistent; set by learn/ before main. */
 extern void (*hk_window_end)(struct hk_cache *cache);
+
+/* Incremented (release) when learning is turned on or off, or has other windows. */
+extern _Atomic uint32_t hk_learning;
 
 /* Threads of the program that have a cache; an atomic read-modify-write. A background
  * thread calls hk_thread_apart first: it has no cache then, and is not counted. */
@@ -345,6 +351,12 @@ void hk_thread_idle(void);
 /* limits.c: called with no lock held after the sampler was turned on or off. If it is on, the
  * hot path of malloc finds no list in any cache; otherwise it finds them again. */
 void hk_lists_lead(void);
+/* limits.c: how many blocks may move until the first window of the cache ends. */
+int64_t hk_first_window(const struct hk_cache *cache);
+/* limits.c: new threads start with the limits that the settings give. unlearn: this cache returns
+ * to them, lock held. */
+void hk_limits_unlearn(void);
+void hk_lists_unlearn(struct hk_cache *cache);
 /* limits.c; lock held: sets the limits that a list has learned. */
 void hk_bin_limit(struct hk_cache *cache, struct hk_bin *bin, int32_t capacity, int32_t batch);
 

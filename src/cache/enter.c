@@ -146,6 +146,15 @@ void hk_unlist_live(struct hk_cache *cache)
 	atomic_store_explicit(&cache->front.live, false, memory_order_relaxed);
 }
 
+void hk_budget_return(struct hk_cache *cache)
+{
+	if (!cache->budget_held)
+		return;
+	atomic_fetch_sub_explicit(&hk_budget_held, cache->budget_held, memory_order_relaxed);
+	atomic_fetch_sub_explicit(&hk_budget_holders, 1, memory_order_relaxed);
+	cache->budget_held = 0;
+}
+
 void hk_retire(struct hk_cache *cache)
 {
 	struct hk_before before = hk_find_nothing();
@@ -156,11 +165,7 @@ void hk_retire(struct hk_cache *cache)
 	}
 	hk_unlist_live(cache);
 	atomic_fetch_sub_explicit(&hk_threads, 1, memory_order_relaxed);
-	if (cache->budget_held) {
-		atomic_fetch_sub_explicit(&hk_budget_held, cache->budget_held, memory_order_relaxed);
-		atomic_fetch_sub_explicit(&hk_budget_holders, 1, memory_order_relaxed);
-		cache->budget_held = 0;
-	}
+	hk_budget_return(cache);
 	cache->next_spare = spare;
 	spare = cache;
 	hk_unlock(&hk_registry_lock);

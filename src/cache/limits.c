@@ -4,6 +4,7 @@
 #include "debug/ring.h"
 
 struct hk_limits hk_start_limits[HK_CLASSES];
+_Atomic uint32_t hk_learning;
 uint8_t hk_tiny_class[HK_TINY_MAX / HK_GRAIN + 1];
 
 static int32_t clamp(int32_t value, int32_t low, int32_t high)
@@ -30,12 +31,19 @@ static void find_limits(struct hk_limits *limits, unsigned class)
 	limits->batch = capacity ? clamp(batch, 1, capacity) : 1;
 }
 
-void hk_limits_find(void)
+void hk_limits_unlearn(void)
 {
-	unsigned class, grains;
+	unsigned class;
 
 	for (class = 0; class < HK_CLASSES; class++)
 		find_limits(&hk_start_limits[class], class);
+}
+
+void hk_limits_find(void)
+{
+	unsigned grains;
+
+	hk_limits_unlearn();
 	for (grains = 0; grains <= HK_TINY_MAX / HK_GRAIN; grains++)
 		hk_tiny_class[grains] = (uint8_t)hk_class_of(grains * HK_GRAIN);
 }
@@ -132,7 +140,7 @@ void hk_lists_restart(struct hk_cache *cache)
 }
 
 /* Lists that are always empty or belong to no single thread do not learn. */
-static int64_t first_window(const struct hk_cache *cache)
+int64_t hk_first_window(const struct hk_cache *cache)
 {
 	int64_t alloc = hk_settings.alloc_learn ? hk_settings.alloc_learn_window : INT64_MAX;
 	int64_t mem = hk_settings.mem_learn ? hk_settings.mem_learn_window : INT64_MAX;
@@ -197,7 +205,8 @@ void hk_cache_limit(struct hk_cache *cache)
 	lead_to_lists(cache);
 	limit_slabs(cache);
 	hk_lists_restart(cache);
-	cache->window_left = first_window(cache);
+	cache->learning = atomic_load_explicit(&hk_learning, memory_order_acquire);
+	cache->window_left = hk_first_window(cache);
 }
 
 void hk_bin_limit(struct hk_cache *cache, struct hk_bin *bin, int32_t capacity, int32_t batch)
@@ -211,4 +220,15 @@ void hk_bin_limit(struct hk_cache *cache, struct hk_bin *bin, int32_t capacity, 
 	set_capacity(cache, bin, capacity);
 	if (bin->room < 0)
 		hk_flush(cache, bin, capacity);
+}
+
+void hk_lists_unlearn(struct hk_cache *cache)
+{
+	struct hk_limits limits;
+	unsigned class;
+
+	for (class = 0; class < HK_CLASSES; class++) {
+		find_limits(&limits, class);
+		hk_bin_limit(cache, &cache->bin[class], limits.capacity, limits.batch);
+	}
 }

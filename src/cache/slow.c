@@ -31,7 +31,8 @@ static void leave(struct hk_cache *cache, unsigned class)
 	uintptr_t at = cache->touch_at;
 	size_t size = cache->touch_size;
 
-	if (hk_unlikely(cache->window_left <= 0) && hk_window_end)
+	if (hk_unlikely(cache->window_left <= 0 ||
+			cache->learning != atomic_load_explicit(&hk_learning, memory_order_relaxed)) && hk_window_end)
 		hk_window_end(cache);
 	if (hk_walk_on() && class < HK_CLASSES)
 		hk_cache_walk(cache, class);

@@ -50,16 +50,16 @@ enum hk_source { HK_FROM_DEFAULT, HK_FROM_PROFILE, HK_FROM_ENVIRONMENT, HK_FROM_
  * read relaxed. */
 struct hk_settings {
 	unsigned profile;			/* enum hk_profile_id */
-	bool alloc_learn;
-	unsigned alloc_learn_window;		/* operations */
-	unsigned alloc_learn_rate;		/* millionths */
-	bool mem_learn;
-	unsigned mem_learn_window;		/* operations */
-	unsigned mem_learn_threshold;		/* millionths */
+	_Atomic bool alloc_learn;
+	_Atomic unsigned alloc_learn_window;	/* operations */
+	_Atomic unsigned alloc_learn_rate;	/* millionths */
+	_Atomic bool mem_learn;
+	_Atomic unsigned mem_learn_window;	/* operations */
+	_Atomic unsigned mem_learn_threshold;	/* millionths */
 	bool learn_advanced;
-	unsigned mem_learn_sparse;		/* millionths */
-	unsigned mem_learn_stable;		/* ms */
-	unsigned mem_learn_step;		/* SuperSlabs */
+	_Atomic unsigned mem_learn_sparse;	/* millionths */
+	_Atomic unsigned mem_learn_stable;	/* ms */
+	_Atomic unsigned mem_learn_step;	/* SuperSlabs */
 	_Atomic unsigned mem_learn_delay;	/* ms */
 	char learn_save[256];			/* path pattern; "": no file */
 	_Atomic unsigned scavenger;		/* enum hk_scavenger_id */

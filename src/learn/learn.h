@@ -19,6 +19,9 @@ struct hk_learn_counters {
 };
 extern struct hk_learn_counters hk_learn_counters;
 
+/* windows.c: this setting of learning has changed; no lock held, also in a signal handler. */
+void hk_learn_follow(enum hk_setting_id id);
+
 struct hk_mem_counters {
 	_Atomic size_t promoted, demoted, reverted;	/* SuperSlabs so far */
 };
@@ -44,6 +47,7 @@ bool hk_learn_decision(unsigned index, struct hk_decision *decision);
 void hk_mem_look(void);
 /* In the child of a fork. */
 void hk_mem_forked(void);
+void hk_mem_follow(enum hk_setting_id id);
 unsigned hk_mem_threshold(void);
 
 /* scavenger.c: 1 while its thread exists, and the number of its turns. */

@@ -25,7 +25,7 @@ enum { NO_TREND, DENSE, SPARSE, ON_TRIAL };
 static struct {
 	_Atomic bool busy;
 	uint32_t next;			/* the SuperSlab to be examined next */
-	_Atomic unsigned threshold;	/* millionths; 0: not set yet */
+	_Atomic unsigned threshold;	/* millionths; no less than the setting counts */
 	uint64_t pause_until, rest_until;	/* ns; no promotion and no look before */
 	uint64_t spent;			/* ns on promotions */
 	uint64_t period_began;		/* ms */
@@ -61,9 +61,10 @@ static unsigned percent(size_t bytes)
 
 unsigned hk_mem_threshold(void)
 {
-	unsigned threshold = atomic_load_explicit(&mem.threshold, memory_order_relaxed);
+	unsigned raised = atomic_load_explicit(&mem.threshold, memory_order_relaxed);
+	unsigned setting = hk_settings.mem_learn_threshold;
 
-	return threshold ? threshold : hk_settings.mem_learn_threshold;
+	return raised > setting ? raised : setting;
 }
 
 static void set_threshold(unsigned threshold)
@@ -178,15 +179,18 @@ static void learn_delay(uint64_t now)
 		atomic_load_explicit(&hk_hole_bytes, memory_order_relaxed);
 	/* May be negative, because the two counts of holes are not read at the same moment. */
 	size_t back = (ptrdiff_t)(needed - mem.needed) > 0 ? needed - mem.needed : 0;
-	unsigned delay = (unsigned)atomic_load_explicit(&hk_purge_delay, memory_order_relaxed);
-	unsigned old = delay, threshold = hk_mem_threshold();
+	unsigned delay = (unsigned)atomic_load_explicit(&hk_purge_delay, memory_order_acquire);
+	unsigned threshold = hk_mem_threshold(), setting = hk_settings.mem_learn_threshold;
 	unsigned least = hk_setting_table[HK_SET_MEM_LEARN_DELAY].least;
 	unsigned most = hk_setting_table[HK_SET_MEM_LEARN_DELAY].most;
 	enum hk_reason reason = HK_KEPT;
+	size_t old = delay;
 
-	if (!hk_elapsed(now, mem.period_began, HK_MEM_PERIOD_MS))
+	/* The delay was read before: if it is that of hk_mem_follow, learning is seen to be off. */
+	if (!hk_settings.mem_learn || !hk_elapsed(now, mem.period_began, HK_MEM_PERIOD_MS))
 		return;
-	set_threshold(threshold - (threshold - hk_settings.mem_learn_threshold) / HK_MEM_DECAY);
+	if (threshold > setting)
+		set_threshold(threshold - (threshold - setting) / HK_MEM_DECAY);
 	/* A longer period does not show whether memory was needed again soon. */
 	if (hk_elapsed(now, mem.period_began, 2 * HK_MEM_PERIOD_MS))
 		mem.last_released = 0;
@@ -201,10 +205,18 @@ static void learn_delay(uint64_t now)
 	mem.released = released;
 	mem.needed = needed;
 	mem.period_began = now;
-	if (delay == old)
+	if (delay == old || !atomic_compare_exchange_strong_explicit(&hk_purge_delay, &old, delay, memory_order_relaxed,
+								     memory_order_relaxed))
 		return;
-	atomic_store_explicit(&hk_purge_delay, delay, memory_order_relaxed);
-	hk_learn_record(0, old, delay, reason);
+	hk_learn_record(0, (unsigned)old, delay, reason);
+}
+
+void hk_mem_follow(enum hk_setting_id id)
+{
+	if (id == HK_SET_MEM_LEARN_THRESHOLD)
+		set_threshold(0);
+	if (!hk_settings.mem_learn)
+		atomic_store_explicit(&hk_purge_delay, hk_settings.mem_learn_delay, memory_order_release);
 }
 
 static void look_around(uint64_t now)

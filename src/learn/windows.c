@@ -21,6 +21,7 @@ struct hk_learner {
 	size_t refills[HK_CLASSES], flushes[HK_CLASSES];
 	int32_t length[HK_CLASSES];
 	uint64_t since;				/* ms */
+	unsigned window;			/* operations, of ALLOC learning */
 	int64_t alloc_left, mem_left;		/* operations left in each window, when */
 	int64_t left;				/* window_left was set to this value */
 };
@@ -68,6 +69,8 @@ static void begin(struct hk_cache *cache, struct hk_learner *l)
 		l->length[i] = length_of(&cache->bin[i]);
 	}
 	l->since = hk_os_now();
+	l->window = hk_settings.alloc_learn_window;
+	l->alloc_left = l->window;
 }
 
 /* Counts down to the end of the window that ends first. */
@@ -168,7 +171,7 @@ static bool worth_growth(const struct hk_learner *l)
 	for (i = 0; i < HK_CLASSES; i++)
 		if (l->class[i].refills || l->class[i].flushes)
 			used += (size_t)hk_learn_bytes(&l->class[i], 1);
-	return (hk_os_now() - l->since) * HK_LEARN_BUSY_PER_MS <= hk_settings.alloc_learn_window &&
+	return (hk_os_now() - l->since) * HK_LEARN_BUSY_PER_MS <= l->window &&
 	       (used < HK_LEARN_GROWN_BYTES || used < mapped / HK_LEARN_HEAP_SHARE);
 }
 
@@ -183,7 +186,7 @@ static void adapt_lists(struct hk_cache *cache, struct hk_learner *l)
 	}
 	bounds = (struct hk_learn_bounds){
 		.rate = hk_settings.alloc_learn_rate,
-		.operations = hk_settings.alloc_learn_window,
+		.operations = l->window,
 		.budget = (int64_t)budget(cache),
 		.busy = worth_growth(l),
 	};
@@ -193,6 +196,15 @@ static void adapt_lists(struct hk_cache *cache, struct hk_learner *l)
 	hold(cache, (size_t)hk_learn_bytes(l->class, HK_CLASSES));
 	atomic_fetch_add_explicit(&hk_learn_counters.windows, 1, memory_order_relaxed);
 	begin(cache, l);
+}
+
+static void begin_windows(struct hk_cache *cache, struct hk_learner *l)
+{
+	l->alloc_left = INT64_MAX;
+	if (hk_settings.alloc_learn)
+		begin(cache, l);
+	l->mem_left = hk_settings.mem_learn ? hk_settings.mem_learn_window : INT64_MAX;
+	count_down(cache, l);
 }
 
 /* There are no counts from the start of the first window, so it is only the start of the
@@ -206,18 +218,35 @@ static void first_window(struct hk_cache *cache)
 		cache->window_left = hk_settings.alloc_learn_window;
 		return;
 	}
-	if (hk_settings.alloc_learn)
-		begin(cache, l);
-	l->alloc_left = hk_settings.alloc_learn ? hk_settings.alloc_learn_window : INT64_MAX;
-	l->mem_left = hk_settings.mem_learn ? hk_settings.mem_learn_window : INT64_MAX;
-	count_down(cache, l);
+	begin_windows(cache, l);
+}
+
+/* The settings have changed. Without ALLOC learning, the thread returns its part of the budget
+ * and the capacities that it has learned. */
+static void follow(struct hk_cache *cache, uint32_t now)
+{
+	cache->learning = now;
+	if (!hk_settings.alloc_learn) {
+		hk_limits_unlearn();
+		hk_lists_unlearn(cache);
+		hk_budget_return(cache);
+	}
+	if (cache->learner)
+		begin_windows(cache, cache->learner);
+	else
+		cache->window_left = hk_first_window(cache);
 }
 
 static void end_window(struct hk_cache *cache)
 {
+	uint32_t now = atomic_load_explicit(&hk_learning, memory_order_acquire);
 	struct hk_learner *l = cache->learner;
 	int64_t passed;
 
+	if (cache->learning != now) {
+		follow(cache, now);
+		return;
+	}
 	if (!l) {
 		first_window(cache);
 		return;
@@ -225,15 +254,23 @@ static void end_window(struct hk_cache *cache)
 	passed = l->left - cache->window_left;
 	l->alloc_left -= passed;
 	l->mem_left -= passed;
-	if (l->alloc_left <= 0) {
+	if (l->alloc_left <= 0)
 		adapt_lists(cache, l);
-		l->alloc_left = hk_settings.alloc_learn_window;
-	}
 	if (l->mem_left <= 0) {
 		cache->look = true;
 		l->mem_left = hk_settings.mem_learn_window;
 	}
 	count_down(cache, l);
+}
+
+/* A thread that still learns from its last window may set the limits of new threads once more;
+ * then it notices the change, and restores them. */
+void hk_learn_follow(enum hk_setting_id id)
+{
+	hk_mem_follow(id);
+	if (!hk_settings.alloc_learn)
+		hk_limits_unlearn();
+	atomic_fetch_add_explicit(&hk_learning, 1, memory_order_release);
 }
 
 __attribute__((constructor(101))) static void start_learning(void)
