@@ -101,11 +101,8 @@ static void test_sparse(void)
 	for (i = 0; i < BUFFERS; i++)
 		free(block[i]);
 	malloc_trim(0);
-	if (always())
-		skip("buffers that are mostly untouched get small pages", "the kernel gives huge ones to all");
-	else
-		ok(grown < BUFFERS * SIZE / 1024 / 4,
-		   "buffers that are mostly untouched get small pages: %zu KiB", grown);
+	ok(grown < BUFFERS * SIZE / 1024 / 4,
+	   "buffers that are mostly untouched get small pages: %zu KiB", grown);
 }
 
 static bool is_on(const char *setting)
@@ -143,15 +140,11 @@ static void test_dense(void)
 
 	grow();
 	ok(huge_kb() > 0, "a heap that grows densely gets huge pages");
-	if (always()) {
-		skip("none right after fork", "the kernel gives them to all");
-	} else {
-		pid = fork();
-		if (pid == 0)
-			_exit(grow_in_child());
-		waitpid(pid, &status, 0);
-		ok(status == 0, "none right after fork");
-	}
+	pid = fork();
+	if (pid == 0)
+		_exit(grow_in_child());
+	waitpid(pid, &status, 0);
+	ok(status == 0, "none right after fork");
 	/* Two blocks are left in each SuperSlab. */
 	for (i = 0; i < BLOCKS; i++)
 		if (i % (MB / SMALL))

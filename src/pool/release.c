@@ -114,7 +114,7 @@ static bool give(struct hk_superslab **s, uintptr_t base, unsigned n)
 		forget(s[i]);
 		hk_count(&hk_pool_counters.given);
 	}
-	return huge && hk_os_huge_mode() == HK_HUGE_MADVISE;
+	return huge;
 }
 
 void *hk_pool_give(size_t size, bool *huge)

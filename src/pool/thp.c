@@ -100,16 +100,12 @@ static void count_huge(size_t superslabs)
 
 void hk_thp_start(struct hk_superslab *s, void *memory, bool fresh, bool advised, bool populate)
 {
-	bool always = hk_os_huge_mode() == HK_HUGE_ALWAYS;
 	bool huge = advised ||
 		(fresh && (populate || choose()) && hk_thp_advise(memory, HK_SUPERSLAB_SIZE, memory));
 	struct hk_shared_meta *m = s->shared_meta;
 
-	/* In mode "always" the kernel uses huge pages whether the SuperSlab is dense or not.
-	 * With MEM learning, learning decides instead. */
-	if (always && !huge && !hk_settings.mem_learn)
-		huge = true;
-	else if (always && !huge)
+	/* In mode "always" the kernel would use huge pages whether the SuperSlab is dense or not. */
+	if (!huge && hk_os_huge_mode() == HK_HUGE_ALWAYS)
 		hk_os_small(memory, HK_SUPERSLAB_SIZE);
 	count_huge(huge);
 	atomic_store_explicit(&m->pages, huge ? HK_PAGES_HUGE : HK_PAGES_SMALL, memory_order_relaxed);
