@@ -130,7 +130,7 @@ struct hk_cache {
 	bool emptying;
 	uint64_t emptied_at;
 	uint64_t swept_at;			/* ms */
-	size_t swept[HK_CLASSES];		/* refills and flushes until then */
+	uint32_t swept[HK_CLASSES];		/* refills and flushes until then, modulo 2^32 */
 	/* Owned slabs that became sparse in this period or in the previous one, and
 	 * those that are due for a purge. */
 	struct hk_list sparse_new, sparse_old, sparse_due;

@@ -171,10 +171,10 @@ static void collect_shared_mail(void)
 	hk_leave(&hk_orphan);
 }
 
-static size_t moves(const struct hk_cache *cache, unsigned class)
+static uint32_t moves(const struct hk_cache *cache, unsigned class)
 {
-	return cache->bin[class].refills + cache->bin[class].flushes +
-	       (cache->used_chains ? cache->spilled[class].moves : 0);
+	return (uint32_t)(cache->bin[class].refills + cache->bin[class].flushes +
+			  (cache->used_chains ? cache->spilled[class].moves : 0));
 }
 
 /* Does this amount include the class? idle: the class had no refill or flush. */
