@@ -11,7 +11,7 @@ policy=$src/config/policy.h
 numbers_of() {
 	case $1 in
 	# Sizes of blocks, slots and SuperSlabs, and what follows from them.
-	slab/classes.h) echo 3 4 5 6 7 8 9 10 11 12 13 14 16 1024 2048 32768 ;;
+	slab/classes.h) echo 3 4 5 6 7 8 9 10 11 12 13 14 16 1024 1040 2048 32768 ;;
 	slab/slab.h) echo 15 16 21 ;;
 	# Newton's method begins with three bits; a slab has at most eight slots.
 	slab/slab.c) echo 3 8 ;;

@@ -106,6 +106,13 @@ static void powers_and_headers(void)
 			free(p);
 		}
 	ok(wasteful == 0, "a power of two from 1024 on and a header take at most an eighth more");
+	for (header = 1; header <= 16; header++) {
+		void *p = hide(malloc(1024 + header));
+
+		wasteful += malloc_usable_size(p) > 1040;
+		free(p);
+	}
+	ok(wasteful == 0, "1024 bytes and a pointer or two take 1040 bytes");
 }
 
 static void size_zero(void)

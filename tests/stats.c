@@ -47,7 +47,7 @@ static bool adds_up(const struct hak_stats *s, bool quiet)
 	return good;
 }
 
-enum { CLASSES = 45 };
+enum { CLASSES = 46 };
 static struct hak_class_stats class[CLASSES];
 
 /* The sums over all classes of one moment. */

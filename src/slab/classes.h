@@ -3,7 +3,8 @@
  * ends at 16 bytes, C7 at 2048). From C2 on a group is divided into equal steps, from C3 on
  * into four, so that a request wastes less than a fifth of its block. Many programs request
  * a power of two and a header: from C7 on, a fifth class is an eighth above the start of the
- * group. The table is classes.def.
+ * group. One more, of 1040 bytes, is for 1024 and a pointer or two: a slab holds 63 of them.
+ * The table is classes.def.
  *
  * Tiny is C0 to C7. C8 to C11 are the smaller Mid sizes: the same scheme with slabs of
  * several slots. A larger block is a run or range of its own (large/).
@@ -40,13 +41,14 @@ static const struct hk_class {
 /*
  * The smallest class for size bytes; size is at least 1 and at most HK_SLAB_MAX. Above 64
  * bytes a group has four classes, selected by the two bits below the highest one, and above
- * 1024 bytes a fifth, selected if the three bits below the highest one are zero.
+ * 1024 bytes a fifth, selected if the three bits below the highest one are zero. The last
+ * term counts the class outside these steps.
  */
 #define HK_TOP_BIT(size) ((unsigned)(sizeof(long) * 8 - 1) - (unsigned)__builtin_clzl((size) - 1))
 #define HK_EIGHTH(size) ((unsigned)(((size) - 1) >> (HK_TOP_BIT(size) - 3)) & 7)
 #define HK_CLASS_OF(size) ((size) <= 64 ? (unsigned)((size) - 1) / HK_GRAIN : \
 	(size) <= 1024 ? (HK_TOP_BIT(size) - 5) * 4 + HK_EIGHTH(size) / 2 : \
-	(HK_TOP_BIT(size) - 6) * 5 + HK_EIGHTH(size) / 2 + (HK_EIGHTH(size) > 0))
+	(HK_TOP_BIT(size) - 6) * 5 + HK_EIGHTH(size) / 2 + (HK_EIGHTH(size) > 0) + ((size) > 1040))
 
 /* Each class starts one byte above the previous one. */
 #define CLASS(size, group, slots) \
@@ -71,15 +73,16 @@ static const uint8_t hk_class_by_eighth[] = {
 };
 
 /* size is at most HK_SLAB_MAX. Above 64 bytes, the four highest bits of size - 1 are 8 plus
- * the number of the eighth. */
+ * the number of the eighth. If an eighth has two classes, the smaller one may be enough. */
 HK_INLINE unsigned hk_class_of(size_t size)
 {
-	unsigned bit;
+	unsigned bit, class;
 
 	if (size <= 64)
 		return size ? HK_CLASS_OF(size) : 0;
 	bit = HK_TOP_BIT(size);
-	return hk_class_by_eighth[(bit - 7) * 8 + (unsigned)((size - 1) >> (bit - 3))];
+	class = hk_class_by_eighth[(bit - 7) * 8 + (unsigned)((size - 1) >> (bit - 3))];
+	return class - (size <= hk_class_table[class - 1].size);
 }
 
 HK_INLINE size_t hk_class_size(unsigned class)
