@@ -479,6 +479,34 @@ static void test_mem_learning(void)
 	ok(set("MEM_LEARN_STEP", "1024") && hk_settings.mem_learn_step == 1024, "the SuperSlabs of a window");
 }
 
+static void test_profile(void)
+{
+	uint8_t harden = (uint8_t)hk_settings.harden;
+
+	set("PROFILE", "adaptive");
+	ok(set("PROFILE", "tight") && hk_settings.alloc_learn_window == 20000 && hk_settings.mem_learn_threshold == 900000 &&
+	   !hk_settings.stats && hk_settings.profile == HK_PROFILE_TIGHT, "a profile changes its settings");
+	hk_settings.given[HK_SET_STATS] = true;
+	ok(set("PROFILE", "adaptive") && !hk_settings.stats && !strcmp(hk_control.kept.given, " STATS"),
+	   "but not those that the environment gives, which are named");
+	hk_settings.given[HK_SET_STATS] = false;
+	ok(set("PROFILE", "hardened") && (harden == 3 || strstr(hk_control.kept.fixed, " HARDEN")) && hk_settings.harden == harden,
+	   "nor those that only a start can set, which are named");
+	set("SAMPLE", "4096");
+	ok(set("PROFILE", "tight") && hk_settings.sample == MEAN, "nor those of no profile");
+	set("SAMPLE", "0");
+	change("PROFILE", "balanced");
+	change("DEBUG_LEVEL", "1");
+	ask();
+	ok(answer_is(HK_FIXED, 2) && hk_settings.profile == HK_PROFILE_TIGHT && hk_settings.alloc_learn_window == 20000,
+	   "a request that is refused changes nothing of a profile");
+	change("PROFILE", "none");
+	ask();
+	ok(answer_is(HK_BAD_VALUE, 1), "a profile that does not exist is refused");
+	ok(hak_set("HAKMEM_PROFILE", "default") == 0 && !hk_settings.alloc_learn && !hk_settings.scavenger,
+	   "a program changes its profile");
+}
+
 /* As a thread leaves it that jumps out of a signal handler. */
 static void begin_for_ever(void *unused)
 {
@@ -592,6 +620,7 @@ int main(void)
 	test_scavenger();
 	test_alloc_learning();
 	test_mem_learning();
+	test_profile();
 	test_never_ended();
 	test_trim();
 	test_fork();

@@ -49,6 +49,11 @@ gives "learning is turned on" 0 "" $set $pid ALLOC_LEARN_WINDOW=100 alloc_learn=
 until_so learns
 check $? "and the process learns"
 gives "learning is turned off" 0 "" $set $pid ALLOC_LEARN=0 MEM_LEARN=0
+gives "a profile" 0 "only a start can set them: SUPERSLAB_REUSE TINY_PRESET" $set $pid profile=tight
+gives "a setting takes precedence over it" 0 "" $set $pid MEM_LEARN_DELAY=333 PROFILE=balanced MEM_LEARN=0
+[ "$(figure purge_delay)" = 333 ]
+check $? "in any order"
+gives "the profile that it had" 0 "" $set $pid profile=default
 gives "the scavenger" 0 "" $set $pid SCAVENGER=always
 until_so scavenger 1
 check $? "is started"
@@ -66,6 +71,10 @@ gives "no process id" 2 "is no process id" $set nonsense SAMPLE=0
 gives "no such process" 2 "there is no process 999999999" $set 999999999 SAMPLE=0
 gives "none at all" 2 "takes a process id" $set
 gives "trim without one" 2 "takes one process id" timeout 60 "$hakmem" trim
+stop
+
+start env HAKMEM_SCAVENGER=0 LD_PRELOAD="$library" ./tests/cmd/calls busy
+gives "what the environment gives stays" 0 "its environment gives them: SCAVENGER" $set $pid PROFILE=balanced
 stop
 
 start env LD_PRELOAD="$library" ./tests/cmd/calls waits

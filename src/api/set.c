@@ -91,13 +91,10 @@ static void follow(enum hk_setting_id id)
 	}
 }
 
-static enum hk_verdict set(enum hk_setting_id id, const char *text)
+static enum hk_verdict set_value(enum hk_setting_id id, uint64_t value)
 {
-	uint64_t value = 0;
-	enum hk_verdict verdict = parse(id, text, &value);
+	enum hk_verdict verdict = apply(id, value);
 
-	if (verdict == HK_CHANGED)
-		verdict = apply(id, value);
 	if (verdict != HK_CHANGED)
 		return verdict;
 	hk_value_change(id, value, HK_FROM_CHANGE);
@@ -105,16 +102,55 @@ static enum hk_verdict set(enum hk_setting_id id, const char *text)
 	return HK_CHANGED;
 }
 
-static enum hk_verdict make(const struct hk_change *change, uint64_t *released)
+static void keep(char *names, enum hk_setting_id id)
+{
+	const char *name = hk_setting_table[id].name + sizeof "HAKMEM_" - 1;
+	size_t length = strlen(names), more = strlen(name);
+
+	if (length + 1 + more >= HK_CONTROL_NAMES)
+		return;
+	names[length] = ' ';
+	memcpy(names + length + 1, name, more + 1);
+}
+
+/* No setting of a profile needs memory, so none is refused. */
+static void set_of_profile(enum hk_setting_id id, unsigned profile, struct hk_kept *kept)
+{
+	const char *text = hk_profile_table[profile].value[id];
+	uint64_t value = 0;
+
+	if (!hk_value_parse(id, text ? text : hk_setting_table[id].initial, &value) || value == hk_value_now(id))
+		return;
+	if (!hk_setting_table[id].live)
+		keep(kept->fixed, id);
+	else if (hk_settings.given[id])
+		keep(kept->given, id);
+	else
+		set_value(id, value);
+}
+
+static enum hk_verdict set(enum hk_setting_id id, const char *text, struct hk_kept *kept)
+{
+	uint64_t value = 0;
+	enum hk_verdict verdict = parse(id, text, &value);
+	unsigned other;
+
+	for (other = 0; id == HK_SET_PROFILE && verdict == HK_CHANGED && other < HK_SET_COUNT; other++)
+		if (hk_setting_profiled((enum hk_setting_id)other))
+			set_of_profile((enum hk_setting_id)other, (unsigned)value, kept);
+	return verdict == HK_CHANGED ? set_value(id, value) : verdict;
+}
+
+static enum hk_verdict make(const struct hk_change *change, uint64_t *released, struct hk_kept *kept)
 {
 	if (!is_trim(change))
-		return set(hk_setting_named(change->name), change->value);
+		return set(hk_setting_named(change->name), change->value, kept);
 	*released += hk_reclaim(HK_FOR_TRIM);
 	return HK_CHANGED;
 }
 
 /* Stops at the first change that is refused; *n is the number of changes before it. */
-static enum hk_verdict make_all(const struct hk_request *r, uint32_t *n, uint64_t *released)
+static enum hk_verdict make_all(const struct hk_request *r, uint32_t *n, uint64_t *released, struct hk_kept *kept)
 {
 	enum hk_verdict verdict = HK_CHANGED;
 
@@ -122,7 +158,7 @@ static enum hk_verdict make_all(const struct hk_request *r, uint32_t *n, uint64_
 		if ((verdict = check(&r->change[*n])) != HK_CHANGED)
 			return verdict;
 	for (*n = 0; *n < r->count; ++*n)
-		if ((verdict = make(&r->change[*n], released)) != HK_CHANGED)
+		if ((verdict = make(&r->change[*n], released, kept)) != HK_CHANGED)
 			return verdict;
 	return verdict;
 }
@@ -131,12 +167,13 @@ static void carry_out(void)
 {
 	struct hk_request r;
 	enum hk_verdict verdict = hk_control_read(&r);
+	struct hk_kept kept = { { 0 }, { 0 } };
 	uint64_t released = 0;
 	uint32_t n = 0;
 
 	if (verdict == HK_CHANGED)
-		verdict = make_all(&r, &n, &released);
-	hk_control_answer(r.asked, verdict == HK_CHANGED ? 0 : n + 1, verdict, released, hk_os_unwinds());
+		verdict = make_all(&r, &n, &released, &kept);
+	hk_control_answer(r.asked, verdict == HK_CHANGED ? 0 : n + 1, verdict, released, hk_os_unwinds(), &kept);
 }
 
 /* Does nothing in a fork handler of the program, because all locks are held there. */
@@ -184,6 +221,7 @@ static int error_of(enum hk_verdict verdict)
 HK_API int hak_set(const char *name, const char *value)
 {
 	unsigned id = hk_find_setting(name);
+	struct hk_kept kept = { { 0 }, { 0 } };
 	int error;
 
 	if (id == HK_SET_COUNT)
@@ -192,9 +230,9 @@ HK_API int hak_set(const char *name, const char *value)
 		errno = EBUSY;
 		return -1;
 	}
-	error = error_of(set((enum hk_setting_id)id, value));
+	error = error_of(set((enum hk_setting_id)id, value, &kept));
 	hk_control_end();
-	if (id == HK_SET_SCAVENGER)
+	if (id == HK_SET_SCAVENGER || id == HK_SET_PROFILE)
 		hk_scavenger_settle();
 	if (!error)
 		return 0;

@@ -33,6 +33,7 @@ struct reply {
 	uint32_t step, asked, refused, verdict, stacks;
 	uint64_t released;
 	struct hk_change change;	/* the refused one */
+	struct hk_kept kept;
 	char why[sizeof(((struct heap_reply *)0)->why)];
 };
 static struct work work;		/* the child has a copy */
@@ -83,7 +84,8 @@ static bool find_block(size_t *address, struct hk_control *c, struct reply *repl
 	return true;
 }
 
-/* Replaces a change of the same setting, or adds it. False: there is no room. */
+/* Adds a change at the end, because it comes after a profile that was requested before, and
+ * removes that of the same setting. False: there is no room. */
 static bool add_change(struct hk_request *r, const struct hk_change *change)
 {
 	uint32_t i;
@@ -92,8 +94,11 @@ static bool add_change(struct hk_request *r, const struct hk_change *change)
 		;
 	if (i == HK_CONTROL_CHANGES)
 		return false;
-	r->change[i] = *change;
-	r->count += i == r->count;
+	if (i < r->count) {
+		r->count--;
+		memmove(&r->change[i], &r->change[i + 1], (r->count - i) * sizeof r->change[i]);
+	}
+	r->change[r->count++] = *change;
 	return true;
 }
 
@@ -158,6 +163,7 @@ static void take_answer(const struct hk_control *c, struct reply *reply)
 	reply->refused = c->refused;
 	reply->verdict = c->verdict;
 	reply->stacks = c->stacks;
+	reply->kept = c->kept;
 	reply->released = c->released;
 	if (c->refused && c->refused <= HK_CONTROL_CHANGES)
 		reply->change = c->change[c->refused - 1];
@@ -215,6 +221,7 @@ static void answered(pid_t pid, const void *reply, const char *fault, void *argu
 	else
 		no(to, fault);
 	to->why[sizeof to->why - 1] = 0;
+	to->kept.fixed[HK_CONTROL_NAMES - 1] = to->kept.given[HK_CONTROL_NAMES - 1] = 0;
 	to->change.name[HK_CONTROL_TEXT - 1] = to->change.value[HK_CONTROL_TEXT - 1] = 0;
 }
 
@@ -239,6 +246,14 @@ static void explain(struct control_answer *answer, const struct reply *reply)
 	free(said);
 }
 
+static void show_names(char *to, const char *names)
+{
+	char *shown = printable(names, HK_CONTROL_NAMES - 1);
+
+	snprintf(to, HK_CONTROL_NAMES, "%s", shown);
+	free(shown);
+}
+
 static enum control_state judge(const struct reply *reply, struct control_answer *answer)
 {
 	char *shown;
@@ -247,6 +262,8 @@ static enum control_state judge(const struct reply *reply, struct control_answer
 	case ANSWERED:
 		answer->released = (size_t)reply->released;
 		answer->stacks = reply->stacks == 1;
+		show_names(answer->kept.fixed, reply->kept.fixed);
+		show_names(answer->kept.given, reply->kept.given);
 		if (!reply->refused)
 			return CONTROL_DONE;
 		explain(answer, reply);

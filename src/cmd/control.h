@@ -22,6 +22,7 @@ struct control_answer {
 	char why[512];			/* printable; "" for CONTROL_DONE */
 	size_t released;		/* bytes, by trim */
 	bool stacks;			/* samples have whole stacks */
+	struct hk_kept kept;		/* printable */
 };
 
 /*

@@ -36,6 +36,28 @@ static bool add_change(struct hk_change *to, const char *entry)
 	return true;
 }
 
+/* A setting that is named takes precedence over the profile, as at the start of a program. */
+static void profile_first(struct hk_change *change, unsigned count)
+{
+	struct hk_change profile;
+	unsigned i;
+
+	for (i = 1; i < count; i++)
+		if (!strcmp(change[i].name, "PROFILE")) {
+			profile = change[i];
+			memmove(&change[1], &change[0], i * sizeof *change);
+			change[0] = profile;
+		}
+}
+
+static void tell_kept(pid_t pid, const struct hk_kept *kept)
+{
+	if (*kept->fixed)
+		printf("process %d: not changed, as only a start can set them:%s\n", (int)pid, kept->fixed);
+	if (*kept->given)
+		printf("process %d: not changed, as its environment gives them:%s\n", (int)pid, kept->given);
+}
+
 static int send_all(const struct args *a, pid_t pid, const struct hk_change *change, unsigned count)
 {
 	double seconds = a->wait > 0 ? a->wait : usual_wait;
@@ -45,6 +67,8 @@ static int send_all(const struct args *a, pid_t pid, const struct hk_change *cha
 	case CONTROL_DONE:
 		if (count && !a->quiet && !strcmp(change->name, HK_CONTROL_TRIM))
 			printf("process %d released %s\n", (int)pid, SIZE(answer.released));
+		if (!a->quiet)
+			tell_kept(pid, &answer.kept);
 		return 0;
 	case CONTROL_WAITS:
 		return fail(LATER, "process %d has made no call within %g s in which its allocator notices requests; "
@@ -76,6 +100,7 @@ static int set(int argc, char **argv)
 		if (!good)
 			return USAGE;
 	}
+	profile_first(change, i - 1);
 	return send_all(&a, pid, change, i - 1);
 }
 

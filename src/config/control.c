@@ -55,8 +55,10 @@ enum hk_verdict hk_control_read(struct hk_request *r)
 		HK_CHANGED : HK_GARBLED;
 }
 
-void hk_control_answer(uint32_t asked, uint32_t refused, enum hk_verdict verdict, uint64_t released, bool stacks)
+void hk_control_answer(uint32_t asked, uint32_t refused, enum hk_verdict verdict, uint64_t released, bool stacks,
+		       const struct hk_kept *kept)
 {
+	hk_control.kept = *kept;
 	hk_control.refused = refused;
 	hk_control.verdict = verdict;
 	hk_control.released = released;

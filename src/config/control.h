@@ -21,13 +21,21 @@
 #include <stdint.h>
 #include <string.h>
 
-enum { HK_CONTROL_VERSION = 1, HK_CONTROL_CHANGES = 16, HK_CONTROL_TEXT = 24 };
+enum { HK_CONTROL_VERSION = 2, HK_CONTROL_CHANGES = 16, HK_CONTROL_TEXT = 24,
+       HK_CONTROL_NAMES = 256 };
 #define HK_CONTROL_MAGIC "hakmem control"
 #define HK_CONTROL_TRIM "trim"		/* in place of the name of a setting; without a value */
 
 /* name: of a setting, without HAKMEM_; value: as in the environment. Both end in a NUL. */
 struct hk_change {
 	char name[HK_CONTROL_TEXT], value[HK_CONTROL_TEXT];
+};
+
+/* The settings of a profile that were not changed, because they cannot change in a running process
+ * or because the environment gives their values: names without HAKMEM_, each after a blank. They
+ * end in a NUL. */
+struct hk_kept {
+	char fixed[HK_CONTROL_NAMES], given[HK_CONTROL_NAMES];
 };
 
 enum hk_verdict {
@@ -57,6 +65,7 @@ struct hk_control {
 	uint32_t verdict;		/* enum hk_verdict */
 	uint32_t stacks;		/* samples have whole stacks, not only the caller */
 	uint64_t released;		/* bytes, by trim */
+	struct hk_kept kept;		/* by PROFILE */
 };
 /* Defined in api/set.c, so that a program that is linked with the archive has that code. */
 extern struct hk_control hk_control;
@@ -98,6 +107,7 @@ void hk_control_forked(void);
 
 /* Copies the request. HK_CHANGED: it is whole, and its texts end. */
 enum hk_verdict hk_control_read(struct hk_request *r);
-void hk_control_answer(uint32_t asked, uint32_t refused, enum hk_verdict verdict, uint64_t released, bool stacks);
+void hk_control_answer(uint32_t asked, uint32_t refused, enum hk_verdict verdict, uint64_t released, bool stacks,
+		       const struct hk_kept *kept);
 
 #endif

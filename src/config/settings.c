@@ -112,6 +112,17 @@ static void settle(struct hk_found *found, enum hk_setting_id id)
 	if (hk_setting_advanced(id) && !hk_settings.learn_advanced)
 		put(id, of_profile ? of_profile : setting->initial,
 		    of_profile ? HK_FROM_PROFILE : HK_FROM_DEFAULT);
+	hk_settings.given[id] = hk_settings.source[id] == HK_FROM_ENVIRONMENT;
+}
+
+bool hk_setting_profiled(enum hk_setting_id id)
+{
+	unsigned profile;
+
+	for (profile = 0; profile < HK_PROFILE_COUNT; profile++)
+		if (hk_profile_table[profile].value[id])
+			return true;
+	return false;
 }
 
 bool hk_setting_advanced(enum hk_setting_id id)

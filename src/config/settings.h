@@ -49,7 +49,7 @@ enum hk_source { HK_FROM_DEFAULT, HK_FROM_PROFILE, HK_FROM_ENVIRONMENT, HK_FROM_
  * they are the default profile. Those that can change in a running process are atomic, and are
  * read relaxed. */
 struct hk_settings {
-	unsigned profile;			/* enum hk_profile_id */
+	_Atomic unsigned profile;		/* enum hk_profile_id */
 	_Atomic bool alloc_learn;
 	_Atomic unsigned alloc_learn_window;	/* operations */
 	_Atomic unsigned alloc_learn_rate;	/* millionths */
@@ -78,6 +78,7 @@ struct hk_settings {
 	bool sample_guard;
 	char sample_dump[256];			/* path pattern; "": no file */
 	_Atomic uint8_t source[HK_SET_COUNT];	/* enum hk_source */
+	bool given[HK_SET_COUNT];		/* by the environment */
 };
 extern struct hk_settings hk_settings;
 
@@ -111,6 +112,10 @@ bool hk_settings_dump_json(void);	/* the pattern ends in .json */
  * stores the value. */
 bool hk_value_parse(enum hk_setting_id id, const char *text, uint64_t *value);
 void hk_value_change(enum hk_setting_id id, uint64_t value, enum hk_source source);
+/* The value in force; not of a list or a path. */
+uint64_t hk_value_now(enum hk_setting_id id);
+/* Does a profile give it a value? Then it belongs to all profiles. */
+bool hk_setting_profiled(enum hk_setting_id id);
 /* The setting with this name, without HAKMEM_; HK_SET_COUNT: there is none. */
 enum hk_setting_id hk_setting_named(const char *name);
 

@@ -265,9 +265,9 @@ static void show_size(struct hk_line *line, uint64_t value, const char *none)
 		hk_line_char(line, unit[-1]);
 }
 
-/* A value that is neither a list nor a path. */
-static uint64_t now(const struct hk_setting *setting)
+uint64_t hk_value_now(enum hk_setting_id id)
 {
+	const struct hk_setting *setting = &hk_setting_table[id];
 	const void *field = (const char *)&hk_settings + setting->offset;
 
 	if (setting->kind == HK_FLAG)
@@ -285,16 +285,16 @@ void hk_setting_value(enum hk_setting_id id, struct hk_line *line)
 	switch (setting->kind) {
 	case HK_FLAG:
 	case HK_NUMBER:
-		hk_line_dec(line, now(setting));
+		hk_line_dec(line, hk_value_now(id));
 		break;
 	case HK_RATIO:
-		hk_setting_ratio(line, (unsigned)now(setting));
+		hk_setting_ratio(line, (unsigned)hk_value_now(id));
 		break;
 	case HK_SIZE:
-		show_size(line, now(setting), setting->initial);
+		show_size(line, hk_value_now(id), setting->initial);
 		break;
 	case HK_WORD:
-		hk_line_str(line, setting->words[now(setting)]);
+		hk_line_str(line, setting->words[hk_value_now(id)]);
 		break;
 	case HK_LIST:
 		show_groups(line, setting->initial);
