@@ -230,10 +230,30 @@ static void *user(void *arg)
 	return NULL;
 }
 
+static void *newcomer(void *arg)
+{
+	while (hk_tls == HK_EMPTY_CACHE && hide(malloc(100)))
+		++*(size_t *)arg;
+	return NULL;
+}
+
+/* The calls of a new thread before it has a cache. */
+static size_t cold_calls(void)
+{
+	pthread_t id;
+	size_t calls = 0;
+
+	if (pthread_create(&id, NULL, newcomer, &calls))
+		fail("cannot start a thread");
+	pthread_join(id, NULL);
+	return calls;
+}
+
 static void threads(void *arg)
 {
 	static pthread_t id[THREADS];
 	pthread_attr_t attr;
+	size_t few = cold_calls(), many;
 	unsigned i;
 
 	(void)arg;
@@ -247,6 +267,9 @@ static void threads(void *arg)
 	check();
 	if (caches() < THREADS)
 		fail("%zu caches for %d threads", caches(), THREADS);
+	many = cold_calls();
+	if (!hk_harden && (many < few + THREADS / 2 || many > HK_COLD_CALLS_MOST + 1))
+		fail("%zu calls with the shared cache, %zu beside %d threads", few, many, THREADS);
 	pthread_barrier_wait(&gate);
 	for (i = 0; i < THREADS; i++)
 		pthread_join(id[i], NULL);

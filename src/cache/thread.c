@@ -152,7 +152,8 @@ static struct hk_cache *attach(void)
 	return cache;
 }
 
-_Static_assert((int)HK_COLD_CALLS < (int)HK_BITS_COLD, "hk_thread_bits counts them");
+_Static_assert((int)HK_COLD_CALLS_MOST + (int)HK_COLD_CALLS_LOCKED <= (int)HK_BITS_COLD,
+	       "hk_thread_bits counts them");
 
 static unsigned cold_calls(void)
 {
@@ -165,15 +166,22 @@ static bool another_thread(void)
 	return atomic_load_explicit(&hk_threads, memory_order_relaxed) > hk_lost_caches;
 }
 
+static unsigned most_cold_calls(void)
+{
+	unsigned most = HK_COLD_CALLS + atomic_load_explicit(&hk_threads, memory_order_relaxed);
+
+	return most < HK_COLD_CALLS_MOST ? most : HK_COLD_CALLS_MOST;
+}
+
 /*
  * A new thread uses the shared cache for its first calls, unless it is the only thread: many
  * threads make no more calls than that, and their blocks are then in the same pages, instead
- * of in a page of each class of each thread. Not with HAKMEM_HARDEN, because the shared cache
- * has no quarantine.
+ * of in a page of each class of each thread. The more threads have a cache, the longer. Not
+ * with HAKMEM_HARDEN, because the shared cache has no quarantine.
  */
 bool hk_thread_cold(void)
 {
-	return hk_tls == HK_EMPTY_CACHE && cold_calls() < HK_COLD_CALLS && !hk_harden &&
+	return hk_tls == HK_EMPTY_CACHE && cold_calls() < most_cold_calls() && !hk_harden &&
 	       another_thread();
 }
 
@@ -191,8 +199,11 @@ struct hk_cache *hk_enter_to_free(const struct hk_slab *slab)
  * thread got then would never be given up. */
 static void count_cold_call(void)
 {
-	hk_thread_bits++;
-	if (cold_calls() == 1)
+	unsigned counts = hk_lock_held(&hk_orphan_lock) ? HK_COLD_CALLS_LOCKED : 1;
+	bool first = !cold_calls();
+
+	hk_thread_bits = (uint16_t)(hk_thread_bits + counts);
+	if (first)
 		hk_os_key_set(HK_EMPTY_CACHE);
 }
 
@@ -202,7 +213,7 @@ static struct hk_cache *enter_shared(void)
 {
 	if (hk_enter_cache(&hk_orphan))
 		return &hk_orphan;
-	hk_thread_bits = (uint8_t)((hk_thread_bits & ~HK_BITS_COLD) | HK_COLD_CALLS);
+	hk_thread_bits = (uint16_t)((hk_thread_bits & ~(unsigned)HK_BITS_COLD) | HK_COLD_CALLS_MOST);
 	return NULL;
 }
 

@@ -53,6 +53,12 @@ HK_INLINE uintptr_t hk_self(void)
 	return (uintptr_t)&hk_all_locked;
 }
 
+/* Does any thread hold it? It may have changed when the caller has the answer. */
+HK_INLINE bool hk_lock_held(struct hk_lock *lock)
+{
+	return atomic_load_explicit(&lock->holder, memory_order_relaxed) != 0;
+}
+
 HK_INLINE bool hk_lock_mine(struct hk_lock *lock)
 {
 	return (atomic_load_explicit(&lock->holder, memory_order_relaxed) &

@@ -304,13 +304,13 @@ long hk_os_process_id(void);
 long hk_os_thread_id(void);
 
 /*
- * What is known about this thread in any case, in one byte: a program that loads the library
+ * What is known about this thread in any case, in two bytes: a program that loads the library
  * late has little static thread-local storage.
  *	HK_BITS_COLD		number of calls that the shared cache served (cache/thread.c)
  *	HK_BIT_SAMPLING		it takes a sample now (sample/sample.c)
  */
-enum { HK_BITS_COLD = 0x3f, HK_BIT_SAMPLING = 0x40 };
-extern HK_TLS uint8_t hk_thread_bits;
+enum { HK_BITS_COLD = 0x3fff, HK_BIT_SAMPLING = 0x4000 };
+extern HK_TLS uint16_t hk_thread_bits;
 
 /*
  * symbol.c. The definition of the symbol that this library hides, if one of the program's

@@ -11,7 +11,7 @@
 #include <string.h>
 #include <sys/auxv.h>
 
-HK_TLS uint8_t hk_thread_bits;
+HK_TLS uint16_t hk_thread_bits;
 
 void hk_os_wait(_Atomic uint32_t *word, uint32_t value, unsigned ms)
 {

@@ -112,7 +112,7 @@ uint32_t hk_sample_take(const void *p, size_t size, const void *caller)
 		hk_sample_lose();
 	}
 	atomic_signal_fence(memory_order_seq_cst);
-	hk_thread_bits &= (uint8_t)~HK_BIT_SAMPLING;
+	hk_thread_bits &= (uint16_t)~HK_BIT_SAMPLING;
 	return number;
 }
 
