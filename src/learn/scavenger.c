@@ -310,27 +310,29 @@ static void forked(void)
 	atomic_store(&began, hk_os_now());
 	atomic_store(&main_ended, false);
 	atomic_store(&task, 0);
-	over(atomic_load(&state) == OFF ? OFF : NONE);
+	if (hk_settings.scavenger || atomic_load(&state) != NONE)
+		over(atomic_load(&state) == OFF ? OFF : NONE);
 }
 
 /*
- * Runs after hk_constructor, which completes the settings. The setting may be turned on later.
+ * Runs after hk_constructor, which completes the settings. The setting may be turned on later. If
+ * it is off, no system call is made here.
  * Seccomp filters are only counted if it is on, because that takes 40 us; otherwise no scavenger
  * is started in a process that has any.
  */
 __attribute__((constructor(102))) static void start_scavenger(void)
 {
-	process = hk_os_process_id();
 	began = hk_os_now();
 	main_thread = hk_self();
 	/* Another thread has loaded the library with dlopen, so the end of the main thread
 	 * would not be noticed. */
-	if (hk_os_thread_id() != process) {
+	if (!hk_os_is_main_thread()) {
 		state = OFF;
 	} else {
 		hk_os_code_start();
 		hk_os_pressure_start();
 		if (hk_settings.scavenger) {
+			process = hk_os_process_id();
 			hk_os_sandbox_start();
 			know_main_thread();
 		}

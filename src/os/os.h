@@ -302,6 +302,8 @@ bool hk_os_sandboxed(void);
 
 long hk_os_process_id(void);
 long hk_os_thread_id(void);
+/* Makes no system call in a program without threads. */
+bool hk_os_is_main_thread(void);
 
 /*
  * What is known about this thread in any case, in two bytes: a program that loads the library

@@ -83,13 +83,22 @@ extern void _IO_list_unlock(void) __attribute__((weak));
 extern void _IO_list_resetlock(void) __attribute__((weak));
 extern char __libc_single_threaded __attribute__((weak));
 
+static bool is_single_threaded(void)
+{
+	return &__libc_single_threaded && __libc_single_threaded;
+}
+
+bool hk_os_is_main_thread(void)
+{
+	return is_single_threaded() || hk_os_thread_id() == hk_os_process_id();
+}
+
 /* Written by the holder of the lock. */
 static bool streams_locked;
 
 void hk_os_lock_streams(void)
 {
-	if (!_IO_list_lock || !_IO_list_unlock || !_IO_list_resetlock ||
-	    (&__libc_single_threaded && __libc_single_threaded))
+	if (!_IO_list_lock || !_IO_list_unlock || !_IO_list_resetlock || is_single_threaded())
 		return;
 	_IO_list_lock();
 	streams_locked = true;
