@@ -49,7 +49,7 @@ gives "learning is turned on" 0 "" $set $pid ALLOC_LEARN_WINDOW=100 alloc_learn=
 until_so learns
 check $? "and the process learns"
 gives "learning is turned off" 0 "" $set $pid ALLOC_LEARN=0 MEM_LEARN=0
-gives "a profile" 0 "only a start can set them: SUPERSLAB_REUSE TINY_PRESET" $set $pid profile=tight
+gives "a profile" 0 "they can be set only at its start: SUPERSLAB_REUSE TINY_PRESET" $set $pid profile=tight
 gives "a setting takes precedence over it" 0 "" $set $pid MEM_LEARN_DELAY=333 PROFILE=balanced MEM_LEARN=0
 [ "$(figure purge_delay)" = 333 ]
 check $? "in any order"
@@ -74,17 +74,17 @@ gives "trim without one" 2 "takes one process id" timeout 60 "$hakmem" trim
 stop
 
 start env HAKMEM_SCAVENGER=0 LD_PRELOAD="$library" ./tests/cmd/calls busy
-gives "what the environment gives stays" 0 "its environment gives them: SCAVENGER" $set $pid PROFILE=balanced
+gives "what the environment gives stays" 0 "its environment sets them: SCAVENGER" $set $pid PROFILE=balanced
 stop
 
 start env LD_PRELOAD="$library" ./tests/cmd/calls waits
-gives "a process that sleeps" 3 "hakmem set $pid" $set --wait 0.1 $pid SAMPLE=4096
-gives "the request stays" 3 "" $set --wait 0.1 $pid
+gives "a process that sleeps" 3 "nothing has been changed yet" $set --wait 0.1 $pid SAMPLE=4096
+gives "the request stays" 3 "earlier requests have not been carried out yet" $set --wait 0.1 $pid
 gives "and is said to wait" 3 "waiting for process" $set --wait 3 $pid
 kill -USR1 $pid
 gives "it is carried out once the process wakes up" 0 "" $set $pid
-gives "the sleeper again" 3 "" $set --wait 0.1 $pid SAMPLE=0
-gives "and a second request" 3 "" timeout 60 "$hakmem" trim --wait 0.1 $pid
+gives "the sleeper again" 3 "nothing has been changed yet" $set --wait 0.1 $pid SAMPLE=0
+gives "and a second request" 3 "nothing has been released yet" timeout 60 "$hakmem" trim --wait 0.1 $pid
 kill -USR1 $pid
 gives "both are carried out" 0 "" $set $pid
 kill -USR1 $pid
@@ -93,7 +93,7 @@ check $? "the first one too"
 stop
 
 start env LD_PRELOAD="$library" ./tests/cmd/calls one
-gives "a process that only frees and takes one block" 3 "" $set --wait 0.1 $pid SAMPLE=4096
+gives "a process that only frees and takes one block" 3 "that leaves the fast path" $set --wait 0.1 $pid SAMPLE=4096
 stop
 
 start sh -c 'echo ready; read -r x <"$0"' "$work/never"
@@ -129,9 +129,11 @@ sed -n 's/^SETTING(\([A-Z_]*\), [A-Z]*, ANY_TIME.*/HAKMEM_\1/p' "$source/src/con
 sed -n '/^These settings can change/,/\.$/p' "$source/man/hakmem.7" | grep -o 'HAKMEM_[A-Z_]*' | grep -v LEARN_ADVANCED |
 	sort | diff "$work/wanted" - >"$work/why"
 check $? "hakmem.7 tells which settings can change"
+$set --names | sort | diff "$work/wanted" - >"$work/why"
+check $? "and --names"
 hostile circle 1 "leads to no control block"
 hostile version 1 "statistics page of version 77"
-hostile control-silent 3 "has made no call"
+hostile control-silent 3 "nothing has been changed yet"
 hostile control-size 1 "leads to no control block"
 hostile control-nowhere 1 "leads to no control block"
 hostile control-constant 1 "Bad address"

@@ -182,6 +182,14 @@ for shell in bash zsh fish; do
 	[ ! -s "$work/why" ]
 	check $? "$shell knows all options"
 done
+# After a process id, only settings that can change.
+for shell in bash fish; do
+	command -v $shell >/dev/null || continue
+	shell_words $shell "hakmem set 1 " >"$work/out"
+	cat "$work/out" "$work/err" >"$work/why"
+	grep -q HAKMEM_SAMPLE "$work/out" && ! grep -q HAKMEM_HARDEN "$work/out"
+	check $? "$shell offers the settings that hakmem set changes"
+done
 # What is typed, and what files are named, is not run.
 touch "$work/two words" "$work/\$(touch ran)"
 for shell in bash zsh fish; do

@@ -53,7 +53,7 @@ _hakmem()
 	check | stats | trim | config) COMPREPLY=($(compgen -W "$(ps -eo pid= 2>/dev/null)" -- "$cur")) ;;
 	set)
 		if [[ $prev =~ ^[0-9]+$ || $prev == *=* || $prev == = ]]; then
-			COMPREPLY=($(compgen -S = -W "$(hakmem config | awk '{ print $1 }')" -- "$cur"))
+			COMPREPLY=($(compgen -S = -W "$(hakmem set --names)" -- "$cur"))
 			compopt -o nospace
 		else
 			COMPREPLY=($(compgen -W "$(ps -eo pid= 2>/dev/null)" -- "$cur"))

@@ -34,6 +34,10 @@ function __hakmem_settings
     hakmem config 2>/dev/null | string replace -r ' .*' '='
 end
 
+function __hakmem_changeable
+    hakmem set --names 2>/dev/null | string replace -r '$' '='
+end
+
 # The options of a command: each is a line of its --help.
 function __hakmem_options
     for line in (hakmem $argv[1] --help 2>/dev/null)
@@ -71,6 +75,6 @@ for line in (hakmem --help 2>/dev/null)
 end
 complete -c hakmem -n __hakmem_starts_program -a '(__hakmem_program)'
 complete -c hakmem -n '__hakmem_is check stats set trim config profile; and not __hakmem_starts_program' -a '(__fish_complete_pids)'
-complete -c hakmem -n '__hakmem_is set; and test (count (commandline -opc)) -gt 2' -a '(__hakmem_settings)'
+complete -c hakmem -n '__hakmem_is set; and test (count (commandline -opc)) -gt 2' -a '(__hakmem_changeable)'
 complete -c hakmem -n '__hakmem_is show diff' -a '(__hakmem_profiles)' -F
 complete -c hakmem -n '__hakmem_is lint profile' -F

@@ -14,15 +14,19 @@ _hakmem_profiles() {
 	_describe -t profiles profile profiles
 }
 
-_hakmem_settings() {
+# command...: lists the settings.
+_hakmem_settings_of() {
 	local -a settings
-	settings=(${(f)"$(_call_program settings hakmem config 2>/dev/null | sed 's/ .*//')"})
+	settings=(${(f)"$(_call_program settings $* 2>/dev/null | sed 's/ .*//')"})
 	if compset -P '*='; then
 		_message value
 	else
 		compadd -S = -a settings
 	fi
 }
+
+_hakmem_settings() { _hakmem_settings_of hakmem config }
+_hakmem_changeable() { _hakmem_settings_of hakmem set --names }
 
 # The options of a command, as specifications for _arguments, in the array specs.
 _hakmem_specs() {
@@ -80,7 +84,7 @@ _hakmem() {
 	check | config | trim) specs+=('1:process:_pids') ;;
 	profile) specs+=('1:process or file:{ _pids; _files }') ;;
 	stats) specs+=('*:process:_pids') ;;
-	set) specs+=('1:process:_pids' '*:setting:_hakmem_settings') ;;
+	set) specs+=('1:process:_pids' '*:setting:_hakmem_changeable') ;;
 	show) specs+=('1:profile:_hakmem_profiles') ;;
 	diff) specs+=('1:profile:_hakmem_profiles' '2:profile:_hakmem_profiles') ;;
 	lint) specs+=('*:file:_files') ;;

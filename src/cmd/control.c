@@ -84,8 +84,8 @@ static bool find_block(size_t *address, struct hk_control *c, struct reply *repl
 	return true;
 }
 
-/* Adds a change at the end, because it comes after a profile that was requested before, and
- * removes that of the same setting. False: there is no room. */
+/* Adds a change at the end, so that it takes precedence over a profile that was requested before,
+ * and removes an earlier change of the same setting. False: there is no room. */
 static bool add_change(struct hk_request *r, const struct hk_change *change)
 {
 	uint32_t i;
@@ -309,7 +309,7 @@ enum control_state control_send(pid_t pid, unsigned long long started, const str
 		    reply.verdict == HK_GARBLED)) && attempts++ < 10))
 			break;
 		if (report && seconds_now() > report && !control_hurry) {
-			warn("waiting for process %d to call its allocator", (int)pid);
+			warn("waiting for process %d to notice the request", (int)pid);
 			report = 0;
 		}
 	} while (seconds_now() < until && !(control_hurry && reply.step == WRITTEN));

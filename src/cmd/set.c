@@ -36,7 +36,8 @@ static bool add_change(struct hk_change *to, const char *entry)
 	return true;
 }
 
-/* A setting that is named takes precedence over the profile, as at the start of a program. */
+/* The profile is changed first, so that the other settings of the command take precedence over it,
+ * as at the start of a program. */
 static void profile_first(struct hk_change *change, unsigned count)
 {
 	struct hk_change profile;
@@ -53,9 +54,29 @@ static void profile_first(struct hk_change *change, unsigned count)
 static void tell_kept(pid_t pid, const struct hk_kept *kept)
 {
 	if (*kept->fixed)
-		printf("process %d: not changed, as only a start can set them:%s\n", (int)pid, kept->fixed);
+		printf("process %d: these settings were not changed, because they can be set only at its start:%s\n",
+		       (int)pid, kept->fixed);
 	if (*kept->given)
-		printf("process %d: not changed, as its environment gives them:%s\n", (int)pid, kept->given);
+		printf("process %d: these settings were not changed, because its environment sets them:%s\n",
+		       (int)pid, kept->given);
+}
+
+/* Which of the changes the process has not made: count is 0 if they were requested before. */
+static const char *outstanding(const struct hk_change *change, unsigned count)
+{
+	if (!count)
+		return "earlier requests have not been carried out yet";
+	return strcmp(change->name, HK_CONTROL_TRIM) ? "nothing has been changed yet" : "nothing has been released yet";
+}
+
+static int say_late(pid_t pid, const struct hk_change *change, unsigned count, double seconds)
+{
+	bool sets = count && strcmp(change->name, HK_CONTROL_TRIM) != 0;
+
+	return fail(LATER, "%s: within %g s, process %d made no call of malloc or free that leaves the fast path. "
+		    "Requests take effect at its next such call. Give the process work to do and wait again with "
+		    "\"hakmem set %d\"%s", outstanding(change, count), seconds, (int)pid, (int)pid,
+		    sets ? ", or restart it with the settings in its environment" : "");
 }
 
 static int send_all(const struct args *a, pid_t pid, const struct hk_change *change, unsigned count)
@@ -71,11 +92,20 @@ static int send_all(const struct args *a, pid_t pid, const struct hk_change *cha
 			tell_kept(pid, &answer.kept);
 		return 0;
 	case CONTROL_WAITS:
-		return fail(LATER, "process %d has made no call within %g s in which its allocator notices requests; "
-			    "the request remains. To wait for it again: hakmem set %d", (int)pid, seconds, (int)pid);
+		return say_late(pid, change, count, seconds);
 	default:
 		return fail(FOUND, "process %d: %s", (int)pid, answer.why);
 	}
+}
+
+static int print_names(void)
+{
+	unsigned id;
+
+	for (id = 0; id < HK_SET_COUNT; id++)
+		if (hk_setting_table[id].live)
+			puts(hk_setting_table[id].name);
+	return 0;
 }
 
 static int set(int argc, char **argv)
@@ -88,6 +118,8 @@ static int set(int argc, char **argv)
 
 	if (!args_read(&a, &command_set, argc, argv, &status))
 		return status;
+	if (a.names)
+		return a.argc ? fail(USAGE, "set --names takes no argument") : print_names();
 	if (a.argc < 1 || a.argc > 1 + HK_CONTROL_CHANGES)
 		return fail(USAGE, "set takes a process id and up to %d settings as NAME=VALUE", HK_CONTROL_CHANGES);
 	if (!process_id(a.argv[0], &pid))
@@ -119,15 +151,16 @@ static int trim(int argc, char **argv)
 }
 
 const struct command command_set = {
-	"set", "tq", set, USAGE, "[option ...] PID [NAME=VALUE ...]", "change settings of a running process",
-	"Changes settings of a process that runs on HAKMEM, at its next call of the\n"
-	"allocator that is not on the fastest path. Without a setting, waits for changes\n"
-	"that were requested before. Needs the right to trace the process, as hakmem stats.",
+	"set", "tqN", set, USAGE, "[option ...] PID [NAME=VALUE ...] | --names", "change settings of a running process",
+	"Changes settings of a process that runs on HAKMEM, at its next call of malloc or\n"
+	"free that leaves the fast path. Without a setting, waits for changes that were\n"
+	"requested before. With --names, lists the settings that can change. Needs the\n"
+	"right to trace the process, as hakmem stats.",
 };
 
 const struct command command_trim = {
 	"trim", "tq", trim, USAGE, "[option ...] PID", "make a running process release free memory",
 	"Makes a process that runs on HAKMEM release its free memory to the system, as\n"
-	"malloc_trim() does, at its next call of the allocator that is not on the fastest\n"
-	"path. Needs the right to trace the process, as hakmem stats.",
+	"malloc_trim() does, at its next call of malloc or free that leaves the fast path.\n"
+	"Needs the right to trace the process, as hakmem stats.",
 };
