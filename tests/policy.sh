@@ -146,7 +146,7 @@ memory-return.md|@HK_DELAY_MS@ ms unless a profile sets less
 memory-return.md|ranges @HK_RANGE_WAITING_LEAST/1048576@ MiB plus
 memory-return.md|A range above @HK_RANGE_KEPT_ALWAYS/1048576@ MiB
 architecture.md|the first @HK_COLD_CALLS@ calls of a new thread
-architecture.md|(with more than @HK_COLD_CALLS@ threads: more calls, up to @HK_COLD_CALLS_MOST@)
+architecture.md|(plus one call for each thread that has a cache, up to @HK_COLD_CALLS_MOST@ calls)
 architecture.md|at most @HK_LISTS_BYTES/1048576@ MiB plus a @HK_LISTS_SHARE@nd of the heap
 architecture.md|@HK_BATCH_BLOCKS@ blocks or @HK_BATCH_BYTES/1024@ KiB
 learning.md|fewer than @HK_LEARN_BUSY_PER_MS@ blocks per millisecond
