@@ -192,14 +192,15 @@ extern struct hk_limits hk_start_limits[HK_CLASSES];
 /* The sum of budget_held, and the number of caches in which it is not 0; any thread,
  * relaxed. */
 extern _Atomic size_t hk_budget_held, hk_budget_holders;
-/* Lock held, or of a thread that has ended. */
+/* With the lock of the cache held, or after its thread has ended. */
 void hk_budget_return(struct hk_cache *cache);
 
 /* Called at the end of a slow path once window_left is used up or hk_learning has changed, with
  * the lock held and the lists consistent; set by learn/ before main. */
 extern void (*hk_window_end)(struct hk_cache *cache);
 
-/* Incremented (release) when learning is turned on or off, or has other windows. */
+/* Incremented (release) when learning is turned on or off, or when a window or the threshold
+ * changes. */
 extern _Atomic uint32_t hk_learning;
 
 /* Threads of the program that have a cache; an atomic read-modify-write. A background
@@ -212,8 +213,8 @@ void hk_thread_apart(void);
  *	look		a window has requested it
  *	grew		after a slow path, if the limit of the heap is to be watched
  *	asked		after a slow path, if another process has requested changes
- *	freed		after a slow path of free; caller: the return address. It may change at
- *			any time (relaxed)
+ *	freed		after a slow path of free; caller: the return address. This hook may
+ *			change at any time (relaxed)
  *	thread_ends, thread_ended	before and after a thread gives up its cache
  *	forked		in the child of a fork
  */
@@ -353,8 +354,8 @@ void hk_thread_idle(void);
 void hk_lists_lead(void);
 /* limits.c: how many blocks may move until the first window of the cache ends. */
 int64_t hk_first_window(const struct hk_cache *cache);
-/* limits.c: new threads start with the limits that the settings give. unlearn: this cache returns
- * to them, lock held. */
+/* limits.c. The first sets the limits with which new threads start to those of the settings; the
+ * second does so for the lists of this cache, lock held. */
 void hk_limits_unlearn(void);
 void hk_lists_unlearn(struct hk_cache *cache);
 /* limits.c; lock held: sets the limits that a list has learned. */

@@ -176,8 +176,8 @@ static unsigned most_cold_calls(void)
 /*
  * A new thread uses the shared cache for its first calls, unless it is the only thread: many
  * threads make no more calls than that, and their blocks are then in the same pages, instead
- * of in a page of each class of each thread. The more threads have a cache, the longer. Not
- * with HAKMEM_HARDEN, because the shared cache has no quarantine.
+ * of in a page of each class of each thread. The more threads have a cache, the more calls
+ * these are. Not with HAKMEM_HARDEN, because the shared cache has no quarantine.
  */
 bool hk_thread_cold(void)
 {
