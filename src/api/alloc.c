@@ -141,8 +141,8 @@ void *hk_reallocarray(void *p, size_t count, size_t size)
 /*
  * Slots are aligned to 32 KiB, so a block whose size is a multiple of align is aligned. The
  * classes divide each doubling by four, or by eight where a class is an eighth above the
- * start, so the class of a multiple of align has such a block size. No multiple of more than
- * 16 has the class of 1040 bytes, which is outside these steps.
+ * start, so the class of a multiple of align has such a block size. The class of 1040 bytes is
+ * outside these steps, but it serves no multiple of an alignment above 16.
  */
 void *hk_memalign(size_t align, size_t size)
 {

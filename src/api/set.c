@@ -55,7 +55,7 @@ static enum hk_verdict set_sample(uint64_t mean)
 	return HK_CHANGED;
 }
 
-/* Before the value is stored. Whatever is not HK_CHANGED has changed nothing. */
+/* Before the value is stored. With any other result than HK_CHANGED, nothing has changed. */
 static enum hk_verdict apply(enum hk_setting_id id, uint64_t value)
 {
 	switch (id) {
@@ -72,7 +72,7 @@ static enum hk_verdict apply(enum hk_setting_id id, uint64_t value)
 	}
 }
 
-/* Afterwards. */
+/* After the value is stored. */
 static void follow(enum hk_setting_id id)
 {
 	switch (id) {
