@@ -3,8 +3,8 @@
  * ends at 16 bytes, C7 at 2048). From C2 on a group is divided into equal steps, from C3 on
  * into four, so that a request wastes less than a fifth of its block. Many programs request
  * a power of two and a header: from C7 on, a fifth class is an eighth above the start of the
- * group. One more, of 1040 bytes, is for 1024 and a pointer or two: a slab holds 63 of them.
- * The table is classes.def.
+ * group. One more class, of 1040 bytes, is for 1024 bytes and one or two pointers; a slab
+ * holds 63 of its blocks. The table is classes.def.
  *
  * Tiny is C0 to C7. C8 to C11 are the smaller Mid sizes: the same scheme with slabs of
  * several slots. A larger block is a run or range of its own (large/).
@@ -42,7 +42,7 @@ static const struct hk_class {
  * The smallest class for size bytes; size is at least 1 and at most HK_SLAB_MAX. Above 64
  * bytes a group has four classes, selected by the two bits below the highest one, and above
  * 1024 bytes a fifth, selected if the three bits below the highest one are zero. The last
- * term counts the class outside these steps.
+ * term counts the class of 1040 bytes, which is outside these steps.
  */
 #define HK_TOP_BIT(size) ((unsigned)(sizeof(long) * 8 - 1) - (unsigned)__builtin_clzl((size) - 1))
 #define HK_EIGHTH(size) ((unsigned)(((size) - 1) >> (HK_TOP_BIT(size) - 3)) & 7)
