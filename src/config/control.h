@@ -32,8 +32,8 @@ struct hk_change {
 };
 
 /* The settings of a profile that were not changed, because they cannot change in a running process
- * or because the environment gives their values: names without HAKMEM_, each after a blank. They
- * end in a NUL. */
+ * or because the environment gives their values: names without HAKMEM_, each preceded by a space.
+ * Both texts end in a NUL. */
 struct hk_kept {
 	char fixed[HK_CONTROL_NAMES], given[HK_CONTROL_NAMES];
 };

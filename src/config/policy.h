@@ -94,8 +94,8 @@ enum {
 	 * threads of two blocks each take 25 MiB instead of 49, and 9 instead of 29 after their
 	 * end (glibc 27 and 11). */
 	HK_COLD_CALLS = 32,
-	/* One more for each thread with a cache, up to this number: a cache costs 80 KB and more,
-	 * one page for each class. `churn` (100 blocks in each of 1,000 threads) takes 79 MB
+	/* HK_COLD_CALLS plus one call for each thread with a cache, up to this number: a cache
+	 * costs 80 KB and more, one page for each class. `churn` (100 blocks in each of 1,000 threads) takes 79 MB
 	 * instead of 149 and 0.67 of the time, with 200 blocks 143 instead of 226 and 0.81, with
 	 * 400 blocks 339 instead of 375 and 0.94. With 100 threads of 400 blocks the time is 1.07,
 	 * and 1.24 with two more for each thread. */

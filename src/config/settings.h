@@ -114,7 +114,7 @@ bool hk_value_parse(enum hk_setting_id id, const char *text, uint64_t *value);
 void hk_value_change(enum hk_setting_id id, uint64_t value, enum hk_source source);
 /* The value in force; not of a list or a path. */
 uint64_t hk_value_now(enum hk_setting_id id);
-/* Does a profile give it a value? Then it belongs to all profiles. */
+/* Does any profile give this setting a value? Then every change of the profile affects it. */
 bool hk_setting_profiled(enum hk_setting_id id);
 /* The setting with this name, without HAKMEM_; HK_SET_COUNT: there is none. */
 enum hk_setting_id hk_setting_named(const char *name);
