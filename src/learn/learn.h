@@ -19,7 +19,8 @@ struct hk_learn_counters {
 };
 extern struct hk_learn_counters hk_learn_counters;
 
-/* windows.c: this setting of learning has changed; no lock held, also in a signal handler. */
+/* windows.c: called after this setting of learning has changed, without locks held; may be called
+ * in a signal handler. */
 void hk_learn_follow(enum hk_setting_id id);
 
 struct hk_mem_counters {
@@ -52,8 +53,9 @@ unsigned hk_mem_threshold(void);
 
 /* scavenger.c: 1 while its thread exists, and the number of its turns. */
 extern _Atomic size_t hk_scavenger_runs, hk_scavenger_turns, hk_pressure_releases;
-/* follow: HAKMEM_SCAVENGER has changed; no lock held, also in a signal handler. settle waits a
- * while for a thread that is no longer wanted to end; not in the scavenger. */
+/* follow is called after HAKMEM_SCAVENGER has changed, without locks held; may be called in a signal
+ * handler. settle waits, for a limited time, until a scavenger that is no longer wanted has ended;
+ * the scavenger itself must not call it. */
 void hk_scavenger_follow(void);
 void hk_scavenger_settle(void);
 

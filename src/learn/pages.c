@@ -25,7 +25,7 @@ enum { NO_TREND, DENSE, SPARSE, ON_TRIAL };
 static struct {
 	_Atomic bool busy;
 	uint32_t next;			/* the SuperSlab to be examined next */
-	_Atomic unsigned threshold;	/* millionths; no less than the setting counts */
+	_Atomic unsigned threshold;	/* millionths; used if above the setting */
 	uint64_t pause_until, rest_until;	/* ns; no promotion and no look before */
 	uint64_t spent;			/* ns on promotions */
 	uint64_t period_began;		/* ms */
@@ -186,7 +186,7 @@ static void learn_delay(uint64_t now)
 	enum hk_reason reason = HK_KEPT;
 	size_t old = delay;
 
-	/* The delay was read before: if it is that of hk_mem_follow, learning is seen to be off. */
+	/* The delay was read first (acquire). If hk_mem_follow wrote it, mem_learn reads as off. */
 	if (!hk_settings.mem_learn || !hk_elapsed(now, mem.period_began, HK_MEM_PERIOD_MS))
 		return;
 	if (threshold > setting)

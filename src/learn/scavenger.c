@@ -132,8 +132,8 @@ static bool has_to_be_eager(void)
 	return hk_settings.scavenger != HK_SCAVENGER_OFF && !atomic_load(&hk_scavenger_runs);
 }
 
-/* Without a scavenger the frees of the program release memory (eager mode). Threads that come
- * here at the same time agree in the end. */
+/* Without a scavenger the frees of the program release memory (eager mode). Threads that call
+ * this at the same time end with the same mode. */
 static void find_mode(void)
 {
 	bool eager;
@@ -288,7 +288,7 @@ static void thread_ended(void)
 	hk_scavenger_settle();
 }
 
-/* The next free starts the scavenger, if it may be started there. */
+/* After a change to another value than 0, the next free that may start the scavenger does so. */
 void hk_scavenger_follow(void)
 {
 	if (hk_settings.scavenger && !atomic_load(&process))
@@ -315,10 +315,10 @@ static void forked(void)
 }
 
 /*
- * Runs after hk_constructor, which completes the settings. The setting may be turned on later. If
- * it is off, no system call is made here.
- * Seccomp filters are only counted if it is on, because that takes 40 us; otherwise no scavenger
- * is started in a process that has any.
+ * Runs after hk_constructor, which completes the settings. If HAKMEM_SCAVENGER is off, no system
+ * call is made here; the setting may be turned on later. Seccomp filters are counted only if it is
+ * on, because that takes 40 us. If it is turned on later, no scavenger is started in a process that
+ * has a filter.
  */
 __attribute__((constructor(102))) static void start_scavenger(void)
 {

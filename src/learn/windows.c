@@ -221,8 +221,8 @@ static void first_window(struct hk_cache *cache)
 	begin_windows(cache, l);
 }
 
-/* The settings have changed. Without ALLOC learning, the thread returns its part of the budget
- * and the capacities that it has learned. */
+/* The settings have changed. If ALLOC learning is off, the thread drops the limits that it has
+ * learned, and returns its part of the budget. */
 static void follow(struct hk_cache *cache, uint32_t now)
 {
 	cache->learning = now;
@@ -263,8 +263,8 @@ static void end_window(struct hk_cache *cache)
 	count_down(cache, l);
 }
 
-/* A thread that still learns from its last window may set the limits of new threads once more;
- * then it notices the change, and restores them. */
+/* A thread that ends a window at this moment may still overwrite the limits with which new threads
+ * start. It restores them when it notices the change. */
 void hk_learn_follow(enum hk_setting_id id)
 {
 	hk_mem_follow(id);
