@@ -53,7 +53,7 @@ HK_INLINE uintptr_t hk_self(void)
 	return (uintptr_t)&hk_all_locked;
 }
 
-/* Does any thread hold it? It may have changed when the caller has the answer. */
+/* Does any thread hold the lock? The answer may be out of date when the caller gets it. */
 HK_INLINE bool hk_lock_held(struct hk_lock *lock)
 {
 	return atomic_load_explicit(&lock->holder, memory_order_relaxed) != 0;

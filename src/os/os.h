@@ -252,7 +252,8 @@ bool hk_os_peek(const void *word, bool *is_zero);
 /*
  * guest.c. Starts a background thread without capabilities and with all signals blocked; the
  * previous one must have ended. False: it could not be started, and another attempt is
- * useless. start: records the nice value and the processors of a thread, which it will have.
+ * useless. hk_os_guest_start records the nice value and the processors of a thread: background
+ * threads get the same.
  */
 bool hk_os_guest(void (*body)(void), const char *name);
 void hk_os_guest_start(long thread);
@@ -306,8 +307,8 @@ long hk_os_thread_id(void);
 bool hk_os_is_main_thread(void);
 
 /*
- * What is known about this thread in any case, in two bytes: a program that loads the library
- * late has little static thread-local storage.
+ * The state of a thread that exists even without a cache. It has only two bytes, because a
+ * program that loads the library late has little static thread-local storage.
  *	HK_BITS_COLD		number of calls that the shared cache served (cache/thread.c)
  *	HK_BIT_SAMPLING		it takes a sample now (sample/sample.c)
  */
