@@ -172,7 +172,7 @@ static int file_below(const char *directory, const struct mapping *m)
 	return fd;
 }
 
-/* The path in maps begins at the root directory of the reader, if that contains the file. */
+/* If the root directory of the reader contains the file, the path in maps begins there. */
 static int file_at_path(pid_t pid, const struct mapping *m)
 {
 	char *root = text("/proc/%d/root", (int)pid);

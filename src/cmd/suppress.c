@@ -6,7 +6,8 @@
 
 enum { MOST_PATTERNS = 1000, MOST_PATTERN = 256 };
 
-/* The C library keeps these blocks until the process ends: _dl_allocate_tls with the stack of an ended thread. */
+/* The C library keeps these blocks until the process ends. _dl_allocate_tls allocates the thread-local memory of a
+ * thread; it is kept with the stack of a thread that has ended. */
 static const struct {
 	const char *function, *module;
 } kept_by_libc[] = { { "_IO_file_doallocate", "libc.so" }, { "setlocale", "libc.so" }, { "_dl_allocate_tls", "ld-" } };
