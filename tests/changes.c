@@ -220,7 +220,7 @@ static void *work(void *arg)
 	return good ? NULL : arg;
 }
 
-/* In a ratio that lets every combination occur. */
+/* The settings change with different periods, so that many combinations occur. */
 static void change_in_cycle(unsigned i)
 {
 	change("SAMPLE", i % 2 ? "0" : i % 4 ? "512" : "65536");
@@ -329,7 +329,7 @@ static void test_api(void)
 
 static void test_scavenger(void)
 {
-	ok(set("SCAVENGER", "1") && hk_is_eager(), "once the scavenger is turned on, frees release memory without its thread");
+	ok(set("SCAVENGER", "1") && hk_is_eager(), "once the scavenger is turned on, frees release memory while its thread does not run");
 	ok(set("SCAVENGER", "0") && !hk_is_eager(), "and no longer once it is off");
 }
 
@@ -429,7 +429,7 @@ static void test_alloc_learning(void)
 	ok(start_limit() == configured, "and new threads have the limits of the settings");
 	pthread_barrier_wait(&meeting);
 	pthread_join(id, NULL);
-	ok(atomic_load(&hk_budget_held) == 0, "nothing of the budget stays in use");
+	ok(atomic_load(&hk_budget_held) == 0, "no part of the budget stays in use");
 	pthread_barrier_destroy(&meeting);
 	set("ALLOC_LEARN_WINDOW", "100000000");
 	set("ALLOC_LEARN", "1");
@@ -493,7 +493,7 @@ static void test_profile(void)
 	ok(set("PROFILE", "hardened") && (harden == 3 || strstr(hk_control.kept.fixed, " HARDEN")) && hk_settings.harden == harden,
 	   "nor those that only a start can set, which are named");
 	set("SAMPLE", "4096");
-	ok(set("PROFILE", "tight") && hk_settings.sample == MEAN, "nor those of no profile");
+	ok(set("PROFILE", "tight") && hk_settings.sample == MEAN, "nor those that no profile sets");
 	set("SAMPLE", "0");
 	change("PROFILE", "balanced");
 	change("DEBUG_LEVEL", "1");

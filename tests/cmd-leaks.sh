@@ -114,7 +114,8 @@ gives "a pattern that matches everything" 125 "would suppress everything" $leaks
 yes 'leak:a' | head -n 2000 >"$work/some"
 gives "too many patterns" 125 "some:1001: there are too many patterns" $leaks --suppressions "$work/some" -- "$leaves" leaks
 
-# Other programs, which find the same functions.
+# LeakSanitizer and heaptrack find leaks in the same functions as run --leaks. Sizes and numbers of blocks are not
+# compared.
 lost() {	# file
 	grep -o '\<\(lose\|free\)_[a-z_]*' "$1" | sort -u
 }

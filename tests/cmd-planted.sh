@@ -1,6 +1,6 @@
 #!/bin/sh
-# Leaks in programs that were started with the library only, without sampling: hakmem top
-# shows the process, and hakmem profile the function.
+# Leaks in programs that run with the library but were started without sampling: hakmem top
+# shows the process that leaks, and hakmem profile shows the function.
 . "${HAKMEM_TEST_SOURCE:?run by make check}/tests/cmd/tap.sh"
 
 planted=$source/tests/cmd/planted
@@ -9,7 +9,7 @@ command="timeout 120 $hakmem"
 unset HAKMEM_SAMPLE
 PATH=$PATH:/usr/sbin
 
-# found NAME PATTERN...: process $pid grows, and these are functions of the call stack to blame.
+# found NAME PATTERN...: process $pid grows, and the call stack that leaks has these functions.
 found() {
 	program=$1
 	shift
@@ -44,7 +44,7 @@ gives "a server in C++: what is in use" 0 "MiB in use, in " $command profile --l
 names "contains the leak too" 'shop::Archive<shop::Order>::keep('
 stop
 
-# Its files are nowhere else, and it has other process ids.
+# The files of the container exist only in its root directory, and it has its own process ids.
 cat >"$work/container" <<'END'
 exec unshare -rmpf --kill-child sh -c 'mount -t proc none "$1/proc" && exec chroot "$@"' sh "$@"
 END
@@ -55,7 +55,7 @@ ldd "$server" | sed -n 's/^[^/]*\(\/[^ ]*\).*/\1/p' | while read -r file; do
 	mkdir -p "$work/root${file%/*}" && cp "$file" "$work/root$file"
 done
 cp /bin/true "$work/root/srv"
-# contained NAME [COMMAND...]: this command runs it, and hakmem.
+# contained NAME [COMMAND...]: the command runs both the container and hakmem.
 contained() {
 	program=$1
 	shift

@@ -1,11 +1,12 @@
 /*
- * Forks of all kinds at once, for as long as HAKMEM_TEST_SECONDS says. Rounds follow each
- * other, each a program with its own mixture: threads that allocate, use streams, come and
- * go; children of fork, _Fork, clone and vfork, made by threads and by signal handlers that
- * interrupted the heap; which allocate, start threads, fork again, call exec, exit and _exit.
+ * Forks of all kinds at once, for HAKMEM_TEST_SECONDS seconds. The test runs rounds one after
+ * the other. Each round is a program with its own mixture of threads, which allocate, use
+ * streams, start and end, and of children of fork, _Fork, clone and vfork. Threads, and signal
+ * handlers that interrupted the heap, start the children. These allocate, start threads, fork
+ * again, or call exec, exit or _exit.
  *
- * A round is watched by its forkers' slots in the shared page. If a slot does not change for
- * five minutes, the stacks of all its processes are printed.
+ * Each thread that forks counts its steps in a slot of the shared page. If a slot does not change
+ * for five minutes, the test prints the stacks of all processes of the round.
  */
 #include "forks.h"
 
@@ -43,7 +44,7 @@ static void attach_mixture(void)
 
 /* The round. */
 
-static bool has_streams;		/* exit in a child could meet one half changed */
+static bool has_streams;		/* exit in a child could find a stream half changed */
 static _Thread_local struct slot *slot;
 static _Thread_local FILE *own;
 static _Thread_local struct churn churn;
@@ -115,7 +116,8 @@ static void do_in_child(enum deed deed)
 	}
 }
 
-/* Only what libc allows: exit beside no streams in use, no locks of libc without handlers. */
+/* Only what libc allows: exit only if no stream is in use, and no locks of libc in a child without
+ * fork handlers. */
 static bool is_allowed(enum way way, enum deed deed)
 {
 	bool exits = deed == EXIT || deed == STRUCK || deed == RETURN;
@@ -142,7 +144,7 @@ static pid_t make_child(enum way way)
 	return way == BARE ? bare_fork() : way == CLONE ? fork_by_clone() : fork();
 }
 
-/* The parent's side; a child that is not RETURN's does not come back. */
+/* Runs in the parent, which waits for the child. In the child it returns false, and only for RETURN. */
 static bool follow_child(enum way way, enum deed deed)
 {
 	pid_t pid;
@@ -171,7 +173,7 @@ static bool follow_child(enum way way, enum deed deed)
 	return true;
 }
 
-/* A thread, the main thread too, that makes children. */
+/* A thread that makes children; the main thread is one of them. */
 static void *fork_on(void *number)
 {
 	uint64_t random = mixture->seed + (uintptr_t)number * 7919;
@@ -190,7 +192,7 @@ static void *fork_on(void *number)
 	return NULL;
 }
 
-/* In a child that returned from the handler: the calls to come. */
+/* In a child that returned from the handler: the calls that are left. */
 static int left = -1;
 
 static void fork_here(int signal)
@@ -279,7 +281,7 @@ static void churn_for_a_while(void)
 	churn_briefly((void *)(uintptr_t)mixture->seed);
 }
 
-/* Memory that the scavenger finds something to do with. */
+/* Frees memory, so that the scavenger has something to release. */
 static void fill_and_empty(void)
 {
 	use_many();
@@ -323,8 +325,9 @@ static int play_round(void)
 
 	has_streams = random_below(&random, 2);
 	forkers = 1 + (unsigned)random_below(&random, MOST / 2);
-	/* fork waits for libc's list of streams. If its handler interrupted malloc, a thread that
-	 * holds a stream may wait for the heap. (Under glibc's malloc such a fork never ends.) */
+	/* fork waits for the lock of libc's list of streams. If the handler that calls fork has
+	 * interrupted malloc, a thread that has locked a stream may wait for the heap: a deadlock,
+	 * as with glibc's malloc. */
 	struck = has_streams ? 0 : (unsigned)random_below(&random, MOST / 2);
 	roles = (unsigned)random_below(&random, MOST - 1);
 	common = fopen("/dev/null", "w");

@@ -14,7 +14,7 @@
 TAP_UNUSED static _Thread_local timer_t timer;
 TAP_UNUSED static _Thread_local uint64_t moment;
 
-/* Each thread's timer strikes that thread, once. */
+/* The timer of a thread sends SIGPROF to this thread, once each time it is armed. */
 TAP_UNUSED static void make_timer(uint64_t seed)
 {
 	struct sigevent event = { .sigev_notify = SIGEV_THREAD_ID, .sigev_signo = SIGPROF };

@@ -1,11 +1,11 @@
 #!/bin/sh
-# Which files of the kernel decide about huge pages of 2 MiB. They are put where
-# the library looks, in a mount namespace of the case.
+# Which files of the kernel set the mode of huge pages of 2 MiB. Each case mounts
+# its own files where the library reads them, in a mount namespace.
 . "${HAKMEM_TEST_SOURCE:?run by make check}/tests/tap.sh"
 unset HAKMEM_PROFILE
 thp=/sys/kernel/mm/transparent_hugepage
 
-# The KiB of huge pages of a program that grows, with these files.
+# Sets huge to the KiB of huge pages that a growing program gets with these files.
 huge_with() {	# [file text]...
 	rm -rf "$work/thp"
 	mkdir -p "$work/thp/hugepages-2048kB"

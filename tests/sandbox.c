@@ -389,8 +389,8 @@ int main(int argc, char **argv)
 	survives(refused, NULL, "no thread is started in a sandbox that shows no files");
 	survives(contained, NULL, "nor in one within a container's");
 	survives(late, NULL, "nor in a sandbox if the setting changes there");
-	survives(contained_late, NULL, "nor if that is within a container's");
-	survives(without_guards, NULL, "a kernel without guards is asked for one at the start alone");
+	survives(contained_late, NULL, "nor if the sandbox is within a container's");
+	survives(without_guards, NULL, "a kernel without guards is asked for one only at the start");
 	survives(last_thread, NULL, "one ends with a thread that has shut itself in");
 	return tap_end();
 }

@@ -1,5 +1,5 @@
-// Loses blocks of every kind of allocation, for cmd-leaks.sh, which compares what several programs find. With an argument it
-// loses none, and starts a thread.
+// Leaks blocks of every kind of allocation, for cmd-leaks.sh, which compares the functions in which leak detectors find
+// leaks. With an argument, this program leaks nothing and starts a thread.
 #include <cstdlib>
 #include <cstring>
 #include <thread>

@@ -10,7 +10,7 @@ has_screen() {
 	ldd "$hakmem" 2>/dev/null | grep -q ncurses
 }
 
-# Was it built with libdw, and knows the names of functions?
+# Was the command built with libdw, so that it knows the names of functions?
 has_names() {
 	ldd "$hakmem" 2>/dev/null | grep -q libdw
 }

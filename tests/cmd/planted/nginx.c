@@ -1,4 +1,5 @@
-/* A module of nginx for cmd-planted.sh: answers the requests of a location, and keeps a note of each for ever. */
+/* A module of nginx for cmd-planted.sh: answers the requests for a location, and never frees its record of
+ * each request. */
 #include <ngx_config.h>
 #include <ngx_core.h>
 #include <ngx_http.h>

@@ -1,4 +1,4 @@
-// A server for cmd-planted.sh: threads take orders from a queue, and keep a copy of each for ever.
+// A server for cmd-planted.sh: threads take orders from a queue, and never free their copy of each order.
 #include <chrono>
 #include <condition_variable>
 #include <cstdio>
