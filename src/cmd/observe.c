@@ -88,7 +88,7 @@ static void turn_off(pid_t pid, unsigned long long started)
 		return;
 	state = set_remote(pid, started, "SAMPLE", "0", answer_seconds, &answer);
 	if (state == CONTROL_WAITS)
-		warn("note: process %d turns sampling off when it next calls its allocator", (int)pid);
+		warn("note: process %d turns sampling off at its next call that leaves the fast path", (int)pid);
 	else if (state != CONTROL_DONE && !has_ended(pid, started))
 		warn("process %d still takes samples: %s; to turn them off: hakmem set %d SAMPLE=0", (int)pid, answer.why, (int)pid);
 }
