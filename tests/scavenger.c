@@ -3,7 +3,7 @@
  * library; and what that thread is in a program that is not its own. Each case is a
  * program of its own.
  */
-#include "child.h"
+#include "guest.h"
 #include "heap.h"
 
 #include <dirent.h>
@@ -200,7 +200,7 @@ static void *end_late(void *arg)
 	return arg;
 }
 
-static void shared(void)
+static void use_after_end(void)
 {
 	size_t before, i;
 
@@ -713,6 +713,25 @@ static void turned_among_threads(void)
 	none();
 }
 
+/* Without a fork handler; 5 s are the longest time to wait for the end of the thread. */
+static void turned_off_in_bare_child(void)
+{
+	struct timespec before, after;
+	int status;
+	pid_t pid;
+
+	idle();
+	pid = bare_fork();
+	if (pid == 0) {
+		clock_gettime(CLOCK_MONOTONIC, &before);
+		turn("0");
+		clock_gettime(CLOCK_MONOTONIC, &after);
+		_exit(after.tv_sec - before.tv_sec > 4);
+	}
+	if (waitpid(pid, &status, 0) != pid || status != 0)
+		fail("the child ended with %d", status);
+}
+
 static const struct mode {
 	const char *name, *setting;
 	void (*body)(void);
@@ -724,7 +743,7 @@ static const struct mode {
 	{ "large", "always", large, "Large blocks are released" },
 	{ "asleep", "always", asleep, "it sleeps when all is back, and is woken again" },
 	{ "late", "always", late, "chains set aside when it is about to sleep are released" },
-	{ "shared", "always", shared, "threads after the end of their caches lose no block to it" },
+	{ "shared", "always", use_after_end, "threads after the end of their caches lose no block to it" },
 	{ "little", "always", little, "a program with little memory has no such thread" },
 	{ "off", "0", off, "nor has one without the setting" },
 	{ "forked", "always", forked, "the child of a fork starts its own" },
@@ -747,6 +766,7 @@ static const struct mode {
 	{ "turned-off", "always", turned_off, "it has ended when hak_set turns it off" },
 	{ "turned-down", "always", turned_down, "or restricts it to programs with threads" },
 	{ "turned-in-children", "0", turned_in_children, "a child inherits the change" },
+	{ "turned-off-in-bare-child", "always", turned_off_in_bare_child, "a child of _Fork waits for no thread of its parent" },
 	{ "turned-among-threads", "0", turned_among_threads, "it is turned on and off while threads come and go" },
 };
 

@@ -218,6 +218,17 @@ static int error_of(enum hk_verdict verdict)
 	}
 }
 
+/* In the child of a fork that ran no handlers, the heap notices the fork here: the parent's
+ * scavenger, or its thread that makes changes, would otherwise be waited for. */
+static bool may_enter(void)
+{
+	struct hk_cache *cache = hk_all_locked ? NULL : hk_enter();
+
+	if (cache)
+		hk_leave(cache);
+	return cache != NULL;
+}
+
 HK_API int hak_set(const char *name, const char *value)
 {
 	unsigned id = hk_find_setting(name);
@@ -226,7 +237,7 @@ HK_API int hak_set(const char *name, const char *value)
 
 	if (id == HK_SET_COUNT)
 		return -1;
-	if (hk_all_locked || hk_inside() || !begin_patiently()) {
+	if (!may_enter() || !begin_patiently()) {
 		errno = EBUSY;
 		return -1;
 	}
