@@ -37,17 +37,18 @@ static bool add_change(struct hk_change *to, const char *entry)
 }
 
 /* The profile is changed first, so that the other settings of the command take precedence over it,
- * as at the start of a program. */
+ * as at the start of a program. Of two profiles the later one counts, as of two values of any
+ * setting. */
 static void profile_first(struct hk_change *change, unsigned count)
 {
 	struct hk_change profile;
-	unsigned i;
+	unsigned i, profiles = 0;
 
-	for (i = 1; i < count; i++)
+	for (i = 0; i < count; i++)
 		if (!strcmp(change[i].name, "PROFILE")) {
 			profile = change[i];
-			memmove(&change[1], &change[0], i * sizeof *change);
-			change[0] = profile;
+			memmove(&change[profiles + 1], &change[profiles], (i - profiles) * sizeof *change);
+			change[profiles++] = profile;
 		}
 }
 
