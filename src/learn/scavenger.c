@@ -42,6 +42,7 @@ static _Atomic size_t released_before;	/* bytes, when it last started or ended *
 static _Atomic long process;		/* 0: not known, because the setting is off */
 static _Atomic uintptr_t main_thread;
 static _Atomic bool main_ended;
+static _Atomic uintptr_t starter;	/* hk_self() of the thread in start; 0: none */
 _Atomic size_t hk_scavenger_runs, hk_scavenger_turns, hk_pressure_releases;
 
 /* The last thread of a process runs its exit handlers, so that must not be the scavenger: it
@@ -202,6 +203,7 @@ static void start(const void *caller)
 	    !hk_elapsed(hk_os_now(), atomic_load(&began), HK_SCAVENGER_FIRST_MS) ||
 	    !atomic_compare_exchange_strong(&state, &none, BUSY))
 		return;
+	atomic_store(&starter, hk_self());
 	if (hk_os_sandboxed()) {
 		over(OFF);
 	} else if (hk_os_process_id() != process || !wanted() || !forget_gone()) {
@@ -213,6 +215,7 @@ static void start(const void *caller)
 		if (!hk_os_guest(scavenge, "hakmem-scav"))
 			over(OFF);
 	}
+	atomic_store(&starter, 0);
 }
 
 /* Does enough memory wait? In eager mode little waits, so the bytes that were released since
@@ -254,7 +257,8 @@ static bool tell_to_end(void)
 /*
  * Called by one or more ending threads at once. The scavenger waits for locks of the heap
  * only, and these threads hold none, so there is no deadlock. Each wait is short, because a
- * signal handler may fork here, and the child has no scavenger that could end the wait.
+ * signal handler may fork here, and the child has no scavenger that could end the wait. A
+ * handler that interrupted the start does not wait, because the start continues only after it.
  */
 static void await_end(void)
 {
@@ -263,7 +267,7 @@ static void await_end(void)
 	long id;
 	unsigned n;
 
-	if (tell_to_end())
+	if (tell_to_end() && atomic_load(&starter) != hk_self())
 		for (n = 0; n < HK_SCAVENGER_END_MS / HK_SCAVENGER_SLEEP_MS && atomic_load(&state) == ENDING &&
 		     atomic_load(&ends) == before; n++)
 			hk_os_wait(&ends, before, HK_SCAVENGER_SLEEP_MS);
