@@ -7,10 +7,11 @@
 enum { MOST_PATTERNS = 1000, MOST_PATTERN = 256 };
 
 /* The C library keeps these blocks until the process ends. _dl_allocate_tls allocates the thread-local memory of a
- * thread; it is kept with the stack of a thread that has ended. */
+ * thread; it is kept with the stack of a thread that has ended. The dynamic linker is ld-linux-x86-64.so.2, ld.so.1
+ * or ld64.so.2, depending on the machine. */
 static const struct {
 	const char *function, *module;
-} kept_by_libc[] = { { "_IO_file_doallocate", "libc.so" }, { "setlocale", "libc.so" }, { "_dl_allocate_tls", "ld-" } };
+} kept_by_libc[] = { { "_IO_file_doallocate", "libc.so" }, { "setlocale", "libc.so" }, { "_dl_allocate_tls", "ld" } };
 
 static bool starts(const char *name, const char *with)
 {
