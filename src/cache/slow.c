@@ -364,7 +364,7 @@ static bool clear_refilled(struct hk_bin *bin)
 	return since;
 }
 
-/* In eager mode, once much has been freed into sparse slabs: each block in a list from which
+/* Once much has been freed into sparse slabs in eager mode: each block in a list from which
  * nothing is allocated may keep a page from being released. */
 static void shorten_lists(struct hk_cache *cache)
 {
@@ -400,7 +400,7 @@ static void overflow(struct hk_cache *cache, struct hk_bin *bin)
 		hk_spill(cache, bin);
 	}
 	tick(cache);
-	if (cache->due & 1u << HK_FOR_TICK && hk_is_eager() && hk_cache_private(cache))
+	if (hk_sparse_excess(cache) && hk_cache_private(cache))
 		shorten_lists(cache);
 }
 
