@@ -165,6 +165,7 @@ struct hk_cache {
 	/* Protected by the registry lock. */
 	struct hk_cache *next_registered, *next_spare;
 	struct hk_link among_live;		/* in hk_live_caches */
+	uintptr_t thread;		/* hk_self() of its thread */
 	bool lost;			/* belonged to a thread of the parent; see fork.c */
 
 	/* Chains of remotely freed blocks of this cache's slabs. Any thread pushes

@@ -134,6 +134,7 @@ void hk_enlist(struct hk_cache *cache, bool fresh)
 		cache->next_registered = atomic_load_explicit(&hk_caches, memory_order_relaxed);
 		atomic_store_explicit(&hk_caches, cache, memory_order_release);
 	}
+	cache->thread = hk_self();
 	hk_list_push(&hk_live_caches, &cache->among_live);
 	atomic_store_explicit(&cache->front.live, true, memory_order_relaxed);
 	atomic_fetch_add_explicit(&hk_threads, 1, memory_order_relaxed);

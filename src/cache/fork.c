@@ -213,7 +213,8 @@ static void lose_threads(void)
 		return;
 	for (cache = hk_live_cache(hk_live_caches.first); cache; cache = next) {
 		next = hk_live_cache(cache->among_live.next);
-		if (cache == mine || cache->lost)
+		/* The handler may have interrupted this thread while it got its cache. */
+		if (cache == mine || cache->thread == hk_self() || cache->lost)
 			continue;
 		cache->lost = !cache->lock.holder || hk_lock_mine(&cache->lock);
 		if (cache->lost)
