@@ -33,6 +33,8 @@ _Atomic unsigned hk_lost_caches;
  * fork; and which of them have incremented hk_all_locked, a bit for each. */
 static HK_TLS uint8_t depth, hold_all;
 
+static void unlock_one(struct hk_lock *lock, bool arg);
+
 /* A cache without a thread changes under the registry lock only. */
 static void each_cache_lock(void (*visit)(struct hk_lock *lock, bool arg), bool arg)
 {
@@ -45,9 +47,10 @@ static void each_cache_lock(void (*visit)(struct hk_lock *lock, bool arg), bool 
 			visit(&cache->lock, arg);
 		return;
 	}
-	/* The list of live caches may be half changed. */
+	/* The list of live caches may be half changed. A thread may end meanwhile, so the locks of
+	 * all caches are released. */
 	for (cache = hk_caches; cache; cache = cache->next_registered)
-		if (cache->front.live)
+		if (cache->front.live || visit == unlock_one)
 			visit(&cache->lock, arg);
 }
 
