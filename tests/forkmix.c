@@ -253,14 +253,12 @@ static void *start_interrupted(void *number)
 
 static void *churn_briefly(void *seed)
 {
-	struct churn *mine = (struct churn *)calloc(1, sizeof *mine);
+	struct churn *mine = churn_new((uintptr_t)seed);
 	int i;
 
-	mine->random = (uintptr_t)seed;
 	for (i = 0; i < 2000; i++)
 		churn_once(mine);
-	churn_end(mine);
-	free(mine);
+	churn_delete(mine);
 	return NULL;
 }
 

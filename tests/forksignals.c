@@ -80,10 +80,9 @@ static bool goes_on(void)
 
 static void *interrupted(void *number)
 {
-	struct churn *churn = (struct churn *)calloc(1, sizeof *churn);
+	struct churn *churn = churn_new(shared->seed + (uintptr_t)number);
 	sigset_t all, before;
 
-	churn->random = shared->seed + (uintptr_t)number;
 	make_timer(churn->random ^ 1);
 	arm_timer();
 	while (goes_on())
@@ -92,8 +91,7 @@ static void *interrupted(void *number)
 	sigfillset(&all);
 	pthread_sigmask(SIG_BLOCK, &all, &before);
 	timer_delete(timer);
-	churn_end(churn);
-	free(churn);
+	churn_delete(churn);
 	return NULL;
 }
 
@@ -139,10 +137,9 @@ static void several(void)
 /* In short-lived threads, each of which raises a few of its own. */
 static void *raises(void *number)
 {
-	struct churn *churn = (struct churn *)calloc(1, sizeof *churn);
+	struct churn *churn = churn_new(shared->seed + (uintptr_t)number + forks);
 	int i, round;
 
-	churn->random = shared->seed + (uintptr_t)number + forks;
 	for (round = 0; round < 6; round++) {
 		for (i = 0; i < 50 && goes_on(); i++)
 			churn_once(churn);
@@ -151,8 +148,7 @@ static void *raises(void *number)
 			while (goes_on())
 				churn_once(churn);
 	}
-	churn_end(churn);
-	free(churn);
+	churn_delete(churn);
 	return NULL;
 }
 

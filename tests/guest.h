@@ -293,18 +293,32 @@ TAP_UNUSED static void churn_end(struct churn *c)
 	memset(c->slot, 0, sizeof c->slot);
 }
 
+TAP_UNUSED static struct churn *churn_new(uint64_t random)
+{
+	struct churn *c = (struct churn *)calloc(1, sizeof *c);
+
+	if (!c)
+		fail("no memory\n");
+	c->random = random;
+	return c;
+}
+
+TAP_UNUSED static void churn_delete(struct churn *c)
+{
+	churn_end(c);
+	free(c);
+}
+
 static _Atomic bool churn_stop;
 
 /* A thread that churns until the case sets churn_stop. */
 TAP_UNUSED static void *churn_on(void *number)
 {
-	struct churn *churn = (struct churn *)calloc(1, sizeof *churn);
+	struct churn *churn = churn_new(shared->seed + (uintptr_t)number);
 
-	churn->random = shared->seed + (uintptr_t)number;
 	while (!churn_stop)
 		churn_once(churn);
-	churn_end(churn);
-	free(churn);
+	churn_delete(churn);
 	return NULL;
 }
 

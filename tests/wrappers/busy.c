@@ -19,17 +19,15 @@ static void come_and_go(void)
 
 static void *work(void *number)
 {
-	struct churn *churn = (struct churn *)calloc(1, sizeof *churn);
+	struct churn *churn = churn_new((uintptr_t)number);
 	int i;
 
-	churn->random = (uintptr_t)number;
 	for (i = 0; i < 3000; i++)
 		churn_once(churn);
 	come_and_go();
 	if (!use_every_size())
 		fail("no memory\n");
-	churn_end(churn);
-	free(churn);
+	churn_delete(churn);
 	return NULL;
 }
 
