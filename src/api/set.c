@@ -129,16 +129,25 @@ static void set_of_profile(enum hk_setting_id id, unsigned profile, struct hk_ke
 		set_value(id, value);
 }
 
+static void set_profile(unsigned profile, struct hk_kept *kept)
+{
+	unsigned id;
+
+	for (id = 0; id < HK_SET_COUNT; id++)
+		if (hk_setting_profiled((enum hk_setting_id)id))
+			set_of_profile((enum hk_setting_id)id, profile, kept);
+}
+
 static enum hk_verdict set(enum hk_setting_id id, const char *text, struct hk_kept *kept)
 {
 	uint64_t value = 0;
 	enum hk_verdict verdict = parse(id, text, &value);
-	unsigned other;
 
-	for (other = 0; id == HK_SET_PROFILE && verdict == HK_CHANGED && other < HK_SET_COUNT; other++)
-		if (hk_setting_profiled((enum hk_setting_id)other))
-			set_of_profile((enum hk_setting_id)other, (unsigned)value, kept);
-	return verdict == HK_CHANGED ? set_value(id, value) : verdict;
+	if (verdict != HK_CHANGED)
+		return verdict;
+	if (id == HK_SET_PROFILE)
+		set_profile((unsigned)value, kept);
+	return set_value(id, value);
 }
 
 static enum hk_verdict make(const struct hk_change *change, uint64_t *released, struct hk_kept *kept)
@@ -218,17 +227,6 @@ static int error_of(enum hk_verdict verdict)
 	}
 }
 
-/* In the child of a fork that ran no handlers, the heap notices the fork here: the parent's
- * scavenger, or its thread that makes changes, would otherwise be waited for. */
-static bool may_enter(void)
-{
-	struct hk_cache *cache = hk_all_locked ? NULL : hk_enter();
-
-	if (cache)
-		hk_leave(cache);
-	return cache != NULL;
-}
-
 HK_API int hak_set(const char *name, const char *value)
 {
 	unsigned id = hk_find_setting(name);
@@ -237,7 +235,9 @@ HK_API int hak_set(const char *name, const char *value)
 
 	if (id == HK_SET_COUNT)
 		return -1;
-	if (!may_enter() || !begin_patiently()) {
+	/* In the child of a fork that ran no handlers, the parent's scavenger, or its thread that
+	 * makes changes, would otherwise be waited for. */
+	if (hk_all_locked || !hk_get_ready() || !begin_patiently()) {
 		errno = EBUSY;
 		return -1;
 	}

@@ -284,7 +284,10 @@ HK_INLINE bool hk_bin_push(struct hk_bin *bin, struct hk_block *block, uint64_t 
 /* thread.c. Returns this thread's cache, locked; creates it if necessary. Threads after
  * their teardown share one. NULL: this thread cannot enter now. hk_leave unlocks it. */
 struct hk_cache *hk_enter(void);
-/* The same to free a block of this slab, or of none if it is NULL. */
+/* Creates the cache if necessary, and notices a fork that ran no handlers. False: this thread
+ * cannot enter now. */
+bool hk_get_ready(void);
+/* Like hk_enter, to free a block of this slab, or of none if it is NULL. */
 struct hk_cache *hk_enter_to_free(const struct hk_slab *slab);
 void hk_leave(struct hk_cache *cache);
 

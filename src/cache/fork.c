@@ -153,7 +153,6 @@ static void fork_prepare(void)
 {
 	bool inside = hk_inside();
 	struct hk_signals signals;
-	struct hk_cache *cache;
 
 	if (inside)
 		each_lock(park_one, false);
@@ -161,9 +160,7 @@ static void fork_prepare(void)
 		hk_os_lock_streams();
 	if (!inside) {
 		hk_event(HK_EVENT_FORK, 0, NULL, 0);
-		cache = hk_enter();
-		if (cache)
-			hk_leave(cache);
+		hk_get_ready();
 	}
 	hk_os_block_signals(&signals);
 	missed = false;

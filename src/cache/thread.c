@@ -112,10 +112,7 @@ static void late_settings(void)
 
 __attribute__((constructor(101))) static void hk_constructor(void)
 {
-	struct hk_cache *cache = hk_enter();
-
-	if (cache)
-		hk_leave(cache);
+	hk_get_ready();
 	if (!registry.had_environment)
 		late_settings();
 	atomic_store_explicit(&hk_purge_delay, hk_settings.mem_learn_delay, memory_order_relaxed);
@@ -253,6 +250,15 @@ struct hk_cache *hk_enter(void)
 	if (cache == HK_EMPTY_CACHE || cache == HK_DEAD_CACHE)
 		return enter_without_cache();
 	return hk_enter_cache(cache) ? cache : NULL;
+}
+
+bool hk_get_ready(void)
+{
+	struct hk_cache *cache = hk_enter();
+
+	if (cache)
+		hk_leave(cache);
+	return cache != NULL;
 }
 
 static void detach(struct hk_cache *cache)
