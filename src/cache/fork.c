@@ -33,8 +33,6 @@ _Atomic unsigned hk_lost_caches;
  * fork; and which of them have incremented hk_all_locked, a bit for each. */
 static HK_TLS uint8_t depth, hold_all;
 
-static void unlock_one(struct hk_lock *lock, bool arg);
-
 /* A cache without a thread changes under the registry lock only. */
 static void each_cache_lock(void (*visit)(struct hk_lock *lock, bool arg), bool arg)
 {
@@ -47,11 +45,10 @@ static void each_cache_lock(void (*visit)(struct hk_lock *lock, bool arg), bool 
 			visit(&cache->lock, arg);
 		return;
 	}
-	/* The list of live caches may be half changed. A thread may end meanwhile, so the locks of
-	 * all caches are released. */
+	/* The list of live caches may be half changed, and threads may start and end until the
+	 * locks are released. */
 	for (cache = hk_caches; cache; cache = cache->next_registered)
-		if (cache->front.live || visit == unlock_one)
-			visit(&cache->lock, arg);
+		visit(&cache->lock, arg);
 }
 
 static void each_lock(void (*visit)(struct hk_lock *lock, bool arg), bool arg)
@@ -187,7 +184,7 @@ static void fork_parent(void)
 
 static void close_if_held(struct hk_lock *lock)
 {
-	if (lock->holder && !hk_lock_mine(lock))
+	if (hk_lock_held(lock) && !hk_lock_mine(lock))
 		atomic_store(&hk_heap_closed, HK_CLOSED_FOR_GOOD);
 }
 
@@ -213,10 +210,11 @@ static void lose_threads(void)
 		return;
 	for (cache = hk_live_cache(hk_live_caches.first); cache; cache = next) {
 		next = hk_live_cache(cache->among_live.next);
-		/* The handler may have interrupted this thread while it got its cache. */
-		if (cache == mine || cache->thread == hk_self() || cache->lost)
+		/* A handler may have interrupted this thread while it got a cache, so `mine` may be
+		 * another one. */
+		if (cache->thread == hk_self() || cache->lost)
 			continue;
-		cache->lost = !cache->lock.holder || hk_lock_mine(&cache->lock);
+		cache->lost = !hk_lock_held(&cache->lock) || hk_lock_mine(&cache->lock);
 		if (cache->lost)
 			hk_lost_caches++;
 		else
