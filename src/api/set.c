@@ -190,7 +190,7 @@ static void asked(void)
 {
 	int saved = errno;
 
-	if (hk_all_locked || hk_inside() || !hk_control_begin())
+	if (hk_forks.all_locked || hk_inside() || !hk_control_begin())
 		return;
 	if (hk_control_waits())
 		carry_out();
@@ -237,7 +237,7 @@ HK_API int hak_set(const char *name, const char *value)
 		return -1;
 	/* In the child of a fork that ran no handlers, the parent's scavenger, or its thread that
 	 * makes changes, would otherwise be waited for. */
-	if (hk_all_locked || !hk_get_ready() || !begin_patiently()) {
+	if (hk_forks.all_locked || !hk_get_ready() || !begin_patiently()) {
 		errno = EBUSY;
 		return -1;
 	}

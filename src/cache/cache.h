@@ -322,8 +322,8 @@ HK_INLINE bool hk_cache_private(const struct hk_cache *cache)
 }
 
 /* fork.c: takes all locks of the allocator, in order, for statistics. The caller is not
- * inside the heap. */
-void hk_lock_everything(void);
+ * inside the heap. False, with none taken: a signal handler keeps another thread inside. */
+bool hk_lock_everything(void);
 void hk_unlock_everything(void);
 /* All caches, linked by next_registered. New ones are added at the head (release), under
  * the registry lock; none is removed. */

@@ -103,7 +103,7 @@ void hk_leave_to_abort(void)
 {
 	struct hk_cache *cache;
 
-	if (hk_all_locked)
+	if (hk_forks.all_locked)
 		return;
 	for (cache = hk_caches; cache; cache = cache->next_registered)
 		if (cache != &hk_orphan && hk_lock_mine(&cache->lock))

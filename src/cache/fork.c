@@ -29,77 +29,67 @@
 _Atomic uint64_t hk_forked_at;
 _Atomic unsigned hk_lost_caches;
 
-/* The nesting depth of forks in this thread, because a signal handler may fork during a
- * fork; and which of them have incremented hk_all_locked, a bit for each. */
-static HK_TLS uint8_t depth, hold_all;
-
-/* A cache without a thread changes under the registry lock only. */
-static void each_cache_lock(void (*visit)(struct hk_lock *lock, bool arg), bool arg)
+/* A cache without a thread changes under the registry lock only. The result of these two
+ * functions is true if that of every visit is. */
+static bool each_cache_lock(bool (*visit)(struct hk_lock *lock, bool arg), bool arg)
 {
 	struct hk_cache *cache;
+	bool all = visit(&hk_orphan.lock, arg);
 
-	visit(&hk_orphan.lock, arg);
 	if (hk_lock_mine(&hk_registry_lock)) {
 		for (cache = hk_live_cache(hk_live_caches.first); cache;
 		     cache = hk_live_cache(cache->among_live.next))
-			visit(&cache->lock, arg);
-		return;
+			all &= visit(&cache->lock, arg);
+		return all;
 	}
 	/* The list of live caches may be half changed, and threads may start and end until the
 	 * locks are released. */
 	for (cache = hk_caches; cache; cache = cache->next_registered)
-		visit(&cache->lock, arg);
+		all &= visit(&cache->lock, arg);
+	return all;
 }
 
-static void each_lock(void (*visit)(struct hk_lock *lock, bool arg), bool arg)
+static bool each_lock(bool (*visit)(struct hk_lock *lock, bool arg), bool arg)
 {
-	visit(&hk_registry_lock, arg);
-	visit(&hk_orphan_lock, arg);
-	each_cache_lock(visit, arg);
-	visit(hk_pool_lock_itself(), arg);
-	visit(hk_range_lock(), arg);
-	visit(hk_meta_lock(), arg);
+	bool all = visit(&hk_registry_lock, arg);
+
+	all &= visit(&hk_orphan_lock, arg);
+	all &= each_cache_lock(visit, arg);
+	all &= visit(hk_pool_lock_itself(), arg);
+	all &= visit(hk_range_lock(), arg);
+	return visit(hk_meta_lock(), arg) && all;
 }
 
-static bool missed;		/* the last fork could not take every lock */
-
-static void lock_one(struct hk_lock *lock, bool patient)
+static bool lock_one(struct hk_lock *lock, bool patient)
 {
-	hk_lock_for_fork(lock, depth, patient);
-	missed |= !hk_lock_mine(lock);
+	hk_lock_for_fork(lock, hk_forks.depth, patient);
+	return hk_lock_mine(lock);
 }
 
-/* Between these two calls the program's fork handlers use the heap without locks, unless
- * it may be in an inconsistent state. */
-static void use_unlocked(bool inside)
+/* Between these two calls this thread uses the heap without locks, all of which it holds. */
+static void use_unlocked(void)
 {
-	if (inside || missed)
-		return;
-	hk_all_locked++;
-	hold_all |= (uint8_t)(1u << (depth - 1));
+	hk_forks.all_locked |= (uint8_t)(1u << (hk_forks.depth - 1));
 }
 
 static void use_locked(void)
 {
-	uint8_t bit = (uint8_t)(1u << (depth - 1));
-
-	if (hold_all & bit)
-		hk_all_locked--;
-	hold_all &= (uint8_t)~bit;
+	hk_forks.all_locked &= (uint8_t)~(1u << (hk_forks.depth - 1));
 }
 
-static void unlock_one(struct hk_lock *lock, bool arg)
+static bool unlock_one(struct hk_lock *lock, bool arg)
 {
 	(void)arg;
 	if (lock->parked && hk_lock_mine(lock))
 		atomic_store_explicit(&lock->parked, false, memory_order_relaxed);
-	hk_unlock_for_fork(lock, depth);
+	hk_unlock_for_fork(lock, hk_forks.depth);
+	return true;
 }
 
-static void lock_all(bool patient)
+static bool lock_all(bool patient)
 {
-	depth++;
-	each_lock(lock_one, patient);
+	hk_forks.depth++;
+	return each_lock(lock_one, patient);
 }
 
 /* The registry lock is released last because it protects the list of caches. */
@@ -111,40 +101,46 @@ static void unlock_all(void)
 	unlock_one(hk_meta_lock(), false);
 	unlock_one(&hk_orphan_lock, false);
 	unlock_one(&hk_registry_lock, false);
-	depth--;
+	hk_forks.depth--;
 }
 
 /* Marks a lock that this thread held when a signal handler interrupted it. */
-static void park_one(struct hk_lock *lock, bool arg)
+static bool park_one(struct hk_lock *lock, bool arg)
 {
 	(void)arg;
 	if (hk_lock_mine(lock))
 		atomic_store_explicit(&lock->parked, true, memory_order_relaxed);
+	return true;
 }
 
 static struct hk_before before;
 
 /* Inside the heap, so that a signal handler finds empty lists. */
-void hk_lock_everything(void)
+bool hk_lock_everything(void)
 {
 	struct hk_before now = hk_find_nothing();
 
-	lock_all(true);
-	hk_all_locked++;
+	if (!lock_all(true)) {
+		unlock_all();
+		hk_find_again(now);
+		return false;
+	}
+	use_unlocked();
 	before = now;
+	return true;
 }
 
 void hk_unlock_everything(void)
 {
 	struct hk_before then = before;
 
-	hk_all_locked--;
+	use_locked();
 	unlock_all();
 	hk_find_again(then);
 }
 
 /* Fork handlers that were registered before ours run with all locks held: see
- * hk_all_locked. A cache that they created would be unlocked without having been locked, so
+ * hk_forks.all_locked. A cache that they created would be unlocked without having been locked, so
  * this thread's cache is created first. */
 static void fork_prepare(void)
 {
@@ -153,16 +149,16 @@ static void fork_prepare(void)
 
 	if (inside)
 		each_lock(park_one, false);
-	if (!depth)
+	if (!hk_forks.depth)
 		hk_os_lock_streams();
 	if (!inside) {
 		hk_event(HK_EVENT_FORK, 0, NULL, 0);
 		hk_get_ready();
 	}
 	hk_os_block_signals(&signals);
-	missed = false;
-	lock_all(!inside);
-	use_unlocked(inside);
+	/* What a signal handler has interrupted may be in an inconsistent state. */
+	if (lock_all(!inside) && !inside)
+		use_unlocked();
 	atomic_store(&hk_forking, hk_self());
 	hk_os_restore_signals(&signals);
 }
@@ -174,11 +170,11 @@ static void fork_parent(void)
 	atomic_store_explicit(&hk_forked_at, hk_os_now(), memory_order_relaxed);
 	hk_os_block_signals(&signals);
 	use_locked();
-	if (depth == 1)
+	if (hk_forks.depth == 1)
 		atomic_store(&hk_forking, 0);
 	unlock_all();
 	hk_os_restore_signals(&signals);
-	if (!depth)
+	if (!hk_forks.depth)
 		hk_os_unlock_streams();
 }
 
@@ -239,7 +235,7 @@ static void fork_child(void)
 	atomic_store(&hk_forking, 0);
 	unlock_all();
 	hk_os_restore_signals(&signals);
-	if (!depth)
+	if (!hk_forks.depth)
 		hk_os_reset_streams();
 	if (hk_hooks.forked)
 		hk_hooks.forked();

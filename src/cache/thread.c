@@ -100,7 +100,8 @@ static void late_settings(void)
 {
 	struct hk_cache *cache;
 
-	hk_lock_everything();
+	if (!hk_lock_everything())
+		return;
 	hk_settings_load(hk_os_environment(), hk_os_secure());
 	hk_limits_find();
 	hk_limit_start();
@@ -225,7 +226,7 @@ static struct hk_cache *enter_without_cache(void)
 	if (hk_thread_cold())
 		count_cold_call();
 	/* Not during a fork, which would unlock the new cache without having locked it. */
-	else if (hk_tls == HK_EMPTY_CACHE && !hk_all_locked)
+	else if (hk_tls == HK_EMPTY_CACHE && !hk_forks.all_locked)
 		cache = attach();
 	if (!cache) {
 		errno = saved;

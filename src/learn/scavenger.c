@@ -233,7 +233,7 @@ static void freed(const void *caller)
 {
 	uint32_t now = atomic_load(&state);
 
-	if (now == BUSY || now == ENDING || now == OFF || hk_all_locked || !is_worth_it())
+	if (now == BUSY || now == ENDING || now == OFF || hk_forks.all_locked || !is_worth_it())
 		return;
 	if (now == NONE)
 		start(caller);

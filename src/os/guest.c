@@ -200,7 +200,7 @@ static struct {
 
 static bool find_memory(void)
 {
-	char *mine = (char *)&hk_all_locked, *pointer = HK_THREAD_POINTER();
+	char *mine = (char *)&hk_forks, *pointer = HK_THREAD_POINTER();
 	char *low = mine < pointer ? mine : pointer, *high = mine < pointer ? pointer : mine;
 	size_t size = hk_whole_pages((size_t)(high - low) + 2 * MARGIN);
 	char *p = hk_sys_map(hk_page_size + STACK + size, PROT_READ | PROT_WRITE);

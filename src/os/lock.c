@@ -2,7 +2,7 @@
 
 #include "os/os.h"
 
-HK_TLS _Alignas(2) uint8_t hk_all_locked;
+HK_TLS struct hk_forks hk_forks;
 _Atomic uintptr_t hk_forking, hk_heap_closed;
 
 #ifdef HK_DEBUG

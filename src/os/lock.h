@@ -43,14 +43,22 @@ struct hk_lock {
 enum { HK_WAITED = 1 };
 #define HK_LOCK_INITIALIZER(r) { 0, (r), 0, false }
 
-/* The number of this thread's forks in progress that hold every lock; a signal handler may
- * fork during a fork. While it is not 0, the program's fork handlers can use the heap without
- * taking locks. The address of this variable identifies the thread, and is even: see HK_WAITED. */
-extern HK_TLS _Alignas(2) uint8_t hk_all_locked;
+/*
+ * This thread's forks in progress. A signal handler may fork during a fork. The address of
+ * this variable identifies the thread, and is even: see HK_WAITED.
+ *	depth		how many there are
+ *	all_locked	those that hold every lock, a bit for each depth. While it is not 0, the
+ *			program's fork handlers can use the heap without taking locks
+ */
+struct hk_forks {
+	_Alignas(2) uint8_t depth;
+	uint8_t all_locked;
+};
+extern HK_TLS struct hk_forks hk_forks;
 
 HK_INLINE uintptr_t hk_self(void)
 {
-	return (uintptr_t)&hk_all_locked;
+	return (uintptr_t)&hk_forks;
 }
 
 /* Does any thread hold the lock? The answer may be out of date when the caller gets it. */
@@ -147,19 +155,19 @@ bool hk_lock_wait(struct hk_lock *lock, enum hk_patience patience);
 
 HK_INLINE bool hk_lock(struct hk_lock *lock)
 {
-	return hk_all_locked || hk_lock_try(lock) || hk_lock_wait(lock, HK_LONG);
+	return hk_forks.all_locked || hk_lock_try(lock) || hk_lock_wait(lock, HK_LONG);
 }
 
 HK_INLINE bool hk_lock_or_leave(struct hk_lock *lock)
 {
-	return hk_all_locked || hk_lock_try(lock) || hk_lock_wait(lock, HK_A_WHILE);
+	return hk_forks.all_locked || hk_lock_try(lock) || hk_lock_wait(lock, HK_A_WHILE);
 }
 
 void hk_lock_wake(struct hk_lock *lock);
 
 HK_INLINE void hk_unlock(struct hk_lock *lock)
 {
-	if (hk_all_locked)
+	if (hk_forks.all_locked)
 		return;
 	hk_unlock_note(lock);
 	if (atomic_exchange_explicit(&lock->holder, 0, memory_order_release) & HK_WAITED)
@@ -167,7 +175,7 @@ HK_INLINE void hk_unlock(struct hk_lock *lock)
 }
 
 /*
- * For fork, which takes locks regardless of what it interrupted: ranks and hk_all_locked are
+ * For fork, which takes locks regardless of what it interrupted: ranks and hk_forks are
  * ignored. number: of the fork, from 1 on. A lock that this thread holds already is skipped.
  * patient: waits for seconds if necessary.
  */

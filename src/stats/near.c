@@ -150,7 +150,7 @@ static void near_limit(void)
 
 	/* In a fork handler of the program this thread holds all locks, for which the others
 	 * would wait while the file is written. */
-	if (limit == SIZE_MAX || hk_all_locked)
+	if (limit == SIZE_MAX || hk_forks.all_locked)
 		return;
 	if (before && mapped < percent(limit, HK_REPORT_AGAIN))
 		atomic_store(&reported, 0);

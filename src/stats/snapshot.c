@@ -126,10 +126,11 @@ void hk_snapshot_take(struct hk_snapshot *s)
 	memset(s, 0, sizeof *s);
 	hk_start();
 	s->version = PACKAGE_VERSION;
-	/* If a signal handler has interrupted the heap, all figures are 0. */
-	if (hk_inside() || atomic_load_explicit(&hk_heap_closed, memory_order_relaxed))
+	/* All figures are 0 if a signal handler has interrupted the heap in this thread, or keeps
+	 * another one inside it. */
+	if (hk_inside() || atomic_load_explicit(&hk_heap_closed, memory_order_relaxed) ||
+	    !hk_lock_everything())
 		return;
-	hk_lock_everything();
 	for (cache = hk_caches; cache; cache = cache->next_registered)
 		add_cache(s, cache);
 	add_pool(s);
