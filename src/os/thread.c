@@ -93,22 +93,23 @@ bool hk_os_is_main_thread(void)
 	return is_single_threaded() || hk_os_thread_id() == hk_os_process_id();
 }
 
-/* Written by the holder of the lock. */
-static bool streams_locked;
+/* How often the lock was taken: a signal handler may fork during a fork. Written by the
+ * holder of the lock. */
+static unsigned streams_locked;
 
 void hk_os_lock_streams(void)
 {
 	if (!_IO_list_lock || !_IO_list_unlock || !_IO_list_resetlock || is_single_threaded())
 		return;
 	_IO_list_lock();
-	streams_locked = true;
+	streams_locked++;
 }
 
 void hk_os_unlock_streams(void)
 {
 	if (!streams_locked)
 		return;
-	streams_locked = false;
+	streams_locked--;
 	_IO_list_unlock();
 }
 
@@ -116,7 +117,7 @@ void hk_os_reset_streams(void)
 {
 	if (streams_locked)
 		_IO_list_resetlock();
-	streams_locked = false;
+	streams_locked = 0;
 }
 
 static _Atomic uint32_t always = 1;
