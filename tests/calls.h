@@ -29,6 +29,8 @@ static struct {
 	_Atomic size_t unmaps;		/* munmap */
 	_Atomic size_t purges;		/* madvise calls that purge */
 	_Atomic size_t advices;		/* other madvise calls */
+	_Atomic uint64_t target;	/* of the last mremap to a fixed address */
+	_Atomic size_t target_unmaps;	/* munmap of it */
 } *calls_seen;
 
 static long calls_trace(long request, pid_t pid, size_t addr, void *data)
@@ -52,11 +54,17 @@ static void calls_count(const struct calls_info *info)
 #ifdef SYS_mmap2
 	case SYS_mmap2:
 #endif
+		atomic_fetch_add(&calls_seen->maps, 1);
+		break;
 	case SYS_mremap:
 		atomic_fetch_add(&calls_seen->maps, 1);
+		if (info->argument[3] & MREMAP_FIXED)
+			atomic_store(&calls_seen->target, info->argument[4]);
 		break;
 	case SYS_munmap:
 		atomic_fetch_add(&calls_seen->unmaps, 1);
+		if (info->argument[0] == atomic_load(&calls_seen->target))
+			atomic_fetch_add(&calls_seen->target_unmaps, 1);
 		break;
 	case SYS_madvise:
 		if (info->argument[2] == MADV_DONTNEED || info->argument[2] == MADV_FREE)
@@ -156,19 +164,19 @@ static void calls_start(void)
 		fail("the tracer does not count");
 }
 
-static size_t maps(void)
+TAP_UNUSED static size_t maps(void)
 {
 	return atomic_load(&calls_seen->maps);
 }
 
 /* The number of calls that release memory. */
-static size_t releases(void)
+TAP_UNUSED static size_t releases(void)
 {
 	return atomic_load(&calls_seen->unmaps) + atomic_load(&calls_seen->purges);
 }
 
 /* The number of calls other than mmap: those that release memory, and other advice. */
-static size_t releases_and_advice(void)
+TAP_UNUSED static size_t releases_and_advice(void)
 {
 	return releases() + atomic_load(&calls_seen->advices);
 }

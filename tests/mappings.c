@@ -2,7 +2,7 @@
  * The address space at its limits: mappings that may not be split, Huge blocks
  * that must move, and moves beside other threads'.
  */
-#include "child.h"
+#include "calls.h"
 #include "heap.h"
 
 #include <pthread.h>
@@ -169,6 +169,23 @@ static void huge_grows(void *arg)
 	free(q);
 }
 
+/* The kernel unmaps the target before it refuses, so another thread may have mapped memory there. */
+static void move_refused(void *arg)
+{
+	char *p = (char *)malloc(40 * MB);
+
+	(void)arg;
+	fill(p, 40 * MB, 3);
+	calls_start();
+	limit(RLIMIT_DATA, 8 * MB);
+	if (hide(realloc(hide(p), 60 * MB)) || !filled(p, 40 * MB, 3))
+		fail("the block is damaged");
+	if (!calls_seen->target)
+		fail("no block was to be moved");
+	if (calls_seen->target_unmaps)
+		fail("the target is unmapped");
+}
+
 int main(void)
 {
 	size_t most = number_in("/proc/sys/vm/max_map_count"), left;
@@ -182,6 +199,7 @@ int main(void)
 	if (!emulator_fails(LACK_RLIMIT, "a Huge block that cannot grow stays"))
 		child_ok(huge_stays, NULL, 120, "a Huge block that cannot grow stays");
 	child_ok(huge_grows, NULL, 120, "a Huge block that moves takes the difference");
+	child_counted(move_refused, NULL, 120, "a move that the kernel refuses leaves the target alone");
 	if (most > 0 && most <= 1 << 20) {
 		for (left = 0; left <= 8; left += 4) {
 			snprintf(name, sizeof name, "with all but %zu mappings in use", left);

@@ -315,6 +315,12 @@ int hk_os_resize(void *addr, size_t old_size, size_t new_size)
 	return (int)error;
 }
 
+/*
+ * The kernel unmaps the target first, so after most errors another thread may have mapped memory
+ * there. It is unchanged only if the kernel fails because of vm.max_map_count, with the same error
+ * as for others. So the target is left alone: a few reserved ranges are lost before the limit
+ * refuses the next one.
+ */
 bool hk_os_move(void *addr, size_t old_size, void *to, size_t new_size)
 {
 	enum claimed claimed = claim(new_size - old_size);
@@ -326,12 +332,6 @@ bool hk_os_move(void *addr, size_t old_size, void *to, size_t new_size)
 		return false;
 	}
 	moved = HK_SYS(mremap, addr, old_size, new_size, MREMAP_MAYMOVE | MREMAP_FIXED, to);
-
-	/* When the kernel fails because of vm.max_map_count, the target is unchanged. After
-	 * other errors the target may already be unmapped, and another thread may have mapped
-	 * memory there. */
-	if (moved == -ENOMEM)
-		unmap(to, new_size);
 	settle(claimed, !hk_sys_failed(moved), new_size - old_size);
 	return !hk_sys_failed(moved);
 }

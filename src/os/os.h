@@ -190,7 +190,8 @@ void hk_os_end_pressure(void);
 int hk_os_resize(void *addr, size_t old_size, size_t new_size);
 
 /* Moves the pages of a mapping into a reserved range that is larger; the old range is
- * unmapped. False: the mapping is unchanged, and the reserved range is unmapped. */
+ * unmapped. False: the mapping is unchanged, and the reserved range no longer belongs to the
+ * caller. */
 bool hk_os_move(void *addr, size_t old_size, void *to, size_t new_size);
 
 /* clock.c. A coarse monotonic clock in milliseconds, without a system call if there is a
