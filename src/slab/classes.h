@@ -4,7 +4,7 @@
  * into four, so that a request wastes less than a fifth of its block. Many programs request
  * a power of two and a header: from C7 on, a fifth class is an eighth above the start of the
  * group. One more class, of 1040 bytes, is for 1024 bytes and one or two pointers; a slab
- * holds 63 of its blocks. The table is classes.def.
+ * holds 31 of its blocks. The table is classes.def.
  *
  * Tiny is C0 to C7. C8 to C11 are the smaller Mid sizes: the same scheme with slabs of
  * several slots. A larger block is a run or range of its own (large/).
