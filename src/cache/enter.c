@@ -119,12 +119,16 @@ struct hk_cache *hk_own_cache(void)
 	return cache != HK_EMPTY_CACHE ? cache : NULL;
 }
 
+/* Another thread may hold the lock: for a moment, or for ever if this is the child of a fork at
+ * that moment. */
 struct hk_cache *hk_spare_cache(void)
 {
-	struct hk_cache *cache = spare;
+	struct hk_cache **place = &spare, *cache;
 
+	while ((cache = *place) && hk_lock_held(&cache->lock))
+		place = &cache->next_spare;
 	if (cache)
-		spare = cache->next_spare;
+		*place = cache->next_spare;
 	return cache;
 }
 
