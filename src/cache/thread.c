@@ -134,7 +134,8 @@ static struct hk_cache *new_cache(void)
 	return cache;
 }
 
-/* NULL: out of memory, or a fork takes long. */
+/* NULL: out of memory, or a fork takes long, or a signal handler has just created the cache of this
+ * thread. */
 static struct hk_cache *attach(void)
 {
 	struct hk_cache *cache = NULL;
@@ -142,10 +143,12 @@ static struct hk_cache *attach(void)
 
 	hk_meta_fill();
 	before = hk_find_nothing();
-	if (hk_lock_or_leave(&hk_registry_lock)) {
+	if (before.tls == HK_EMPTY_CACHE && hk_lock_or_leave(&hk_registry_lock)) {
 		cache = new_cache();
 		hk_unlock(&hk_registry_lock);
 	}
+	if (cache)
+		before.tls = cache;
 	hk_find_again(before);
 	return cache;
 }
@@ -232,7 +235,6 @@ static struct hk_cache *enter_without_cache(void)
 		errno = saved;
 		return enter_shared();
 	}
-	hk_tls = cache;
 	hk_event(HK_EVENT_ATTACH, 0, cache, 0);
 	/* With more than 32 keys this may allocate, which uses the new cache. */
 	hk_os_key_set(cache);
