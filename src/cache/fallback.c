@@ -39,7 +39,7 @@ static struct hk_stack chunks;
 static _Atomic size_t all_chunks;	/* bytes */
 static struct {
 	struct hk_stack blocks;
-	_Atomic bool popping;
+	_Atomic uintptr_t popping;	/* hk_self() of the thread that pops; 0: none */
 } freed[SIZES];
 
 static struct header *header_of(const void *p)
@@ -54,12 +54,14 @@ static unsigned log2_of(size_t size)
 
 static void *pop(unsigned n)
 {
+	uintptr_t nobody = 0;
 	void *block;
 
-	if (hk_stack_empty(&freed[n].blocks) || atomic_exchange(&freed[n].popping, true))
+	if (hk_stack_empty(&freed[n].blocks) ||
+	    !atomic_compare_exchange_strong(&freed[n].popping, &nobody, hk_self()))
 		return NULL;
 	block = hk_stack_pop(&freed[n].blocks);
-	atomic_store(&freed[n].popping, false);
+	atomic_store(&freed[n].popping, 0);
 	return block;
 }
 
@@ -197,5 +199,6 @@ void hk_fallback_forked(void)
 	unsigned n;
 
 	for (n = 0; n < SIZES; n++)
-		atomic_store(&freed[n].popping, false);
+		if (atomic_load(&freed[n].popping) != hk_self())
+			atomic_store(&freed[n].popping, 0);
 }

@@ -22,7 +22,7 @@ size_t hk_fallback_size(const void *p);
 /* False: p is not a live block of this allocator. */
 bool hk_fallback_free(void *p);
 
-/* For the child of a fork that was not made inside the heap. */
+/* For the child of a fork. */
 void hk_fallback_forked(void);
 
 #endif

@@ -194,6 +194,7 @@ static void lose_threads(void)
 
 	hk_limit_forked();
 	hk_control_forked();
+	hk_fallback_forked();
 	close_if_held(&hk_registry_lock);
 	close_if_held(&hk_orphan_lock);
 	close_if_held(&hk_orphan.lock);
@@ -228,9 +229,7 @@ static void fork_child(void)
 	hk_os_block_signals(&signals);
 	lose_threads();
 	use_locked();
-	if (!hk_inside())
-		hk_fallback_forked();
-	else if (!atomic_load(&hk_heap_closed))
+	if (hk_inside() && !atomic_load(&hk_heap_closed))
 		atomic_store(&hk_heap_closed, hk_self());
 	atomic_store(&hk_forking, 0);
 	unlock_all();
