@@ -80,8 +80,6 @@ static void use_locked(void)
 static bool unlock_one(struct hk_lock *lock, bool arg)
 {
 	(void)arg;
-	if (lock->parked && hk_lock_mine(lock))
-		atomic_store_explicit(&lock->parked, false, memory_order_relaxed);
 	hk_unlock_for_fork(lock, hk_forks.depth);
 	return true;
 }
@@ -104,13 +102,21 @@ static void unlock_all(void)
 	hk_forks.depth--;
 }
 
-/* Marks a lock that this thread held when a signal handler interrupted it. */
-static bool park_one(struct hk_lock *lock, bool arg)
+/* Marks a lock that this thread held when a signal handler interrupted it, or removes the mark. */
+static bool park_one(struct hk_lock *lock, bool parked)
 {
-	(void)arg;
 	if (hk_lock_mine(lock))
-		atomic_store_explicit(&lock->parked, true, memory_order_relaxed);
+		atomic_store_explicit(&lock->parked, parked, memory_order_relaxed);
 	return true;
+}
+
+/* Releases what the fork has locked. The marks are removed after that, because each_cache_lock then
+ * visits the same caches as when they were set: one of them may have lost its thread. */
+static void release_all(void)
+{
+	unlock_all();
+	if (hk_inside())
+		each_lock(park_one, false);
 }
 
 static struct hk_before before;
@@ -140,15 +146,15 @@ void hk_unlock_everything(void)
 }
 
 /* Fork handlers that were registered before ours run with all locks held: see
- * hk_forks.all_locked. A cache that they created would be unlocked without having been locked, so
- * this thread's cache is created first. */
+ * hk_forks.all_locked. This thread gets no cache meanwhile, because a new cache would be unlocked
+ * without having been locked. So it gets its cache first, unless it is cold. */
 static void fork_prepare(void)
 {
 	bool inside = hk_inside();
 	struct hk_signals signals;
 
 	if (inside)
-		each_lock(park_one, false);
+		each_lock(park_one, true);
 	if (!hk_forks.depth)
 		hk_os_lock_streams();
 	if (!inside) {
@@ -172,7 +178,7 @@ static void fork_parent(void)
 	use_locked();
 	if (hk_forks.depth == 1)
 		atomic_store(&hk_forking, 0);
-	unlock_all();
+	release_all();
 	hk_os_restore_signals(&signals);
 	if (!hk_forks.depth)
 		hk_os_unlock_streams();
@@ -232,7 +238,7 @@ static void fork_child(void)
 	if (hk_inside() && !atomic_load(&hk_heap_closed))
 		atomic_store(&hk_heap_closed, hk_self());
 	atomic_store(&hk_forking, 0);
-	unlock_all();
+	release_all();
 	hk_os_restore_signals(&signals);
 	if (!hk_forks.depth)
 		hk_os_reset_streams();
