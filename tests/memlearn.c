@@ -247,6 +247,7 @@ static void run_again(void *argument)
 {
 	const struct mode *mode = (const struct mode *)argument;
 
+	unsetenv("HAKMEM_PROFILE");
 	setenv("HAKMEM_MEM_LEARN", "1", 1);
 	setenv("HAKMEM_MEM_LEARN_WINDOW", "1000", 1);
 	/* Blocks that go to and fro reach the slabs. */
