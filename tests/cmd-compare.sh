@@ -185,7 +185,7 @@ pid=$!
 until [ "$(cat "$work/turns" 2>/dev/null | wc -l)" -ge 8 ] || ! kill -0 $pid; do sleep 0.1; done
 kill $pid
 wait $pid
-[ $? = 130 ] && grep -q "of 1000 rounds are complete" "$work/why" && grep -q '^the same again .*[0-9]' "$work/out"
+[ $? = 130 ] && grep -q "complete rounds: [0-9]* of 1000" "$work/why" && grep -q '^the same again .*[0-9]' "$work/out"
 check $? "interrupted, it shows the rounds that are complete"
 
 gives "a picture and a table as Markdown" 0 "median" $compare -n 1 -p default --plot "$work/x.svg" --export-markdown "$work/x.md" -- \

@@ -29,7 +29,7 @@ lacks() {
 }
 
 gives "a block that is left is found" 23 "leaves at its exit: 976.6 KiB in use, in 1 call stack" $leaks -- "$leaves" leaks
-says "and is called an estimate" '^estimated from 1 samples, one every 4.0 KiB on average$'
+says "and is called an estimate" '^estimated from 1 sample, one every 4.0 KiB on average$'
 named "the function that allocated it is named" 23 "keep_block  " $leaks -- "$leaves" leaks
 named "and so is that of many small blocks" 23 "keep_much  " $leaks --rate 32768 -- ./tests/sampled
 gives "of a program that frees its blocks nothing is left" 0 "no sampled block is left" $leaks -- "$leaves" frees

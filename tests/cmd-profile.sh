@@ -43,7 +43,7 @@ else
 fi
 gives "blocks of some age" 0 "in use for at least 0.05 s" $command profile --leak 0.05 $pid
 gives "no block is so old" 0 "0 B in use for at least 86400 s, in 0 call stacks" $command profile --leak 86400 $pid
-gives "few rows" 0 "more call stacks; show all: --rows 0" $command profile --allocated --rows 1 $pid
+gives "few rows" 0 " more call stack" $command profile --allocated --rows 1 $pid
 $command profile --format folded $pid >"$work/out" 2>"$work/why" && ! grep -Evq '^[ -~]+ [1-9][0-9]*$' "$work/out"
 check $? "folded stacks"
 names "have the outermost function first" ";main;run;keep_much "
@@ -233,7 +233,10 @@ gives "a profile of an impossible distance" 1 "is not a heap profile" $command p
 	printf '\033[31m\n1: 1 [1: 1] @\n99999999999999999999: 1 [1: 1] @ 0x1\n'
 	printf 'MAPPED_LIBRARIES:\n0-ffffffffffffffff r-xp 0 00:00 0 /dev/zero\n'
 } >"$work/bad"
-gives "a hostile profile" 0 "3 call stacks were incomplete or damaged" $command profile "$work/bad"
+gives "a hostile profile" 0 "Not included: 3 incomplete or damaged call stacks." $command profile "$work/bad"
+printf 'heap profile: 1: 1 [1: 1] @ heap_v2/1000\n1: 1 [1: 1] @\n1: 1 [1: 1] @ 0x1\n' >"$work/one"
+gives "a sample" 0 "estimated from 1 sample, " $command profile "$work/one"
+gives "a damaged stack" 0 "note: Not included: 1 incomplete or damaged call stack." $command profile "$work/one"
 gives "no such format" 2 'did you mean "folded"?' $command profile --format fold 1
 gives "a file has no ages" 2 "--leak needs a process" $command profile --leak 5 "$work/heap"
 gives "two views" 2 "exclude each other" $command profile --live --allocated 1
@@ -264,8 +267,8 @@ xml.parse(sys.argv[1])' "$work/out" 2>"$work/why"; }
 	check $? "$1: a flame graph"
 	{ kill -9 $pid && wait $pid; } 2>/dev/null
 }
-hostile samples-ones 0 "16384 call stacks were incomplete or damaged"
-hostile samples-random 0 "call stacks were incomplete or damaged"
+hostile samples-ones 0 "Not included: 16384 incomplete or damaged call stacks."
+hostile samples-random 0 " incomplete or damaged call stack"
 hostile samples-huge 0 "0 B in use"
 hostile samples-circle 0 "hostile): "
 hostile samples-nowhere 1 "memory that is not there"

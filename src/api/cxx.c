@@ -47,8 +47,8 @@ static _Noreturn void no_memory(size_t size)
 		throw_bad_alloc();
 	hk_line_start(&line);
 	hk_line_str(&line, "operator new: no memory for ");
-	hk_line_dec(&line, size);
-	hk_line_str(&line, " bytes and no C++ library to throw bad_alloc");
+	hk_line_bytes(&line, size);
+	hk_line_str(&line, " and no C++ library to throw bad_alloc");
 	hk_line_abort(&line);
 }
 

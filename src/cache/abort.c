@@ -37,8 +37,8 @@ static void put_kind(struct hk_line *line, const struct hk_slab *slab)
 static void put_away(struct hk_line *line, const void *p, uintptr_t from, const char *where)
 {
 	hk_line_str(line, " is ");
-	hk_line_dec(line, (uintptr_t)p - from);
-	hk_line_str(line, " bytes ");
+	hk_line_bytes(line, (uintptr_t)p - from);
+	hk_line_char(line, ' ');
 	hk_line_str(line, where);
 }
 

@@ -40,8 +40,8 @@ static _Noreturn void not_live(enum hk_call call, const void *p, const struct hk
 
 	start(&line, call, p);
 	hk_line_str(&line, " is already free (sampled block of ");
-	hk_line_dec(&line, fence->size);
-	hk_line_str(&line, " bytes)");
+	hk_line_bytes(&line, fence->size);
+	hk_line_char(&line, ')');
 	stop(&line, fence, p);
 }
 

@@ -99,8 +99,9 @@ static struct verdict check_use(pid_t pid, const char *exe, char *library)
 		return own;
 	if (known && use.blocks < FEW && use.anonymous >= MUCH && use.bytes < use.anonymous / 16)
 		return verdict_no("nothing to do, unless the program can be told to call malloc",
-				  text("%s is loaded, but has %zu blocks in use in a process of %zu MiB: the program has "
-				       "an allocator of its own", library, use.blocks, use.anonymous >> 20));
+				  text("%s is loaded, but has %zu block%s in use in a process of %zu MiB: the program "
+				       "has an allocator of its own", library, use.blocks, plural((double)use.blocks),
+				       use.anonymous >> 20));
 	return (struct verdict){ .present = PRESENT, .what = library };
 }
 

@@ -67,6 +67,7 @@ char *printable(const char *from, size_t most);
 void put_xml(FILE *out, const char *words);	/* printable ASCII, as text of XML */
 json_t *json_text(const char *from);	/* NULL becomes null, invalid UTF-8 is escaped */
 int print_json(json_t *value);		/* prints it, or an error, and frees it; 0: printed */
+const char *plural(double count);	/* the ending of a regular noun: "" or "s" */
 char *text(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void *grow(void *list, size_t bytes);
 int finish(int status);			/* returns FOUND instead if standard output failed */

@@ -510,7 +510,7 @@ static int compare(int argc, char **argv)
 	if (!this.done)
 		return measure_interrupted() ? fail(INTERRUPTED, "interrupted before the first round was complete") : FOUND;
 	if (measure_interrupted())
-		warn("interrupted: %u of %u rounds are complete", this.done, this.rounds);
+		warn("interrupted: complete rounds: %u of %u", this.done, this.rounds);
 	else if (this.done < this.rounds)
 		return FOUND;
 	status = conclude(others);

@@ -128,8 +128,8 @@ static void put_title(const struct picture *p, const struct box *box)
 {
 	fputs("<title>", p->out);
 	put_xml(p->out, box->name);
-	fprintf(p->out, "\n%s, %.1f %%, about %.0f blocks</title>", SIZE(size_of_double(box->bytes)),
-		100 * box->bytes / p->root->bytes, box->blocks);
+	fprintf(p->out, "\n%s, %.1f %%, about %.0f block%s</title>", SIZE(size_of_double(box->bytes)),
+		100 * box->bytes / p->root->bytes, box->blocks, plural(box->blocks));
 }
 
 static void put_name(const struct picture *p, const char *name, double width)

@@ -91,7 +91,7 @@ static void say_suppressed(const struct suppressions *s)
 
 		if (one->stacks)
 			warn("suppressed: %s, in %zu call stack%s, by leak:%s%s", SIZE(size_of_double(one->bytes)),
-			     one->stacks, one->stacks == 1 ? "" : "s", one->pattern,
+			     one->stacks, plural((double)one->stacks), one->pattern,
 			     one->module ? " (built in)" : "");
 	}
 }

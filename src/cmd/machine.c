@@ -104,7 +104,7 @@ struct setting describe(const struct args *a)
 	strftime(date, sizeof date, "%Y-%m-%d", localtime(&now));
 	s.date = text("%s", date);
 	s.machine = text("%s, %ld processor%s, Linux %.40s, HAKMEM %s", name ? name : kernel.machine, processors,
-			 processors == 1 ? "" : "s", kernel.release, PACKAGE_VERSION);
+			 plural(processors), kernel.release, PACKAGE_VERSION);
 	free(name);
 	return s;
 }

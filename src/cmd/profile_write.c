@@ -134,8 +134,8 @@ static void write_head(FILE *out, const struct shown *s, const struct row *total
 	fprintf(out, "%s%s %s", sign_of(total->bytes, false), SIZE(size_of_double(total->bytes)), shown_what(s));
 	if (s->min_age > 0)
 		fprintf(out, " for at least %g s", s->min_age);
-	fprintf(out, ", in %zu call stack%s\nestimated from %.0f samples, one every %s on average\n", rows,
-		rows == 1 ? "" : "s", total->samples, SIZE(size_of_double((double)p->mean)));
+	fprintf(out, ", in %zu call stack%s\nestimated from %.0f sample%s, one every %s on average\n", rows,
+		plural((double)rows), total->samples, plural(total->samples), SIZE(size_of_double((double)p->mean)));
 }
 
 void profile_write_notes(FILE *out, const char *prefix, const struct shown *s)
@@ -145,10 +145,11 @@ void profile_write_notes(FILE *out, const char *prefix, const struct shown *s)
 	if (p->pid && p->later && !s->growth)
 		fprintf(out, "%sBlocks that were allocated before sampling was turned on are not included.\n", prefix);
 	if (p->counted && p->lost > 0)
-		fprintf(out, "%s%.0f of %.0f samples were lost, because the table of samples was full: the figures are too "
-			"low.\n", prefix, p->lost, p->lost + p->taken);
+		fprintf(out, "%sThe table of samples was full: %.0f of %.0f sample%s could not be recorded, and the figures are "
+			"too low.\n", prefix, p->lost, p->lost + p->taken, plural(p->lost + p->taken));
 	if (p->damaged > 0)
-		fprintf(out, "%s%.0f call stacks were incomplete or damaged, and are not included.\n", prefix, p->damaged);
+		fprintf(out, "%sNot included: %.0f incomplete or damaged call stack%s.\n", prefix, p->damaged,
+			plural(p->damaged));
 }
 
 void profile_write_table(FILE *out, const struct shown *s)
@@ -163,7 +164,7 @@ void profile_write_table(FILE *out, const struct shown *s)
 	for (i = 0; i < count && (!s->rows || i < s->rows); i++)
 		write_row(out, s, &row[i], total.bytes);
 	if (i < count)
-		fprintf(out, "... and %zu more call stacks; show all: --rows 0\n", count - i);
+		fprintf(out, "... and %zu more call stack%s; show all: --rows 0\n", count - i, plural((double)(count - i)));
 	profile_write_notes(out, "note: ", s);
 	free(row);
 }

@@ -125,7 +125,7 @@ static void notes(const struct outcome *o)
 	const struct comparison *c = o->c;
 	const struct advice *advice = o->advice;
 
-	printf("\nmedian of %u round%s", c->rounds, c->rounds == 1 ? "" : "s");
+	printf("\nmedian of %u round%s", c->rounds, plural(c->rounds));
 	puts(advice->brief ? "" : ", +- half the distance between the quartiles");
 	print_folded("memory is the PSS of all processes together");
 	say_folded(text("%s, %s", o->setting->date, o->setting->machine));
@@ -257,7 +257,7 @@ void report_markdown(FILE *out, const void *argument)
 	fputs("\n|---|---:|---:|---:|---:|---:|\n", out);
 	for (i = 0; i < c->count; i++)
 		markdown_row(out, c, o->advice, i);
-	fprintf(out, "\nMedian of %u rounds; memory is PSS. %s, %s.\n", c->rounds, o->setting->date, o->setting->machine);
+	fprintf(out, "\nMedian of %u round%s; memory is PSS. %s, %s.\n", c->rounds, plural(c->rounds), o->setting->date, o->setting->machine);
 	if (!o->advice->brief) {
 		words = noise_text(o->advice);
 		fprintf(out, "%c%s.\n", words[0] - 'a' + 'A', words + 1);

@@ -128,6 +128,12 @@ int print_json(json_t *value)
 	return 0;
 }
 
+const char *plural(double count)
+{
+	/* "%.0f" prints such a count as 1. */
+	return count > 0.5 && count < 1.5 ? "" : "s";
+}
+
 char *text(const char *format, ...)
 {
 	va_list list;

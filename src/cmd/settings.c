@@ -135,7 +135,7 @@ bool source_add_file(struct source *s, const char *path)
 		free(origin);
 	}
 	if (left_out > LEFT_OUT_SHOWN)
-		warn("%s: and %u more lines", path, left_out - LEFT_OUT_SHOWN);
+		warn("%s: and %u more line%s", path, left_out - LEFT_OUT_SHOWN, plural(left_out - LEFT_OUT_SHOWN));
 	envfile_close(&file);
 	return true;
 }

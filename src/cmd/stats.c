@@ -135,16 +135,17 @@ static void put_totals(const struct heap *heap)
 	printf("%12s mapped, at most %s", SIZE(a->mapped), SIZE(a->mapped_peak));
 	if (heap->memory.known)
 		printf("; %s of it not in memory", SIZE(memory_shares(&heap->memory, a).absent));
-	printf("\n%12s in use: %s in %zu blocks to 32 KiB, %s in %zu to 1 MiB, %s in %zu larger\n",
-	       SIZE(a->in_use), SIZE(a->slab_bytes), a->slab_blocks, SIZE(a->mid_bytes), a->mid_blocks,
+	printf("\n%12s in use: %s in %zu block%s to 32 KiB, %s in %zu to 1 MiB, %s in %zu larger\n",
+	       SIZE(a->in_use), SIZE(a->slab_bytes), a->slab_blocks, plural((double)a->slab_blocks), SIZE(a->mid_bytes), a->mid_blocks,
 	       SIZE(a->large_bytes), a->large_blocks);
 	printf("%12s cached in threads\n", SIZE(a->cached));
 	printf("%12s free, %s of it in holes without memory; %s released so far\n", SIZE(a->free_bytes),
 	       SIZE(a->hole_bytes), SIZE(a->purged_bytes + a->hole_purged_bytes));
 	printf("%12s metadata\n", SIZE(a->metadata));
-	printf("\n%12zu SuperSlabs, at most %zu; slabs acquired by reuse %zu, claim %zu, grow %zu\n", a->superslabs,
-	       a->superslabs_peak, a->reuse, a->claim, a->grow);
-	printf("%12zu blocks freed by other threads, %zu received by their owners\n\n", a->remote_sent, a->remote_received);
+	printf("\n%12zu SuperSlab%s, at most %zu; slabs acquired by reuse %zu, claim %zu, grow %zu\n", a->superslabs,
+	       plural((double)a->superslabs), a->superslabs_peak, a->reuse, a->claim, a->grow);
+	printf("%12zu block%s freed by other threads, %zu received by their owners\n\n", a->remote_sent,
+	       plural((double)a->remote_sent), a->remote_received);
 }
 
 static void put_classes(const struct heap *heap)
@@ -191,7 +192,7 @@ static void as_text(const struct heap *heap)
 	char *unit = printable(heap->memory.unit ? heap->memory.unit : "", 128);
 
 	printf("%s%s (%ld)%s on HAKMEM %s, %zu thread%s%s%s\n", ink(BOLD), heap->command, heap->s.pid, ink(PLAIN),
-	       version, a->threads, a->threads == 1 ? "" : "s", *unit ? ", unit " : "", unit);
+	       version, a->threads, plural((double)a->threads), *unit ? ", unit " : "", unit);
 	free(version);
 	free(unit);
 	if (!heap->exact)
