@@ -200,6 +200,19 @@ gives "what it allocates in a second" 0 " newly allocated, in " $command profile
 ! is_off
 check $? "goes on after that too"
 stop
+whole() {
+	$command profile --allocated $pid >"$work/out" 2>"$work/why" && ! grep -q 'before sampling was turned on' "$work/out"
+}
+sampling 4096 ./tests/cmd/calls busy
+whole
+check $? "a process that has been sampled since its start is whole"
+$command set $pid SAMPLE=0 && $command set $pid SAMPLE=4096 && ! whole
+check $? "but not after a time without samples"
+stop
+sampling 4096 ./tests/cmd/calls title
+whole
+check $? "it is, too, if the process has overwritten its environment"
+stop
 start env LD_PRELOAD="$library" ./tests/cmd/calls waits
 began=$(date +%s)
 timeout -s INT 1 "$hakmem" profile --seconds 60 $pid >"$work/out" 2>"$work/why"

@@ -24,7 +24,7 @@ struct samples_reply {
 	struct heap_reply heap;		/* only state and why */
 	uint64_t mean, now, taken, lost;
 	uint32_t sites, samples, frames, maps, paths;
-	uint8_t later, mixed, on;
+	uint8_t whole, mixed, on;
 	struct hk_sample_site site[HK_SAMPLE_SITES];
 	struct hk_sample sample[HK_SAMPLE_BLOCKS];
 	uintptr_t frame[HK_SAMPLE_FRAMES];
@@ -66,6 +66,7 @@ static const char *copy_table(pid_t pid, const void *at, const struct hk_sample_
 	s->mean = t->mean;
 	memcpy(&s->mixed, &t->mixed, 1);
 	memcpy(&s->on, &t->on, 1);
+	memcpy(&s->whole, &t->whole, 1);
 	s->sites = least(t->sites, t->sites_most, HK_SAMPLE_SITES);
 	fault = get(pid, t->site, s->site, s->sites * sizeof *s->site);
 	if (!fault)
@@ -159,15 +160,12 @@ static void read_one(pid_t pid, void *reply)
 	unsigned long long started = process_started(pid);
 	struct hk_stats_page page;
 	const char *fault;
-	char *setting;
 
 	if (!heap_find(pid, &page, &s->heap))
 		return;
 	fault = read_table(pid, &page, s);
 	maps_walk(pid, add_map, s);
 	keep_used_maps(s);
-	setting = process_variable(pid, "HAKMEM_SAMPLE");
-	s->later = !setting || !strcmp(setting, "0");
 	if (!fault && process_started(pid) != started)
 		fault = "it has ended";
 	s->heap.state = fault ? HEAP_FAULT : HEAP_READ;
@@ -253,7 +251,7 @@ static void accept(struct reading *r, const struct samples_reply *s)
 	p->counted = true;
 	p->taken = (double)s->taken;
 	p->lost = (double)s->lost;
-	p->later = s->later != 0;
+	p->later = !s->whole;
 	p->mixed = s->mixed != 0;
 	p->on = s->on != 0;
 	if (!p->mean)

@@ -153,7 +153,8 @@ void hk_sample_start(void)
 	/* HAKMEM_HARDEN has guards of its own. */
 	if (hk_settings.sample_guard && !hk_settings.harden)
 		hk_fence_make();
-	hk_sample_set(hk_settings.sample);
+	if (hk_sample_set(hk_settings.sample))
+		hk_table_whole();
 }
 
 __attribute__((constructor)) static void start(void)

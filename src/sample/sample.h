@@ -93,7 +93,7 @@ void hk_sample_lose(void);
 /* The block was freed. 0 is ignored. */
 void hk_sample_drop(uint32_t sample);
 
-/* Starts the sampler if the settings ask for it; no lock held. May be called again. */
+/* Starts the sampler if the settings ask for it; at the start of the process, no lock held. */
 void hk_sample_start(void);
 
 /* Appends the call sites that hold the most bytes now, if the sampler was on. */

@@ -61,11 +61,18 @@ void hk_table_mean(size_t mean)
 	if (!t)
 		return;
 	atomic_store_explicit(&t->on, mean != 0, memory_order_relaxed);
-	if (!mean)
+	if (!mean) {
+		atomic_store_explicit(&t->whole, false, memory_order_relaxed);
 		return;
+	}
 	before = atomic_exchange_explicit(&t->mean, mean, memory_order_relaxed);
 	if (before != mean && atomic_load_explicit(&t->samples, memory_order_relaxed))
 		atomic_store_explicit(&t->mixed, true, memory_order_relaxed);
+}
+
+void hk_table_whole(void)
+{
+	atomic_store_explicit(&table()->whole, true, memory_order_relaxed);
 }
 
 /* The sizes up to HK_SLAB_MAX are those of the classes. */

@@ -46,7 +46,7 @@ struct hk_sample {
 /*
  * The members up to frame are constant, except for mean, which is the current distance or the
  * last one. mixed: there are samples that were taken with another one.
- * on: samples are taken now. Relaxed.
+ * on: samples are taken now. whole: they have been taken since the start of the process. Relaxed.
  */
 struct hk_sample_table {
 	char magic[16];
@@ -62,7 +62,7 @@ struct hk_sample_table {
 
 	_Atomic uint64_t unused;	/* samples; table.c */
 	_Atomic uint32_t *index;
-	_Atomic bool mixed, on;
+	_Atomic bool mixed, on, whole;
 };
 
 /* NULL: the sampler was never on. Acquire. */
@@ -80,6 +80,8 @@ extern struct hk_sample_counters hk_sample_counters;
 bool hk_table_make(void);
 /* Sets the mean distance of further samples; 0: there are none. */
 void hk_table_mean(size_t mean);
+/* The process starts with samples; after hk_table_make. */
+void hk_table_whole(void);
 
 /* The site of a stack, or NULL if there is no room. */
 struct hk_sample_site *hk_table_site(const uintptr_t *frame, uint32_t depth, size_t size);

@@ -1,7 +1,8 @@
 /*
  * A program whose settings are changed: calls KIND. "busy": threads allocate and free all the
  * time; "waits": it sleeps until SIGUSR1, and then allocates once; "one": it frees and takes the
- * same block.
+ * same block; "title": it overwrites its environment, as programs do that change the title in
+ * ps.
  */
 #include <pthread.h>
 #include <signal.h>
@@ -49,6 +50,9 @@ int main(int argc, char **argv)
 		pthread_create(&id, NULL, blocks, NULL);
 		blocks(NULL);
 	}
+	if (!strcmp(argv[1], "title"))
+		for (; *environ; environ++)
+			memset(*environ, 0, strlen(*environ));
 	while (!strcmp(argv[1], "one")) {
 		void *volatile p = malloc(100);
 
