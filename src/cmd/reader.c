@@ -2,7 +2,8 @@
  * Reads other processes, each in a separate child. Code that reads a process may crash or
  * block forever: a page of its memory may never be delivered (userfaultfd), and a path may
  * lead to a file system that the process serves. So the child has resource limits, replies
- * with one record of fixed size, and is killed after a second.
+ * with one record of fixed size, and is killed after a second. On a busy machine, the time in
+ * which it waits for a processor does not count.
  *
  * The parent does not wait for a child to end. A child that the kernel cannot kill, for
  * example during a call to a FUSE server, remains. Its process is not read again until that
@@ -30,23 +31,45 @@
 #include <unistd.h>
 
 enum { AT_ONCE = 4 };
-static const double most = 0.95, enough = 0.75;	/* seconds that a child may take */
+/* Seconds that a child may take, and the same with the time in which it waits for a processor. */
+static const double most = 0.95, enough = 0.75, most_waiting = 5, look_again = 0.05;
 #define NAME "hakmem:"
 #define MOST_MEMORY ((size_t)256 << 20)
 
 struct reading {
 	pid_t pid, child;
 	int in;
-	double until;
+	double began, until;		/* until: when to look at its time */
+	double patience;
 	size_t have;
 	char *reply;
 };
+
+/* Seconds in which a process has run, and in which it has waited for a processor before it ran; 0
+ * if the kernel does not count them. */
+static void times_of(const char *id, double *ran, double *waited)
+{
+	char *path = text("/proc/%s/schedstat", id), *line = file_line(path);
+
+	*ran = *waited = 0;
+	if (line && sscanf(line, "%lf %lf", ran, waited) == 2) {
+		*ran /= 1e9;
+		*waited /= 1e9;
+	}
+	free(path);
+	free(line);
+}
 
 static double child_began;
 
 bool reader_late(double share)
 {
-	return child_began && seconds_now() - child_began > share * enough;
+	double most_now = share * enough, spent = seconds_now() - child_began, ran, waited;
+
+	if (!child_began || spent <= most_now)
+		return false;
+	times_of("self", &ran, &waited);
+	return spent - waited > most_now || spent > most_now / most * most_waiting;
 }
 
 #if defined __SANITIZE_ADDRESS__ || defined __SANITIZE_THREAD__
@@ -111,13 +134,15 @@ static pid_t reads_too_long(const char *id)
 	unsigned long long started;
 	struct timespec now;
 	struct stat s;
+	char state;
 	int pid;
 
 	clock_gettime(CLOCK_BOOTTIME, &now);
-	if (!line || sscanf(line, "%*d (" NAME "%d) %*c %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s "
-			    "%*s %*s %llu", &pid, &started) != 2 ||
+	if (!line || sscanf(line, "%*d (" NAME "%d) %c %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s "
+			    "%*s %*s %llu", &pid, &state, &started) != 3 ||
 	    stat(directory, &s) < 0 || s.st_uid != geteuid() ||
-	    (double)now.tv_sec - (double)started / (double)sysconf(_SC_CLK_TCK) < 2 * most + 1 ||
+	    (double)now.tv_sec - (double)started / (double)sysconf(_SC_CLK_TCK) <
+		    1 + (state == 'R' ? most_waiting : 2 * most) ||
 	    !(program = program_of(id)) || !(own = program_of("self")) || strcmp(program, own) != 0)
 		pid = 0;
 	free(directory);
@@ -262,7 +287,8 @@ static bool begin(struct reading *now, const struct reader *r, pid_t pid)
 		r->done(pid, NULL, "an earlier reader of it cannot be ended", r->argument);
 		return false;
 	}
-	*now = (struct reading){ .pid = pid, .child = -1, .until = seconds_now() + patience(pid) };
+	*now = (struct reading){ .pid = pid, .child = -1, .began = seconds_now(), .patience = patience(pid) };
+	now->until = now->began + now->patience;
 	if (pipe2(ends, O_CLOEXEC) == 0) {
 		now->child = child_start(&mask);
 		if (now->child == 0)
@@ -287,6 +313,34 @@ static void end(struct reading *now)
 	free(now->reply);
 }
 
+static bool is_runnable(const char *id)
+{
+	char *path = text("/proc/%s/stat", id), *line = file_line(path), *end = line ? strrchr(line, ')') : NULL;
+	bool runnable = end && end[1] && end[2] == 'R';
+
+	free(path);
+	free(line);
+	return runnable;
+}
+
+/* The kernel does not count yet how long a child has been waiting that is waiting now. */
+static bool is_late(struct reading *now)
+{
+	double time = seconds_now(), ran, waited;
+	char *id;
+
+	if (time <= now->until)
+		return false;
+	id = text("%d", (int)now->child);
+	times_of(id, &ran, &waited);
+	if (is_runnable(id) && ran < now->patience)
+		now->until = time + look_again;
+	else
+		now->until = now->began + now->patience + waited;
+	free(id);
+	return time > now->until || time > now->began + now->patience / most * most_waiting;
+}
+
 /* True: the child is finished, and done was called. */
 static bool proceed(struct reading *now, const struct reader *r)
 {
@@ -298,7 +352,7 @@ static bool proceed(struct reading *now, const struct reader *r)
 		now->have += (size_t)got;
 	if (got == 0 || now->have > r->size)
 		fault = now->have == r->size ? NULL : "the reader of it crashed";
-	else if (seconds_now() > now->until)
+	else if (is_late(now))
 		fault = "reading it takes too long";
 	else
 		return false;
