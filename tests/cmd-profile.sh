@@ -225,6 +225,8 @@ check $? "which takes no samples afterwards"
 stop
 start env LD_PRELOAD="$library" ./tests/cmd/calls waits
 gives "a process that calls nothing" 0 "no samples were taken" $command profile --seconds 0.1 $pid
+[ "$(grep -c 'estimated from 0 samples$' "$work/out")" = 1 ]
+check $? "has no mean distance"
 stop
 gives "a bad rate" 2 "--rate takes bytes" $command profile --rate 0 1
 gives "a file is not observed" 2 "need a process" $command profile --seconds 1 "$work/heap"

@@ -134,8 +134,12 @@ static void write_head(FILE *out, const struct shown *s, const struct row *total
 	fprintf(out, "%s%s %s", sign_of(total->bytes, false), SIZE(size_of_double(total->bytes)), shown_what(s));
 	if (s->min_age > 0)
 		fprintf(out, " for at least %g s", s->min_age);
-	fprintf(out, ", in %zu call stack%s\nestimated from %.0f sample%s, one every %s on average\n", rows,
-		plural((double)rows), total->samples, plural(total->samples), SIZE(size_of_double((double)p->mean)));
+	fprintf(out, ", in %zu call stack%s\nestimated from %.0f sample%s", rows, plural((double)rows), total->samples,
+		plural(total->samples));
+	/* A process that has not noticed the request to take samples has no distance. */
+	if (p->mean)
+		fprintf(out, ", one every %s on average", SIZE(size_of_double((double)p->mean)));
+	putc('\n', out);
 }
 
 void profile_write_notes(FILE *out, const char *prefix, const struct shown *s)
