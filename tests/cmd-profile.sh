@@ -235,7 +235,7 @@ gives "a file is not observed" 2 "need a process" $command profile --seconds 1 "
 start ./tests/sampled wait
 gives "a process without the library" 1 "is not on HAKMEM" $command profile $pid
 stop
-gives "no process" 1 "there is no process 2147483646" $command profile 2147483646
+gives "no process" 2 "there is no process 2147483646" $command profile 2147483646
 gives "no file" 1 "No such file" $command profile "$work/none"
 mkfifo "$work/pipe"
 gives "not a file" 1 "not a regular file" $command profile "$work/pipe"

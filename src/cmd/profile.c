@@ -86,13 +86,10 @@ static bool read_process(struct profile *p, pid_t pid, const struct args *a)
 	return good;
 }
 
-static bool read_profile(struct profile *p, const struct args *a)
+/* pid: 0 for a file. */
+static bool read_profile(struct profile *p, pid_t pid, const struct args *a)
 {
-	pid_t pid;
-
-	if (!is_number(*a->argv))
-		return profile_load(p, *a->argv);
-	return process_id(*a->argv, &pid) && read_process(p, pid, a);
+	return pid ? read_process(p, pid, a) : profile_load(p, *a->argv);
 }
 
 static bool subtract_base(struct profile *p, const char *path)
@@ -175,6 +172,7 @@ static int profile(int argc, char **argv)
 	const char *wrong;
 	struct args a;
 	struct profile p = { 0 };
+	pid_t pid = 0;
 	int status;
 
 	if (!args_read(&a, &command_profile, argc, argv, &status))
@@ -187,7 +185,9 @@ static int profile(int argc, char **argv)
 	wrong = contradiction(&a, format);
 	if (wrong)
 		return fail(USAGE, "profile: %s", wrong);
-	status = read_profile(&p, &a) ? show(&p, &a, format) : FOUND;
+	if (is_number(*a.argv) && !process_id(*a.argv, &pid))
+		return USAGE;
+	status = read_profile(&p, pid, &a) ? show(&p, &a, format) : FOUND;
 	profile_free(&p);
 	return status;
 }
