@@ -95,6 +95,11 @@ stop
 start env LD_PRELOAD="$library" ./tests/cmd/calls one
 gives "a process that only frees and takes one block" 3 "that leaves the fast path" $set --wait 0.1 $pid SAMPLE=4096
 stop
+start env LD_PRELOAD="$library" ./tests/cmd/calls mid
+gives "a process that only frees and takes one block above 2 KiB" 0 "" $set $pid SAMPLE=4096
+until_so samples
+check $? "is sampled"
+stop
 
 start sh -c 'echo ready; read -r x <"$0"' "$work/never"
 gives "a process without HAKMEM" 1 "is not on HAKMEM; why not: hakmem check $pid" $set $pid SAMPLE=0

@@ -298,7 +298,8 @@ HK_INLINE void *take_counted(size_t size)
 	return hk_bin_pop(bin, block, mark);
 }
 
-/* From a list or, if that is empty, from the slabs of the class. */
+/* From a list or, if that is empty, from the slabs of the class. A program may need the lists of
+ * the groups above C7 only, so they are a place to notice the requests of another process. */
 HK_INLINE void *take_listed(unsigned class, size_t size, bool *zero, const void *caller)
 {
 	void *p = NULL;
@@ -306,7 +307,11 @@ HK_INLINE void *take_listed(unsigned class, size_t size, bool *zero, const void 
 	/* The hot path serves no group above C7, so its list may hold a block. */
 	if (hk_has_lists(hk_tls))
 		p = hk_bin_take(&hk_tls->bin[class]);
-	return p ? p : refill_and_take(class, size, zero, caller);
+	if (!p)
+		return refill_and_take(class, size, zero, caller);
+	if (hk_unlikely(hk_control_waits()) && hk_hooks.asked)
+		hk_hooks.asked();
+	return p;
 }
 
 /* Blocks that different threads take from the shared cache have no cache line in common. */

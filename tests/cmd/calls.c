@@ -1,8 +1,8 @@
 /*
  * A program whose settings are changed: calls KIND. "busy": threads allocate and free all the
  * time; "waits": it sleeps until SIGUSR1, and then allocates once; "one": it frees and takes the
- * same block; "title": it overwrites its environment, as programs do that change the title in
- * ps.
+ * same block; "mid": the same with a block of 4000 bytes; "title": it overwrites its environment,
+ * as programs do that change the title in ps.
  */
 #include <pthread.h>
 #include <signal.h>
@@ -55,6 +55,11 @@ int main(int argc, char **argv)
 			memset(*environ, 0, strlen(*environ));
 	while (!strcmp(argv[1], "one")) {
 		void *volatile p = malloc(100);
+
+		free(p);
+	}
+	while (!strcmp(argv[1], "mid")) {
+		void *volatile p = malloc(4000);
 
 		free(p);
 	}
