@@ -143,23 +143,41 @@ static void take_abandoned(struct hk_cache *cache)
 
 _Atomic size_t hk_mail_slots;
 
-/* Empties the mailboxes of other threads, at most once for the same growth of the heap. */
-static void collect_mail(void)
+/* Empties the mailboxes of other threads. *seen: the number of caches. Returns how many had
+ * mail; an ended thread has none. */
+static unsigned visit_mailboxes(unsigned *seen)
 {
-	size_t touched = hk_pool_touched(), at = atomic_load_explicit(&hk_mail_slots, memory_order_relaxed);
 	struct hk_cache *cache;
+	unsigned found = 0;
 
-	/* If the heap has shrunk to half, the threshold is out of date. */
-	if ((touched < at && touched > at / 2) ||
-	    !atomic_compare_exchange_strong(&hk_mail_slots, &at, touched + touched / HK_MAIL_SHARE + HK_GROW_SLOTS))
-		return;
-	adopt_lost();
-	FOR_EACH_CACHE(cache) {
+	*seen = 0;
+	for (cache = hk_caches; cache; cache = cache->next_registered) {
+		++*seen;
 		if (cache == hk_tls || !hk_has_mail(cache) || !begin_visit(cache))
 			continue;
 		hk_receive(cache, &hk_orphan);
 		end_visit(cache);
+		found++;
 	}
+	return found;
+}
+
+/* At most once for the same growth of the heap. The heap may grow more until the next time if
+ * there are many caches or if none had mail, so that the cost is small compared with that of
+ * the new pages. */
+static void collect_mail(void)
+{
+	size_t touched = hk_pool_touched(), at = atomic_load_explicit(&hk_mail_slots, memory_order_relaxed);
+	unsigned seen, step;
+
+	/* If the heap has shrunk to half, the threshold is out of date. */
+	if ((touched < at && touched > at / 2) ||
+	    !atomic_compare_exchange_strong(&hk_mail_slots, &at, touched + HK_GROW_SLOTS))
+		return;
+	adopt_lost();
+	step = visit_mailboxes(&seen) ? 1 : HK_MAIL_NONE;
+	step += step * seen / HK_MAIL_CACHES;
+	atomic_store_explicit(&hk_mail_slots, touched + step, memory_order_relaxed);
 }
 
 /* The shared cache has no thread that would notice its mail. */
