@@ -140,6 +140,7 @@ done <<'END'
 memory-return.md|flushed a list for the @HK_TICK_CALLS@th time
 memory-return.md|at most one sweep in @HK_IDLE_MS@ ms
 memory-return.md|at most @HK_DRAIN_CHAINS@ chains
+memory-return.md|For each @HK_POOL_UNFIT@ slots that slabs took so
 memory-return.md|at most @HK_SPARSE_TICK@ slabs, @HK_RELEASE_SUPERSLABS@ SuperSlabs and @HK_RANGE_RELEASES@ ranges
 memory-return.md|@HK_DELAY_MS@ ms unless a profile sets less
 memory-return.md|ranges @HK_RANGE_WAITING_LEAST/1048576@ MiB plus

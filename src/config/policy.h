@@ -258,6 +258,10 @@ enum {
 	 * they are half of it, so that one block in use does not keep the rest. Waiting for
 	 * half of it bounds the number of system calls. */
 	HK_POOL_AT_ONCE_SHARE = 2,
+	/* Slabs that take clean slots although as many dirty ones are free, in runs that are too
+	 * short, make as many due once this number is reached: a SuperSlab, because fewer are
+	 * not worth a system call. `fragmented` 357 -> 302 MB in the same CPU time. */
+	HK_POOL_UNFIT = 64,
 	/* Slots in empty slabs that a class keeps because it will probably need them soon. All
 	 * classes together keep at most a 32nd of the slots that hold pages. */
 	HK_REUSE_SLOTS = 4,

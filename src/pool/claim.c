@@ -79,12 +79,20 @@ static struct hk_superslab *claim_slots(struct hk_superslab *hint, unsigned slot
 	return s;
 }
 
+/* Not for Mid runs: a program that grows blocks by realloc soon needs those slots again. */
+static void note_unfit(const struct hk_run *run, unsigned hint, unsigned slots)
+{
+	if (run->clean && hint != HK_HINT_MID && hk_decay_waiting(&hk_dirty) >= slots)
+		atomic_fetch_add_explicit(&hk_pool.unfit, slots, memory_order_relaxed);
+}
+
 void hk_run_claimed(struct hk_run *run, struct hk_superslab *s, unsigned hint, unsigned first,
 		    unsigned slots)
 {
 	run->home = s;
 	run->first = first;
 	run->clean = hk_slots_use(s, hk_slot_mask(first, slots)) == 0;
+	note_unfit(run, hint, slots);
 	atomic_store_explicit(&hk_pool.class_hints[hint], s, memory_order_release);
 }
 

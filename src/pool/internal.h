@@ -22,6 +22,9 @@
  *	queue		SuperSlabs with free dirty slots, roughly by the last free
  *	at_once		SuperSlabs at the oldest end to be released without delay; the
  *			actual number may be greater
+ *	unfit		clean slots that slabs took although as many dirty ones were
+ *			free, in runs that are too short; since release.c last
+ *			released as many (relaxed)
  *	freed		slots were freed since hk_pool_clear_freed was last called
  *			(relaxed)
  */
@@ -32,6 +35,7 @@ struct hk_pool {
 	uint64_t filled;
 	struct hk_fifo queue;
 	size_t at_once;
+	_Atomic size_t unfit;
 	_Atomic bool freed;
 	_Atomic(struct hk_superslab *) class_hints[HK_HINTS];
 };

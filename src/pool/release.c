@@ -237,6 +237,19 @@ static size_t may_wait(void)
 	return few < usual ? few : usual;
 }
 
+static bool has_unfit(void)
+{
+	return atomic_load_explicit(&hk_pool.unfit, memory_order_relaxed) >= HK_POOL_UNFIT;
+}
+
+/* Slabs use new memory although as much waits, because what waits does not fit: the same
+ * amount is due now. */
+static void add_unfit(void)
+{
+	if (has_unfit())
+		hk_dirty.due += atomic_exchange_explicit(&hk_pool.unfit, 0, memory_order_relaxed);
+}
+
 /* The next SuperSlab to be released, or NULL. */
 static struct hk_superslab *due_victim(uint64_t now)
 {
@@ -244,6 +257,7 @@ static struct hk_superslab *due_victim(uint64_t now)
 
 	if (hk_is_eager())
 		hk_eager_learn(now);
+	add_unfit();
 	if (!hk_decay_due(&hk_dirty, now, hk_decay_period(), may_wait()) && !hk_pool.at_once)
 		return NULL;
 	hk_pool.at_once -= hk_pool.at_once > 0;
@@ -259,7 +273,7 @@ size_t hk_pool_waiting(void)
 
 bool hk_pool_is_due(uint64_t now)
 {
-	return !hk_settings.superslab_reuse || !hk_decay_is_idle(&hk_dirty, now, hk_decay_period(), may_wait());
+	return !hk_settings.superslab_reuse || has_unfit() || !hk_decay_is_idle(&hk_dirty, now, hk_decay_period(), may_wait());
 }
 
 bool hk_pool_due(uint64_t now, struct hk_pool_release *r)
