@@ -33,10 +33,18 @@ static void free_half(void)
 			free(small[i]);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 	size_t before, after, i;
 
+	(void)argv;
+	if (argc < 2) {
+		setenv("HAKMEM_PROFILE", "default", 1);
+		setenv("HAKMEM_SUPERSLAB_REUSE", "1", 1);
+		setenv("HAKMEM_SCAVENGER", "0", 1);
+		exec_self("unfit", "settings", "");
+		bail("cannot execute this program again");
+	}
 	tap_start();
 	get_own_cache();
 	atomic_store(&hk_purge_delay, 60 * 60 * 1000);
