@@ -5,6 +5,7 @@
  * all the same.
  */
 #include "tap.h"
+#include "smaps.h"
 
 #include <hakmem/hakmem.h>
 #include <malloc.h>
@@ -13,32 +14,9 @@ enum { SMALL = 64, MB = 1 << 20, BLOCKS = 96 * MB / SMALL, HUGE = 2 * MB };
 
 static char *block[BLOCKS];
 
-/* Sums a field of /proc/self/smaps over all mappings; with a flag, counts
- * those that have it in the field. */
-static size_t smaps(const char *field, const char *flag)
-{
-	static char text[16 * MB];
-	size_t length = 0, sum = 0;
-	int fd = open("/proc/self/smaps", O_RDONLY);
-	char *line, *end;
-	ssize_t n;
-
-	while ((n = read(fd, text + length, sizeof text - 1 - length)) > 0)
-		length += (size_t)n;
-	close(fd);
-	text[length] = 0;
-	for (line = text; (end = strchr(line, '\n')) != NULL; line = end + 1) {
-		*end = 0;
-		if (!strncmp(line, field, strlen(field)))
-			sum += flag ? strstr(line, flag) != NULL :
-			       strtoul(line + strlen(field), NULL, 10);
-	}
-	return sum;
-}
-
 static size_t huge_kb(void)
 {
-	return smaps("AnonHugePages:", NULL);
+	return smaps_sum("AnonHugePages:");
 }
 
 /* The library asks for none where the kernel does not say its mode. */
@@ -74,7 +52,7 @@ static bool always(void)
 
 static size_t resident_kb(void)
 {
-	return smaps("Rss:", NULL);
+	return smaps_sum("Rss:");
 }
 
 static void grow(void)
@@ -152,9 +130,9 @@ static void test_dense(void)
 	if (is_on("HAKMEM_SCAVENGER"))
 		skip("what is held may stay huge", "the settings have it released");
 	else
-		ok(smaps("VmFlags:", " hg") > 0, "what is held may stay huge");
+		ok(smaps_flagged(" hg") > 0, "what is held may stay huge");
 	malloc_trim(0);
-	ok(smaps("VmFlags:", " hg") == 0, "what was given back in part is not filled up again");
+	ok(smaps_flagged(" hg") == 0, "what was given back in part is not filled up again");
 }
 
 enum { LARGE = 10 * MB, LARGES = 24 };

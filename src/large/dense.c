@@ -209,6 +209,8 @@ void hk_dense_populate(struct hk_large *b)
 	store(&dense.allowed, allowed - 1);
 	b->populated = true;
 	at = populate_huge(b);
-	if (at < end)
-		hk_os_populate(at, (size_t)(end - at));
+	if (at >= end)
+		return;
+	b->range.advised |= hk_thp_advise_64k((void *)b->range.start, b->range.mapped, at);
+	hk_os_populate(at, (size_t)(end - at));
 }

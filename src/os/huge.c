@@ -14,6 +14,7 @@
 
 /* Read at start, then constant. */
 static enum hk_huge_mode mode;
+static bool has_64k;
 
 /* The file contains a line such as "always [madvise] never". */
 static enum hk_huge_mode chosen(const char *text)
@@ -28,30 +29,49 @@ static enum hk_huge_mode chosen(const char *text)
 	return strstr(text, "[madvise]") ? HK_HUGE_MADVISE : HK_HUGE_NEVER;
 }
 
+/* From Linux 6.8 on, each size has a mode of its own. False: the file does not exist. */
+static bool read_mode_of(const char *file, enum hk_huge_mode *result)
+{
+	char text[64];
+
+	if (hk_os_read_text(file, text, sizeof text) < 0)
+		return false;
+	if (strstr(text, "[inherit]"))
+		hk_os_read_text(SYSFS "enabled", text, sizeof text);
+	*result = chosen(text);
+	return true;
+}
+
 /*
- * Only pages of 2 MiB are used. From Linux 6.8 on, that size has a mode of its own, even if
- * the largest huge page of the machine is larger: 512 MiB with pages of 64 KiB. An older
- * kernel has one mode, and one size.
+ * Pages of 2 MiB are used even if the largest huge page of the machine is larger: 512 MiB with
+ * pages of 64 KiB. A kernel without a mode for each size has one mode, and one size.
  */
 static enum hk_huge_mode read_mode(void)
 {
-	char text[64], size[32];
+	enum hk_huge_mode result;
+	char text[64];
 
-	if (hk_os_read_text(SYSFS "hugepages-2048kB/enabled", text, sizeof text) >= 0) {
-		if (!strstr(text, "[inherit]"))
-			return chosen(text);
-	} else {
-		hk_os_read_text(SYSFS "hpage_pmd_size", size, sizeof size);
-		if (strcmp(size, "2097152\n") != 0)
-			return HK_HUGE_NEVER;
-	}
+	if (read_mode_of(SYSFS "hugepages-2048kB/enabled", &result))
+		return result;
+	hk_os_read_text(SYSFS "hpage_pmd_size", text, sizeof text);
+	if (strcmp(text, "2097152\n") != 0)
+		return HK_HUGE_NEVER;
 	hk_os_read_text(SYSFS "enabled", text, sizeof text);
 	return chosen(text);
 }
 
 void hk_os_read_huge_mode(void)
 {
+	enum hk_huge_mode of_64k = HK_HUGE_NEVER;
+
 	mode = read_mode();
+	read_mode_of(SYSFS "hugepages-64kB/enabled", &of_64k);
+	has_64k = of_64k != HK_HUGE_NEVER;
+}
+
+bool hk_os_has_64k(void)
+{
+	return has_64k;
 }
 
 enum hk_huge_mode hk_os_huge_mode(void)
@@ -62,6 +82,11 @@ enum hk_huge_mode hk_os_huge_mode(void)
 bool hk_os_huge(void *addr, size_t size)
 {
 	return mode != HK_HUGE_NEVER && hk_os_advise(addr, size, HK_MADV_HUGEPAGE) == 0;
+}
+
+bool hk_os_64k(void *addr, size_t size)
+{
+	return has_64k && hk_os_advise(addr, size, HK_MADV_HUGEPAGE) == 0;
 }
 
 bool hk_os_collapse(void *addr, size_t size)

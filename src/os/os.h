@@ -138,6 +138,14 @@ void hk_os_read_huge_mode(void);
 /* Advises the kernel to use huge pages for those parts of a range that are not populated yet. */
 bool hk_os_huge(void *addr, size_t size);
 
+/*
+ * Has the kernel pages of 64 KiB, for ranges with the same advice? A range with this advice gets
+ * them where it is not populated yet, if each of its parts of 2 MiB has a page already: otherwise
+ * it may get huge pages. False: there are none.
+ */
+bool hk_os_has_64k(void);
+bool hk_os_64k(void *addr, size_t size);
+
 /* Makes the small pages of a range huge pages at once; the range must have been passed to
  * hk_os_huge before. Parts that are not populated get memory. False: the kernel cannot do it,
  * or not now; it may do so later by itself. */

@@ -66,6 +66,18 @@ bool hk_thp_advise(void *start, size_t size, char *first)
 	return true;
 }
 
+/* The page that is touched in each part keeps the kernel from a huge page. */
+bool hk_thp_advise_64k(void *start, size_t size, char *fresh)
+{
+	char *at, *end = (char *)start + size;
+
+	if (!hk_os_has_64k())
+		return false;
+	for (at = fresh; at < end; at += HK_SUPERSLAB_SIZE)
+		*(volatile char *)at = 0;
+	return hk_os_64k(start, size);
+}
+
 bool hk_thp_admit(void)
 {
 	unsigned left = atomic_load_explicit(&grown.pause, memory_order_relaxed);
@@ -75,7 +87,7 @@ bool hk_thp_admit(void)
 	return left == 0;
 }
 
-static bool choose(void)
+static bool grows(void)
 {
 	size_t count = atomic_load_explicit(&hk_pool_counters.superslabs, memory_order_relaxed);
 	size_t parents = atomic_load_explicit(&grown.before_fork, memory_order_relaxed);
@@ -83,8 +95,23 @@ static bool choose(void)
 	size_t from = hk_settings.mem_learn ? HK_HUGE_FROM_LEARNING : HK_HUGE_FROM;
 
 	return count >= parents + from && !hk_elapsed(hk_os_now(), then, HK_HUGE_SOON_MS) &&
-	       !hk_pool_scarce() && hk_os_huge_mode() != HK_HUGE_NEVER &&
-	       hk_thp_admit() && is_dense();
+	       !hk_pool_scarce();
+}
+
+/* A huge page or, if these are expensive or do not exist, pages of 64 KiB. False: small pages. */
+static bool request(void *memory, bool warmed)
+{
+	bool huge = hk_os_huge_mode() != HK_HUGE_NEVER;
+
+	if (!warmed) {
+		if (!grows())
+			return false;
+		huge = huge && hk_thp_admit();
+		if (!(huge || hk_os_has_64k()) || !is_dense())
+			return false;
+	}
+	return huge ? hk_thp_advise(memory, HK_SUPERSLAB_SIZE, memory) :
+		      hk_thp_advise_64k(memory, HK_SUPERSLAB_SIZE, memory);
 }
 
 static void note_grown(struct hk_superslab *s)
@@ -100,8 +127,7 @@ static void count_huge(size_t superslabs)
 
 void hk_thp_start(struct hk_superslab *s, void *memory, bool fresh, bool advised, bool populate)
 {
-	bool huge = advised ||
-		(fresh && (populate || choose()) && hk_thp_advise(memory, HK_SUPERSLAB_SIZE, memory));
+	bool huge = advised || (fresh && request(memory, populate));
 	struct hk_shared_meta *m = s->shared_meta;
 
 	/* In mode "always" the kernel would use huge pages whether the SuperSlab is dense or not. */

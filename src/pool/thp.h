@@ -30,7 +30,7 @@ HK_INLINE uintptr_t hk_newest_oldest(struct hk_newest *newest)
 	return atomic_load_explicit(&newest->word[oldest], memory_order_acquire);
 }
 
-/* SuperSlabs that are HK_PAGES_HUGE; relaxed. */
+/* SuperSlabs that are HK_PAGES_HUGE: pages larger than small ones were requested. Relaxed. */
 extern _Atomic size_t hk_thp_superslabs;
 
 /*
@@ -38,6 +38,10 @@ extern _Atomic size_t hk_thp_superslabs;
  * long that takes. False: the kernel has refused.
  */
 bool hk_thp_advise(void *start, size_t size, char *first);
+
+/* Requests pages of 64 KiB for a range that has no pages from `fresh` on, which begins a granule,
+ * and touches a page in each granule from there on. False: the kernel has no such pages. */
+bool hk_thp_advise_64k(void *start, size_t size, char *fresh);
 
 /* Touches a huge page of a range with advice, which clears the byte. False: it took too
  * long. */
