@@ -17,7 +17,7 @@
 #include <string.h>
 #include <sys/uio.h>
 
-enum { VERSION = 5, FIGURES = 42, CLASS_FIGURES = 17, MOST_CACHES = 100000, PIECE = 1 << 16 };
+enum { VERSION = 6, FIGURES = 43, CLASS_FIGURES = 17, MOST_CACHES = 100000, PIECE = 1 << 16 };
 
 struct page {
 	char magic[16];
@@ -45,7 +45,7 @@ static const char *const names[FIGURES] = {
 	"threads", "remote_sent", "remote_received", "learn_windows", "learn_budget", "hole_bytes", "hole_purged_bytes",
 	"scavenger", "scavenger_turns", "superslabs_huge", "promoted", "demoted", "reverted", "purge_delay",
 	"samples", "samples_lost", "sample_sites",
-	"samples_guarded", "samples_unguarded", "pressure",
+	"samples_guarded", "samples_unguarded", "pressure", "waste_estimate",
 };
 
 static int process;

@@ -63,6 +63,8 @@ same() {	# name
 start ./tests/cmd/heap "$work"
 same "malloc_info, the JSON of the API, hakmem stats and Prometheus: the same figures"
 gives "stats for people" 0 "MiB mapped, at most" "$hakmem" stats $pid
+! "$hakmem" stats $pid | grep -q "estimated from samples"
+check $? "without samples, nothing is estimated"
 "$hakmem" stats $pid >"$work/out" 2>"$work/why" && grep -q ' [KM]iB RSS, .* [KM]iB PSS, ' "$work/out" &&
 	grep -q '^ *of RSS: [0-9]*% in use, [0-9]*% cached, up to [0-9]*% free, [0-9]*% metadata, [0-9]*% not of the heap$' "$work/out"
 check $? "RSS, PSS and what RSS is made of"
@@ -122,6 +124,11 @@ END
 check $? "/dev/stdout"
 gives "a textfile that cannot be written" 1 "cannot write /nowhere/x.prom: there is no such directory" \
 	"$hakmem" stats --prometheus --output /nowhere/x.prom $pid
+stop
+start env HAKMEM_SAMPLE=4096 LD_PRELOAD="$library" ./tests/sampled wait
+gives "waste, if there are samples" 0 "iB not requested, estimated from samples" "$hakmem" stats $pid
+[ "$(json '0 < j["waste_estimate"] < j["in_use"]' "$hakmem" stats --json $pid)" = True ]
+check $? "it is a part of what is in use"
 stop
 if command -v python3 >/dev/null; then
 	start env LD_PRELOAD="$library" python3 "$work/name.py"

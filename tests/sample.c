@@ -161,6 +161,38 @@ static void test_sums(size_t size)
 	free(block);
 }
 
+static size_t waste(void)
+{
+	struct hak_stats stats;
+
+	hak_stats_get(&stats, sizeof stats);
+	return stats.waste_estimate;
+}
+
+/* Five standard deviations, as in unbiased(). */
+static void test_waste(size_t size)
+{
+	enum { BYTES = 16 << 20 };
+	size_t n = BYTES / size / (tap_rounds(20) < 20 ? 4 : 1) + 1, before, spare, i;
+	void **block = malloc(n * sizeof *block);
+	double blocks = (double)n;
+
+	before = waste();
+	sample_none();
+	block[0] = malloc(size);
+	spare = hk_harden ? counted(size) - size : malloc_usable_size(block[0]) - size;
+	free(block[0]);
+	seed(size + 1);
+	for (i = 0; i < n; i++)
+		block[i] = malloc(size);
+	ok(near((double)(waste() - before), blocks * (double)spare,
+		5 / root(blocks * hk_sample_probability(counted(size), MEAN))), "waste of blocks of %zu bytes", size);
+	for (i = 0; i < n; i++)
+		free(block[i]);
+	ok(waste() == before, "until they are freed");
+	free(block);
+}
+
 static void test_one_block(void)
 {
 	struct sums before = sums_of(true), all = sums_of(false);
@@ -706,6 +738,11 @@ int main(int argc, char **argv)
 	test_arithmetic();
 	for (i = 0; i < SIZES; i++)
 		test_sums(sizes[i]);
+	test_waste(24);
+	test_waste(1100);
+	test_waste(20000);
+	if (!hk_harden)
+		test_waste(40000);
 	test_one_block();
 	test_blocks();
 	test_resized();

@@ -46,7 +46,7 @@ same_layout() {
 }
 manual=$source/man/hakmem-stats-page.5
 sed -n '/^struct page/,/^};/p' "$source/examples/stats-reader.c" |
-	sed '1i enum { FIGURES = 42, CLASS_FIGURES = 17 };' >"$work/example.h"
+	sed '1i enum { FIGURES = 43, CLASS_FIGURES = 17 };' >"$work/example.h"
 same_layout "the layout of the example" "$work/example.h"
 sed -n '/^struct hk_stats_page/,/^};/p' "$manual" | sed 's/struct hk_stats_page/struct page/' >"$work/manual.h"
 same_layout "the layout of the manual" "$work/manual.h"

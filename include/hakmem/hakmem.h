@@ -202,6 +202,9 @@ struct hak_stats {
 
 	/* releases of free memory because processes waited for memory, so far */
 	size_t pressure;
+	/* bytes of in_use that were not requested, now: an estimate from the samples,
+	 * so 0 without HAKMEM_SAMPLE */
+	size_t waste_estimate;
 };
 
 /*

@@ -409,8 +409,8 @@ void *hk_resize_slow(void *p, size_t size, const void *caller);
  * zero. NULL and ENOMEM if there is no memory. */
 void *hk_large_malloc(size_t size, size_t align, bool *zero, const void *caller);
 /* A block of this usable size that is not in a slab, for a sample that is due; counted: the size
- * of the block in the sample. NULL: not possible now. zero: as above. */
-void *hk_sampled_malloc(size_t size, size_t counted, bool *zero, const void *caller);
+ * of the block in the sample; requested: by the program. NULL: not possible now. zero: as above. */
+void *hk_sampled_malloc(size_t size, size_t counted, size_t requested, bool *zero, const void *caller);
 /* fenced.c: the same between guard pages, of this requested size. */
 void *hk_fenced_malloc(size_t size, size_t counted, bool *zero, const void *caller);
 size_t hk_fenced_size(const void *p, enum hk_call call);

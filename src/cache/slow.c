@@ -125,12 +125,12 @@ static bool find_large(struct hk_large_request *r)
 }
 
 /* Blocks of the fallback allocator have no note, and are not sampled. */
-static void sample(const void *p, size_t size, const void *caller)
+static void sample(const void *p, size_t size, size_t spare, const void *caller)
 {
 	struct hk_note *note = hk_large_note(p);
 
 	if (note)
-		atomic_store_explicit(&note->sample, hk_sample_take(p, size, caller), memory_order_relaxed);
+		atomic_store_explicit(&note->sample, hk_sample_take(p, size, spare, caller), memory_order_relaxed);
 }
 
 void hk_sampled_free(const void *p)
@@ -141,7 +141,7 @@ void hk_sampled_free(const void *p)
 		hk_sample_drop(atomic_exchange_explicit(&note->sample, 0, memory_order_relaxed));
 }
 
-void *hk_sampled_malloc(size_t size, size_t counted, bool *zero, const void *caller)
+void *hk_sampled_malloc(size_t size, size_t counted, size_t requested, bool *zero, const void *caller)
 {
 	struct hk_large_request r = { .size = size, .align = HK_GRAIN, .exact = true };
 
@@ -154,7 +154,7 @@ void *hk_sampled_malloc(size_t size, size_t counted, bool *zero, const void *cal
 	}
 	if (zero)
 		*zero = r.zero;
-	sample(r.block, counted, caller);
+	sample(r.block, counted, counted - requested, caller);
 	return given(r.block, size, caller);
 }
 
@@ -175,7 +175,7 @@ void *hk_large_malloc(size_t size, size_t align, bool *zero, const void *caller)
 	if (zero)
 		*zero = r.zero;
 	if (r.block && hk_sample_due(hk_sampler(), size))
-		sample(r.block, size, caller);
+		sample(r.block, size, hk_large_size(r.block) - size, caller);
 	return given(r.block, size, caller);
 }
 
@@ -326,7 +326,7 @@ static void *take_sampled(size_t size, unsigned class, bool *zero, const void *c
 	size_t counted = hk_class_size(class);
 	void *p = hk_fences_exist() ? hk_fenced_malloc(size, counted, zero, caller) : NULL;
 
-	return p ? p : hk_sampled_malloc(counted, counted, zero, caller);
+	return p ? p : hk_sampled_malloc(counted, counted, size, zero, caller);
 }
 
 static HK_NOINLINE void *take(size_t size, bool *zero, const void *caller)
@@ -564,7 +564,7 @@ void *hk_resize_slow(void *p, size_t size, const void *caller)
 	hk_trace(HK_EVENT_RESIZE, p, size, caller);
 	hk_sampled_free(p);
 	if (hk_sample_due(hk_sampler(), size))
-		sample(p, size, caller);
+		sample(p, size, hk_large_size(p) - size, caller);
 	return p;
 }
 

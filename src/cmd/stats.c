@@ -138,6 +138,8 @@ static void put_totals(const struct heap *heap)
 	printf("\n%12s in use: %s in %zu block%s to 32 KiB, %s in %zu to 1 MiB, %s in %zu larger\n",
 	       SIZE(a->in_use), SIZE(a->slab_bytes), a->slab_blocks, plural((double)a->slab_blocks), SIZE(a->mid_bytes), a->mid_blocks,
 	       SIZE(a->large_bytes), a->large_blocks);
+	if (a->samples)
+		printf("%14sof it, about %s not requested, estimated from samples\n", "", SIZE(a->waste_estimate));
 	printf("%12s cached in threads\n", SIZE(a->cached));
 	printf("%12s free, %s of it in holes without memory; %s released so far\n", SIZE(a->free_bytes),
 	       SIZE(a->hole_bytes), SIZE(a->purged_bytes + a->hole_purged_bytes));

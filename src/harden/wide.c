@@ -77,10 +77,10 @@ static void clear(char *p, size_t from, size_t to)
 	memset(p + end, 0, to - end);
 }
 
-static void *take(size_t whole, size_t align, size_t sampled, bool *clean, const void *caller)
+static void *take(size_t size, size_t whole, size_t align, size_t sampled, bool *clean, const void *caller)
 {
 	if (sampled)
-		return hk_sampled_malloc(hk_whole_pages(whole), sampled, clean, caller);
+		return hk_sampled_malloc(hk_whole_pages(whole), sampled, size, clean, caller);
 	/* As in hk_memalign: small blocks with a large alignment. */
 	if (whole <= HK_SLAB_MAX)
 		whole = HK_SLAB_MAX + 1;
@@ -95,7 +95,7 @@ void *hk_wide_take(size_t size, size_t align, const struct hk_seal *seal, size_t
 	bool clean = false;
 	char *p;
 
-	p = take(whole, align, sampled, &clean, caller);
+	p = take(size, whole, align, sampled, &clean, caller);
 	if (!p)
 		return NULL;
 	note = hk_large_note(p);

@@ -71,7 +71,7 @@ static struct hk_sample_site *find_site(size_t size, const void *caller)
 	return hk_table_site(frame, hk_os_stack(frame, HK_SAMPLE_DEPTH, caller), size);
 }
 
-static uint32_t record(struct hk_sample_site *site, const void *p, size_t size, uint64_t weight)
+static uint32_t record(struct hk_sample_site *site, const void *p, size_t size, uint64_t weight, uint64_t waste)
 {
 	struct hk_sample_table *t = hk_sample_table;
 	uint32_t number = hk_table_new();
@@ -82,6 +82,7 @@ static uint32_t record(struct hk_sample_site *site, const void *p, size_t size, 
 	atomic_store_explicit(&sample->address, (uintptr_t)p, memory_order_relaxed);
 	atomic_store_explicit(&sample->size, size, memory_order_relaxed);
 	atomic_store_explicit(&sample->weight, weight, memory_order_relaxed);
+	atomic_store_explicit(&sample->waste, waste, memory_order_relaxed);
 	atomic_store_explicit(&sample->time, hk_os_now(), memory_order_relaxed);
 	atomic_store_explicit(&sample->site, (uint32_t)(site - t->site) + 1, memory_order_release);
 	return number;
@@ -92,10 +93,17 @@ void hk_sample_lose(void)
 	atomic_fetch_add_explicit(&hk_sample_counters.lost, 1, memory_order_relaxed);
 }
 
+/* The sample stands for weight / size blocks. */
+static uint64_t waste_of(uint64_t weight, size_t size, size_t spare)
+{
+	return size ? (uint64_t)((double)weight / (double)size * (double)spare) : 0;
+}
+
 /* A signal handler that interrupts this function finds the thread busy, and is not sampled. */
-uint32_t hk_sample_take(const void *p, size_t size, const void *caller)
+uint32_t hk_sample_take(const void *p, size_t size, size_t spare, const void *caller)
 {
 	uint64_t weight = hk_sample_weight(size, mean());
+	uint64_t waste = waste_of(weight, size, spare);
 	struct hk_sample_site *site;
 	uint32_t number = 0;
 
@@ -103,11 +111,12 @@ uint32_t hk_sample_take(const void *p, size_t size, const void *caller)
 	atomic_signal_fence(memory_order_seq_cst);
 	site = find_site(size, caller);
 	if (site)
-		number = record(site, p, size, weight);
+		number = record(site, p, size, weight, waste);
 	if (number) {
 		add(&site->live, size, weight);
 		add(&site->all, size, weight);
 		atomic_fetch_add_explicit(&hk_sample_counters.taken, 1, memory_order_relaxed);
+		atomic_fetch_add_explicit(&hk_sample_counters.waste, (size_t)waste, memory_order_relaxed);
 	} else {
 		hk_sample_lose();
 	}
@@ -134,6 +143,7 @@ void hk_sample_drop(uint32_t number)
 	if (!site)
 		return;
 	subtract(&t->site[site - 1].live, sample->size, sample->weight);
+	atomic_fetch_sub_explicit(&hk_sample_counters.waste, (size_t)sample->waste, memory_order_relaxed);
 	hk_table_free(number);
 }
 

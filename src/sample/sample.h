@@ -83,9 +83,10 @@ HK_INLINE bool hk_samples_exist(void)
 	return atomic_load_explicit(&hk_sample_counters.taken, memory_order_relaxed) != 0;
 }
 
-/* Records a sampled block; returns the number of the sample, or 0 if there is no room. caller:
- * the return address in the program. */
-uint32_t hk_sample_take(const void *p, size_t size, const void *caller);
+/* Records a sampled block; returns the number of the sample, or 0 if there is no room. size: with
+ * which it was counted; spare: the bytes of the block that were not requested; caller: the return
+ * address in the program. */
+uint32_t hk_sample_take(const void *p, size_t size, size_t spare, const void *caller);
 /* The site of a sample in use, its index + 1. */
 uint32_t hk_sample_site(uint32_t sample);
 /* Counts a sample that was due and is not recorded. */

@@ -15,7 +15,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { HK_SAMPLE_TABLE_VERSION = 1 };
+enum { HK_SAMPLE_TABLE_VERSION = 2 };
 #define HK_SAMPLE_TABLE_MAGIC "hakmem samples"
 
 /* Sums over samples. weight: the bytes for which the samples stand. Relaxed. */
@@ -41,6 +41,7 @@ struct hk_sample {
 	_Atomic uint32_t next;		/* table.c */
 	_Atomic uint64_t address, size, weight;
 	_Atomic uint64_t time;		/* of its allocation: ms of the coarse monotonic clock */
+	_Atomic uint64_t waste;		/* bytes of weight that were not requested */
 };
 
 /*
@@ -69,9 +70,11 @@ struct hk_sample_table {
 extern _Atomic(struct hk_sample_table *) hk_sample_table;
 
 /* For statistics: samples so far, those that were not recorded for lack of room, and sites;
- * sampled blocks between guard pages, and those for which there was no room there. Relaxed. */
+ * sampled blocks between guard pages, and those for which there was no room there; the waste for
+ * which the samples in use stand. Relaxed. */
 struct hk_sample_counters {
 	_Atomic size_t taken, lost, sites;
+	_Atomic size_t waste;
 	_Atomic size_t guarded, unguarded;
 };
 extern struct hk_sample_counters hk_sample_counters;

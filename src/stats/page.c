@@ -55,6 +55,7 @@ HK_API const struct hk_stats_page hakmem_stats_page = {
 		[HK_FIGURE_samples_lost] = &hk_sample_counters.lost,
 		[HK_FIGURE_sample_sites] = &hk_sample_counters.sites,
 		[HK_FIGURE_pressure] = &hk_pressure_releases,
+		[HK_FIGURE_waste_estimate] = &hk_sample_counters.waste,
 		[HK_FIGURE_samples_guarded] = &hk_sample_counters.guarded,
 		[HK_FIGURE_samples_unguarded] = &hk_sample_counters.unguarded,
 	},

@@ -17,7 +17,7 @@
 
 #include "stats/snapshot.h"
 
-enum { HK_STATS_PAGE_VERSION = 5 };
+enum { HK_STATS_PAGE_VERSION = 6 };
 #define HK_STATS_PAGE_MAGIC "hakmem stats pg"
 
 struct hk_stats_page {

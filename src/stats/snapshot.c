@@ -105,6 +105,7 @@ static void add_pool(struct hk_snapshot *s)
 	s->all.pressure = load(&hk_pressure_releases);
 	s->all.samples_guarded = load(&hk_sample_counters.guarded);
 	s->all.samples_unguarded = load(&hk_sample_counters.unguarded);
+	s->all.waste_estimate = load(&hk_sample_counters.waste);
 }
 
 static void add_large(struct hak_stats *s)
