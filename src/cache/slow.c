@@ -278,24 +278,48 @@ static void *refill_and_take(unsigned class, size_t size, bool *zero, const void
 	return given(p, size, caller);
 }
 
+/* As the hot path does; the cache is that of a thread. NULL: the list has no valid block. */
+HK_INLINE void *pop(struct hk_cache *cache, unsigned class)
+{
+	struct hk_bin *bin = &cache->bin[class];
+	struct hk_block *block = bin->head;
+	uint64_t mark = hk_mark(block, cache->front.secret);
+
+	return hk_likely(block->mark == mark) ? hk_bin_pop(bin, block, mark) : NULL;
+}
+
 /* The hot path of HAKMEM_SAMPLE, for Tiny blocks. NULL: nothing has changed. */
 HK_INLINE void *take_counted(size_t size)
 {
 	struct hk_cache *cache = hk_tls;
 	unsigned class = hk_tiny_class[(size + HK_GRAIN - 1) / HK_GRAIN];
-	struct hk_bin *bin = &cache->bin[class];
 	size_t counted = hk_class_size(class);
-	struct hk_block *block;
-	uint64_t mark;
+	void *p;
 
 	if (!hk_has_lists(cache) || !hk_sample_after(&cache->sampler, counted))
 		return NULL;
-	block = bin->head;
-	mark = hk_mark(block, cache->front.secret);
-	if (hk_unlikely(block->mark != mark))
-		return NULL;
-	hk_sample_count(&cache->sampler, counted);
-	return hk_bin_pop(bin, block, mark);
+	p = pop(cache, class);
+	if (hk_likely(p != NULL))
+		hk_sample_count(&cache->sampler, counted);
+	return p;
+}
+
+/* The hot path has no list for the groups above C7, so this is their hot path. NULL: nothing
+ * has changed. */
+HK_INLINE void *take_mid(size_t size)
+{
+	struct hk_cache *cache = hk_tls;
+
+	return size > HK_TINY_MAX && size <= HK_SLAB_MAX && hk_likely(hk_has_lists(cache)) ?
+	       pop(cache, hk_class_of(size)) : NULL;
+}
+
+/* Without the rest of the slow path, if a list can serve the call. */
+HK_INLINE void *take_quickly(size_t size)
+{
+	if (hk_unlikely(hk_sampling()))
+		return size <= HK_TINY_MAX ? take_counted(size) : NULL;
+	return take_mid(size);
 }
 
 /* From a list or, if that is empty, from the slabs of the class. A program may need the lists of
@@ -349,15 +373,17 @@ void *hk_malloc_uncounted(size_t size, const void *caller)
 
 void *hk_malloc_slow(size_t size, const void *caller)
 {
-	void *p = hk_sampling() && hk_likely(size <= HK_TINY_MAX) ? take_counted(size) : NULL;
+	void *p = take_quickly(size);
 
 	return hk_likely(p != NULL) ? p : take(size, NULL, caller);
 }
 
 void *hk_calloc_slow(size_t size, bool *zero, const void *caller)
 {
+	void *p = take_quickly(size);
+
 	*zero = false;
-	return take(size, zero, caller);
+	return hk_likely(p != NULL) ? p : take(size, zero, caller);
 }
 
 /* Has the list been refilled since the last call? */
