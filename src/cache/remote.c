@@ -328,19 +328,38 @@ static bool has_room(struct hk_cache *cache, struct hk_bin *bin)
 				 hk_bin_grow(cache, bin));
 }
 
-/* The next block goes into its list, if that has room. */
-static bool receive_into_list(struct hk_cache *cache)
+/* Puts the blocks at the front of the inbox into their lists, up to one of the list `wanted`, one
+ * that has to be examined, or one whose list is full. False: there is none before that. */
+static bool receive_into_lists(struct hk_cache *cache, const struct hk_bin *wanted)
 {
-	struct hk_block *block = cache->inbox;
+	struct hk_block *block = cache->inbox, *next;
 	struct hk_slab *slab;
-	struct hk_bin *bin = bin_of(cache, block, &slab);
+	struct hk_bin *bin;
+	size_t n;
 
-	if (!bin || !has_room(cache, bin))
+	for (n = 0; block && (bin = bin_of(cache, block, &slab)) && bin != wanted && has_room(cache, bin); n++) {
+		next = hk_next(block);
+		follow_hint(block, slab);
+		hk_bin_push(bin, block, block->mark);
+		block = next;
+	}
+	if (!n)
 		return false;
-	follow_hint(block, slab);
-	set_inbox(cache, hk_next(block));
-	hk_bin_push(bin, block, block->mark);
-	cache->remote_received++;
+	set_inbox(cache, block);
+	cache->remote_received += n;
+	return true;
+}
+
+/* Blocks of the list, at most `most`, stay linked as the sender linked them. */
+static bool receive_into(struct hk_cache *cache, struct hk_bin *bin, int32_t most)
+{
+	struct hk_block *chain = cache->inbox;
+	int32_t n = take_run(cache, bin, most, bin->head);
+
+	if (!n)
+		return false;
+	bin->head = chain;
+	bin->room -= n;
 	return true;
 }
 
@@ -349,19 +368,12 @@ void hk_receive_wanted(struct hk_cache *cache, struct hk_bin *bin)
 {
 	size_t before = cache->remote_received;
 	const struct hk_block *first = cache->inbox;
-	int32_t missing, n;
+	bool trace = hk_trace_on();
+	int32_t missing;
 
-	while ((missing = bin->batch - (bin->capacity - bin->room)) > 0 && fetch(cache)) {
-		struct hk_block *chain = cache->inbox;
-
-		n = hk_trace_on() ? 0 : take_run(cache, bin, missing, bin->head);
-		if (n > 0) {
-			bin->head = chain;
-			bin->room -= n;
-		} else if (!receive_into_list(cache) && !puts_run(cache)) {
+	while ((missing = bin->batch - (bin->capacity - bin->room)) > 0 && fetch(cache))
+		if (trace || !(receive_into_lists(cache, bin) || receive_into(cache, bin, missing) || puts_run(cache)))
 			receive_any(cache, cache);
-		}
-	}
 	if (bin->head != HK_LIST_END)
 		hk_count_refill(cache, bin, bin->capacity - bin->room);
 	if (cache->remote_received != before)
