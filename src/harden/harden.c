@@ -54,7 +54,7 @@ static void *seal_slow(char *p, size_t size, size_t align, struct hk_seal *s)
 		return seal(p, slab->size, size, s);
 	p = hk_fallback_aligned(p, size, align);
 	if (p && hk_contents_on())
-		memset(p, 0, size);
+		hk_wipe_fallback(p, size);
 	return p;
 }
 
@@ -282,7 +282,7 @@ HK_INLINE void release(void *p, const struct hk_release *how)
 		give(slab, p, how->caller);
 		return;
 	}
-	memset(p, 0, slab->size - HK_SEAL);
+	hk_wipe(p, slab->size - HK_SEAL);
 	hk_queue_push(p, slab->class, how->caller);
 }
 

@@ -70,11 +70,11 @@ static void clear(char *p, size_t from, size_t to)
 	size_t first = hk_whole_pages(from), end = to & -hk_page_size;
 
 	if (first >= end || !hk_os_purge(p + first, end - first)) {
-		memset(p + from, 0, to - from);
+		hk_wipe(p + from, to - from);
 		return;
 	}
-	memset(p + from, 0, first - from);
-	memset(p + end, 0, to - end);
+	hk_wipe(p + from, first - from);
+	hk_wipe(p + end, to - end);
 }
 
 static void *take(size_t size, size_t whole, size_t align, size_t sampled, bool *clean, const void *caller)
@@ -103,7 +103,7 @@ void *hk_wide_take(size_t size, size_t align, const struct hk_seal *seal, size_t
 		if (note)
 			clear(p, 0, size);
 		else
-			memset(p, 0, size);
+			hk_wipe_fallback(p, size);
 		clean = true;
 	}
 	if (zero)
