@@ -42,9 +42,9 @@ void hak_free(void *block);
 void hak_free_sized(void *block, size_t size);
 void hak_free_aligned_sized(void *block, size_t align, size_t size);
 
-/* Allocates at least size bytes at a multiple of align, a power of two up to
- * 1 GiB. NULL and EINVAL: align is not a power of two; NULL and ENOMEM: align
- * is larger, or there is no memory. hak_memalign rounds other alignments up to
+/* Allocates at least size bytes at a multiple of align, a power of two.
+ * NULL and EINVAL: align is not a power of two; NULL and ENOMEM: align does not
+ * fit into the address space, or there is no memory. hak_memalign rounds other alignments up to
  * a power of two, as glibc does. */
 void *hak_aligned_alloc(size_t align, size_t size);
 void *hak_memalign(size_t align, size_t size);

@@ -122,7 +122,7 @@ template <class T, class U> constexpr bool operator!=(const allocator<T> &, cons
  * It has no state. resource() returns one that lives as long as the process.
  */
 class memory_resource final : public std::pmr::memory_resource {
-	/// @throw std::bad_alloc if there is no memory, or for an alignment above 1 GiB.
+	/// @throw std::bad_alloc if there is no memory for this size and alignment.
 	void *do_allocate(std::size_t size, std::size_t align) override
 	{
 		return detail::allocate(size, align);

@@ -152,12 +152,12 @@ void *hk_memalign(size_t align, size_t size)
 		errno = EINVAL;
 		return NULL;
 	}
-	if (hk_hardened() && align <= (size_t)1 << 30)
+	if (hk_hardened() && align < HK_IMPOSSIBLE)
 		return hk_harden_allocate(size, align, HK_FORM_MALLOC, hk_caller());
 	if (size <= HK_SLAB_MAX && align <= HK_SLAB_MAX)
 		return hk_fallback_aligned(hk_malloc(size > align ? (size + align - 1) & -align : align),
 					   size, align);
-	if (align > (size_t)1 << 30 || size > PTRDIFF_MAX) {
+	if (align >= HK_IMPOSSIBLE || size > PTRDIFF_MAX) {
 		errno = ENOMEM;
 		return NULL;
 	}
