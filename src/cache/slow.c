@@ -304,14 +304,20 @@ HK_INLINE void *take_counted(size_t size)
 	return p;
 }
 
-/* The hot path has no list for the groups above C7, so this is their hot path. NULL: nothing
+/* The hot path has no list for the groups above C7, so this is their hot path. A program may need
+ * these lists only, so this is a place to notice the requests of another process. NULL: nothing
  * has changed. */
-HK_INLINE void *take_mid(size_t size)
+HK_INLINE void *take_listed_above(size_t size)
 {
 	struct hk_cache *cache = hk_tls;
+	void *p;
 
-	return size > HK_TINY_MAX && size <= HK_SLAB_MAX && hk_likely(hk_has_lists(cache)) ?
-	       pop(cache, hk_class_of(size)) : NULL;
+	if (size <= HK_TINY_MAX || size > HK_SLAB_MAX || hk_unlikely(!hk_has_lists(cache)))
+		return NULL;
+	p = pop(cache, hk_class_of(size));
+	if (hk_unlikely(hk_control_waits()) && hk_hooks.asked)
+		hk_hooks.asked();
+	return p;
 }
 
 /* Without the rest of the slow path, if a list can serve the call. */
@@ -319,11 +325,10 @@ HK_INLINE void *take_quickly(size_t size)
 {
 	if (hk_unlikely(hk_sampling()))
 		return size <= HK_TINY_MAX ? take_counted(size) : NULL;
-	return take_mid(size);
+	return take_listed_above(size);
 }
 
-/* From a list or, if that is empty, from the slabs of the class. A program may need the lists of
- * the groups above C7 only, so they are a place to notice the requests of another process. */
+/* From a list or, if that is empty, from the slabs of the class. */
 HK_INLINE void *take_listed(unsigned class, size_t size, bool *zero, const void *caller)
 {
 	void *p = NULL;
@@ -331,11 +336,7 @@ HK_INLINE void *take_listed(unsigned class, size_t size, bool *zero, const void 
 	/* The hot path serves no group above C7, so its list may hold a block. */
 	if (hk_has_lists(hk_tls))
 		p = hk_bin_take(&hk_tls->bin[class]);
-	if (!p)
-		return refill_and_take(class, size, zero, caller);
-	if (hk_unlikely(hk_control_waits()) && hk_hooks.asked)
-		hk_hooks.asked();
-	return p;
+	return p ? p : refill_and_take(class, size, zero, caller);
 }
 
 /* Blocks that different threads take from the shared cache have no cache line in common. */
