@@ -224,8 +224,8 @@ static void inside(void *arg)
 	const struct inside *in = (const struct inside *)arg;
 	char *p = (char *)hide(malloc(in->size));
 
-	expect("hakmem: free(): %p is %zu bytes inside a %s that starts at %p",
-	       (void *)(p + in->offset), in->offset, in->kind, (void *)p);
+	expect("hakmem: free(): %p is %zu byte%s inside a %s that starts at %p",
+	       (void *)(p + in->offset), in->offset, in->offset == 1 ? "" : "s", in->kind, (void *)p);
 	free(hide(p + in->offset));
 }
 

@@ -191,37 +191,53 @@ static void *free_block(void *block)
 	return NULL;
 }
 
-/* Counted, not timed: those that began while the block was on its way. */
-static void others_go_on(void)
+/* How many threads began while the block was on its way; *took: seconds. */
+static unsigned long begun_meanwhile(void *block, double *took)
 {
-	void *block = hide(malloc(GB));
 	unsigned long before;
 	pthread_t id, other;
-	double since;
 
-	if (!block)
-		guest_skip("no gigabyte here");
-	for (size_t i = 0; i < GB; i += 4 * KB, i % (64 * MB) || (step(), 0))
-		((char *)block)[i] = 1;
-	begin(NULL);
-	start_thread(&other, begin, NULL);
-	pthread_join(other, NULL);
+	freeing = 0;
 	start_thread(&id, free_block, block);
 	while (!freeing)
 		;
 	before = begun;
-	since = seconds_now();
+	*took = seconds_now();
 	while (freeing == 1) {
 		start_thread(&other, begin, NULL);
 		pthread_join(other, NULL);
 		step();
 	}
-	since = seconds_now() - since;
+	*took = seconds_now() - *took;
 	pthread_join(id, NULL);
-	if (since < 0.05)
-		guest_skip("the free was too quick");
-	if (begun - before < 2)
-		fail("%lu threads began in %u ms\n", begun - before, (unsigned)(since * 1000));
+	return begun - before;
+}
+
+/* Counted, not timed. On a busy machine one attempt may fail by chance. */
+static void others_go_on(void)
+{
+	enum { ATTEMPTS = 5 };
+	unsigned long most = 0;
+	pthread_t other;
+	double took = 0;
+	int i;
+
+	begin(NULL);
+	start_thread(&other, begin, NULL);
+	pthread_join(other, NULL);
+	for (i = 0; i < ATTEMPTS && most < 2; i++) {
+		void *block = hide(malloc(GB));
+
+		if (!block)
+			guest_skip("no gigabyte here");
+		for (size_t at = 0; at < GB; at += 4 * KB, at % (64 * MB) || (step(), 0))
+			((char *)block)[at] = 1;
+		most = begun_meanwhile(block, &took);
+		if (took < 0.05)
+			guest_skip("the free was too quick");
+	}
+	if (most < 2)
+		fail("%lu threads began in %u ms\n", most, (unsigned)(took * 1000));
 }
 
 /* The soft limit, which can be raised again. */
