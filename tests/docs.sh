@@ -1,5 +1,6 @@
 #!/bin/sh
-# What the documents name exists: the names of the glossary in the library, and files.
+# What the documents name exists: the names of the glossary in the library, and files. Their
+# lines, among them the rows of tables, are not too long.
 . "${HAKMEM_TEST_SOURCE:?run by make check}/tests/tap.sh"
 source=$HAKMEM_TEST_SOURCE
 
@@ -35,6 +36,10 @@ unknown_files() {
 unknown_files "$source"/*.md "$source"/docs/*.md >"$work/why"
 [ ! -s "$work/why" ]
 check $? "each file that a document names exists"
+
+awk 'length > 512 { print FILENAME ":" FNR ": " length }' "$source"/*.md "$source"/docs/*.md >"$work/why"
+[ ! -s "$work/why" ]
+check $? "no line is longer than lintian accepts"
 
 # The checks can fail.
 echo hk_gone | unknown_names | grep -q hk_gone
