@@ -144,7 +144,9 @@ names "has names" "keep_much  [./]*tests/sampled\.c:"
 sampling 32768 ./tests/cmd/leaking
 $command profile $pid >"$work/out" 2>"$work/why"
 names "a leak in C++, demangled" "shop::Cache<Blob>::insert(Blob const&)  "
-names "and the functions that were inlined into others" "shop::keep_order("
+# The table may end before it: libstdc++'s functions below it are more in each release.
+$command profile --format folded $pid >"$work/out" 2>"$work/why"
+names "and the functions that were inlined into others" ";main;shop::keep_order("
 stop
 
 cat >"$work/leak.py" <<'END'
