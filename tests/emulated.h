@@ -75,15 +75,10 @@ TAP_UNUSED static size_t emulated_memory(bool resident)
 	enum { PAGE = 4096, PIECE = 1 << 24 };
 	static unsigned char there[PIECE / PAGE];
 	static char text[1 << 20];
-	int fd = open("/proc/self/maps", O_RDONLY | O_CLOEXEC);
-	size_t length = 0, sum = 0, i, size;
-	ssize_t n;
+	size_t sum = 0, i, size;
 	char *line;
 
-	while ((n = read(fd, text + length, sizeof text - 1 - length)) > 0)
-		length += (size_t)n;
-	close(fd);
-	text[length] = 0;
+	tap_read("/proc/self/maps", text, sizeof text);
 	for (line = text; *line; line += strcspn(line, "\n") + 1) {
 		uintptr_t from = strtoul(line, &line, 16), to = strtoul(line + 1, &line, 16);
 

@@ -79,17 +79,8 @@ static char dump[64], learned[64];
 static char *contents(const char *path)
 {
 	static char text[1 << 18];
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	size_t length = 0;
-	ssize_t n;
 
-	if (fd < 0)
-		return NULL;
-	while ((n = read(fd, text + length, sizeof text - 1 - length)) > 0)
-		length += (size_t)n;
-	close(fd);
-	text[length] = 0;
-	return text;
+	return tap_read(path, text, sizeof text) ? text : NULL;
 }
 
 static const char *last_line(const char *text)

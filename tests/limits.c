@@ -280,14 +280,10 @@ static void aligned_to_the_end(void *arg)
 static size_t reserved(void)
 {
 	static char text[65536];
-	int fd = open("/proc/self/maps", O_RDONLY | O_CLOEXEC);
-	size_t length = 0, sum = 0;
-	ssize_t n;
+	size_t sum = 0;
 	char *line;
 
-	while ((n = read(fd, text + length, sizeof text - 1 - length)) > 0)
-		length += (size_t)n;
-	close(fd);
+	tap_read("/proc/self/maps", text, sizeof text);
 	for (line = text; *line; line += strcspn(line, "\n") + 1) {
 		size_t from = strtoul(line, &line, 16), to = strtoul(line + 1, &line, 16);
 

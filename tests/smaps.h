@@ -2,10 +2,7 @@
 #ifndef TEST_SMAPS_H
 #define TEST_SMAPS_H
 
-#include <fcntl.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
+#include "tap.h"
 
 /* The next line that starts so, after `at`; what follows is returned. NULL: there is none. */
 static inline const char *smaps_line(const char *at, const char *field)
@@ -19,15 +16,8 @@ static inline const char *smaps_line(const char *at, const char *field)
 static inline const char *smaps_text(void)
 {
 	static char text[16 << 20];
-	size_t length = 0;
-	int fd = open("/proc/self/smaps", O_RDONLY | O_CLOEXEC);
-	ssize_t n;
 
-	while ((n = read(fd, text + length, sizeof text - 1 - length)) > 0)
-		length += (size_t)n;
-	close(fd);
-	text[length] = 0;
-	return text;
+	return tap_read("/proc/self/smaps", text, sizeof text) ? text : "";
 }
 
 /* Sums a field over all mappings. */

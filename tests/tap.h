@@ -119,6 +119,22 @@ TAP_FORMAT(1) __attribute__((noreturn)) static void bail(const char *format, ...
 	_exit(99);
 }
 
+/* Reads a file whole, or as much of it as fits, and ends the text. False: it cannot be opened. */
+TAP_UNUSED static bool tap_read(const char *path, char *text, size_t size)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	size_t length = 0;
+	ssize_t n;
+
+	if (fd < 0)
+		return false;
+	while ((n = read(fd, text + length, size - 1 - length)) > 0)
+		length += (size_t)n;
+	close(fd);
+	text[length] = 0;
+	return true;
+}
+
 /* HAKMEM_TEST_QUICK shortens long loops, for valgrind and similar tools. */
 TAP_UNUSED static unsigned long tap_rounds(unsigned long full)
 {
