@@ -44,8 +44,8 @@ void hak_free_aligned_sized(void *block, size_t align, size_t size);
 
 /* Allocates at least size bytes at a multiple of align, a power of two.
  * NULL and EINVAL: align is not a power of two; NULL and ENOMEM: align does not
- * fit into the address space, or there is no memory. hak_memalign rounds other alignments up to
- * a power of two, as glibc does. */
+ * fit into the address space, or there is no memory. hak_memalign rounds other
+ * alignments up to a power of two, as glibc does. */
 void *hak_aligned_alloc(size_t align, size_t size);
 void *hak_memalign(size_t align, size_t size);
 /* Returns 0, EINVAL (align is not a power of two, or not a multiple of

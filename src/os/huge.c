@@ -29,7 +29,7 @@ static enum hk_huge_mode chosen(const char *text)
 	return strstr(text, "[madvise]") ? HK_HUGE_MADVISE : HK_HUGE_NEVER;
 }
 
-/* From Linux 6.8 on, each size has a mode of its own. False: the file does not exist. */
+/* From Linux 6.8 on, each size has a mode of its own, which may be that of all. False: the file does not exist. */
 static bool read_mode_of(const char *file, enum hk_huge_mode *result)
 {
 	char text[64];
@@ -56,8 +56,7 @@ static enum hk_huge_mode read_mode(void)
 	hk_os_read_text(SYSFS "hpage_pmd_size", text, sizeof text);
 	if (strcmp(text, "2097152\n") != 0)
 		return HK_HUGE_NEVER;
-	hk_os_read_text(SYSFS "enabled", text, sizeof text);
-	return chosen(text);
+	return read_mode_of(SYSFS "enabled", &result) ? result : HK_HUGE_NEVER;
 }
 
 void hk_os_read_huge_mode(void)
@@ -86,7 +85,7 @@ bool hk_os_huge(void *addr, size_t size)
 
 bool hk_os_64k(void *addr, size_t size)
 {
-	return has_64k && hk_os_advise(addr, size, HK_MADV_HUGEPAGE) == 0;
+	return hk_os_advise(addr, size, HK_MADV_HUGEPAGE) == 0;
 }
 
 bool hk_os_collapse(void *addr, size_t size)

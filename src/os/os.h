@@ -139,9 +139,9 @@ void hk_os_read_huge_mode(void);
 bool hk_os_huge(void *addr, size_t size);
 
 /*
- * Has the kernel pages of 64 KiB, for ranges with the same advice? A range with this advice gets
- * them where it is not populated yet, if each of its parts of 2 MiB has a page already: otherwise
- * it may get huge pages. False: there are none.
+ * Has the kernel pages of 64 KiB, for ranges with the same advice? If it has, hk_os_64k advises it
+ * to use them where a range is not populated yet. Each part of 2 MiB must have a page already:
+ * otherwise it may get a huge page.
  */
 bool hk_os_has_64k(void);
 bool hk_os_64k(void *addr, size_t size);

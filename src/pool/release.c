@@ -247,7 +247,7 @@ static bool has_unfit(void)
 static void add_unfit(void)
 {
 	if (has_unfit())
-		hk_dirty.due += atomic_exchange_explicit(&hk_pool.unfit, 0, memory_order_relaxed);
+		hk_decay_expire(&hk_dirty, atomic_exchange_explicit(&hk_pool.unfit, 0, memory_order_relaxed));
 }
 
 /* The next SuperSlab to be released, or NULL. */

@@ -57,6 +57,12 @@ HK_INLINE void hk_decay_subtract(struct hk_decay *d, size_t amount)
 			    amount);
 }
 
+/* This much more is due at once. With the lock. */
+HK_INLINE void hk_decay_expire(struct hk_decay *d, size_t amount)
+{
+	d->due += amount;
+}
+
 /* True if hk_decay_due would return 0, as far as is known without the lock. */
 bool hk_decay_is_idle(const struct hk_decay *d, uint64_t now, uint64_t period, size_t limit);
 
