@@ -183,18 +183,6 @@ static void exits_beside_threads(void)
 	strike(EXIT, 2, false);
 }
 
-static void remove_files(const char *folder)
-{
-	static const char *const name[] = { "learned", "dump", "dump.json", "" };
-	char path[64];
-	unsigned i;
-
-	for (i = 0; i < 4; i++) {
-		snprintf(path, sizeof path, "%s/%s", folder, name[i]);
-		remove(path);
-	}
-}
-
 int main(int argc, char **argv)
 {
 	struct guest guest[] = {
@@ -206,8 +194,6 @@ int main(int argc, char **argv)
 		{ "quick", exits_quickly, "and by those of quick_exit", NULL, NULL, true, 0 },
 		{ "direct", exits_directly, "_exit beside threads", NULL, NULL, false, 0 },
 	};
-	char folder[] = "/tmp/hakmem-exit-XXXXXX";
-	int result;
 
 	if (argc > 2 && !strcmp(argv[1], "victim")) {
 		child_attach(atoi(argv[2]));
@@ -215,11 +201,5 @@ int main(int argc, char **argv)
 		victim();
 		return 1;
 	}
-	if (argc > 1)
-		return guest_main(argc, argv, guest, sizeof guest / sizeof *guest);
-	if (!mkdtemp(folder) || setenv("TEST_FOLDER", folder, 1))
-		bail("mkdtemp: errno %d", errno);
-	result = guest_main(argc, argv, guest, sizeof guest / sizeof *guest);
-	remove_files(folder);
-	return result;
+	return guest_main_with_folder(argc, argv, guest, sizeof guest / sizeof *guest);
 }

@@ -346,8 +346,6 @@ static int play_round(void)
 
 /* The watcher. */
 
-static char folder[] = "/tmp/hakmem-forks-XXXXXX";
-
 static void start_round(void)
 {
 	static const char *const setting[][2] = {
@@ -361,7 +359,7 @@ static void start_round(void)
 	for (i = 0; i < sizeof setting / sizeof *setting; i++) {
 		if (random_below(&random, 4))
 			continue;
-		snprintf(path, sizeof path, "%s/%zu", folder, i);
+		snprintf(path, sizeof path, "%s/%zu", getenv("TEST_FOLDER"), i);
 		setenv(setting[i][0], setting[i][1] ? setting[i][1] : path, 1);
 	}
 	child_exec("round");
@@ -480,18 +478,6 @@ static void report(unsigned long rounds, double seconds)
 	diag("%s, %.0f s, %lu rounds:%s", getenv("HAKMEM_PROFILE"), seconds, rounds, text);
 }
 
-static void remove_files(void)
-{
-	char path[64];
-	int i;
-
-	for (i = 0; i < 6; i++) {
-		snprintf(path, sizeof path, "%s/%d", folder, i);
-		unlink(path);
-	}
-	rmdir(folder);
-}
-
 /* A short run has rounds of half a second; a long one has longer rounds among them. */
 static void mix(void)
 {
@@ -501,8 +487,6 @@ static void mix(void)
 	int status, failures = 0;
 
 	attach_mixture();
-	if (!mkdtemp(folder))
-		fail("mkdtemp: errno %d\n", errno);
 	for (rounds = 0; seconds_now() < end && failures < FAILURES; rounds++) {
 		double most = (end - start) / 6;
 
@@ -521,7 +505,6 @@ static void mix(void)
 		}
 	}
 	report(rounds, seconds_now() - start);
-	remove_files();
 	if (failures)
 		_exit(1);
 }
@@ -540,5 +523,5 @@ int main(int argc, char **argv)
 		return play_round();
 	}
 	setenv("HAKMEM_TEST_PATIENCE", "1000", 0);
-	return guest_main(argc, argv, guest, sizeof guest / sizeof *guest);
+	return guest_main_with_folder(argc, argv, guest, sizeof guest / sizeof *guest);
 }

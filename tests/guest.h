@@ -12,6 +12,7 @@
 #include "child.h"
 #include "heap.h"
 
+#include <dirent.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <sys/prctl.h>
@@ -201,6 +202,37 @@ TAP_UNUSED static int guest_main(int argc, char **argv, struct guest *guest, siz
 		    !emulator_fails(LACK_FORK, guest[i].name))
 			guest_under_all(&guest[i]);
 	return tap_end();
+}
+
+static void guest_remove(const char *folder)
+{
+	DIR *files = opendir(folder);
+	struct dirent *file;
+
+	while (files && (file = readdir(files)))
+		unlinkat(dirfd(files), file->d_name, 0);
+	if (files)
+		closedir(files);
+	rmdir(folder);
+}
+
+/*
+ * The same for cases that write files. TEST_FOLDER names the directory for them, which this
+ * process removes: a case may have been killed. It is in the current directory, for the case
+ * that this process is killed.
+ */
+TAP_UNUSED static int guest_main_with_folder(int argc, char **argv, struct guest *guest, size_t count)
+{
+	char folder[] = "test-files-XXXXXX";
+	int result;
+
+	if (argc > 2)
+		return guest_main(argc, argv, guest, count);
+	if (!mkdtemp(folder) || setenv("TEST_FOLDER", folder, 1))
+		bail("mkdtemp: errno %d", errno);
+	result = guest_main(argc, argv, guest, count);
+	guest_remove(folder);
+	return result;
 }
 
 /* Allocates blocks of all sizes, Tiny to Huge, and writes both ends of each. */

@@ -8,6 +8,8 @@ library=${HAKMEM_TEST_LIBRARY:?run by make check}
 wrappers=$(dirname "$library")/../../tests/wrappers
 patience=${HAKMEM_TEST_PATIENCE:-120}
 launcher=
+# heaptrack leaves files in the current directory when a program forks.
+cd "$work" || exit 99
 
 # run VARIABLE=VALUE... PROGRAM: nothing is preloaded into timeout itself.
 run() {
