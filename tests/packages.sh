@@ -11,7 +11,8 @@ usage() {
 	  SUITE  Debian releases to install into (default: bookworm); other than that
 	         of this machine they build the packages first, with all tests
 	  FILE   what the tools say (default: packages.log)
-	--nocheck builds without the tests, after they have run by themselves.
+	--nocheck builds for this machine's release without the tests, after they have
+	run by themselves; in other releases the build runs all of them still.
 	--programs runs debian/tests/programs in there too, on bookworm: minutes.
 	Needed: what debian/control builds with, and the packages
 	  debhelper lintian apt-utils mmdebstrap faketime
