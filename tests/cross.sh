@@ -41,7 +41,7 @@ target() {	# arch
 	esac
 	unset QEMU_LD_PREFIX HAKMEM_TEST_EMULATED HAKMEM_TEST_QUICK
 	# Emulation is 20 to 50 times slower, and says itself how a program ended.
-	[ -z "$emulator" ] || export HAKMEM_TEST_EMULATED="$emulator" HAKMEM_TEST_QUICK=1
+	[ -z "$emulator" ] || export HAKMEM_TEST_EMULATED="$emulator" HAKMEM_TEST_QUICK=20
 	options="CC=$cc CXX=$cxx"
 	[ -n "$triplet" ] || return
 	options=--host=$triplet cc=$triplet-gcc

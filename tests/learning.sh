@@ -66,6 +66,6 @@ HAKMEM_ALLOC_LEARN_WINDOW=1 HAKMEM_ALLOC_LEARN_RATE=1 $phases steady >"$work/wil
 check $? "the shortest window and the highest rate"
 HAKMEM_TINY_PRESET=default $phases crowd >"$work/why"
 check $? "many threads share a budget, and leave it when they end"
-HAKMEM_DEBUG_LEVEL=3 HAKMEM_TEST_QUICK=1 $phases run >"$work/why"
+HAKMEM_DEBUG_LEVEL=3 HAKMEM_TEST_QUICK=20 $phases run >"$work/why"
 check $? "beside the trace"
 finish
