@@ -3,16 +3,17 @@
 # compares two builds, asks lintian, makes a local archive of them and installs
 # from it into a new system of each SUITE. See --help. Prints TAP.
 set -u
-suites= options= programs=
+suites= options= programs= jobs=2
 log=packages.log
 usage() {
 	cat <<-END
-	usage: tests/packages.sh [--nocheck] [--programs] [--log FILE] [SUITE...]
+	usage: tests/packages.sh [--nocheck] [--jobs N] [--programs] [--log FILE] [SUITE...]
 	  SUITE  Debian releases to install into (default: bookworm); other than that
 	         of this machine they build the packages first, with all tests
 	  FILE   what the tools say (default: packages.log)
 	--nocheck builds for this machine's release without the tests, after they have
 	run by themselves; in other releases the build runs all of them still.
+	--jobs is how many compilers or tests run at a time (default: 2).
 	--programs runs debian/tests/programs in there too, on bookworm: minutes.
 	Needed: what debian/control builds with, and the packages
 	  debhelper lintian apt-utils mmdebstrap faketime
@@ -23,6 +24,7 @@ usage() {
 while [ $# -gt 0 ]; do
 	case $1 in
 	--log) log=$2; shift ;;
+	--jobs) jobs=$2; shift ;;
 	--nocheck) options=nocheck ;;
 	--programs) programs=programs ;;
 	--help | -h) usage; exit ;;
@@ -98,11 +100,11 @@ printf '#!/bin/sh\nexit 101\n' >/usr/sbin/policy-rc.d && chmod 755 /usr/sbin/pol
 install() { DEBIAN_FRONTEND=noninteractive apt-get -q -y install "$@" >"$work/why" 2>&1; }
 
 # In another release: its own packages, as its build machines make them.
-make_packages() {
+make_packages() {	# jobs
 	{ useradd -m builder && mkdir /home/builder/hakmem && cd /home/builder/hakmem &&
 		tar -xf /srv/checkout.tar && chown -R builder: /home/builder; } 2>"$work/why" || return
 	setpriv --reuid=builder --regid=builder --init-groups env HOME=/home/builder PATH=/usr/bin:/bin:/usr/sbin:/sbin LC_ALL=C.UTF-8 \
-		dpkg-buildpackage -us -uc -b -j2 >../log 2>&1 && return
+		dpkg-buildpackage -us -uc -b -j"$1" >../log 2>&1 && return
 	grep -E '^(FAIL|ERROR)|error:' ../log >"$work/why" || tail -n 30 ../log >"$work/why"
 	false
 }
@@ -113,7 +115,7 @@ elif [ -n "$2" ]; then
 	{ apt-get -q update && install apt-utils passwd && DEBIAN_FRONTEND=noninteractive \
 		apt-get -q -y --no-install-recommends build-dep /srv/source; } >"$work/why" 2>&1
 	check $? "what debian/control asks for"
-	make_packages
+	make_packages "$3"
 	status=$?
 	check $status "the packages build"
 	[ $status = 0 ] || { finish; exit 0; }
@@ -171,7 +173,7 @@ for suite in ${suites:-bookworm}; do
 	foreign=
 	[ "$suite" = "$native" ] || foreign=build wanted=$((wanted + 1))
 	new_system "$suite" /dev/null --format=null --include=cmake,gcc,g++,libc6-dev,make,pkgconf \
-		--customize-hook="chroot \"\$1\" sh /srv/inside '$more' '$foreign' >'$work/result'"
+		--customize-hook="chroot \"\$1\" sh /srv/inside '$more' '$foreign' '$jobs' >'$work/result'"
 	status=$?
 	cat "$work/result" >>"$log"
 	check $status "$suite: a new system"
