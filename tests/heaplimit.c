@@ -361,7 +361,7 @@ static void callback(void *arg)
 	n = take_all(3000, 24 * MB);
 	if (calls != 1 || asked < 3000 || asked > 3100)
 		fail("%zu calls, the last one of %zu bytes", calls, asked);
-	if (malloc(3000) || malloc(3 * MB) || realloc(block[0], 200000) || calls != 1)
+	if (malloc(3000) || malloc(3 * MB) || realloc(block[0], 3 * MB) || calls != 1)
 		fail("%zu calls while it stays at the limit", calls);
 	free_all(n);
 	n = take_all(40000, 24 * MB);

@@ -122,6 +122,41 @@ static void exhaust(void *arg)
 	}
 }
 
+/* Blocks of any size get most of the address space: where there is little of it, they are not
+ * rounded up to what serves them best elsewhere. The blocks are not filled. */
+enum { SPACE = 200 * MB };
+
+static size_t take_space(size_t size)
+{
+	struct heap h = { NULL, size, 0 };
+	struct block *p;
+	size_t bytes;
+
+	while ((p = (struct block *)malloc(size)) != NULL) {
+		p->below = h.top;
+		h.top = p;
+		h.count++;
+	}
+	bytes = h.count * size;
+	drop(&h);
+	return bytes;
+}
+
+static void most_of_it(void *arg)
+{
+	static const size_t other[] = { 1000, 300000, 1100 * 1000, 3 * 1000 * 1000 };
+	size_t size = *(size_t *)arg, bytes, i;
+
+	limit(RLIMIT_AS, SPACE);
+	for (i = 0; i <= sizeof other / sizeof *other; i++) {
+		bytes = take_space(size);
+		if (bytes < SPACE / 10 * 8)
+			fail("%zu KiB in blocks of %zu bytes, as number %zu", bytes / KB, size, i);
+		if (i < sizeof other / sizeof *other)
+			size = other[i];
+	}
+}
+
 /* Several threads at once, sizes of all kinds, until each was refused often. */
 enum { THREADS = 4 };
 static pthread_barrier_t gate;
@@ -299,6 +334,7 @@ int main(void)
 	static const size_t sizes[] = { 16, 200, 2000, 9000, 32768, 70000, 900000, 2 * MB, 7 * MB,
 					40 * MB };
 	enum { KINDS = sizeof sizes / sizeof *sizes };
+	static const size_t wide[] = { 300000, 700000, 1100 * 1000, 3 * 1000 * 1000 };
 	static const char *const names[] = { "RLIMIT_AS", "RLIMIT_DATA" };
 	static const int resources[] = { RLIMIT_AS, RLIMIT_DATA };
 	size_t i, r;
@@ -324,6 +360,10 @@ int main(void)
 				 names[r], plan.size, plan.other);
 			child_ok(exhaust, &plan, 120, name);
 		}
+	}
+	for (i = 0; i < sizeof wide / sizeof *wide; i++) {
+		snprintf(name, sizeof name, "blocks of %zu bytes get most of the address space", wide[i]);
+		child_ok(most_of_it, (void *)&wide[i], 120, name);
 	}
 	child_ok(crowds, &seed, 120, "four threads out of memory at once");
 	child_ok(aligned_to_the_end, NULL, 120, "what is left is aligned as it was asked for");

@@ -198,6 +198,20 @@ enum {
  * processes of the group are not counted; under pressure it is scarce too (os/pressure.c). */
 enum { HK_SCARCE_LEFT = 4 };
 
+/* Little address space (large/). */
+enum {
+	/* Space is short if the heap has mapped an eighth of what it may map. So the blocks that
+	 * were mapped before that, of which half may be unused, do not matter much. */
+	HK_SPACE_SHARE = 8,
+	/* Then a block has a mapping of its own, in whole pages, if its granules or its share of a
+	 * SuperSlab would be an eighth larger. */
+	HK_SPACE_WASTE_SHARE = 8,
+	/* Bytes: a smaller block has no mapping of its own, because each takes a page of page
+	 * tables; and the most blocks that have one, because a process may have 65530 mappings. */
+	HK_FITTED_LEAST = 128 << 10,
+	HK_FITTED_MOST = 16384,
+};
+
 /* The callback for HAKMEM_LIMIT is called again after a 16th of the memory in use was freed: a
  * program that stays at the limit is told once. */
 enum { HK_LIMIT_AGAIN_SHARE = 16 };

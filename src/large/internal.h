@@ -17,6 +17,8 @@ struct hk_large {
 	bool shrank, regrew;		/* by realloc; regrew: after it shrank */
 	bool populated;			/* pages may exist that the program did not touch */
 	struct hk_note note;
+	uintptr_t former;		/* the start of the range that had the descriptor before: a
+					 * place for a fitted block, so that places are used again */
 };
 _Static_assert(sizeof(struct hk_large) <= HK_RANGE_DESCRIPTOR, "it fits");
 
@@ -46,7 +48,9 @@ HK_INLINE size_t hk_large_usable(const struct hk_large *b)
 	return b->range.mapped - (b->range.guarded ? hk_page_size : 0);
 }
 
-void hk_mid_begin(struct hk_large_request *r);
+/* fitted: the block is to have a mapping of its own, unless a SuperSlab that is in use has room.
+ * Then r->mid becomes false. */
+void hk_mid_begin(struct hk_large_request *r, bool fitted);
 bool hk_mid_finish(struct hk_large_request *r);
 bool hk_mid_free(void *p);
 size_t hk_mid_size(const void *p);

@@ -13,6 +13,9 @@
 
 struct hk_large_counters hk_large_counters;
 
+/* Blocks up to HK_LARGE_MAX that have a mapping of whole pages; relaxed. */
+static _Atomic size_t fitted;
+
 /* The bytes include guards. */
 static void count(size_t blocks, size_t bytes)
 {
@@ -28,15 +31,39 @@ static size_t round_up(size_t size, size_t unit)
 	return (size + unit - 1) & -unit;
 }
 
+static size_t granules_for(size_t size)
+{
+	return round_up(size, hk_page_size > HK_SUPERSLAB_SIZE ? hk_page_size : HK_SUPERSLAB_SIZE);
+}
+
+static bool is_fitted(size_t mapped)
+{
+	return mapped <= HK_LARGE_MAX && mapped % HK_SUPERSLAB_SIZE;
+}
+
+static bool may_fit(void)
+{
+	return hk_space_is_short() && atomic_load_explicit(&fitted, memory_order_relaxed) < HK_FITTED_MOST;
+}
+
 static size_t mapping_size(size_t size)
 {
+	size_t pages = round_up(size, hk_page_size), whole = granules_for(size);
+
 	if (size > HK_LARGE_MAX)
-		return round_up(size, hk_page_size) + (hk_os_has_guards() ? hk_page_size : 0);
-	return round_up(size, hk_page_size > HK_SUPERSLAB_SIZE ? hk_page_size : HK_SUPERSLAB_SIZE);
+		return pages + (hk_os_has_guards() ? hk_page_size : 0);
+	return whole - pages >= pages / HK_SPACE_WASTE_SHARE && may_fit() ? pages : whole;
+}
+
+static void count_fitted(size_t mapped, size_t blocks)
+{
+	if (is_fitted(mapped))
+		atomic_fetch_add_explicit(&fitted, blocks, memory_order_relaxed);
 }
 
 static void start(struct hk_large *b)
 {
+	count_fitted(b->range.mapped, 1);
 	b->grew = b->shrank = b->regrew = b->note.noted = false;
 	atomic_store_explicit(&b->note.sample, 0, memory_order_relaxed);
 	hk_range_use(&b->range);
@@ -69,13 +96,13 @@ static _Atomic size_t let_go, wanted_again;
 
 static bool worth_keeping(size_t mapped)
 {
-	return mapped <= HK_RANGE_KEPT_ALWAYS ||
-	       mapped <= atomic_load_explicit(&wanted_again, memory_order_relaxed);
+	return !is_fitted(mapped) && (mapped <= HK_RANGE_KEPT_ALWAYS ||
+				      mapped <= atomic_load_explicit(&wanted_again, memory_order_relaxed));
 }
 
 static void note_let_go(size_t mapped)
 {
-	if (mapped <= HK_LARGE_MAX)
+	if (mapped <= HK_LARGE_MAX && !is_fitted(mapped))
 		hk_raise(&let_go, mapped);
 }
 
@@ -90,6 +117,7 @@ static struct hk_large *new_block(size_t mapped)
 	struct hk_large *b = block_of(hk_range_new());
 
 	if (b) {
+		b->former = b->range.start;
 		b->range.start = 0;
 		b->range.mapped = mapped;
 		b->range.guarded = b->range.clean = b->range.advised = false;
@@ -107,28 +135,35 @@ static struct hk_large *take_free(size_t mapped)
 	return block_of(r);
 }
 
-/* Uses a free range or the memory of empty SuperSlabs. If there is none, or if its guards
- * must be changed first, leaves a descriptor to hk_large_finish. */
-static void begin_mapping(struct hk_large_request *r)
+/* The memory of empty SuperSlabs; a Huge block has no whole number of granules. */
+static void take_empty(struct hk_large *b, size_t whole)
 {
-	size_t mapped = mapping_size(r->size);
-	struct hk_large *b = NULL;
 	bool huge = false;
 
-	if (r->align < HK_SUPERSLAB_SIZE)
-		r->align = HK_SUPERSLAB_SIZE;
-	if (r->align == HK_SUPERSLAB_SIZE)
-		b = take_free(mapped);
+	b->range.start = (uintptr_t)hk_pool_give(whole, &huge);
+	b->range.advised |= huge;
+	if (b->range.start)
+		b->range.mapped = whole;
+}
+
+/* Uses a free range or the memory of empty SuperSlabs. If there is none, if its guards must be
+ * changed first, or if it must be cut, leaves a descriptor to hk_large_finish. */
+static void begin_mapping(struct hk_large_request *r)
+{
+	size_t mapped = mapping_size(r->size), whole = granules_for(r->size);
+	bool anywhere = r->align <= HK_SUPERSLAB_SIZE;
+	struct hk_large *b = NULL;
+
+	if (anywhere)
+		b = take_free(mapped > HK_LARGE_MAX ? mapped : whole);
 	if (!b)
 		b = new_block(mapped);
 	if (!b)
 		return;
 	b->wanted = r->size;
-	/* A Huge block has no whole number of granules. */
-	if (!b->range.start && mapped <= HK_LARGE_MAX && r->align == HK_SUPERSLAB_SIZE)
-		b->range.start = (uintptr_t)hk_pool_give(mapped, &huge);
-	b->range.advised |= huge;
-	if (b->range.start && hk_guard_fits(b)) {
+	if (!b->range.start && mapped <= HK_LARGE_MAX && anywhere)
+		take_empty(b, whole);
+	if (b->range.start && !is_fitted(mapped) && hk_guard_fits(b)) {
 		reuse(b);
 		r->block = (void *)b->range.start;
 		r->zero = b->range.clean;
@@ -137,12 +172,19 @@ static void begin_mapping(struct hk_large_request *r)
 	}
 }
 
+static void *get_mapping(const struct hk_large *b, size_t align)
+{
+	if (b->range.mapped > HK_LARGE_MAX)
+		return hk_os_map_with_room(b->range.mapped, align);
+	return is_fitted(b->range.mapped) ? hk_os_map_fitted(b->range.mapped, align, b->former) :
+					    hk_os_map(b->range.mapped, align);
+}
+
 /* Creates the leaves of the page map for both ends, so that the range can be put into the
  * store later. */
 static bool map(struct hk_large *b, size_t align)
 {
-	void *p = b->range.mapped > HK_LARGE_MAX ? hk_os_map_with_room(b->range.mapped, align) :
-					     hk_os_map(b->range.mapped, align);
+	void *p = get_mapping(b, align > HK_SUPERSLAB_SIZE ? align : HK_SUPERSLAB_SIZE);
 
 	b->range.start = (uintptr_t)p;
 	if (!p)
@@ -158,9 +200,24 @@ static bool map(struct hk_large *b, size_t align)
 	return true;
 }
 
+/* Unmaps the granules and pages of a reused range that the block does not need, if it is to be
+ * fitted. */
+static void cut(struct hk_large *b)
+{
+	size_t mapped = mapping_size(b->wanted), granule = mapped >> HK_SUPERSLAB_SHIFT;
+
+	if (!is_fitted(mapped) || mapped > b->range.mapped ||
+	    !hk_os_unmap((char *)b->range.start + mapped, b->range.mapped - mapped))
+		return;
+	b->range.mapped = mapped;
+	b->range.guarded = false;
+	b->range.old_guards &= ((uint64_t)1 << granule) - 1;
+}
+
 /* Prepares a reused range; unmaps it if its guards cannot be changed. */
 static bool refit(struct hk_large *b)
 {
+	cut(b);
 	if (hk_guard_fit(b)) {
 		reuse(b);
 		return true;
@@ -176,6 +233,7 @@ static struct hk_range *free_mapping(struct hk_large *b)
 	void *p = (void *)b->range.start;
 
 	count((size_t)-1, -b->range.mapped);
+	count_fitted(b->range.mapped, (size_t)-1);
 	hk_granule_clear(p);
 	b->range.clean = false;
 	b->range.next = NULL;
@@ -221,6 +279,8 @@ static void *move_mapping(struct hk_large *b, size_t mapped)
 static void resized(struct hk_large *b, void *start, size_t mapped, size_t before)
 {
 	count(0, mapped - before);
+	count_fitted(before, (size_t)-1);
+	count_fitted(mapped, 1);
 	b->range.start = (uintptr_t)start;
 	b->range.mapped = mapped;
 }
@@ -249,15 +309,24 @@ static void expect_more(struct hk_large *b, size_t size, size_t before)
 /* Grows the block into the free range after it. */
 static bool extend(struct hk_large *b, size_t size)
 {
-	size_t mapped = mapping_size(size), before = b->range.mapped;
+	size_t mapped = granules_for(size), before = b->range.mapped;
 
-	if (mapped <= before || mapped > HK_LARGE_MAX)
+	if (mapped <= before || size > HK_LARGE_MAX || is_fitted(before))
 		return false;
 	note_wanted(mapped);
 	if (!hk_range_extend(&b->range, mapped))
 		return false;
 	resized(b, (void *)b->range.start, b->range.mapped, before);
 	return true;
+}
+
+/* For the size of a Mid block: would a mapping of its own take less memory than its share of a
+ * SuperSlab? */
+static bool fits_better(size_t size)
+{
+	size_t share = HK_SUPERSLAB_SIZE / (HK_SUPERSLAB_SIZE / round_up(size, HK_SLOT_SIZE));
+
+	return SIZE_MAX > UINT32_MAX && size >= HK_FITTED_LEAST && share - size >= size / HK_SPACE_WASTE_SHARE && may_fit();
 }
 
 void hk_large_begin(struct hk_large_request *r)
@@ -270,8 +339,8 @@ void hk_large_begin(struct hk_large_request *r)
 	r->zero = false;
 	r->mid = mid;
 	if (mid)
-		hk_mid_begin(r);
-	else
+		hk_mid_begin(r, !r->exact && fits_better(r->size));
+	if (!r->mid)
 		begin_mapping(r);
 }
 

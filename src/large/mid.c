@@ -44,13 +44,21 @@ static void start(struct hk_large_request *r, const struct hk_run *at)
 	r->zero = at->clean;
 }
 
-void hk_mid_begin(struct hk_large_request *r)
+void hk_mid_begin(struct hk_large_request *r, bool fitted)
 {
 	unsigned align = r->align > HK_SLOT_SIZE ? (unsigned)(r->align >> HK_SLOT_SHIFT) : 1;
+	unsigned slots = slots_for(r->size);
 	struct hk_run run;
+	bool claimed = hk_pool_claim(&run, slots, align, HK_HINT_MID, true);
 
-	if (hk_pool_claim(&run, slots_for(r->size), align, HK_HINT_MID, true))
+	if (claimed && fitted && hk_pool_run_is_alone(&run, slots)) {
+		hk_pool_run_free(run.home, run.first, slots);
+		claimed = false;
+	}
+	if (claimed)
 		start(r, &run);
+	else if (fitted)
+		r->mid = false;
 	else
 		r->superslab = hk_pool_plan();
 }

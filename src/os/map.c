@@ -10,7 +10,6 @@
 #include <link.h>
 #include <string.h>
 #include <sys/auxv.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 extern char **environ;
@@ -31,6 +30,7 @@ void hk_os_start(void)
 	secure = getauxval(AT_SECURE) != 0;
 	hk_os_random = (const void *)getauxval(AT_RANDOM);
 	hk_os_read_limit();
+	hk_os_read_space();
 	hk_os_read_huge_mode();
 }
 
@@ -100,58 +100,101 @@ static bool unmap(void *addr, size_t size)
 	return HK_SYS(munmap, addr, size, 0, 0, 0) == 0;
 }
 
-/*
- * Most mappings are aligned without further work: the kernel places each one directly below
- * the previous one, so an aligned mapping makes the next one aligned too. Otherwise a larger
- * range is mapped and the rest is cut off.
- */
-static void *map_aligned(size_t size, size_t align, int access)
+/* The lowest address so far. */
+static _Atomic uintptr_t lowest = UINTPTR_MAX;
+
+/* NULL: the kernel refuses, and *place is 0; or it has room only at *place, which is not
+ * aligned. */
+static void *map_near(uintptr_t hint, size_t size, size_t align, int access, uintptr_t *place)
+{
+	void *p = hk_sys_map_near(hint, size, access);
+
+	*place = (uintptr_t)p;
+	if (!p || !(*place & (align - 1))) {
+		if (p && *place < atomic_load_explicit(&lowest, memory_order_relaxed))
+			atomic_store_explicit(&lowest, *place, memory_order_relaxed);
+		return p;
+	}
+	unmap(p, size);
+	return NULL;
+}
+
+/* Maps a larger range and cuts off the rest. */
+static void *map_and_cut(size_t size, size_t align, int access)
 {
 	size_t before;
-	char *p;
+	char *p = size + align < size ? NULL : hk_sys_map(size + align - hk_page_size, access);
 
-	hk_assert_unlocked();
-	p = hk_sys_map(size, access);
-
-	if (p && ((uintptr_t)p & (align - 1))) {
-		unmap(p, size);
-		if (size + align < size)
-			p = NULL;
-		else
-			p = hk_sys_map(size + align - hk_page_size, access);
-		if (p) {
-			before = -(uintptr_t)p & (align - 1);
-			if (before)
-				unmap(p, before);
-			p += before;
-			if (align - hk_page_size - before)
-				unmap(p + size, align - hk_page_size - before);
-		}
-	}
+	if (!p)
+		return NULL;
+	before = -(uintptr_t)p & (align - 1);
+	if (before)
+		unmap(p, before);
+	p += before;
+	if (align - hk_page_size - before)
+		unmap(p + size, align - hk_page_size - before);
 	return p;
 }
 
-static void *map_anywhere(size_t size, size_t align, int access)
+/*
+ * Most mappings are aligned without further work: the kernel places each one directly below
+ * the previous one, so an aligned mapping makes the next one aligned too. Otherwise there is
+ * probably room at the aligned address below. A larger range comes last, because a limit on
+ * the address space may refuse it.
+ */
+static void *map_aligned(uintptr_t hint, size_t size, size_t align, int access)
 {
+	uintptr_t place;
+	void *p;
+
+	hk_assert_unlocked();
+	p = map_near(hint, size, align, access, &place);
+	if (!p && place)
+		p = map_near(place & -align, size, align, access, &place);
+	return p || !place ? p : map_and_cut(size, align, access);
+}
+
+/*
+ * For sizes that are no multiple of the alignment, so that the kernel hardly ever chooses an
+ * aligned address. Below all mappings of the heap there is probably room.
+ */
+static void *map_fitted(uintptr_t hint, size_t size, size_t align, int access)
+{
+	uintptr_t below = (atomic_load_explicit(&lowest, memory_order_relaxed) - size) & -align, place;
+	void *p;
+
+	hk_assert_unlocked();
+	p = map_near(hint ? hint : below, size, align, access, &place);
+	if (!p && place && hint)
+		p = map_near(below, size, align, access, &place);
+	if (!p && place)
+		p = map_near(place & -align, size, align, access, &place);
+	return p || !place ? p : map_and_cut(size, align, access);
+}
+
+static void *map_anywhere(uintptr_t hint, size_t size, size_t align, int access)
+{
+	(void)hint;
 	(void)align;
 	return hk_sys_map(size, access);
 }
 
-static void *claim_and_map(void *(*map)(size_t size, size_t align, int access), size_t size, size_t align)
+static void *claim_and_map(void *(*map)(uintptr_t hint, size_t size, size_t align, int access), uintptr_t hint,
+			   size_t size, size_t align)
 {
 	enum claimed claimed = claim(size);
 	void *p;
 
 	if (!claimed)
 		return NULL;
-	p = map(size, align, PROT_READ | PROT_WRITE);
+	p = map(hint, size, align, PROT_READ | PROT_WRITE);
 	settle(claimed, p, size);
 	return p;
 }
 
 void *hk_os_map_anytime(size_t size)
 {
-	return claim_and_map(map_anywhere, size, hk_page_size);
+	return claim_and_map(map_anywhere, 0, size, hk_page_size);
 }
 
 void hk_os_purge_anytime(void *addr, size_t size)
@@ -171,7 +214,13 @@ void hk_os_scratch_end(void *p, size_t size)
 
 void *hk_os_map(size_t size, size_t align)
 {
-	return claim_and_map(map_aligned, size, align);
+	hk_os_follow_space(atomic_load_explicit(&hk_os_mapped, memory_order_relaxed));
+	return claim_and_map(map_aligned, 0, size, align);
+}
+
+void *hk_os_map_fitted(size_t size, size_t align, uintptr_t hint)
+{
+	return claim_and_map(map_fitted, hint, size, align);
 }
 
 /*
@@ -179,12 +228,12 @@ void *hk_os_map(size_t size, size_t align)
  * The upper quarter of the address space below this library is divided into places that are
  * 64 GiB apart, and each call uses the next place.
  */
-static void *map_with_room(size_t size, size_t align, int access)
+static void *map_with_room(uintptr_t hint, size_t size, size_t align, int access)
 {
 	const unsigned ROOM_SHIFT = 36;		/* 64 GiB */
 	static _Atomic uintptr_t calls;
 	uintptr_t here = (uintptr_t)&hk_os_map >> (ROOM_SHIFT & (sizeof here * 8 - 1));
-	uintptr_t places = sizeof here == 8 ? here / 4 : 0, hint;
+	uintptr_t places = sizeof here == 8 ? here / 4 : 0;
 	void *p;
 
 	if (places) {
@@ -196,30 +245,22 @@ static void *map_with_room(size_t size, size_t align, int access)
 			return p;
 		unmap(p, size);
 	}
-	return map_aligned(size, align, access);
+	return map_aligned(0, size, align, access);
 }
 
 void *hk_os_map_with_room(size_t size, size_t align)
 {
-	return claim_and_map(map_with_room, size, align);
+	return claim_and_map(map_with_room, 0, size, align);
 }
 
 void *hk_os_reserve(size_t size, size_t align)
 {
-	return map_with_room(size, align, PROT_NONE);
+	return map_with_room(0, size, align, PROT_NONE);
 }
 
 void hk_os_unreserve(void *addr, size_t size)
 {
 	unmap(addr, size);
-}
-
-size_t hk_os_address_limit(void)
-{
-	struct { uint64_t now, most; } limit = { UINT64_MAX, UINT64_MAX };
-
-	HK_SYS(prlimit64, 0, RLIMIT_AS, NULL, &limit, 0);
-	return limit.now < SIZE_MAX ? (size_t)limit.now : SIZE_MAX;
 }
 
 bool hk_os_open_reserved(void *addr, size_t size)

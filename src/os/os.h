@@ -77,6 +77,10 @@ char **hk_os_environment(void);
  */
 void *hk_os_map(size_t size, size_t align);
 
+/* The same for a size that is no multiple of the alignment; at an aligned address if there is
+ * room, or anywhere if it is 0. */
+void *hk_os_map_fitted(size_t size, size_t align, uintptr_t address);
+
 /* The same, at an address where hk_os_resize can extend the mapping, if the address space has
  * room. */
 void *hk_os_map_with_room(size_t size, size_t align);
@@ -101,8 +105,19 @@ void hk_os_scratch_end(void *p, size_t size);
 void *hk_os_reserve(size_t size, size_t align);
 void hk_os_unreserve(void *addr, size_t size);
 
-/* The limit on the address space of the process, SIZE_MAX for none. */
+/* space.c. The limit on the address space of the process, SIZE_MAX for none. */
 size_t hk_os_address_limit(void);
+
+/*
+ * The bytes that the heap can map at most, because of a limit on the process, or SIZE_MAX if no
+ * limit is known; any thread, relaxed. read_space reads the limits at the start. follow_space
+ * is called before memory is mapped: it looks for a limit that was set later, and finds one once
+ * the heap is larger than this part of it (HK_OS_SPACE_TIMES).
+ */
+enum { HK_OS_SPACE_TIMES = 8 };
+extern _Atomic size_t hk_os_space;
+void hk_os_read_space(void);
+void hk_os_follow_space(size_t mapped);
 
 /*
  * open makes pages of a reserved range memory of the program, counted and limited like any other;

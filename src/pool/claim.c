@@ -110,6 +110,12 @@ bool hk_pool_claim(struct hk_run *run, unsigned slots, unsigned align, unsigned 
 	return true;
 }
 
+bool hk_pool_run_is_alone(const struct hk_run *run, unsigned slots)
+{
+	return (atomic_load_explicit(&run->home->shared_meta->free, memory_order_relaxed) |
+		hk_slot_mask(run->first, slots)) == HK_ALL_SLOTS;
+}
+
 bool hk_pool_run_extend(struct hk_superslab *home, unsigned end, unsigned slots)
 {
 	uint64_t mask;

@@ -60,6 +60,17 @@ HK_INLINE bool hk_pool_scarce(void)
 	       atomic_load_explicit(&hk_os_mapped, memory_order_relaxed) >= limit - limit / HK_SCARCE_LEFT;
 }
 
+/* Has the heap mapped a good part of what a limit allows it to map? Then blocks must not take
+ * much more than they need. */
+HK_INLINE bool hk_space_is_short(void)
+{
+	size_t space = atomic_load_explicit(&hk_os_space, memory_order_relaxed);
+	size_t limit = atomic_load_explicit(&hk_os_limit, memory_order_relaxed);
+
+	return atomic_load_explicit(&hk_os_mapped, memory_order_relaxed) >=
+	       (space < limit ? space : limit) / HK_SPACE_SHARE;
+}
+
 /* Acquires a slab of this class for the cache, from stage 1 or 2. If fresh is false, only
  * slots that hold pages are used. NULL: there is none, and the pool must grow. */
 struct hk_slab *hk_pool_acquire(unsigned class, struct hk_cache *owner, bool fresh);
@@ -95,6 +106,9 @@ struct hk_run {
 /* Stage 2: claims a run of free slots, its start aligned to align slots (a power of two). If
  * fresh is false, only slots that hold pages are claimed. False: there is no such run. */
 bool hk_pool_claim(struct hk_run *run, unsigned slots, unsigned align, unsigned hint, bool fresh);
+
+/* Is the run the only one in its SuperSlab? */
+bool hk_pool_run_is_alone(const struct hk_run *run, unsigned slots);
 
 /* Stage 3 in two steps. The first takes a descriptor for a new SuperSlab and, if the
  * store of free ranges has some, its memory; NULL: there is no descriptor. The second,
