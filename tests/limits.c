@@ -144,7 +144,7 @@ static size_t take_space(size_t size)
 
 static void most_of_it(void *arg)
 {
-	static const size_t other[] = { 1000, 300000, 1100 * 1000, 3 * 1000 * 1000 };
+	static const size_t other[] = { 1000, 33000, 300000, 1100 * 1000, 3 * 1000 * 1000 };
 	size_t size = *(size_t *)arg, bytes, i;
 
 	limit(RLIMIT_AS, SPACE);
@@ -163,7 +163,7 @@ static pthread_barrier_t gate;
 
 static void *crowd(void *arg)
 {
-	static const size_t sizes[] = { 16, 100, 2048, 5000, 30000, 100000, 1 * MB, 3 * MB, 20 * MB };
+	static const size_t sizes[] = { 16, 100, 2048, 5000, 30000, 33000, 100000, 300000, 1 * MB, 3 * MB, 20 * MB };
 	enum { KINDS = sizeof sizes / sizeof *sizes };
 	struct heap h[KINDS];
 	uint64_t state = *(uint64_t *)arg;
@@ -334,7 +334,7 @@ int main(void)
 	static const size_t sizes[] = { 16, 200, 2000, 9000, 32768, 70000, 900000, 2 * MB, 7 * MB,
 					40 * MB };
 	enum { KINDS = sizeof sizes / sizeof *sizes };
-	static const size_t wide[] = { 300000, 700000, 1100 * 1000, 3 * 1000 * 1000 };
+	static const size_t wide[] = { 33000, 70000, 300000, 700000, 1100 * 1000, 3 * 1000 * 1000 };
 	static const char *const names[] = { "RLIMIT_AS", "RLIMIT_DATA" };
 	static const int resources[] = { RLIMIT_AS, RLIMIT_DATA };
 	size_t i, r;

@@ -105,7 +105,8 @@ static const struct hk_slab *former_run(const void *p, const struct hk_superslab
 	for (i = 0; i <= slot; i++) {
 		const struct hk_slab *run = &home->slab[slot - i];
 
-		if (run->base == home->base + (slot - i) * HK_SLOT_SIZE && i < run->slots)
+		if (run->base - (home->base + (slot - i) * HK_SLOT_SIZE) < HK_SLOT_SIZE &&
+		    run->base <= (uintptr_t)p && i < run->slots)
 			return run;
 	}
 	return NULL;

@@ -99,6 +99,7 @@ unsigned hk_slots_use(struct hk_superslab *s, uint64_t mine)
 void hk_slots_start(struct hk_superslab *s, bool clean)
 {
 	memset(s->marks, 0, sizeof s->marks);
+	atomic_store_explicit(&s->shared_meta->shared, 0, memory_order_relaxed);
 	atomic_store_explicit(&s->shared_meta->clean, clean ? HK_ALL_SLOTS : 0, memory_order_relaxed);
 	if (clean)
 		return;

@@ -17,6 +17,7 @@ enum hk_pages { HK_PAGES_SMALL, HK_PAGES_HUGE, HK_PAGES_BROKEN };
  *		(acquire), made free with fetch-or (release)
  *	clean	bit set => the slot reads as zero (new or purged); changed by the
  *		thread that has claimed the slot, relaxed
+ *	shared	bit set <=> the slot is in use by two holders: large/mid.c
  *	pages	enum hk_pages, relaxed. MEM learning sets HUGE. A thread that
  *		releases part of the SuperSlab sets BROKEN, and SMALL once all
  *		free slots are released. In the other two states, free clean
@@ -34,6 +35,7 @@ enum hk_pages { HK_PAGES_SMALL, HK_PAGES_HUGE, HK_PAGES_BROKEN };
 struct hk_shared_meta {
 	_Atomic uint64_t free;
 	_Atomic uint64_t clean;
+	_Atomic uint64_t shared;
 	struct hk_superslab *home;
 	struct hk_stack_link change;
 	_Atomic bool changed, changed_again;

@@ -106,18 +106,23 @@ bool hk_granule_clear(const void *start)
 	return set((uintptr_t)start, 0);
 }
 
+/* NULL: none is in use. */
+static struct hk_slab *run_at(struct hk_superslab *superslab, unsigned slot)
+{
+	struct hk_slab *run = &superslab->slab[atomic_load_explicit(&superslab->first[slot], memory_order_relaxed)];
+
+	return atomic_load_explicit(&run->kind, memory_order_acquire) == HK_RUN_NONE ? NULL : run;
+}
+
 struct hk_slab *hk_run_find(const void *p)
 {
 	struct hk_superslab *superslab = hk_granule_find(p).superslab;
 	unsigned slot = (uintptr_t)p >> HK_SLOT_SHIFT & (HK_SLOTS - 1);
-	struct hk_slab *run;
+	struct hk_slab *run = superslab ? run_at(superslab, slot) : NULL;
 
-	if (!superslab)
-		return NULL;
-	run = &superslab->slab[atomic_load_explicit(&superslab->first[slot],
-						    memory_order_relaxed)];
-	if (atomic_load_explicit(&run->kind, memory_order_acquire) == HK_RUN_NONE)
-		return NULL;
+	/* A Mid block may start in the slot in which another one ends. */
+	if (run && hk_unlikely((uintptr_t)p < run->base) && slot)
+		run = run_at(superslab, slot - 1);
 	return run;
 }
 
