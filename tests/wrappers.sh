@@ -94,11 +94,12 @@ installed() {
 	beside "$name" "$found" "$@"
 }
 
-for wrapper in memory clock syscall locks threads files linker; do
+for wrapper in memory clock syscall locks threads files linker copies; do
 	beside "a wrapper of ${wrapper}" "$wrappers/.libs/$wrapper.so"
 done
 beside "all of these" "$wrappers/.libs/memory.so $wrappers/.libs/clock.so $wrappers/.libs/syscall.so \
-$wrappers/.libs/locks.so $wrappers/.libs/threads.so $wrappers/.libs/files.so $wrappers/.libs/linker.so"
+$wrappers/.libs/locks.so $wrappers/.libs/threads.so $wrappers/.libs/files.so $wrappers/.libs/linker.so \
+$wrappers/.libs/copies.so"
 
 installed faketime faketime/libfaketime.so.1 FAKETIME=-3d
 installed "faketime for threads" faketime/libfaketimeMT.so.1 FAKETIME="+2h x2"

@@ -9,8 +9,6 @@
 #include "stats/page.h"
 #include "stats/snapshot.h"
 
-#include <string.h>
-
 /* A program that links the archive for its malloc gets the statistics page too, and the code
  * that writes files at exit. */
 static const void *const keep __attribute__((used)) = &hakmem_stats_page;
@@ -28,7 +26,7 @@ void *hk_calloc(size_t count, size_t size)
 	}
 	p = total <= HK_TINY_MAX ? hk_malloc(total) : hk_harden_calloc(total, &zero, hk_caller());
 	if (p && !zero)
-		memset(p, 0, total);
+		hk_block_clear(p, total);
 	return p;
 }
 
@@ -113,7 +111,7 @@ static HK_NOINLINE void *resize(void *p, size_t size)
 	/* Populating the new pages by one call costs less than a page fault for each. */
 	if (zero)
 		hk_os_populate(to, copied & -hk_page_size);
-	memcpy(to, p, copied);
+	hk_block_copy(to, p, copied);
 	hk_free(p, HK_CALL_REALLOC);
 	return to;
 }

@@ -3,6 +3,7 @@
 #define HK_CONFIG_INTERNAL_H
 
 #include "config/settings.h"
+#include "os/platform.h"
 
 extern const int16_t hk_preset_capacity[HK_PRESET_COUNT][HK_GROUPS];
 

@@ -54,7 +54,7 @@ static void *seal_slow(char *p, size_t size, size_t align, struct hk_seal *s)
 		return seal(p, slab->size, size, s);
 	p = hk_fallback_aligned(p, size, align);
 	if (p && hk_contents_on())
-		hk_wipe_fallback(p, size);
+		hk_block_clear(p, size);
 	return p;
 }
 
@@ -282,7 +282,7 @@ HK_INLINE void release(void *p, const struct hk_release *how)
 		give(slab, p, how->caller);
 		return;
 	}
-	hk_wipe(p, slab->size - HK_SEAL);
+	hk_block_clear(p, slab->size - HK_SEAL);
 	hk_queue_push(p, slab->class, how->caller);
 }
 
@@ -348,9 +348,9 @@ static bool resize_in_place(char *p, size_t size)
 		return false;
 	old = slab->size - HK_SEAL - s.pad;
 	if (size > old)
-		memset(p + old, 0, size - old);
+		hk_block_clear(p + old, size - old);
 	else if (hk_contents_on())
-		memset(p + size, 0, old - size);
+		hk_block_clear(p + size, old - size);
 	put_seal(p, slab->size, size, &s);
 	return true;
 }
@@ -376,7 +376,7 @@ void *hk_harden_realloc(void *p, size_t size, const void *caller)
 	to = allocate_any(size, 1, HK_FORM_MALLOC, NULL, caller);
 	if (!to)
 		return size <= old ? p : NULL;
-	memcpy(to, p, size < old ? size : old);
+	hk_block_copy(to, p, size < old ? size : old);
 	hk_harden_release(p, &how);
 	return to;
 }

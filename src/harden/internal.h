@@ -2,12 +2,9 @@
 #ifndef HK_HARDEN_INTERNAL_H
 #define HK_HARDEN_INTERNAL_H
 
-#include "cache/cache.h"
 #include "harden/harden.h"
 #include "harden/seal.h"
 #include "large/large.h"
-
-#include <string.h>
 
 HK_INLINE bool hk_contents_on(void)
 {
@@ -17,28 +14,6 @@ HK_INLINE bool hk_contents_on(void)
 HK_INLINE bool hk_guards_on(void)
 {
 	return hk_harden >= HK_HARDEN_GUARDS;
-}
-
-/*
- * Another library may wrap memset by a function that uses the heap, and malloc and free call
- * memset themselves. So the thread is inside the heap meanwhile, and the wrapper gets blocks of
- * the fallback allocator, which are cleared without memset: all of them are whole words.
- */
-HK_INLINE void hk_wipe(void *p, size_t size)
-{
-	struct hk_before before = hk_find_nothing();
-
-	memset(p, 0, size);
-	hk_find_again(before);
-}
-
-HK_INLINE void hk_wipe_fallback(void *p, size_t size)
-{
-	volatile size_t *word = p;	/* or the compiler makes memset of the loop */
-	size_t i;
-
-	for (i = 0; i < (size + sizeof *word - 1) / sizeof *word; i++)
-		word[i] = 0;
 }
 
 /* empty.c: an address for a zero-size block; NULL: none is left. */

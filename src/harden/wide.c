@@ -70,11 +70,11 @@ static void clear(char *p, size_t from, size_t to)
 	size_t first = hk_whole_pages(from), end = to & -hk_page_size;
 
 	if (first >= end || !hk_os_purge(p + first, end - first)) {
-		hk_wipe(p + from, to - from);
+		hk_block_clear(p + from, to - from);
 		return;
 	}
-	hk_wipe(p + from, first - from);
-	hk_wipe(p + end, to - end);
+	hk_block_clear(p + from, first - from);
+	hk_block_clear(p + end, to - end);
 }
 
 static void *take(size_t size, size_t whole, size_t align, size_t sampled, bool *clean, const void *caller)
@@ -103,7 +103,7 @@ void *hk_wide_take(size_t size, size_t align, const struct hk_seal *seal, size_t
 		if (note)
 			clear(p, 0, size);
 		else
-			hk_wipe_fallback(p, size);
+			hk_block_clear(p, size);
 		clean = true;
 	}
 	if (zero)

@@ -340,6 +340,13 @@ enum { HK_BITS_COLD = 0x3fff, HK_BIT_SAMPLING = 0x4000 };
 extern HK_TLS uint16_t hk_thread_bits;
 
 /*
+ * block.c. Clear and copy blocks of the program, which may be large, by libc's functions, so no
+ * lock is held. The parts to be copied do not overlap.
+ */
+void hk_block_clear(void *p, size_t size);
+void hk_block_copy(void *to, const void *from, size_t size);
+
+/*
  * symbol.c. The definition of the symbol that this library hides, if one of the program's
  * libraries replaces the function; NULL if that definition is in the library of original, or
  * in the one of the next malloc. Takes locks of the dynamic linker.

@@ -157,4 +157,6 @@
 #endif
 _Noreturn void hk_assert_failed(const char *what, const char *file, int line);
 
+#include "os/bytes.h"
+
 #endif

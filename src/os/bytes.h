@@ -1,0 +1,43 @@
+/*
+ * Copies, comparisons and searches of bytes. Another library may define memset and its like, to
+ * trace them for example, and may call malloc there. Compilers also call them on their own, for
+ * an assignment or a loop, even where a lock is held. So in each object of the library these
+ * names mean hidden functions of its own (bytes.c).
+ *
+ * A declaration with another name is not enough, because compilers do not use it for the calls
+ * that they add late. The assembler replaces all of them. HK_LIBRARY is defined for the objects of
+ * the library; those of the command and of tests use libc's functions. So do sanitizers,
+ * which check the arguments. os/platform.h includes this file, so that each object has it.
+ */
+#ifndef HK_OS_BYTES_H
+#define HK_OS_BYTES_H
+
+#if defined(HK_LIBRARY) && !defined(HK_SANITIZED)
+#define HK_OWN_BYTES 1
+#else
+#define HK_OWN_BYTES 0
+#endif
+
+#if HK_OWN_BYTES && !defined(HK_LIBC_BYTES)
+#define HK_BIND(name, own) __asm__(".hidden " #own "\n\t" #name " = " #own)
+HK_BIND(memset, hk_memset);
+HK_BIND(memcpy, hk_memmove);
+HK_BIND(memmove, hk_memmove);
+HK_BIND(memcmp, hk_memcmp);
+HK_BIND(bcmp, hk_memcmp);
+HK_BIND(memchr, hk_memchr);
+HK_BIND(strlen, hk_strlen);
+HK_BIND(strnlen, hk_strnlen);
+HK_BIND(strcmp, hk_strcmp);
+HK_BIND(strncmp, hk_strncmp);
+HK_BIND(strchr, hk_strchr);
+HK_BIND(strrchr, hk_strrchr);
+HK_BIND(strstr, hk_strstr);
+/* The checked forms of _FORTIFY_SOURCE. */
+HK_BIND(__memset_chk, hk_memset_chk);
+HK_BIND(__memcpy_chk, hk_memmove_chk);
+HK_BIND(__memmove_chk, hk_memmove_chk);
+#undef HK_BIND
+#endif
+
+#endif
