@@ -105,6 +105,29 @@ bool fail_as(Outcome throwing, Outcome quiet)
 	       outcome([=] { return ::operator new[](n, a, nothrow); }) == quiet;
 }
 
+// As in libstdc++, which does not ask the new-handler about them. Compilers may assume that an
+// alignment is valid, so they must not see it.
+void odd_alignments()
+{
+	static const size_t odd[] = { 0, 3, 24, 48, 4097, impossible + 1, SIZE_MAX };
+	bool good = true;
+	int asked = 0;
+	static int *count = &asked;
+
+	std::set_new_handler([] { ++*count; std::set_new_handler(nullptr); });
+	for (size_t align : odd) {
+		size_t hidden = hide_size(align);
+		align_val_t a = align_val_t(hidden);
+
+		good &= outcome([=] { return ::operator new(100, a); }) == Outcome::bad_alloc &&
+			outcome([=] { return ::operator new[](100, a); }) == Outcome::bad_alloc &&
+			outcome([=] { return ::operator new(100, a, nothrow); }) == Outcome::null &&
+			outcome([=] { return ::operator new[](100, a, nothrow); }) == Outcome::null;
+	}
+	ok(good && !asked, "an alignment that is no power of two: bad_alloc, or NULL from nothrow");
+	std::set_new_handler(nullptr);
+}
+
 int calls;
 
 // Gives up at the third call.
@@ -239,6 +262,7 @@ int main()
 	}
 	ok(Wide::alive == 0, "and its end");
 	ok(fail_as(Outcome::bad_alloc, Outcome::null), "without memory: bad_alloc, or NULL from nothrow");
+	odd_alignments();
 	at_the_limit();
 	handlers();
 	return tap_end();
