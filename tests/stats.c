@@ -277,7 +277,7 @@ static void mallinfos(void)
 		skip("what an int cannot hold is cut", "no 3 GiB");
 	free(p);
 	errno = 0;
-	ok(malloc_info(1, stdout) == -1 && errno == EINVAL, "malloc_info has no options");
+	ok(malloc_info(1, stdout) == EINVAL && errno == 0, "malloc_info has no options: EINVAL, as from glibc's");
 }
 
 static void to_stdout(void *arg, const char *text, size_t length)

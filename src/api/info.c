@@ -104,7 +104,7 @@ static void put_totals(FILE *out, const struct hk_snapshot *s)
 		IN_ALL(s, free_blocks) + s->all.kept_blocks, s->all.free_bytes);
 }
 
-/* Uses the elements of glibc, and adds "live". The sizes are those of free blocks; a total is
+/* Like glibc's, it returns EINVAL for an option. Uses the elements of glibc, and adds "live". The sizes are those of free blocks; a total is
  * the current size of the heap or of everything. */
 HK_API int malloc_info(int options, FILE *out)
 {
@@ -112,10 +112,8 @@ HK_API int malloc_info(int options, FILE *out)
 	int cancel, error;
 	unsigned i;
 
-	if (options != 0) {
-		errno = EINVAL;
-		return -1;
-	}
+	if (options != 0)
+		return EINVAL;
 	hk_snapshot_take(&s);
 	/* Writing is a cancellation point, but this function must not be one. */
 	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
