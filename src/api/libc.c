@@ -29,20 +29,18 @@ HK_API void *hak_memalign(size_t align, size_t size)
 
 HK_API void *hak_aligned_alloc(size_t align, size_t size) { return hk_memalign(align, size); }
 
+/* Like glibc's, it sets errno to ENOMEM, but not to EINVAL. */
 HK_API int hak_posix_memalign(void **out, size_t align, size_t size)
 {
-	int saved = errno, error = 0;
 	void *p;
 
 	if (align % sizeof(void *) || align == 0 || (align & (align - 1)))
 		return EINVAL;
 	p = hk_memalign(align, size);
-	if (p)
-		*out = p;
-	else
-		error = ENOMEM;
-	errno = saved;
-	return error;
+	if (!p)
+		return ENOMEM;
+	*out = p;
+	return 0;
 }
 
 HK_API void *hak_valloc(size_t size) { return hk_memalign(hk_page_size, size); }
