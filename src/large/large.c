@@ -467,7 +467,8 @@ bool hk_large_roomy(void *p, size_t size)
 	return b->wanted >= size + HK_LARGE_SHRINK;
 }
 
-/* Resizes the mapping in place if the kernel has room there; otherwise moves it. */
+/* Resizes the mapping in place if the kernel has room there; otherwise moves it. All guards are
+ * removed first, so that hk_guard_fit cannot fail after the block has moved. */
 static void *remap(struct hk_large *b, size_t size)
 {
 	size_t mapped = mapping_size(size), before = b->range.mapped;
@@ -476,7 +477,7 @@ static void *remap(struct hk_large *b, size_t size)
 
 	if (mapped == before)
 		return p;
-	if (!hk_range_lift_guard(&b->range))
+	if (!hk_range_lift_old_guards(&b->range) || !hk_range_lift_guard(&b->range))
 		return NULL;
 	hk_dense_forget(p);
 	error = hk_os_resize(p, before, mapped);
@@ -505,6 +506,7 @@ void *hk_large_remap(void *p, size_t size)
 	if (!p)
 		return NULL;
 	drop_unwanted(b, size);
+	/* It fails only if remap has changed nothing. */
 	return hk_guard_fit(b) ? p : NULL;
 }
 

@@ -1,0 +1,76 @@
+/*
+ * A block that was to be resized is there afterwards, wherever it is, if the kernel refuses to
+ * remove the guard pages of former blocks. The test is linked with the library, and tells it of
+ * such a guard page.
+ */
+#include "heap.h"
+
+#include "range/range.h"
+#include "slab/pagemap.h"
+
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <stddef.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+
+/* Guard pages cannot be removed, whether the kernel has them or not. */
+static bool refuse_to_unguard(void)
+{
+	enum { GUARD_REMOVE = 103, LOW = __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__ ? 4 : 0 };
+	struct sock_filter code[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, __NR_madvise, 0, 3),
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[2]) + LOW),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, GUARD_REMOVE, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	struct sock_fprog program = { sizeof code / sizeof *code, code };
+
+	return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
+	       prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0;
+}
+
+/* As after a resize in place into a free range with a guard page that stays. */
+static bool put_old_guard(const void *p)
+{
+	struct hk_range *r = hk_granule_find(p).range;
+
+	if (r)
+		r->old_guards = 1;
+	return r != NULL;
+}
+
+static void resize(size_t from, size_t to)
+{
+	char *p = (char *)hide(malloc(from));
+	size_t kept = from < to ? from : to;
+
+	if (!p || !put_old_guard(p)) {
+		ok(false, "a block of %zu bytes", from);
+		return;
+	}
+	fill(p, from, 1);
+	p = (char *)hide(realloc(p, to));
+	ok(p && filled(p, kept, 1), "from %zu to %zu MiB", from / MB, to / MB);
+	free(p);
+}
+
+int main(void)
+{
+	tap_start();
+	if (tap_hardened("HAKMEM_HARDEN resizes in another way"))
+		return tap_end();
+	free(hide(malloc(3 * MB)));
+	if (!refuse_to_unguard()) {
+		skip("everything", "no seccomp");
+		return tap_end();
+	}
+	/* Blocks of whole granules, which have no guard page of their own. */
+	resize(2 * MB, 3 * MB);
+	resize(4 * MB, 100 * MB);
+	resize(32 * MB, 200 * MB);
+	resize(20 * MB, 6 * MB);
+	return tap_end();
+}
