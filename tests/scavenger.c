@@ -732,6 +732,49 @@ static void turned_off_in_bare_child(void)
 		fail("the child ended with %d", status);
 }
 
+/* The child of a vfork shares the memory of this process, but has an id of its own. */
+static void in_vfork_child(void (*body)(void))
+{
+	int status;
+	pid_t pid = vfork();
+
+	if (pid == 0) {
+		body();
+		_exit(0);
+	}
+	if (waitpid(pid, &status, 0) != pid || status != 0)
+		fail("the child ended with %d", status);
+}
+
+/* To the library, a process that may not open a file is in a sandbox. */
+static void free_in_sandbox(void)
+{
+	const struct rlimit files = { 0, 0 };
+
+	setrlimit(RLIMIT_NOFILE, &files);
+	free_but(0);
+}
+
+static void vforked(void)
+{
+	fill_all();
+	in_vfork_child(free_in_sandbox);
+	none();
+	idle();
+}
+
+static void turn_on(void)
+{
+	turn("always");
+}
+
+static void turned_on_in_vfork_child(void)
+{
+	off();
+	in_vfork_child(turn_on);
+	idle();
+}
+
 static const struct mode {
 	const char *name, *setting;
 	void (*body)(void);
@@ -747,6 +790,7 @@ static const struct mode {
 	{ "little", "always", little, "a program with little memory has no such thread" },
 	{ "off", "0", off, "nor has one without the setting" },
 	{ "forked", "always", forked, "the child of a fork starts its own" },
+	{ "vforked", "always", vforked, "the child of a vfork does not decide for its parent" },
 	{ "signals", "always", signals, "its thread takes no signals" },
 	{ "last", "always", last, "the process ends when its own threads have" },
 	{ "refused", "always", refused, "a program that can have no thread goes on" },
@@ -767,6 +811,7 @@ static const struct mode {
 	{ "turned-down", "always", turned_down, "or restricts it to programs with threads" },
 	{ "turned-in-children", "0", turned_in_children, "a child inherits the change" },
 	{ "turned-off-in-bare-child", "always", turned_off_in_bare_child, "a child of _Fork waits for no thread of its parent" },
+	{ "turned-on-in-vfork-child", "0", turned_on_in_vfork_child, "the child of a vfork turns it on for its parent" },
 	{ "turned-among-threads", "0", turned_among_threads, "it is turned on and off while threads come and go" },
 };
 

@@ -39,7 +39,7 @@ static _Atomic uint32_t ends;		/* count of ends; threads wait for a change */
 static _Atomic long task;		/* id of the last scavenger; 0: it does not exist */
 static _Atomic uint64_t began;		/* ms; start of the process, or last end of it */
 static _Atomic size_t released_before;	/* bytes, when it last started or ended */
-static _Atomic long process;		/* 0: not known, because the setting is off */
+static _Atomic long process;		/* 0: not known, in the child of a fork without the setting */
 static _Atomic uintptr_t main_thread;
 static _Atomic bool main_ended;
 static _Atomic uintptr_t starter;	/* hk_self() of the thread in start; 0: none */
@@ -194,7 +194,8 @@ static void know_main_thread(void)
 }
 
 /* Not in a sandbox, which may kill the program for one of these system calls, and not in the
- * child of a vfork, which shares the memory of its parent. */
+ * child of a vfork, which shares the memory of its parent. Such a child may have entered a sandbox
+ * that its parent is not in, so its id is compared first. */
 static void start(const void *caller)
 {
 	uint32_t none = NONE;
@@ -204,10 +205,12 @@ static void start(const void *caller)
 	    !atomic_compare_exchange_strong(&state, &none, BUSY))
 		return;
 	atomic_store(&starter, hk_self());
-	if (hk_os_sandboxed()) {
+	if (hk_os_has_libseccomp()) {
 		over(OFF);
 	} else if (hk_os_process_id() != process || !wanted() || !forget_gone()) {
 		over(NONE);
+	} else if (hk_os_sandboxed()) {
+		over(OFF);
 	} else {
 		know_main_thread();
 		hk_os_watch_forks();
@@ -319,10 +322,10 @@ static void forked(void)
 }
 
 /*
- * Runs after hk_constructor, which completes the settings. If HAKMEM_SCAVENGER is off, no system
- * call is made here; the setting may be turned on later. Seccomp filters are counted only if it is
- * on, because that takes 40 us. If it is turned on later, no scavenger is started in a process that
- * has a filter.
+ * Runs after hk_constructor, which completes the settings. HAKMEM_SCAVENGER may be turned on
+ * later, perhaps in the child of a vfork, so the id of the process is always read here. Seccomp
+ * filters are counted only if it is on, because that takes 40 us. If it is turned on later, no
+ * scavenger is started in a process that has a filter.
  */
 __attribute__((constructor(102))) static void start_scavenger(void)
 {
@@ -335,8 +338,8 @@ __attribute__((constructor(102))) static void start_scavenger(void)
 	} else {
 		hk_os_code_start();
 		hk_os_pressure_start();
+		process = hk_os_process_id();
 		if (hk_settings.scavenger) {
-			process = hk_os_process_id();
 			hk_os_sandbox_start();
 			know_main_thread();
 		}
