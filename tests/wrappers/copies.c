@@ -98,7 +98,8 @@ int strcmp(const char *a, const char *b)
 	return strncmp(a, b, PTRDIFF_MAX);
 }
 
-char *strchr(const char *text, int byte)
+/* In parentheses, because it may be a macro. */
+char *(strchr)(const char *text, int byte)
 {
 	const volatile char *p = text;
 
