@@ -99,6 +99,13 @@ check $? "a forked child dumps too, with its own process id"
 HAKMEM_STATS_DUMP="$work/demand.json" $stats dump >"$work/demand" && check_report json "$work/demand" 1
 check $? "a dump on demand"
 
+# A signal handler that calls exit may have a stack of 8 KiB. LD_BIND_NOW: the dynamic linker needs
+# some KiB when it looks up a function.
+HAKMEM_STATS_DUMP=$work/dump HAKMEM_LEARN_SAVE=$work/learned HAKMEM_SAMPLE=4096 LD_BIND_NOW=1 \
+	$stats stacks >"$work/stacks" 2>/dev/null &&
+	awk '{ print } $2 > 2560 { bad = 1 } END { exit bad || NR != 7 }' "$work/stacks" >"$work/why"
+check $? "reports need little of the stack"
+
 HAKMEM_STATS_DUMP="$work/none/x.json" $stats dump 2>"$work/err"
 status=$?
 line="hakmem: cannot write the statistics of HAKMEM_STATS_DUMP to $work/none/x.json: there is no such directory"

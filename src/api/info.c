@@ -15,12 +15,14 @@ static void to_stderr(void *argument, const char *text, size_t length)
 	hk_os_write(2, text, length);
 }
 
+static void write_stats(const struct hk_snapshot *s, void *argument)
+{
+	hk_snapshot_write(s, false, to_stderr, argument);
+}
+
 HK_API void malloc_stats(void)
 {
-	struct hk_snapshot s;
-
-	hk_snapshot_take(&s);
-	hk_snapshot_write(&s, false, to_stderr, NULL);
+	hk_snapshot_with(write_stats, NULL);
 }
 
 static size_t in_all(const struct hk_snapshot *s, size_t offset)
@@ -35,11 +37,10 @@ static size_t in_all(const struct hk_snapshot *s, size_t offset)
 #define IN_ALL(s, field) in_all(s, offsetof(struct hak_class_stats, field))
 
 /* uordblks + fordblks = arena, and arena + hblkhd is all memory but metadata. */
-static struct mallinfo2 take_info(struct hk_snapshot *s)
+static void put_info(const struct hk_snapshot *s, void *argument)
 {
 	struct mallinfo2 m = { 0 };
 
-	hk_snapshot_take(s);
 	m.arena = s->all.mapped - s->all.large_bytes - s->all.metadata;
 	m.uordblks = s->all.slab_bytes + s->all.mid_bytes;
 	m.fordblks = s->all.cached + s->all.free_bytes;
@@ -49,26 +50,14 @@ static struct mallinfo2 take_info(struct hk_snapshot *s)
 	m.hblks = s->all.large_blocks;
 	m.hblkhd = s->all.large_bytes;
 	m.keepcost = s->all.kept_bytes;
-	return m;
+	*(struct mallinfo2 *)argument = m;
 }
 
-static HK_NOINLINE struct mallinfo2 take_info_on_stack(void)
-{
-	struct hk_snapshot s;
-
-	return take_info(&s);
-}
-
-/* Like glibc's, it needs little of the stack. */
 HK_API struct mallinfo2 mallinfo2(void)
 {
-	struct hk_snapshot *s = hk_os_scratch(sizeof *s);
 	struct mallinfo2 m;
 
-	if (!s)
-		return take_info_on_stack();
-	m = take_info(s);
-	hk_os_scratch_end(s, sizeof *s);
+	hk_snapshot_with(put_info, &m);
 	return m;
 }
 
@@ -104,22 +93,16 @@ static void put_totals(FILE *out, const struct hk_snapshot *s)
 		IN_ALL(s, free_blocks) + s->all.kept_blocks, s->all.free_bytes);
 }
 
-/* Like glibc's, it returns EINVAL for an option. Uses the elements of glibc, and adds "live". The sizes are those of free blocks; a total is
+/* Uses the elements of glibc, and adds "live". The sizes are those of free blocks; a total is
  * the current size of the heap or of everything. */
-HK_API int malloc_info(int options, FILE *out)
+static void put_xml(const struct hk_snapshot *s, void *argument)
 {
-	struct hk_snapshot s;
-	int cancel, error;
+	FILE *out = argument;
 	unsigned i;
 
-	if (options != 0)
-		return EINVAL;
-	hk_snapshot_take(&s);
-	/* Writing is a cancellation point, but this function must not be one. */
-	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
 	fprintf(out, "<malloc version=\"hakmem-1\">\n<heap nr=\"0\">\n<sizes>\n");
 	for (i = 0; i < HK_CLASSES; i++) {
-		const struct hak_class_stats *c = &s.class[i];
+		const struct hak_class_stats *c = &s->class[i];
 		size_t count = c->cached + c->free_blocks;
 
 		if (count)
@@ -127,18 +110,30 @@ HK_API int malloc_info(int options, FILE *out)
 				c->size, c->size, count * c->size, count);
 	}
 	fprintf(out, "</sizes>\n");
-	put_totals(out, &s);
+	put_totals(out, s);
 	fprintf(out, "<system type=\"current\" size=\"%zu\"/>\n</heap>\n",
-		s.all.mapped - s.all.large_bytes - s.all.metadata);
-	put_totals(out, &s);
+		s->all.mapped - s->all.large_bytes - s->all.metadata);
+	put_totals(out, s);
 	fprintf(out, "<total type=\"mmap\" count=\"%zu\" size=\"%zu\"/>\n"
 		"<total type=\"metadata\" count=\"0\" size=\"%zu\"/>\n"
 		"<system type=\"current\" size=\"%zu\"/>\n"
 		"<system type=\"max\" size=\"%zu\"/>\n"
 		"<aspace type=\"total\" size=\"%zu\"/>\n"
 		"<aspace type=\"mprotect\" size=\"%zu\"/>\n</malloc>\n",
-		s.all.large_blocks, s.all.large_bytes, s.all.metadata,
-		s.all.mapped, s.all.mapped_peak, s.all.mapped, s.all.mapped);
+		s->all.large_blocks, s->all.large_bytes, s->all.metadata,
+		s->all.mapped, s->all.mapped_peak, s->all.mapped, s->all.mapped);
+}
+
+/* As in glibc, an option is an error that is returned, without errno. */
+HK_API int malloc_info(int options, FILE *out)
+{
+	int cancel, error;
+
+	if (options != 0)
+		return EINVAL;
+	/* Writing is a cancellation point, but this function must not be one. */
+	pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
+	hk_snapshot_with(put_xml, out);
 	error = ferror(out);
 	pthread_setcancelstate(cancel, NULL);
 	return error ? -1 : 0;

@@ -68,32 +68,57 @@ static void copy(void *to, size_t size, const void *from, size_t known)
 	memset((char *)to + both, 0, size - both);
 }
 
+/* Where a function puts what it was asked for, and how it was asked. */
+struct wanted {
+	void *to;
+	size_t size, count;
+	hk_writer write;
+};
+
+static void give_stats(const struct hk_snapshot *s, void *argument)
+{
+	const struct wanted *wanted = argument;
+
+	copy(wanted->to, wanted->size, &s->all, sizeof s->all);
+}
+
 HK_API size_t hak_stats_get(struct hak_stats *stats, size_t size)
 {
-	struct hk_snapshot s;
+	struct wanted wanted = { .to = stats, .size = size };
 
-	hk_snapshot_take(&s);
-	copy(stats, size, &s.all, sizeof s.all);
-	return sizeof s.all;
+	hk_snapshot_with(give_stats, &wanted);
+	return sizeof *stats;
+}
+
+static void give_classes(const struct hk_snapshot *s, void *argument)
+{
+	const struct wanted *wanted = argument;
+	size_t i;
+
+	for (i = 0; i < wanted->count && i < HK_CLASSES; i++)
+		copy((char *)wanted->to + i * wanted->size, wanted->size, &s->class[i], sizeof s->class[i]);
 }
 
 HK_API size_t hak_class_stats_get(struct hak_class_stats *classes, size_t size, size_t count)
 {
-	struct hk_snapshot s;
-	size_t i;
+	struct wanted wanted = { .to = classes, .size = size, .count = count };
 
-	hk_snapshot_take(&s);
-	for (i = 0; i < count && i < HK_CLASSES; i++)
-		copy((char *)classes + i * size, size, &s.class[i], sizeof s.class[i]);
+	hk_snapshot_with(give_classes, &wanted);
 	return HK_CLASSES;
+}
+
+static void give_json(const struct hk_snapshot *s, void *argument)
+{
+	const struct wanted *wanted = argument;
+
+	hk_snapshot_write(s, true, wanted->write, wanted->to);
 }
 
 HK_API void hak_stats_json(void (*write)(void *, const char *, size_t), void *argument)
 {
-	struct hk_snapshot s;
+	struct wanted wanted = { .to = argument, .write = write };
 
-	hk_snapshot_take(&s);
-	hk_snapshot_write(&s, true, write, argument);
+	hk_snapshot_with(give_json, &wanted);
 }
 
 HK_API size_t hak_set_limit(size_t bytes)

@@ -98,25 +98,33 @@ static void put_setting(struct hk_file *file, enum hk_setting_id id)
 	hk_file_put(file, line.text, line.length);
 }
 
-int hk_learn_save(void)
+static void save(void *memory, void *result)
 {
 	static const char head[] = "# Learned by HAKMEM " PACKAGE_VERSION ", format 1: see hakmem.env(5).\n"
 				   "LD_PRELOAD=libhakmem.so.1\n";
-	char path[HK_PATH_MAX];
+	char *path = memory;
 	struct hk_file file;
 	unsigned id;
 
-	hk_start();
-	if (!hk_settings_path(hk_settings.learn_save, path, sizeof path))
-		return -1;
+	if (!hk_settings_path(hk_settings.learn_save, path, HK_PATH_MAX))
+		return;
 	hk_file_begin(&file, path);
 	hk_file_put(&file, head, sizeof head - 1);
 	for (id = 0; id < HK_SET_COUNT; id++)
 		put_setting(&file, id);
 	if (hk_file_end(&file))
-		return 0;
-	hk_problem_file("what was learned, of HAKMEM_LEARN_SAVE,", path, hk_file_why(&file));
-	return -1;
+		*(int *)result = 0;
+	else
+		hk_problem_file("what was learned, of HAKMEM_LEARN_SAVE,", path, hk_file_why(&file));
+}
+
+int hk_learn_save(void)
+{
+	int result = -1;
+
+	hk_start();
+	hk_os_with_scratch(save, &result);
+	return result;
 }
 
 __attribute__((destructor(101))) static void save_at_exit(void)

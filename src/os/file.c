@@ -222,7 +222,7 @@ void hk_file_put_line(struct hk_file *file, struct hk_line *line)
 
 void hk_file_copy(struct hk_file *file, const char *from)
 {
-	char text[PIECE];
+	char text[512];		/* the stack may be small */
 	long fd = file->error ? -1 : open_at(AT_FDCWD, from, O_RDONLY), n;
 
 	if (fd < 0)

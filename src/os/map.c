@@ -212,6 +212,25 @@ void hk_os_scratch_end(void *p, size_t size)
 	HK_SYS(munmap, p, size, 0, 0, 0);
 }
 
+static HK_NOINLINE void work_on_stack(void (*work)(void *memory, void *argument), void *argument)
+{
+	_Alignas(max_align_t) char memory[HK_SCRATCH];
+
+	work(memory, argument);
+}
+
+void hk_os_with_scratch(void (*work)(void *memory, void *argument), void *argument)
+{
+	void *memory = hk_os_scratch(HK_SCRATCH);
+
+	if (!memory) {
+		work_on_stack(work, argument);
+		return;
+	}
+	work(memory, argument);
+	hk_os_scratch_end(memory, HK_SCRATCH);
+}
+
 void *hk_os_map(size_t size, size_t align)
 {
 	hk_os_follow_space(atomic_load_explicit(&hk_os_mapped, memory_order_relaxed));

@@ -100,6 +100,11 @@ void hk_os_purge_anytime(void *addr, size_t size);
 void *hk_os_scratch(size_t size);
 void hk_os_scratch_end(void *p, size_t size);
 
+/* Calls work with HK_SCRATCH bytes of memory that it may use until it returns: on the stack, which
+ * may be small, only if the kernel has no other memory. */
+enum { HK_SCRATCH = 12 * 1024 };
+void hk_os_with_scratch(void (*work)(void *memory, void *argument), void *argument);
+
 /* Reserves address space without access: a target for hk_os_move. It is not counted in
  * statistics, nor by any limit but that on the address space. */
 void *hk_os_reserve(size_t size, size_t align);

@@ -9,6 +9,7 @@
 #include "config/settings.h"
 #include "os/file.h"
 #include "os/line.h"
+#include "os/os.h"
 
 #include <string.h>
 
@@ -111,20 +112,35 @@ static bool find_path(const char *given, char *path, size_t size)
 	return true;
 }
 
-int hk_sample_dump(const char *given)
+struct dump {
+	struct hk_sample_table *table;
+	const char *given;
+	int result;
+};
+
+static void dump(void *memory, void *argument)
 {
-	struct hk_sample_table *t = atomic_load_explicit(&hk_sample_table, memory_order_acquire);
-	char path[HK_PATH_MAX];
+	struct dump *d = argument;
+	char *path = memory;
 	struct hk_file file;
 
-	if (!t || !find_path(given, path, sizeof path))
-		return -1;
+	if (!find_path(d->given, path, HK_PATH_MAX))
+		return;
 	hk_file_begin(&file, path);
-	put_all(&file, t);
+	put_all(&file, d->table);
 	if (hk_file_end(&file))
-		return 0;
-	hk_problem_file("the heap profile", path, hk_file_why(&file));
-	return -1;
+		d->result = 0;
+	else
+		hk_problem_file("the heap profile", path, hk_file_why(&file));
+}
+
+int hk_sample_dump(const char *given)
+{
+	struct dump d = { atomic_load_explicit(&hk_sample_table, memory_order_acquire), given, -1 };
+
+	if (d.table)
+		hk_os_with_scratch(dump, &d);
+	return d.result;
 }
 
 __attribute__((destructor(101))) static void dump_at_exit(void)

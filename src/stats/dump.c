@@ -6,6 +6,7 @@
 #include "os/file.h"
 #include "os/line.h"
 #include "os/lock.h"
+#include "os/os.h"
 
 static void to_file(void *argument, const char *text, size_t length)
 {
@@ -39,24 +40,38 @@ static void write_contention(struct hk_file *file)
 	hk_file_put_line(file, &line);
 }
 
-int hk_snapshot_dump(void)
-{
-	char path[HK_PATH_MAX];
+/* Apart from the stack, which may be small at exit: a signal handler may call it. */
+struct dump {
 	struct hk_snapshot s;
+	char path[HK_PATH_MAX];
+};
+_Static_assert(sizeof(struct dump) <= HK_SCRATCH, "a dump fits");
+
+static void dump(void *memory, void *result)
+{
+	struct dump *d = memory;
 	struct hk_file file;
 
 	/* Also reads the settings, if that has not happened yet. */
-	hk_snapshot_take(&s);
-	if (!hk_settings_path(hk_settings.stats_dump, path, sizeof path))
-		return -1;
-	hk_file_begin(&file, path);
-	hk_snapshot_put(&s, hk_settings_dump_json(), &file);
+	hk_snapshot_take(&d->s);
+	if (!hk_settings_path(hk_settings.stats_dump, d->path, sizeof d->path))
+		return;
+	hk_file_begin(&file, d->path);
+	hk_snapshot_put(&d->s, hk_settings_dump_json(), &file);
 	if (HK_COUNTS_CONTENTION && !hk_settings_dump_json())
 		write_contention(&file);
 	if (hk_file_end(&file))
-		return 0;
-	hk_problem_file("the statistics of HAKMEM_STATS_DUMP", path, hk_file_why(&file));
-	return -1;
+		*(int *)result = 0;
+	else
+		hk_problem_file("the statistics of HAKMEM_STATS_DUMP", d->path, hk_file_why(&file));
+}
+
+int hk_snapshot_dump(void)
+{
+	int result = -1;
+
+	hk_os_with_scratch(dump, &result);
+	return result;
 }
 
 __attribute__((destructor(101))) static void dump_at_exit(void)

@@ -146,3 +146,26 @@ void hk_snapshot_take(struct hk_snapshot *s)
 	s->history = hk_settings.stats;
 	hk_snapshot_add_up(s);
 }
+
+struct with {
+	hk_snapshot_use *use;
+	void *argument;
+};
+
+_Static_assert(sizeof(struct hk_snapshot) <= HK_SCRATCH, "a snapshot fits");
+
+static void take_and_use(void *memory, void *argument)
+{
+	const struct with *with = argument;
+	struct hk_snapshot *s = memory;
+
+	hk_snapshot_take(s);
+	with->use(s, with->argument);
+}
+
+void hk_snapshot_with(hk_snapshot_use *use, void *argument)
+{
+	struct with with = { use, argument };
+
+	hk_os_with_scratch(take_and_use, &with);
+}

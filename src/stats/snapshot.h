@@ -39,6 +39,10 @@ enum hk_class_figure {
 /* Takes all locks; must not be called in a signal handler. */
 void hk_snapshot_take(struct hk_snapshot *s);
 
+/* The same, and calls use with the figures, which need little of the stack of the thread. */
+typedef void hk_snapshot_use(const struct hk_snapshot *s, void *argument);
+void hk_snapshot_with(hk_snapshot_use *use, void *argument);
+
 /* Computes the figures that follow from slabs, lists and counters. On entry used includes the
  * cached blocks. */
 void hk_snapshot_add_up(struct hk_snapshot *s);
