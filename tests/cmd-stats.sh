@@ -172,6 +172,17 @@ json 'sorted(j)' "$hakmem" stats --json $pid >"$work/keys"
 check $? "a busy process is read, and whether the figures are exact is said"
 stop
 
+start ./tests/cmd/heap "$work" ended
+until grep -q '^State:.Z' "/proc/$pid/status"; do
+	sleep 0.05
+done
+gives "a process whose main thread has ended" 0 "MiB mapped, at most" "$hakmem" stats $pid
+gives "it is checked" 0 "yes: " "$hakmem" check $pid
+"$hakmem" top -c 1 >"$work/out" 2>"$work/why" && cat "$work/out" >>"$work/why" &&
+	grep -q "^ *$(ls "/proc/$pid/task" | grep -v "^$pid\$" | head -n 1) " "$work/out"
+check $? "it is among all processes"
+stop
+
 start ./tests/cmd/heap "$work" busy
 "$hakmem" stats --watch --delay 0.05 --frames 3 $pid >"$work/out" 2>"$work/why" && cat "$work/out" >>"$work/why" &&
 	[ "$(grep -c '^time .*RSS' "$work/out")" = 1 ] && [ "$(grep -c '^[0-9:]* .*[KMG] ' "$work/out")" = 3 ] &&

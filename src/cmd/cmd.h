@@ -191,6 +191,9 @@ bool maps_walk(pid_t pid, bool (*each)(const struct mapping *m, void *argument),
  * mappings may be missing. */
 bool maps_of_program(pid_t pid, char *program, bool (*each)(const struct mapping *m, void *argument), void *argument);
 bool process_id(const char *given, pid_t *pid);	/* false: an error was printed */
+/* If the main thread of a process has ended, /proc shows neither its program nor its memory under
+ * its id: the id of one of its other threads. */
+pid_t process_thread(pid_t pid);
 bool process_hidden(pid_t pid);		/* it exists, but /proc hides it */
 bool process_secure(pid_t pid);
 /* Its start time in clock ticks; together with the process id this identifies a process. */

@@ -97,14 +97,14 @@ struct heap *heaps_read(const pid_t *pid, unsigned count, const struct reader *w
 /* Kernel threads and zombies have neither a program nor memory, and every user may see that.
  * If the program of a process must not be seen, nothing else of the process can be read: it
  * is hidden. */
-static bool has_program(const char *pid, unsigned *hidden)
+static bool has_program(pid_t pid, unsigned *hidden)
 {
-	char *link = text("/proc/%s/exe", pid), unused;
+	char *link = text("/proc/%d/exe", (int)pid), unused;
 	ssize_t length = readlink(link, &unused, 1);
 	bool denied = length < 0 && (errno == EACCES || errno == EPERM);
 	size_t rss, anonymous;
 
-	*hidden += denied && memory_quick((pid_t)atoi(pid), &rss, &anonymous);
+	*hidden += denied && memory_quick(pid, &rss, &anonymous);
 	free(link);
 	return length > 0;
 }
@@ -114,15 +114,16 @@ struct heap *heaps_read_all(unsigned *count, unsigned *hidden, const struct read
 	struct list list = { .all = true };
 	DIR *proc = opendir("/proc");
 	struct dirent *entry;
-	pid_t *pid = NULL;
+	pid_t *pid = NULL, id;
 	bool whole;
 
 	*count = 0;
 	while (proc && (entry = readdir(proc))) {
-		if (!isdigit((unsigned char)*entry->d_name) || !has_program(entry->d_name, &list.hidden))
+		id = isdigit((unsigned char)*entry->d_name) ? process_thread((pid_t)atoi(entry->d_name)) : 0;
+		if (!id || !has_program(id, &list.hidden))
 			continue;
 		pid = grow(pid, (*count + 1) * sizeof *pid);
-		pid[(*count)++] = (pid_t)atoi(entry->d_name);
+		pid[(*count)++] = id;
 	}
 	if (proc)
 		closedir(proc);

@@ -1,5 +1,6 @@
 #include "cmd/cmd.h"
 
+#include <dirent.h>
 #include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -31,6 +32,33 @@ bool process_hidden(pid_t pid)
 	return !shown && (kill(pid, 0) == 0 || errno == EPERM);
 }
 
+static bool has_program(pid_t pid)
+{
+	char *link = text("/proc/%d/exe", (int)pid), unused;
+	bool has = readlink(link, &unused, 1) > 0 || errno != ENOENT;
+
+	free(link);
+	return has;
+}
+
+pid_t process_thread(pid_t pid)
+{
+	char *path = text("/proc/%d/task", (int)pid);
+	DIR *tasks = has_program(pid) ? NULL : opendir(path);
+	struct dirent *entry;
+	pid_t found = pid, task;
+
+	while (tasks && found == pid && (entry = readdir(tasks))) {
+		task = (pid_t)atoi(entry->d_name);
+		if (task > 0 && task != pid && has_program(task))
+			found = task;
+	}
+	if (tasks)
+		closedir(tasks);
+	free(path);
+	return found;
+}
+
 bool process_id(const char *given, pid_t *pid)
 {
 	char *end, *path;
@@ -47,6 +75,7 @@ bool process_id(const char *given, pid_t *pid)
 	free(path);
 	if (!there)
 		warn("there is no process %ld", value);
+	*pid = process_thread(*pid);
 	return there;
 }
 

@@ -1,13 +1,14 @@
 /*
  * A heap to be looked at: writes what the library says of it as JSON and XML,
  * says so on standard output, and waits. heap DIRECTORY; with a second argument
- * threads allocate while it waits.
+ * threads allocate while it waits, and with "ended" its main thread ends.
  */
 #include <hakmem/hakmem.h>
 #include <malloc.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 static void to_file(void *argument, const char *text, size_t length)
@@ -77,6 +78,8 @@ int main(int argc, char **argv)
 	fflush(xml);
 	if (write(STDOUT_FILENO, "ready\n", 6) != 6)
 		return 1;
+	if (argc > 2 && !strcmp(argv[2], "ended"))
+		pthread_exit(NULL);
 	pause();
 	free(huge);
 	return 0;
