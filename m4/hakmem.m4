@@ -47,6 +47,22 @@ AS_VAR_IF([hk_known], [yes], [AS_VAR_APPEND([$1], [" $2"])])
 AS_VAR_POPDEF([hk_known])
 ])
 
+# HK_START_FUNCTIONS: lets the linker place the functions of small programs next
+# to each other, see src/start.ld. Linkers other than GNU ld and lld refuse the
+# script; the library is the same without it.
+AC_DEFUN([HK_START_FUNCTIONS], [
+AC_CACHE_CHECK([whether the linker takes src/start.ld], [hk_cv_start_functions], [
+	hk_saved_CFLAGS=$CFLAGS hk_saved_LDFLAGS=$LDFLAGS
+	CFLAGS="$CFLAGS -fPIC -Werror -ffunction-sections"
+	LDFLAGS="$LDFLAGS -shared -Wl,--fatal-warnings -Wl,-T,$srcdir/src/start.ld"
+	AC_LINK_IFELSE([AC_LANG_SOURCE([[int hak_malloc(void) { return 1; }]])],
+		[hk_cv_start_functions=yes], [hk_cv_start_functions=no])
+	CFLAGS=$hk_saved_CFLAGS LDFLAGS=$hk_saved_LDFLAGS])
+AS_IF([test $hk_cv_start_functions = yes],
+	[START_CFLAGS=-ffunction-sections
+	START_LDFLAGS='-Wl,-T,$(top_srcdir)/src/start.ld'])
+])
+
 # HK_TLS_MODEL: a malloc needs TLS that is there before it is: the dynamic
 # models may allocate at a thread's first access. Best is the attribute on our
 # one variable; next a flag for the whole library; failing both, the compiler's

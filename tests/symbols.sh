@@ -112,4 +112,19 @@ for struct in hak_stats hak_class_stats; do
 	[ -s "$work/members" ] && [ ! -s "$work/why" ]
 	check $? "section 3 explains the members of struct $struct"
 done
+
+# See src/start.ld.
+grep -o '^		\*(\.text\.[a-z_0-9]*' "$source/src/start.ld" | sed 's/.*\.//' | sort >"$work/start"
+cat "$source"/src/*/*.c "$source"/src/*/*.h | grep -o '[a-z_0-9]*' | sort -u | comm -13 - "$work/start" >"$work/why"
+[ -s "$work/start" ] && [ ! -s "$work/why" ]
+check $? "start.ld names functions of the library"
+if ! readelf -SW "$library" | sed 's/^ *\[ *[0-9]*\]//' | awk '$1 == ".text.start" { print $3, $5 }' >"$work/section" ||
+	[ ! -s "$work/section" ]; then
+	skip "malloc is among them" "the linker does not take src/start.ld"
+else
+	read -r at size <"$work/section"
+	address=$(awk '$3 ~ /^hak_malloc@/ { print $1 }' "$work/nm")
+	[ $((0x$address - 0x$at)) -ge 0 ] && [ $((0x$address - 0x$at)) -lt $((0x$size)) ]
+	check $? "malloc is among them"
+fi
 finish
