@@ -102,7 +102,7 @@ check $? "is sampled"
 stop
 
 start sh -c 'echo ready; read -r x <"$0"' "$work/never"
-gives "a process without HAKMEM" 1 "is not on HAKMEM; why not: hakmem check $pid" $set $pid SAMPLE=0
+gives "a process without HAKMEM" 1 "hakmem: process $pid is not on HAKMEM; why not: hakmem check $pid" $set $pid SAMPLE=0
 stop
 
 if command -v setpriv >/dev/null && [ "$(id -u)" = 0 ]; then

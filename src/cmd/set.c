@@ -95,7 +95,7 @@ static int send_all(const struct args *a, pid_t pid, const struct hk_change *cha
 	case CONTROL_WAITS:
 		return say_late(pid, change, count, seconds);
 	default:
-		return fail(FOUND, "process %d: %s", (int)pid, answer.why);
+		return fail(FOUND, "%s", answer.why);
 	}
 }
 
