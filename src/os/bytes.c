@@ -2,6 +2,7 @@
  * The functions that os/bytes.h describes. They are called on slow paths, so they are short rather
  * than fast; large blocks of the program are cleared and copied by libc (block.c).
  */
+#define HK_LIBC_BYTES	/* or each of these would be called memset, and so on, in debuggers too */
 #include "os/os.h"
 
 #if HK_OWN_BYTES
