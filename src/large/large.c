@@ -43,7 +43,7 @@ static bool is_fitted(size_t mapped)
 
 static bool may_fit(void)
 {
-	return hk_space_is_short() && atomic_load_explicit(&fitted, memory_order_relaxed) < HK_FITTED_MOST;
+	return hk_space_is_short(HK_SPACE_FIT_SHARE) && atomic_load_explicit(&fitted, memory_order_relaxed) < HK_FITTED_MOST;
 }
 
 static size_t mapping_size(size_t size)
@@ -324,9 +324,12 @@ static bool extend(struct hk_large *b, size_t size)
  * SuperSlab? */
 static bool fits_better(size_t size)
 {
-	size_t share = HK_SUPERSLAB_SIZE / (HK_SUPERSLAB_SIZE / round_up(size, HK_SLOT_SIZE));
+	size_t share;
 
-	return SIZE_MAX > UINT32_MAX && size >= HK_FITTED_LEAST && share - size >= size / HK_SPACE_WASTE_SHARE && may_fit();
+	if (SIZE_MAX == UINT32_MAX || size < HK_FITTED_LEAST || !may_fit())
+		return false;
+	share = HK_SUPERSLAB_SIZE / (HK_SUPERSLAB_SIZE / round_up(size, HK_SLOT_SIZE));
+	return share - size >= size / HK_SPACE_WASTE_SHARE;
 }
 
 void hk_large_begin(struct hk_large_request *r)

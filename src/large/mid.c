@@ -149,7 +149,7 @@ void hk_mid_begin(struct hk_large_request *r, bool fitted)
 	bool claimed;
 
 	r->packed = r->size < HK_FITTED_LEAST && r->align <= HK_CACHE_LINE && !r->exact && !hk_harden &&
-		    hk_space_is_short();
+		    hk_space_is_short(HK_SPACE_PACK_SHARE);
 	if (r->packed && pack(r))
 		return;
 	claimed = hk_pool_claim(&run, slots, align, HK_HINT_MID, true);

@@ -107,7 +107,7 @@ bool hk_granule_clear(const void *start)
 }
 
 /* NULL: none is in use. */
-static struct hk_slab *run_at(struct hk_superslab *superslab, unsigned slot)
+HK_INLINE struct hk_slab *run_at(struct hk_superslab *superslab, unsigned slot)
 {
 	struct hk_slab *run = &superslab->slab[atomic_load_explicit(&superslab->first[slot], memory_order_relaxed)];
 
