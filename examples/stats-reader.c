@@ -17,7 +17,7 @@
 #include <string.h>
 #include <sys/uio.h>
 
-enum { VERSION = 6, FIGURES = 43, CLASS_FIGURES = 17, MOST_CACHES = 100000, PIECE = 1 << 16 };
+enum { VERSION = 7, FIGURES = 43, CLASS_FIGURES = 17, MOST_CACHES = 100000, PIECE = 1 << 16 };
 
 struct page {
 	char magic[16];
@@ -29,6 +29,7 @@ struct page {
 	struct {
 		uint32_t size, next, live, sent, received, filled, flushed, bin, bin_size;
 		uint32_t room, capacity, refills, flushes, spilled, spilled_size;
+		uint32_t shown, shown_size, shown_lists;
 	} cache;
 	uintptr_t directory, directory_end;
 	uint32_t chunk;

@@ -6,10 +6,10 @@
  */
 #include "child.h"
 #include "heap.h"
+#include "sampler.h"
 
 #include "cache/cache.h"
 #include "sample/fence.h"
-#include "sample/random.h"
 #include "sample/sample.h"
 
 #include <hakmem/hakmem.h>
@@ -54,32 +54,6 @@ static size_t counted(size_t size)
 	if (whole <= HK_SLAB_MAX)
 		return hk_class_size(hk_class_of(whole));
 	return hk_harden >= HK_HARDEN_GUARDS ? ((size + hk_page_size - 1) & -hk_page_size) + hk_page_size : whole;
-}
-
-/* The next block is sampled, or none for long. The compiler assumes that malloc reads no variable
- * of this file. */
-static void sample_after(int64_t left)
-{
-	hk_sampler()->started = true;
-	hk_sampler()->left = left;
-	__asm__ volatile("" ::: "memory");
-}
-
-static void sample_next(void)
-{
-	sample_after(0);
-}
-
-static void sample_none(void)
-{
-	sample_after(INT64_MAX / 2);
-}
-
-/* This thread starts to count, with this sequence. */
-static void seed(uint64_t number)
-{
-	sample_after(hk_random_distance(&number, MEAN));
-	hk_sampler()->random = number;
 }
 
 /* The pointer is volatile, so that the compiler does not leave the calls out. */
@@ -203,6 +177,163 @@ static void test_one_block(void)
 		take_and_free(100);
 	ok(unbiased(&all, (double)n * (double)counted(100), counted(100)) && live_is(&before),
 	   "one block, taken and freed all day");
+}
+
+/*
+ * The samples of several sizes, each in a list of its own. While blocks of one size are counted in
+ * advance, those of another must not get its samples.
+ */
+enum { MIXED = 3, STEPS = 600000 };
+static const size_t mixed[MIXED] = { 48, 400, 1500 };
+
+struct mix {
+	struct sums before[MIXED];
+	double blocks[MIXED];
+};
+
+/* Of the stacks of this size. */
+static struct sums sums_of_size(size_t size)
+{
+	struct hk_sample_table *t = hk_sample_table;
+	struct sums sums = { 0, 0, 0 };
+	uint32_t i;
+
+	for (i = 0; i < t->sites; i++)
+		if (t->site[i].key == hk_class_of(counted(size)))
+			add(&sums, &t->site[i].all);
+	return sums;
+}
+
+static struct mix start_mix(uint64_t number)
+{
+	struct mix mix = { 0 };
+	unsigned i;
+
+	for (i = 0; i < MIXED; i++)
+		mix.before[i] = sums_of_size(mixed[i]);
+	seed(number);
+	return mix;
+}
+
+static void *take_mixed(struct mix *mix, unsigned i)
+{
+	mix->blocks[i]++;
+	return malloc(mixed[i]);
+}
+
+static bool mix_is_unbiased(struct mix *mix)
+{
+	bool good = true;
+	unsigned i;
+
+	sample_none();
+	for (i = 0; i < MIXED; i++) {
+		struct sums now = sums_of_size(mixed[i]);
+		double bytes = mix->blocks[i] * (double)counted(mixed[i]);
+		double samples = mix->blocks[i] * hk_sample_probability(counted(mixed[i]), MEAN);
+
+		if (mix->blocks[i])
+			good &= near((double)(now.weight - mix->before[i].weight), bytes, 5 / root(samples));
+	}
+	return good;
+}
+
+/* Each block is freed before the next one is taken. */
+static void mix_of_pairs(struct mix *mix, unsigned long steps)
+{
+	unsigned long i;
+
+	for (i = 0; i < steps; i++) {
+		void *volatile p = take_mixed(mix, i % MIXED);
+
+		free(p);
+	}
+}
+
+/* One block of another size in the middle of many. */
+static void mix_of_bursts(struct mix *mix, unsigned long steps)
+{
+	unsigned long i;
+
+	for (i = 0; i < steps; i++) {
+		void *volatile p = take_mixed(mix, i % 64 != 40 ? 0 : i / 64 % 8 ? 1 : 2);
+
+		free(p);
+	}
+}
+
+/* The oldest of 300 blocks is freed. */
+static void mix_of_queue(struct mix *mix, unsigned long steps)
+{
+	static void *queue[300];
+	uint64_t random = 5;
+	unsigned long i;
+
+	for (i = 0; i < steps; i++) {
+		free(queue[i % 300]);
+		queue[i % 300] = take_mixed(mix, (unsigned)random_below(&random, MIXED));
+	}
+	for (i = 0; i < 300; i++) {
+		free(queue[i]);
+		queue[i] = NULL;
+	}
+}
+
+/* The newest of up to 300 blocks is freed, with trims, so that counted blocks are given back. */
+static void mix_of_stack(struct mix *mix, unsigned long steps)
+{
+	static void *stack[300];
+	uint64_t random = 6;
+	unsigned long i, n = 0;
+
+	for (i = 0; i < steps; i++) {
+		if (n && (n == 300 || random_below(&random, 2)))
+			free(stack[--n]);
+		else
+			stack[n++] = take_mixed(mix, (unsigned)random_below(&random, MIXED));
+		if (random_below(&random, 100) == 0)
+			hak_thread_idle();
+	}
+	while (n)
+		free(stack[--n]);
+}
+
+static void test_mixed(void (*body)(struct mix *mix, unsigned long steps), const char *name)
+{
+	struct sums live = sums_of(true);
+	struct mix mix = start_mix(3);
+
+	body(&mix, tap_rounds(STEPS));
+	ok(mix_is_unbiased(&mix) && live_is(&live), "several sizes: %s", name);
+}
+
+static void *mix_in_thread(void *argument)
+{
+	struct mix *mix = argument;
+
+	sample_none();
+	seed((uint64_t)(uintptr_t)mix);
+	mix_of_pairs(mix, tap_rounds(STEPS) / 4);
+	mix_of_bursts(mix, tap_rounds(STEPS) / 4);
+	return NULL;
+}
+
+static void test_mixed_threads(void)
+{
+	enum { THREADS = 4 };
+	pthread_t thread[THREADS];
+	struct mix mix[THREADS], all = start_mix(4);
+	unsigned i, j;
+
+	memset(mix, 0, sizeof mix);
+	for (i = 0; i < THREADS; i++)
+		pthread_create(&thread[i], NULL, mix_in_thread, &mix[i]);
+	for (i = 0; i < THREADS; i++) {
+		pthread_join(thread[i], NULL);
+		for (j = 0; j < MIXED; j++)
+			all.blocks[j] += mix[i].blocks[j];
+	}
+	ok(mix_is_unbiased(&all), "several sizes in several threads");
 }
 
 static const size_t sizes[] = { 1, 16, 24, 100, 2048, 2049, 5000, 32760, 32768, 40000, 300000, 3000000, 50000000 };
@@ -744,6 +875,11 @@ int main(int argc, char **argv)
 	if (!hk_harden)
 		test_waste(40000);
 	test_one_block();
+	test_mixed(mix_of_pairs, "taken and freed");
+	test_mixed(mix_of_bursts, "one among many");
+	test_mixed(mix_of_queue, "first in, first out");
+	test_mixed(mix_of_stack, "last in, first out, with trims");
+	test_mixed_threads();
 	test_blocks();
 	test_resized();
 	test_stack();

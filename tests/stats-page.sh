@@ -33,7 +33,7 @@ same_layout() {
 		for member in magic version word library size classes total metadata by_class history limits caches directory \
 			directory_end chunk cache.size cache.next cache.live cache.sent cache.received cache.filled cache.flushed \
 			cache.bin cache.bin_size cache.room cache.capacity cache.refills cache.flushes cache.spilled \
-			cache.spilled_size superslab.base superslab.slab superslab.slab_size superslab.slabs superslab.kind \
+			cache.spilled_size cache.shown cache.shown_size cache.shown_lists superslab.base superslab.slab superslab.slab_size superslab.slabs superslab.kind \
 			superslab.class superslab.used superslab.blocks superslab.is_slab samples control; do
 			echo "_Static_assert(offsetof(struct page, $member) == offsetof(struct hk_stats_page, $member) &&" \
 				"sizeof ((struct page *)0)->$member == sizeof ((struct hk_stats_page *)0)->$member, \"$member\");"

@@ -54,6 +54,16 @@ struct hk_bin {
 	size_t refills, flushes;	/* for statistics */
 };
 
+/*
+ * While the sampler is on: the list in which malloc finds blocks of a class; see shown.c. Only
+ * head, room and capacity of the bin are used; head is NULL until the sampler is on.
+ */
+struct hk_shown {
+	struct hk_bin bin;
+	struct hk_sampler sampler;	/* of the class */
+	uint32_t wait;			/* calls until slabs are asked for more blocks */
+};
+
 /* The cold end of a list that overflowed, set aside; see spill.c. */
 struct hk_chain {
 	struct hk_block *head;
@@ -101,7 +111,7 @@ struct hk_before {
 struct hk_front {
 	struct hk_block *none;		/* HK_LIST_END: an empty list, for every size of
 					 * a static cache, and of any cache if
-					 * HAKMEM_HARDEN is set or the sampler is on */
+					 * HAKMEM_HARDEN is set */
 	uint64_t secret;		/* hk_secret(); unused in static caches */
 	uint16_t bin_offset[HK_TINY_MAX / HK_GRAIN + 1];	/* HK_FOLDED_LOAD; see limits.c */
 	_Atomic bool live;		/* changes under the registry lock (relaxed) */
@@ -159,7 +169,7 @@ struct hk_cache {
 	size_t budget_held;			/* bytes; 0: it has not learned */
 	size_t grown;				/* bytes by which its lists have grown */
 	size_t remote_sent, remote_received;
-	struct hk_sampler sampler;
+	struct hk_sampler sampler;	/* of blocks above Tiny */
 	struct hk_block *inbox;		/* taken from the mailbox, not yet processed */
 
 	/* Protected by the registry lock. */
@@ -174,6 +184,7 @@ struct hk_cache {
 
 	/* Only the owner, which needs no lock to append or to send to a live owner. */
 	struct hk_batch batch[HK_BATCHES] HK_ALIGNED(HK_CACHE_LINE);
+	struct hk_shown shown[HK_TINY_CLASSES];
 	struct hk_spilled spilled[HK_CLASSES];
 	uint8_t overflowed;			/* the class whose list could last be set aside */
 	/* Blocks moved from and to slabs; counted with HAKMEM_STATS=1 only. */
@@ -182,6 +193,7 @@ struct hk_cache {
 };
 
 _Static_assert(offsetof(struct hk_cache, batch) <= 4096, "all that every thread uses must fit in a page");
+_Static_assert(offsetof(struct hk_cache, spilled) <= UINT16_MAX, "bin_offset leads to each list");
 
 /* The limits of a new thread's lists: from the settings at first, then from learn/. Any
  * thread, relaxed. */
@@ -309,10 +321,16 @@ void hk_start(void);
  * memory for one. hk_orphan_lock protects its lists and is taken before its cache lock. */
 extern struct hk_cache hk_orphan HK_HIDDEN;
 
-/* The sampler of this thread. */
+/* The sampler of this thread for blocks above Tiny, and for all that have no list in shown. */
 HK_INLINE struct hk_sampler *hk_sampler(void)
 {
 	return &(hk_has_lists(hk_tls) ? hk_tls : &hk_orphan)->sampler;
+}
+
+/* The same for blocks of this class, except with HAKMEM_HARDEN. */
+HK_INLINE struct hk_sampler *hk_sampler_of(unsigned class)
+{
+	return class < HK_TINY_CLASSES && hk_has_lists(hk_tls) ? &hk_tls->shown[class].sampler : hk_sampler();
 }
 
 /* True if the cache belongs to one thread only. */
@@ -354,7 +372,8 @@ size_t hk_cache_trim(void);
 void hk_thread_idle(void);
 
 /* limits.c: called with no lock held after the sampler was turned on or off. If it is on, the
- * hot path of malloc finds no list in any cache; otherwise it finds them again. */
+ * hot path of malloc finds the lists of shown.c in each cache; otherwise it finds those that
+ * free fills. */
 void hk_lists_lead(void);
 /* limits.c: how many blocks may move until the first window of the cache ends. */
 int64_t hk_first_window(const struct hk_cache *cache);

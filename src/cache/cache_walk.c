@@ -56,6 +56,9 @@ void hk_cache_walk(const struct hk_cache *cache, unsigned class)
 	const struct hk_chain *newest = &cache->chain[cache->spilled[class].top];
 
 	walk_list(cache, bin, bin->head, bin->capacity - bin->room);
+	if (class < HK_TINY_CLASSES && cache->shown[class].bin.head)
+		walk_list(cache, bin, cache->shown[class].bin.head,
+			  cache->shown[class].bin.capacity - cache->shown[class].bin.room);
 	if (newest->count)
 		walk_list(cache, bin, newest->head, newest->count);
 	walk_slabs(cache, bin, false);

@@ -169,6 +169,23 @@ HK_INLINE void hk_count_refill(struct hk_cache *cache, struct hk_bin *bin, int32
 }
 
 /*
+ * shown.c: the lists of malloc while the sampler is on
+ */
+
+/* The owner, no lock held: would hk_show find few blocks, although no sample is near? */
+bool hk_shows_few(struct hk_cache *cache, unsigned class);
+/* The owner, no lock held: counts blocks of the class and moves them to the list of malloc. False:
+ * the list of free is empty, or the next block is to be sampled. */
+bool hk_show(struct hk_cache *cache, unsigned class);
+/* The owner, lock held: moves what is left of them back, so that the list may exceed its
+ * capacity. */
+void hk_hide(struct hk_cache *cache, unsigned class);
+/* The slabs of the cache are given up, or were lost in a fork. */
+void hk_shown_forget(struct hk_cache *cache);
+/* Before the hot path of a cache is led to these lists. */
+void hk_shown_start(struct hk_cache *cache);
+
+/*
  * spill.c; lock held. Only the owner calls the first two.
  */
 

@@ -156,19 +156,24 @@ static void limit_again(struct hk_list *slabs)
 		hk_slab_set_limit(slab, slab->limit);
 }
 
-/* Sets the lists that the hot path finds: none with HAKMEM_HARDEN, or while that setting
- * is not known yet; none for malloc while the sampler is on. The thread of the cache may be in
- * its hot path. */
+/* The distance from the start of a cache; 0: an empty list. */
+static uint16_t list_for(struct hk_cache *cache, unsigned class)
+{
+	struct hk_bin *bin = hk_sampling() ? &cache->shown[class].bin : &cache->bin[class];
+
+	return hk_harden ? 0 : (uint16_t)((char *)bin - (char *)cache);
+}
+
+/* Sets the lists that the hot path of malloc finds: none with HAKMEM_HARDEN, or while that setting
+ * is not known yet. The thread of the cache may be in its hot path. */
 static void lead_to_lists(struct hk_cache *cache)
 {
-	bool none = hk_harden || hk_sampling();
 	unsigned i;
 
-	for (i = 0; i <= HK_TINY_MAX / HK_GRAIN; i++) {
-		char *bin = (char *)&cache->bin[hk_class_of(i * HK_GRAIN)];
-
-		HK_FOLDED_STORE(cache->front.bin_offset[i], none ? 0 : (uint16_t)(bin - (char *)cache));
-	}
+	if (hk_sampling())
+		hk_shown_start(cache);
+	for (i = 0; i <= HK_TINY_MAX / HK_GRAIN; i++)
+		HK_FOLDED_STORE(cache->front.bin_offset[i], list_for(cache, hk_class_of(i * HK_GRAIN)));
 }
 
 /* A new cache gets its lists under the registry lock, too. A fork may hold the lock for a long

@@ -94,6 +94,7 @@ void hk_abandon_slabs(struct hk_cache *cache)
 		bin->head = HK_LIST_END;
 		bin->room = bin->capacity;
 	}
+	hk_shown_forget(cache);
 	hk_lists_restart(cache);
 }
 
@@ -211,6 +212,8 @@ static void climb_class(struct hk_cache *cache, const uint8_t *much, unsigned cl
 		cache->fresh[class] = 0;
 	if (applies(much[CHAINS], idle))
 		*chains = hk_drain(cache, class, *chains);
+	if (own && applies(much[LISTS], idle))
+		hk_hide(cache, class);
 	if (own && applies(much[LISTS], idle) && bin->head != HK_LIST_END) {
 		hk_flush(cache, bin, 0);
 		hk_bin_shorten(cache, bin);

@@ -22,6 +22,13 @@ static void freed(const void *caller)
 		hook(caller);
 }
 
+/* Of another process; no lock held. */
+HK_INLINE void notice_requests(void)
+{
+	if (hk_unlikely(hk_control_waits()) && hk_hooks.asked)
+		hk_hooks.asked();
+}
+
 /* class: the class concerned, or HK_CLASSES for none. System calls are made after the lock
  * is released. */
 static void leave(struct hk_cache *cache, unsigned class)
@@ -56,8 +63,7 @@ static void leave(struct hk_cache *cache, unsigned class)
 		hk_hooks.grew();
 	if (hk_unlikely(look) && hk_hooks.look)
 		hk_hooks.look();
-	if (hk_unlikely(hk_control_waits()) && hk_hooks.asked)
-		hk_hooks.asked();
+	notice_requests();
 }
 
 /* The result for the program, after the cache was left. */
@@ -214,6 +220,8 @@ static void *refill_list(struct hk_cache *cache, struct hk_bin *bin, bool *zero)
 	if (hk_has_mail(cache))
 		hk_receive_wanted(cache, bin);
 	tick(cache);
+	if (bin->head == HK_LIST_END)
+		hk_hide(cache, (unsigned)(bin - cache->bin));
 	if (bin->head == HK_LIST_END && !hk_unspill(cache, bin) && !refill_from_slabs(cache, bin, zero))
 		return NULL;
 	return hk_bin_take(bin);
@@ -288,19 +296,45 @@ HK_INLINE void *pop(struct hk_cache *cache, unsigned class)
 	return hk_likely(block->mark == mark) ? hk_bin_pop(bin, block, mark) : NULL;
 }
 
-/* The hot path of HAKMEM_SAMPLE, for Tiny blocks. NULL: nothing has changed. */
+/* Adds blocks from slabs to a list of this thread that has few. */
+static HK_NOINLINE void lengthen(struct hk_cache *cache, unsigned class)
+{
+	struct hk_bin *bin = &cache->bin[class];
+	struct hk_block *block, *rest;
+
+	if (hk_enter() != cache)
+		return;
+	rest = bin->head;
+	bin->room = bin->capacity;
+	bin->head = HK_LIST_END;
+	tick(cache);
+	if (!hk_unspill(cache, bin) && !refill_from_slabs(cache, bin, NULL))
+		cache->shown[class].wait = HK_SHOWN_WAIT;
+	while ((block = rest) != HK_LIST_END) {
+		if (hk_unlikely(!hk_marked(block)))
+			hk_bad_link(block);
+		rest = hk_next(block);
+		hk_bin_push(bin, block, hk_mark(block, hk_secret()));
+	}
+	leave(cache, class);
+}
+
+/* While the sampler is on, for Tiny blocks: the hot path has used up the blocks that were counted.
+ * NULL: there are no more, or this one is to be sampled. */
 HK_INLINE void *take_counted(size_t size)
 {
 	struct hk_cache *cache = hk_tls;
 	unsigned class = hk_tiny_class[(size + HK_GRAIN - 1) / HK_GRAIN];
-	size_t counted = hk_class_size(class);
 	void *p;
 
-	if (!hk_has_lists(cache) || !hk_sample_after(&cache->sampler, counted))
+	if (!hk_has_lists(cache))
 		return NULL;
-	p = pop(cache, class);
-	if (hk_likely(p != NULL))
-		hk_sample_count(&cache->sampler, counted);
+	if (hk_shows_few(cache, class))
+		lengthen(cache, class);
+	if (!hk_show(cache, class))
+		return NULL;
+	p = hk_bin_take(&cache->shown[class].bin);
+	notice_requests();
 	return p;
 }
 
@@ -315,17 +349,16 @@ HK_INLINE void *take_listed_above(size_t size)
 	if (size <= HK_TINY_MAX || size > HK_SLAB_MAX || hk_unlikely(!hk_has_lists(cache)))
 		return NULL;
 	p = pop(cache, hk_class_of(size));
-	if (hk_unlikely(hk_control_waits()) && hk_hooks.asked)
-		hk_hooks.asked();
+	notice_requests();
 	return p;
 }
 
 /* Without the rest of the slow path, if a list can serve the call. */
 HK_INLINE void *take_quickly(size_t size)
 {
-	if (hk_unlikely(hk_sampling()))
-		return size <= HK_TINY_MAX ? take_counted(size) : NULL;
-	return take_listed_above(size);
+	if (hk_likely(!hk_sampling()))
+		return take_listed_above(size);
+	return size <= HK_TINY_MAX ? take_counted(size) : NULL;
 }
 
 /* From a list or, if that is empty, from the slabs of the class. */
@@ -362,7 +395,7 @@ static HK_NOINLINE void *take(size_t size, bool *zero, const void *caller)
 	if (size > HK_SLAB_MAX)
 		return hk_large_malloc(size, HK_GRAIN, zero, caller);
 	class = hk_class_of(for_any_thread(size));
-	if (hk_sample_due(hk_sampler(), hk_class_size(class)))
+	if (hk_sample_due(hk_sampler_of(class), hk_class_size(class)))
 		p = take_sampled(size, class, zero, caller);
 	return p ? p : take_listed(class, size, zero, caller);
 }
@@ -405,7 +438,10 @@ static void shorten_lists(struct hk_cache *cache)
 	for (class = 0; class < HK_CLASSES; class++) {
 		struct hk_bin *bin = &cache->bin[class];
 
-		if (clear_refilled(bin) || bin->head == HK_LIST_END)
+		if (clear_refilled(bin))
+			continue;
+		hk_hide(cache, class);
+		if (bin->head == HK_LIST_END)
 			continue;
 		hk_flush(cache, bin, 0);
 		hk_bin_shorten(cache, bin);
@@ -424,6 +460,7 @@ static bool grow_list(struct hk_cache *cache, struct hk_bin *bin)
 static void overflow(struct hk_cache *cache, struct hk_bin *bin)
 {
 	if (hk_count_overflow(cache)) {
+		hk_hide(cache, (unsigned)(bin - cache->bin));
 		hk_flush(cache, bin, 0);
 		hk_bin_empty(cache, bin);
 	} else if (grow_list(cache, bin)) {

@@ -150,6 +150,17 @@ static void keep_thread(struct heap_reply *s, const struct heap_thread *thread)
 		*least = *thread;
 }
 
+/* The hot path changes only room, so it is not part of the hash. */
+static size_t list_length(struct reading *r, const char *cache, size_t bin)
+{
+	const struct hk_stats_page *p = r->page;
+	int32_t capacity = (int32_t)member(cache, p->cache.size, bin + p->cache.capacity, 4);
+	int32_t room = (int32_t)member(cache, p->cache.size, bin + p->cache.room, 4);
+
+	note(r, (uint32_t)capacity);
+	return capacity > room ? (size_t)((int64_t)capacity - room) : 0;
+}
+
 static void add_cache(struct reading *r, const char *cache, size_t number)
 {
 	const struct hk_stats_page *p = r->page;
@@ -160,22 +171,19 @@ static void add_cache(struct reading *r, const char *cache, size_t number)
 	for (class = 0; class < HK_CLASSES; class++) {
 		struct hak_class_stats *c = &r->s->class[class];
 		size_t bin = p->cache.bin + class * p->cache.bin_size, word = class * sizeof(size_t);
-		int32_t capacity = (int32_t)member(cache, p->cache.size, bin + p->cache.capacity, 4);
-		/* The hot path changes only room, so it is not part of the hash. */
-		int64_t cached = (int64_t)capacity - (int32_t)member(cache, p->cache.size, bin + p->cache.room, 4);
-
 		uint32_t spilled = (uint32_t)member(cache, p->cache.size, p->cache.spilled +
 						    class * p->cache.spilled_size, 4);
+		size_t cached = list_length(r, cache, bin) + spilled;
 
-		note(r, (uint32_t)capacity);
 		note(r, spilled);
-		cached = (cached > 0 ? cached : 0) + spilled;
+		if (class < p->cache.shown_lists)
+			cached += list_length(r, cache, p->cache.shown + class * p->cache.shown_size);
 		refills = counted(r, cache, bin + p->cache.refills);
 		flushes = counted(r, cache, bin + p->cache.flushes);
-		c->cached += (size_t)cached;
+		c->cached += cached;
 		c->refills += refills;
 		c->flushes += flushes;
-		thread.cached += (size_t)cached * hk_class_size((unsigned)class);
+		thread.cached += cached * hk_class_size((unsigned)class);
 		thread.refills += refills;
 		thread.flushes += flushes;
 		c->filled += counted(r, cache, p->cache.filled + word);

@@ -496,6 +496,14 @@ enum {
 	HK_SAMPLE_LOOKS = 64,
 	/* Sampled blocks in use: those of a heap of 32 GiB with a distance of 512 KiB. */
 	HK_SAMPLE_BLOCKS = 1 << 16,
+	/* Blocks of a class that are counted at a time, and their bytes: as many as a refill
+	 * moves, but little memory, because the program uses each of them in turn. */
+	HK_SHOWN_MOST = 64,
+	HK_SHOWN_BYTES = 16 * 1024,
+	/* A list with fewer blocks than this share of them gets more from the slabs, or after so
+	 * many more calls if the heap had none. */
+	HK_SHOWN_LEAST_SHARE = 2,
+	HK_SHOWN_WAIT = 256,
 };
 
 /* HAKMEM_SAMPLE_GUARD (sample/fence.c). */

@@ -1,7 +1,7 @@
 /*
  * The sampler of HAKMEM_SAMPLE. Each allocated byte is a sample with the same probability, one
  * in `mean`, independently of the others: the distances between samples are exponentially
- * distributed, and each cache counts them down by itself. A block is sampled if it contains at
+ * distributed, and each cache counts them down by itself, in several countdowns. A block is sampled if it contains at
  * least one of these bytes. The probability for a block of s bytes is
  *
  *	p = 1 - exp(-s / mean)
@@ -9,9 +9,9 @@
  * and a sampled block stands for 1 / p blocks. So sums of the weights s / p are unbiased for
  * every size and for every order of calls.
  *
- * The sampler can be turned on and off in a running process. While it is on, no size class leads
- * the hot path of malloc to a list (cache/limits.c), so that each malloc takes the slow path, which
- * counts. A sampled block is never in a slab, and so free finds it in a slow path, without a test
+ * The sampler can be turned on and off in a running process. While it is on, the hot path of malloc
+ * finds only blocks that were counted in advance (cache/shown.c), so that the block to be sampled is
+ * allocated in the slow path. A sampled block is never in a slab, and so free finds it in a slow path, without a test
  * in the hot path (cache/slow.c). Its size is that of the block that the program would have got
  * otherwise.
  *
@@ -33,7 +33,7 @@
 extern _Atomic size_t hk_sample_mean HK_HIDDEN;
 
 /*
- * Of a cache. All relaxed: threads without a cache of their own share one, and may lose a count.
+ * A countdown of a cache. All relaxed: threads without a cache of their own share one, and may lose a count.
  *	left	bytes until the next sample
  *	random	the state of its generator of random numbers
  */
@@ -75,6 +75,13 @@ HK_INLINE bool hk_sample_due(struct hk_sampler *s, size_t size)
 {
 	return hk_unlikely(hk_sampling()) && hk_unlikely(hk_sample_count(s, size) < 0) &&
 	       hk_sample_reached(s, size);
+}
+
+/* Takes back a count of so many bytes, which were not allocated after all. */
+HK_INLINE void hk_sample_return(struct hk_sampler *s, size_t size)
+{
+	if (atomic_load_explicit(&s->started, memory_order_relaxed))
+		atomic_store_explicit(&s->left, hk_sample_left(s) + (int64_t)size, memory_order_relaxed);
 }
 
 /* Is there a sample, or was there one? */

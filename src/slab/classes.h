@@ -27,7 +27,8 @@ enum {
 enum {
 #define CLASS(size, group, slots) HK_CLASS_##size,
 #include "slab/classes.def"
-	HK_CLASSES
+	HK_CLASSES,
+	HK_TINY_CLASSES = HK_CLASS_2048 + 1,
 };
 
 static const struct hk_class {

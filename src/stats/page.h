@@ -17,7 +17,7 @@
 
 #include "stats/snapshot.h"
 
-enum { HK_STATS_PAGE_VERSION = 6 };
+enum { HK_STATS_PAGE_VERSION = 7 };
 #define HK_STATS_PAGE_MAGIC "hakmem stats pg"
 
 struct hk_stats_page {
@@ -42,6 +42,7 @@ struct hk_stats_page {
 		uint32_t size, next, live, sent, received, filled, flushed;
 		uint32_t bin, bin_size, room, capacity, refills, flushes;
 		uint32_t spilled, spilled_size;		/* a counter of 4 bytes by class */
+		uint32_t shown, shown_size, shown_lists;	/* of malloc, of the first classes */
 	} cache;
 
 	const void *directory, *directory_end;

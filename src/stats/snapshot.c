@@ -18,6 +18,15 @@ static size_t load(_Atomic size_t *counter)
 	return atomic_load_explicit(counter, memory_order_relaxed);
 }
 
+/* The owner changes room without a lock, so this value is approximate; it is limited to the blocks
+ * that the slabs have handed out. */
+static size_t length_of(const struct hk_bin *bin)
+{
+	int32_t length = bin->capacity - *(const volatile int32_t *)&bin->room;
+
+	return length > 0 ? (size_t)length : 0;
+}
+
 static void add_cache(struct hk_snapshot *s, const struct hk_cache *cache)
 {
 	unsigned class;
@@ -25,11 +34,10 @@ static void add_cache(struct hk_snapshot *s, const struct hk_cache *cache)
 	for (class = 0; class < HK_CLASSES; class++) {
 		const struct hk_bin *bin = &cache->bin[class];
 		struct hak_class_stats *c = &s->class[class];
-		/* The owner changes room without a lock, so this value is approximate; it is
-		 * limited to the blocks that the slabs have handed out. */
-		int32_t cached = bin->capacity - *(const volatile int32_t *)&bin->room;
 
-		c->cached += (cached > 0 ? (size_t)cached : 0) + cache->spilled[class].blocks;
+		c->cached += length_of(bin) + cache->spilled[class].blocks;
+		if (class < HK_TINY_CLASSES)
+			c->cached += length_of(&cache->shown[class].bin);
 		c->refills += bin->refills;
 		c->flushes += bin->flushes;
 		c->filled += cache->filled[class];

@@ -1,0 +1,135 @@
+/*
+ * While the sampler is on, malloc finds other lists than free: the lists that it finds hold
+ * only blocks that were counted already. When such a list is empty, malloc takes the slow
+ * path, which counts as many blocks as the class has until its next sample, at most
+ * HK_SHOWN_MOST, and moves them to that list from the one that free fills. So a block never
+ * comes back to malloc without being counted again, and each malloc costs a small part of a
+ * slow path.
+ *
+ * Each class has a countdown of its own. Otherwise the blocks that are counted in advance
+ * would change the order in which the classes are counted, and the place of the next sample
+ * would decide how many these are: another class would get samples that are not its own. With
+ * its own countdown, the blocks of a class are counted in the order in which the program gets
+ * them, so its samples are the same as if each malloc counted one block. Blocks that malloc did
+ * not take are given back to the countdown.
+ */
+#include "cache/internal.h"
+
+static int32_t most_shown(unsigned class)
+{
+	int32_t most = (int32_t)(HK_SHOWN_BYTES / hk_class_size(class));
+
+	return most < HK_SHOWN_MOST ? most : HK_SHOWN_MOST;
+}
+
+/* Blocks that may move before the next sample of the class. */
+static int32_t unsampled(const struct hk_sampler *s, unsigned class)
+{
+	int64_t left = hk_sample_left(s) / (int64_t)hk_class_size(class);
+	int32_t most = most_shown(class);
+
+	return left < most ? (int32_t)left : most;
+}
+
+/* A program that frees each block before it takes the next one has a short list, and would need
+ * a slow path for every few calls. */
+bool hk_shows_few(struct hk_cache *cache, unsigned class)
+{
+	struct hk_shown *shown = &cache->shown[class];
+	struct hk_bin *bin = &cache->bin[class];
+	int32_t most = most_shown(class);
+	int32_t least = (bin->capacity_max < most ? bin->capacity_max : most) / HK_SHOWN_LEAST_SHARE;
+
+	return shown->bin.head == HK_LIST_END && bin->capacity - bin->room < least && unsampled(&shown->sampler, class) >= least && (!shown->wait || !--shown->wait);
+}
+
+/* The first n blocks of a list that has more. */
+static struct hk_block *cut(struct hk_bin *bin, int32_t n)
+{
+	struct hk_block *first = bin->head;
+
+	bin->head = hk_list_cut(bin, n);
+	return first;
+}
+
+/* This thread is inside the heap. */
+static bool move(struct hk_bin *bin, struct hk_shown *shown, unsigned class)
+{
+	int32_t has = bin->capacity - bin->room, n = unsampled(&shown->sampler, class);
+
+	if (has <= n) {
+		n = has;
+		shown->bin.head = bin->head;
+		bin->head = HK_LIST_END;
+	} else if (n > 0) {
+		shown->bin.head = cut(bin, n);
+	}
+	if (n <= 0)
+		return false;
+	bin->room += n;
+	shown->bin.capacity = n;
+	shown->bin.room = 0;
+	hk_sample_count(&shown->sampler, (size_t)n * hk_class_size(class));
+	return true;
+}
+
+bool hk_show(struct hk_cache *cache, unsigned class)
+{
+	struct hk_shown *shown = &cache->shown[class];
+	struct hk_before before;
+	bool moved;
+
+	/* It is not empty if its first block was overwritten. */
+	if (shown->bin.head != HK_LIST_END)
+		return shown->bin.head != NULL;
+	before = hk_find_nothing();
+	moved = move(&cache->bin[class], shown, class);
+	hk_find_again(before);
+	return moved;
+}
+
+/* The order of the blocks is reversed. */
+void hk_hide(struct hk_cache *cache, unsigned class)
+{
+	struct hk_shown *shown = class < HK_TINY_CLASSES ? &cache->shown[class] : NULL;
+	struct hk_block *block;
+	size_t bytes = 0;
+
+	if (!shown || !shown->bin.head)
+		return;
+	while ((block = hk_bin_take(&shown->bin)) != NULL) {
+		hk_bin_push(&cache->bin[class], block, hk_mark(block, hk_secret()));
+		bytes += hk_class_size(class);
+	}
+	hk_sample_return(&shown->sampler, bytes);
+}
+
+/* The blocks have no owner any more. */
+void hk_shown_forget(struct hk_cache *cache)
+{
+	unsigned class;
+
+	for (class = 0; class < HK_TINY_CLASSES; class++) {
+		struct hk_bin *bin = &cache->shown[class].bin;
+
+		if (!bin->head)
+			continue;
+		bin->head = HK_LIST_END;
+		bin->room = bin->capacity;
+	}
+}
+
+/* Only the offsets lead a thread to these lists, so they are written before. */
+void hk_shown_start(struct hk_cache *cache)
+{
+	unsigned class;
+
+	for (class = 0; class < HK_TINY_CLASSES; class++) {
+		struct hk_shown *shown = &cache->shown[class];
+
+		if (!shown->bin.head)
+			shown->bin.head = HK_LIST_END;
+		hk_sample_restart(&shown->sampler);
+	}
+	atomic_thread_fence(memory_order_release);
+}
