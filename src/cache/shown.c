@@ -104,11 +104,13 @@ void hk_hide(struct hk_cache *cache, unsigned class)
 	hk_sample_return(&shown->sampler, bytes);
 }
 
-/* The blocks have no owner any more. */
+/* The blocks have no owner any more, and the next thread has another stack. */
 void hk_shown_forget(struct hk_cache *cache)
 {
 	unsigned class;
 
+	if (cache->walked.depth)
+		cache->walked.depth = 0;
 	for (class = 0; class < HK_TINY_CLASSES; class++) {
 		struct hk_bin *bin = &cache->shown[class].bin;
 

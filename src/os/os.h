@@ -372,6 +372,20 @@ const char *hk_os_object(const void *code, uintptr_t *offset);
 void hk_os_unwinder_start(void);
 bool hk_os_unwinds(void);
 unsigned hk_os_stack(uintptr_t *frame, unsigned most, const void *caller);
+/*
+ * The same, with the help of the last stack of this thread, which it replaces. Most stacks of a
+ * program differ from the previous one in their inner frames only. Once a frame is found again at
+ * the same place, the frames outside it are still those of the last stack if their return addresses
+ * are still in place, and need not be unwound. depth is 0 if there was no stack yet.
+ */
+enum { HK_WALKED = 64 };		/* return addresses, at most */
+struct hk_walked {
+	unsigned depth;
+	bool whole;			/* the outermost frame is the end of the stack */
+	bool fixed[HK_WALKED];		/* the size of the frame is a constant of the code */
+	uintptr_t ip[HK_WALKED], sp[HK_WALKED];	/* return address, and the address of the frame */
+};
+void hk_os_stack_again(struct hk_walked *last, const void *caller);
 
 /* Writes the whole buffer, best effort; false on an error. */
 bool hk_os_write(int fd, const void *data, size_t size);
