@@ -79,24 +79,32 @@ static bool turn_on(pid_t pid, unsigned long long started, const char *rate, str
 	return false;
 }
 
-static void turn_off(pid_t pid, unsigned long long started)
+/* on: samples were taken at the end of the wait. False: the process has noticed neither request,
+ * which was printed. */
+static bool turn_off(pid_t pid, unsigned long long started, bool on)
 {
 	struct control_answer answer;
 	enum control_state state;
 
 	if (has_ended(pid, started))
-		return;
+		return true;
 	state = set_remote(pid, started, "SAMPLE", "0", answer_seconds, &answer);
+	if (state == CONTROL_WAITS && !on) {
+		warn("note: no samples were taken: process %d made no call of malloc or free that leaves the fast path, and so "
+		     "has not noticed the request", (int)pid);
+		return false;
+	}
 	if (state == CONTROL_WAITS)
 		warn("note: process %d turns sampling off at its next call that leaves the fast path", (int)pid);
 	else if (state != CONTROL_DONE && !has_ended(pid, started))
 		warn("process %d still takes samples: %s; to turn them off: hakmem set %d SAMPLE=0", (int)pid, answer.why, (int)pid);
+	return true;
 }
 
 static void say_what_came(const struct profile *p, double before, const struct control_answer *answer)
 {
 	if (!p->mean || p->taken <= before)
-		warn("note: no samples were taken: process %d has allocated little, or has not noticed the request",
+		warn("note: no samples were taken: process %d has allocated little, or noticed the request too late",
 		     (int)p->pid);
 	else if (!answer->stacks)
 		warn("note: only the callers of malloc are known, because the library was built without an unwinder");
@@ -115,7 +123,7 @@ static bool observe(struct profile *p, const struct profile *before, const struc
 	double seconds = o->seconds > 0 ? o->seconds : usual_seconds;
 	pid_t pid = p->pid;
 	struct control_answer answer = { .stacks = true };
-	bool good;
+	bool good, noticed = true;
 
 	if (!before->on && !turn_on(pid, started, o->rate, &answer))
 		return false;
@@ -123,8 +131,8 @@ static bool observe(struct profile *p, const struct profile *before, const struc
 	profile_free(p);
 	good = profile_read(p, pid, o->min_age);
 	if (!before->on)
-		turn_off(pid, started);
-	if (good && !before->on)
+		noticed = turn_off(pid, started, p->on);
+	if (good && noticed && !before->on)
 		say_what_came(p, before->mean ? before->taken : 0, &answer);
 	return good;
 }
