@@ -141,12 +141,20 @@ HAKMEM_SAMPLE=32768 HAKMEM_SAMPLE_DUMP="$work/dump" LD_PRELOAD=$library ./tests/
 gives "a dump of an ended program" 0 "dump: " $command profile "$work/dump"
 names "has names" "keep_much  [./]*tests/sampled\.c:"
 
+HAKMEM_SAMPLE=1 HAKMEM_SAMPLE_DUMP="$work/dump" LD_PRELOAD=$library ./tests/sampled all
+$command profile --allocated --format folded "$work/dump" >"$work/out" 2>"$work/why"
+[ -s "$work/out" ] && ! grep -E '(hak_[a-z_]*|hk_[a-z_]*|libhakmem[^;]*) [0-9]+$' "$work/out" >"$work/why"
+check $? "no function of the library is a call site"
+
 sampling 32768 ./tests/cmd/leaking
 $command profile $pid >"$work/out" 2>"$work/why"
 names "a leak in C++, demangled" "shop::Cache<Blob>::insert(Blob const&)  "
-# The table may end before it: libstdc++'s functions below it are more in each release.
+# libstdc++'s functions below it are more in each release.
 $command profile --format folded $pid >"$work/out" 2>"$work/why"
 names "and the functions that were inlined into others" ";main;shop::keep_order("
+$command profile --allocated --format folded $pid >"$work/out" 2>"$work/why"
+! grep -E '(operator new[^;]*|libhakmem[^;]*) [0-9]+$' "$work/out" >"$work/why"
+check $? "operator new with an alignment is no call site"
 stop
 
 cat >"$work/leak.py" <<'END'

@@ -420,12 +420,38 @@ const char *hk_os_object(const void *code, uintptr_t *offset)
 	return *found.dlfo_link_map->l_name ? found.dlfo_link_map->l_name
 					    : program_invocation_name;
 }
+
+/* libtool defines PIC for the shared library only. */
+bool hk_os_own_code(uintptr_t *start, uintptr_t *end)
+{
+#ifdef PIC
+	struct dl_find_object found;
+
+	if (!_dl_find_object || _dl_find_object((void *)(uintptr_t)hk_os_own_code, &found) != 0 ||
+	    !*found.dlfo_link_map->l_name)
+		return false;
+	*start = (uintptr_t)found.dlfo_map_start;
+	*end = (uintptr_t)found.dlfo_map_end;
+	return true;
+#else
+	(void)start;
+	(void)end;
+	return false;
+#endif
+}
 #else
 const char *hk_os_object(const void *code, uintptr_t *offset)
 {
 	(void)code;
 	(void)offset;
 	return NULL;
+}
+
+bool hk_os_own_code(uintptr_t *start, uintptr_t *end)
+{
+	(void)start;
+	(void)end;
+	return false;
 }
 #endif
 

@@ -361,6 +361,9 @@ void *hk_os_replacement(const char *symbol, const char *original);
 /* The file that contains this code, and the offset in it, as debuggers count; NULL if that
  * cannot be determined without a lock. */
 const char *hk_os_object(const void *code, uintptr_t *offset);
+/* The addresses of this library, from start to end; false: not known, or it is a part of another
+ * file (the archive). Likewise safe in any context. */
+bool hk_os_own_code(uintptr_t *start, uintptr_t *end);
 
 /*
  * unwind.c. The call stack of this thread from the caller on, a return address of this thread:

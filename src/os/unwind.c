@@ -19,6 +19,16 @@
 #endif
 
 static _Atomic bool ready;
+static uintptr_t own_start, own_end;	/* constant once it is ready */
+
+/* Is the frame before those of the program? Frames of this library come before that of the caller,
+ * which may be of this library too: posix_memalign calls memalign. *caller is 0 once it was found. */
+static bool precedes(uintptr_t ip, uintptr_t *caller)
+{
+	if (ip == *caller)
+		*caller = 0;
+	return *caller || (ip >= own_start && ip < own_end);
+}
 
 struct walk {
 	uintptr_t *frame;
@@ -126,7 +136,7 @@ static _Unwind_Reason_Code visit_again(struct _Unwind_Context *context, void *ar
 
 	if (!ip || !w->left--)
 		return _URC_END_OF_STACK;
-	if (!w->now.depth && ip != w->caller)
+	if (!w->now.depth && precedes(ip, &w->caller))
 		return _URC_NO_REASON;
 	w->now.ip[w->now.depth] = ip;
 	w->now.sp[w->now.depth] = (uintptr_t)_Unwind_GetCFA(context);
@@ -138,7 +148,6 @@ static _Unwind_Reason_Code visit_again(struct _Unwind_Context *context, void *ar
 	return w->now.whole ? _URC_NO_REASON : _URC_END_OF_STACK;
 }
 
-/* Frames of this library come before that of the caller. */
 static _Unwind_Reason_Code visit(struct _Unwind_Context *context, void *argument)
 {
 	struct walk *w = argument;
@@ -146,7 +155,7 @@ static _Unwind_Reason_Code visit(struct _Unwind_Context *context, void *argument
 
 	if (!ip || !w->left--)
 		return _URC_END_OF_STACK;
-	if (w->depth || ip == w->caller)
+	if (w->depth || !precedes(ip, &w->caller))
 		w->frame[w->depth++] = ip;
 	return w->depth == w->most ? _URC_END_OF_STACK : _URC_NO_REASON;
 }
@@ -165,6 +174,7 @@ void hk_os_unwinder_start(void)
 	if (atomic_load_explicit(&ready, memory_order_relaxed))
 		return;
 	_Unwind_Backtrace(stop, NULL);
+	hk_os_own_code(&own_start, &own_end);
 	atomic_store_explicit(&ready, true, memory_order_release);
 }
 
@@ -180,7 +190,7 @@ unsigned hk_os_stack(uintptr_t *frame, unsigned most, const void *caller)
 	if (atomic_load_explicit(&ready, memory_order_acquire))
 		_Unwind_Backtrace(visit, &w);
 	if (!w.depth)
-		frame[w.depth++] = w.caller;
+		frame[w.depth++] = (uintptr_t)caller;
 	return w.depth;
 }
 
@@ -203,7 +213,7 @@ void hk_os_stack_again(struct hk_walked *last, const void *caller)
 	if (atomic_load_explicit(&ready, memory_order_acquire))
 		_Unwind_Backtrace(visit_again, &w);
 	if (!w.now.depth)
-		w.now.ip[w.now.depth++] = w.caller;
+		w.now.ip[w.now.depth++] = (uintptr_t)caller;
 	keep(last, &w.now);
 }
 #else

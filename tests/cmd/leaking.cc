@@ -25,6 +25,10 @@ __attribute__((noinline)) void keep_order(std::vector<std::string> &orders, size
 
 }
 
+struct alignas(64) Line {
+	char data[256];
+};
+
 struct Blob {
 	char data[4000];
 };
@@ -39,6 +43,8 @@ int main(int argc, char **argv)
 		cache.insert(blob);
 		if (i % 10 == 0)
 			shop::keep_order(orders, i);
+		Line *volatile line = new Line;
+		delete line;
 		void *volatile p = std::malloc(3000);
 		std::free(p);
 	}
