@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MOST_TEXT = 512, TABLE_FRAMES = 8, TABLE_NAME = 100 };
+enum { MOST_TEXT = 512, TABLE_FRAMES = 8, TABLE_LIBRARY = 24, TABLE_NAME = 100 };
 
 char *place_name(const struct profile *p, const struct address *a, const struct place *place)
 {
@@ -71,10 +71,25 @@ static const char *escaped(char **kept, const char *from, size_t most)
 	return *kept;
 }
 
+/* The name by which programmers know std::string, in place: it is shorter. */
+static void shorten(char *name)
+{
+	static const char full[] = "std::__cxx11::basic_string<char, std::char_traits<char>, std::allocator<char> >";
+	static const char usual[] = "std::string";
+	char *at = name;
+
+	while ((at = strstr(at, full)) != NULL) {
+		memcpy(at, usual, sizeof usual - 1);
+		at += sizeof usual - 1;
+		memmove(at, at + sizeof full - sizeof usual, strlen(at + sizeof full - sizeof usual) + 1);
+	}
+}
+
 static void write_line(FILE *out, const struct profile *p, const struct address *a, const struct place *place)
 {
 	char *name = place_name(p, a, place), *shown = NULL;
 
+	shorten(name);
 	fputs(escaped(&shown, name, TABLE_NAME), out);
 	if (place && place->file)
 		fprintf(out, "  %s:%u", escaped(&shown, place->file, MOST_TEXT), place->line);
@@ -85,21 +100,52 @@ static void write_line(FILE *out, const struct profile *p, const struct address 
 	free(shown);
 }
 
+/* The start of the name of a function: without what it returns, template arguments and parameters. */
+static const char *name_proper(const char *function)
+{
+	const char *at, *start = function;
+	int depth = 0;
+
+	for (at = function; *at && (depth > 0 || *at != '('); at++) {
+		depth += *at == '<';
+		depth -= *at == '>' && depth > 0;
+		if (*at == ' ' && !depth)
+			start = at + 1;
+	}
+	return start;
+}
+
+static bool starts_with(const char *s, const char *start)
+{
+	return !strncmp(s, start, strlen(start));
+}
+
+/* A function of the C++ library, for example of a container. */
+static bool is_of_library(const struct place *place)
+{
+	const char *name = place && place->function ? name_proper(place->function) : "";
+
+	return starts_with(name, "std::") || starts_with(name, "__gnu_cxx::");
+}
+
+/* library: the lines of the C++ library before all others; they leave room for its callers. */
 struct writing {
 	FILE *out;
 	const struct shown *s;
-	unsigned lines;
+	unsigned lines, library;
 };
 
 static void write_frame(const struct address *a, const struct place *place, void *argument)
 {
 	struct writing *w = argument;
 
-	if (w->lines < TABLE_FRAMES) {
+	if (w->lines == w->library && w->library < TABLE_LIBRARY && is_of_library(place))
+		w->library++;
+	if (w->lines < w->library + TABLE_FRAMES) {
 		if (w->lines)
 			fprintf(w->out, "%44s", "");
 		write_line(w->out, w->s->profile, a, place);
-	} else if (w->lines == TABLE_FRAMES) {
+	} else if (w->lines == w->library + TABLE_FRAMES) {
 		fprintf(w->out, "%44s...\n", "");
 	}
 	w->lines++;

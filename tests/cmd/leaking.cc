@@ -23,6 +23,14 @@ __attribute__((noinline)) void keep_order(std::vector<std::string> &orders, size
 	orders.emplace_back(2000, static_cast<char>('a' + i % 26));
 }
 
+using Shelf = std::vector<std::vector<std::string>>;
+
+// Below it are more functions of the C++ library than the table has lines for its callers.
+__attribute__((noinline)) void copy_shelf(std::vector<Shelf> &copies, const Shelf &shelf)
+{
+	copies.push_back(shelf);
+}
+
 }
 
 struct alignas(64) Line {
@@ -36,6 +44,8 @@ struct Blob {
 int main(int argc, char **argv)
 {
 	static std::vector<std::string> orders;
+	static std::vector<shop::Shelf> copies;
+	static const shop::Shelf shelf(10, std::vector<std::string>(10, std::string(1000, 'x')));
 	shop::Cache<Blob> cache;
 	static Blob blob;
 
@@ -43,6 +53,8 @@ int main(int argc, char **argv)
 		cache.insert(blob);
 		if (i % 10 == 0)
 			shop::keep_order(orders, i);
+		if (i % 500 == 0)
+			shop::copy_shelf(copies, shelf);
 		Line *volatile line = new Line;
 		delete line;
 		void *volatile p = std::malloc(3000);
