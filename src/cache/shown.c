@@ -22,11 +22,10 @@ static int32_t most_shown(unsigned class)
 	return most < HK_SHOWN_MOST ? most : HK_SHOWN_MOST;
 }
 
-/* Blocks that may move before the next sample of the class. */
-static int32_t unsampled(const struct hk_sampler *s, unsigned class)
+/* Blocks that may move before the next sample of the class, at most `most`. */
+static int32_t unsampled(const struct hk_sampler *s, unsigned class, int32_t most)
 {
 	int64_t left = hk_sample_left(s) / (int64_t)hk_class_size(class);
-	int32_t most = most_shown(class);
 
 	return left < most ? (int32_t)left : most;
 }
@@ -40,7 +39,8 @@ bool hk_shows_few(struct hk_cache *cache, unsigned class)
 	int32_t most = most_shown(class);
 	int32_t least = (bin->capacity_max < most ? bin->capacity_max : most) / HK_SHOWN_LEAST_SHARE;
 
-	return shown->bin.head == HK_LIST_END && bin->capacity - bin->room < least && unsampled(&shown->sampler, class) >= least && (!shown->wait || !--shown->wait);
+	return shown->bin.head == HK_LIST_END && bin->capacity - bin->room < least &&
+	       unsampled(&shown->sampler, class, least) == least && (!shown->wait || !--shown->wait);
 }
 
 /* The first n blocks of a list that has more. */
@@ -52,10 +52,12 @@ static struct hk_block *cut(struct hk_bin *bin, int32_t n)
 	return first;
 }
 
-/* This thread is inside the heap. */
+/* This thread is inside the heap. To cut a list costs a few instructions for each block, so a list
+ * that is not much too long is moved whole. */
 static bool move(struct hk_bin *bin, struct hk_shown *shown, unsigned class)
 {
-	int32_t has = bin->capacity - bin->room, n = unsampled(&shown->sampler, class);
+	int32_t has = bin->capacity - bin->room, most = most_shown(class);
+	int32_t n = unsampled(&shown->sampler, class, has <= HK_SHOWN_WHOLE * most ? HK_SHOWN_WHOLE * most : most);
 
 	if (has <= n) {
 		n = has;

@@ -500,9 +500,11 @@ enum {
 	 * moves, but little memory, because the program uses each of them in turn. */
 	HK_SHOWN_MOST = 64,
 	HK_SHOWN_BYTES = 16 * 1024,
+	/* A list with up to so many times as many is moved whole. */
+	HK_SHOWN_WHOLE = 4,
 	/* A list with fewer blocks than this share of them gets more from the slabs, or after so
 	 * many more calls if the heap had none. */
-	HK_SHOWN_LEAST_SHARE = 2,
+	HK_SHOWN_LEAST_SHARE = 4,
 	HK_SHOWN_WAIT = 256,
 };
 
