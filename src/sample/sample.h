@@ -1,19 +1,19 @@
 /*
  * The sampler of HAKMEM_SAMPLE. Each allocated byte is a sample with the same probability, one
  * in `mean`, independently of the others: the distances between samples are exponentially
- * distributed, and each cache counts them down by itself, in several countdowns. A block is sampled if it contains at
- * least one of these bytes. The probability for a block of s bytes is
+ * distributed, and each cache counts them down by itself, in several countdowns. A block is
+ * sampled if it contains at least one of these bytes. The probability for a block of s bytes is
  *
  *	p = 1 - exp(-s / mean)
  *
  * and a sampled block stands for 1 / p blocks. So sums of the weights s / p are unbiased for
  * every size and for every order of calls.
  *
- * The sampler can be turned on and off in a running process. While it is on, the hot path of malloc
- * finds only blocks that were counted in advance (cache/shown.c), so that the block to be sampled is
- * allocated in the slow path. A sampled block is never in a slab, and so free finds it in a slow path, without a test
- * in the hot path (cache/slow.c). Its size is that of the block that the program would have got
- * otherwise.
+ * The sampler can be turned on and off in a running process. While it is on, the hot path of
+ * malloc finds only blocks that were counted in advance (cache/shown.c), so that the block to be
+ * sampled is allocated in the slow path. A sampled block is never in a slab, and so free finds it
+ * in a slow path, without a test in the hot path (cache/slow.c). Its size is that of the block
+ * that the program would have got otherwise.
  *
  * Nothing here but the start takes a lock, allocates or changes errno: these functions may be
  * called in signal handlers, in the child of a fork, and at the start and the end of a thread.
