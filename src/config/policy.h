@@ -208,6 +208,9 @@ enum {
 	/* From an eighth on, larger blocks are fitted. That is later, because they are unmapped
 	 * when they are freed: malloc and free take 5 us instead of 0.3. */
 	HK_SPACE_FIT_SHARE = 8,
+	/* Of HAKMEM_LIMIT, half: a server may be near its limit for as long as it runs, and most of
+	 * its blocks must not cost more for that. */
+	HK_SPACE_LIMIT_SHARE = 2,
 	/* A block has a mapping of its own, in whole pages, if its granules or its share of a
 	 * SuperSlab would be an eighth larger. */
 	HK_SPACE_WASTE_SHARE = 8,

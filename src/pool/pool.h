@@ -60,15 +60,14 @@ HK_INLINE bool hk_pool_scarce(void)
 	       atomic_load_explicit(&hk_os_mapped, memory_order_relaxed) >= limit - limit / HK_SCARCE_LEFT;
 }
 
-/* Has the heap mapped this part of what a limit allows it to map? Then blocks must not take much
- * more than they need. */
+/* Has the heap mapped this part of the address space that it may have, or much of HAKMEM_LIMIT?
+ * Then blocks must not take much more than they need. */
 HK_INLINE bool hk_space_is_short(unsigned share)
 {
-	size_t space = atomic_load_explicit(&hk_os_space, memory_order_relaxed);
-	size_t limit = atomic_load_explicit(&hk_os_limit, memory_order_relaxed);
+	size_t mapped = atomic_load_explicit(&hk_os_mapped, memory_order_relaxed);
 
-	return atomic_load_explicit(&hk_os_mapped, memory_order_relaxed) >=
-	       (space < limit ? space : limit) / share;
+	return mapped >= atomic_load_explicit(&hk_os_space, memory_order_relaxed) / share ||
+	       mapped >= atomic_load_explicit(&hk_os_limit, memory_order_relaxed) / HK_SPACE_LIMIT_SHARE;
 }
 
 /* Acquires a slab of this class for the cache, from stage 1 or 2. If fresh is false, only
