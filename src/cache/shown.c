@@ -40,7 +40,7 @@ bool hk_shows_few(struct hk_cache *cache, unsigned class)
 	int32_t least = (bin->capacity_max < most ? bin->capacity_max : most) / HK_SHOWN_LEAST_SHARE;
 
 	return shown->bin.head == HK_LIST_END && bin->capacity - bin->room < least &&
-	       unsampled(&shown->sampler, class, least) == least && (!shown->wait || !--shown->wait);
+	       unsampled(&shown->sampler, class, least) == least;
 }
 
 /* The first n blocks of a list that has more. */

@@ -297,20 +297,22 @@ HK_INLINE void *pop(struct hk_cache *cache, unsigned class)
 	return hk_likely(block->mark == mark) ? hk_bin_pop(bin, block, mark) : NULL;
 }
 
-/* Adds blocks from slabs to a list of this thread that has few. */
+/* Adds blocks from slabs to a list of this thread that has few. If the slabs have none, they are
+ * not asked again for HK_SHOWN_WAIT calls. */
 static HK_NOINLINE void lengthen(struct hk_cache *cache, unsigned class)
 {
+	struct hk_shown *shown = &cache->shown[class];
 	struct hk_bin *bin = &cache->bin[class];
 	struct hk_block *block, *rest;
 
-	if (hk_enter() != cache)
+	if ((shown->wait && --shown->wait) || hk_enter() != cache)
 		return;
 	rest = bin->head;
 	bin->room = bin->capacity;
 	bin->head = HK_LIST_END;
 	tick(cache);
 	if (!hk_unspill(cache, bin) && !refill_from_slabs(cache, bin, NULL))
-		cache->shown[class].wait = HK_SHOWN_WAIT;
+		shown->wait = HK_SHOWN_WAIT;
 	while ((block = rest) != HK_LIST_END) {
 		if (hk_unlikely(!hk_marked(block)))
 			hk_bad_link(block);

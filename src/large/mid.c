@@ -231,8 +231,8 @@ struct hk_note *hk_mid_note(const void *p)
 	return run ? &run->note : NULL;
 }
 
-/* Has it slots of its own only? */
-static bool is_apart(const struct hk_slab *run)
+/* Withdraws the offer after the block. False: another block has a part of its slots. */
+static bool end_sharing(const struct hk_slab *run)
 {
 	uintptr_t end = run->base + run->size;
 
@@ -249,7 +249,7 @@ bool hk_mid_resize(void *p, size_t size)
 	struct hk_slab *run = find(p);
 	unsigned slots = slots_for(size), first, old;
 
-	if (!run || size > HK_MID_MAX || size <= HK_SLAB_MAX / 2 || !is_apart(run))
+	if (!run || size > HK_MID_MAX || size <= HK_SLAB_MAX / 2 || !end_sharing(run))
 		return false;
 	old = run->slots;
 	first = (unsigned)(run - run->home->slab);

@@ -40,7 +40,7 @@ void hk_os_read_space(void)
 	hk_lower(&hk_os_space, limit_on(RLIMIT_DATA));
 }
 
-static bool has(size_t size)
+static bool can_map(size_t size)
 {
 	void *p = hk_sys_map(size, PROT_NONE);
 
@@ -58,6 +58,6 @@ void hk_os_follow_space(size_t mapped)
 	    atomic_load_explicit(&hk_os_space, memory_order_relaxed) != SIZE_MAX)
 		return;
 	atomic_store_explicit(&look_at, mapped + mapped / 2, memory_order_relaxed);
-	if (!has(times * mapped))
+	if (!can_map(times * mapped))
 		hk_lower(&hk_os_space, times * mapped);
 }

@@ -21,9 +21,10 @@
 static _Atomic bool ready;
 static uintptr_t own_start, own_end;	/* constant once it is ready */
 
-/* Is the frame before those of the program? Frames of this library come before that of the caller,
- * which may be of this library too: posix_memalign calls memalign. *caller is 0 once it was found. */
-static bool precedes(uintptr_t ip, uintptr_t *caller)
+/* True: the frame comes before those of the program, and is left out. Frames of this library come
+ * before that of the caller, which may be of this library too: posix_memalign calls memalign. Sets
+ * *caller to 0 when it is found. */
+static bool leave_out(uintptr_t ip, uintptr_t *caller)
 {
 	if (ip == *caller)
 		*caller = 0;
@@ -69,9 +70,9 @@ static void note_size(struct again *w, struct _Unwind_Context *context)
 	w->pointer = (uintptr_t)_Unwind_GetGR(context, FRAME_POINTER);
 }
 
-/* Are the frames of the last stack from this one on still there? If not, w->at is behind those that
- * are. */
-static bool rest_holds(struct again *w)
+/* Compares the return addresses of the last stack from w->at on with those in memory. False: one
+ * has changed or cannot be compared, and w->at is its index. */
+static bool compare_rest(struct again *w)
 {
 	const struct hk_walked *last = w->last;
 
@@ -101,8 +102,9 @@ static bool copy_rest(struct again *w, unsigned from)
 	return true;
 }
 
-/* The frame that was visited last has the index depth - 1. */
-static bool is_known(struct again *w)
+/* Looks for the frame that was visited last, with the index depth - 1, in the last stack. True: its
+ * callers were copied from there. */
+static bool use_last(struct again *w)
 {
 	const struct hk_walked *last = w->last;
 	uintptr_t ip = w->now.ip[w->now.depth - 1], sp = w->now.sp[w->now.depth - 1];
@@ -113,7 +115,7 @@ static bool is_known(struct again *w)
 	if (w->at >= last->depth || last->sp[w->at] != sp || last->ip[w->at] != ip)
 		return false;
 	from = w->at + 1;
-	return rest_holds(w) && copy_rest(w, from);
+	return compare_rest(w) && copy_rest(w, from);
 }
 #else
 static void note_size(struct again *w, struct _Unwind_Context *context)
@@ -122,7 +124,7 @@ static void note_size(struct again *w, struct _Unwind_Context *context)
 	(void)context;
 }
 
-static bool is_known(struct again *w)
+static bool use_last(struct again *w)
 {
 	(void)w;
 	return false;
@@ -136,13 +138,13 @@ static _Unwind_Reason_Code visit_again(struct _Unwind_Context *context, void *ar
 
 	if (!ip || !w->left--)
 		return _URC_END_OF_STACK;
-	if (!w->now.depth && precedes(ip, &w->caller))
+	if (!w->now.depth && leave_out(ip, &w->caller))
 		return _URC_NO_REASON;
 	w->now.ip[w->now.depth] = ip;
 	w->now.sp[w->now.depth] = (uintptr_t)_Unwind_GetCFA(context);
 	note_size(w, context);
 	w->now.depth++;
-	if (is_known(w))
+	if (use_last(w))
 		return _URC_END_OF_STACK;
 	w->now.whole = w->now.depth < HK_WALKED;
 	return w->now.whole ? _URC_NO_REASON : _URC_END_OF_STACK;
@@ -155,7 +157,7 @@ static _Unwind_Reason_Code visit(struct _Unwind_Context *context, void *argument
 
 	if (!ip || !w->left--)
 		return _URC_END_OF_STACK;
-	if (w->depth || !precedes(ip, &w->caller))
+	if (w->depth || !leave_out(ip, &w->caller))
 		w->frame[w->depth++] = ip;
 	return w->depth == w->most ? _URC_END_OF_STACK : _URC_NO_REASON;
 }
