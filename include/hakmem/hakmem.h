@@ -49,7 +49,8 @@ void hak_free_aligned_sized(void *block, size_t align, size_t size);
 void *hak_aligned_alloc(size_t align, size_t size);
 void *hak_memalign(size_t align, size_t size);
 /* Returns 0, EINVAL (align is not a power of two, or not a multiple of
- * sizeof(void *)) or ENOMEM. Changes *out only on success, and errno only to ENOMEM. */
+ * sizeof(void *)) or ENOMEM, to which it also sets errno. Changes *out only on
+ * success. */
 int hak_posix_memalign(void **out, size_t align, size_t size);
 void *hak_valloc(size_t size);		/* aligned to a page of the system */
 void *hak_pvalloc(size_t size);		/* and rounded up to whole pages */
