@@ -7,7 +7,7 @@ source=$(cd "$(dirname "$0")/.." && pwd)
 mkdir -p builds
 n=0 failures=0
 
-# A tool's command line, or a function, with its output and status in files.
+# Runs a tool or a function. Its output and status are in files.
 run() {	# log command...
 	log=builds/$1
 	shift
@@ -69,8 +69,8 @@ counts() {
 		python3 -c 'print(1)' && grep '^lock pool taken [1-9]' builds/counted
 }
 
-# ThreadSanitizer finds a race by the order of accesses, not by a lucky moment: a tenth of the
-# loops, which it slows down twentyfold, meets the same orders.
+# ThreadSanitizer finds races by the order of accesses, not by their timing, and slows down loops
+# twentyfold. A tenth of each loop contains the same orders.
 shortened() {	# function arguments...
 	export HAKMEM_TEST_QUICK=10
 	"$@"

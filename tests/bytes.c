@@ -1,4 +1,4 @@
-/* The library's own memset and its like (os/bytes.h), beside libc's. */
+/* Compares the library's own memset and similar functions (os/bytes.h) with libc's. */
 #include "heap.h"
 
 #include "os/os.h"
@@ -93,7 +93,7 @@ static bool compares(void)
 	return good;
 }
 
-/* Of a few characters, so that they have parts in common. */
+/* The texts consist of few different characters, so that they have parts in common. */
 static void make_text(char *text, size_t most)
 {
 	size_t length = below(most), i;
@@ -134,9 +134,9 @@ int main(void)
 	tap_start();
 	seed = tap_seed();
 	repeat(sets, "memset");
-	repeat(moves, "memmove, with parts in common");
+	repeat(moves, "memmove, with parts that overlap");
 	repeat(clears, "clearing a block");
 	repeat(compares, "memcmp and memchr");
-	repeat(searches, "strlen, strcmp, strchr, strstr and their like");
+	repeat(searches, "strlen, strcmp, strchr, strstr and similar functions");
 	return tap_end();
 }

@@ -338,7 +338,7 @@ stacks() {	# stacks frames maps
 			printf "%x-%x r-xp 00000000 08:01 1 /none/%d\n", (256 + i) * 65536, (257 + i) * 65536, i
 	}' >"$work/many"
 }
-# within SECONDS COMMAND...: seconds of processor time, the same on a busy machine.
+# within SECONDS COMMAND...: limits the processor time, which is the same on a busy machine.
 within() {
 	(ulimit -t "$1" && shift && exec timeout 600 "$@")
 }

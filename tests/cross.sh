@@ -81,7 +81,7 @@ for arch in ${*:-$everything}; do
 	[ $status = 0 ] || continue
 	say "$arch: running the tests"
 	for test in $tests; do rm -f "tests/$test.trs"; done
-	# They have one thread each, for the most part.
+	# Most tests have one thread.
 	make -s -j2 check check_PROGRAMS= TESTS="$programs" LOG_COMPILER="${emulator:+timeout -k 10 1500 $emulator}" >/dev/null 2>&1
 	for test in $tests; do
 		grep -q '^:global-test-result: \(PASS\|SKIP\)' "tests/$test.trs"

@@ -105,8 +105,8 @@ bool fail_as(Outcome throwing, Outcome quiet)
 	       outcome([=] { return ::operator new[](n, a, nothrow); }) == quiet;
 }
 
-// As in libstdc++, which does not ask the new-handler about them. Compilers may assume that an
-// alignment is valid, so they must not see it.
+// As in libstdc++, which does not call the new-handler for them. Compilers may assume that an
+// alignment is valid, so the alignments are hidden from them.
 void odd_alignments()
 {
 	static const size_t odd[] = { 0, 3, 24, 48, 4097, impossible + 1, SIZE_MAX };

@@ -217,9 +217,9 @@ static void guest_remove(const char *folder)
 }
 
 /*
- * The same for cases that write files. TEST_FOLDER names the directory for them, which this
- * process removes: a case may have been killed. It is in the current directory, for the case
- * that this process is killed.
+ * The same for cases that write files, into the directory TEST_FOLDER. This process removes it,
+ * because a case may be killed. It is in the current directory, so that make clean removes it if
+ * this process is killed.
  */
 TAP_UNUSED static int guest_main_with_folder(int argc, char **argv, struct guest *guest, size_t count)
 {

@@ -21,8 +21,8 @@ compiler='
 	__stack_chk_fail __stack_chk_fail_local __stack_chk_guard __x86_* __gcov_* __llvm_*
 	__asan_* __tsan_* __ubsan_* __sanitizer_* __lsan_* __cyg_profile_* mcount _mcount __fentry__
 '
-# Anywhere: what reads and writes its arguments alone. memset, strlen and their like are ours
-# (os/bytes.h).
+# Anywhere: what reads and writes only its arguments. memset, strlen and similar functions are the
+# library's own (os/bytes.h).
 pure='
 	__errno_location ___errno
 '

@@ -122,8 +122,8 @@ static void exhaust(void *arg)
 	}
 }
 
-/* Blocks of any size get most of the address space: where there is little of it, they are not
- * rounded up to what serves them best elsewhere. The blocks are not filled. */
+/* Blocks of any size can use most of the address space, because they are rounded up less when it
+ * is short. The blocks are not filled. */
 enum { SPACE = 200 * MB };
 
 static size_t take_space(size_t size)
@@ -151,7 +151,7 @@ static void most_of_it(void *arg)
 	for (i = 0; i <= sizeof other / sizeof *other; i++) {
 		bytes = take_space(size);
 		if (bytes < SPACE / 10 * 8)
-			fail("%zu KiB in blocks of %zu bytes, as number %zu", bytes / KB, size, i);
+			fail("%zu KiB in blocks of %zu bytes, in round %zu", bytes / KB, size, i);
 		if (i < sizeof other / sizeof *other)
 			size = other[i];
 	}

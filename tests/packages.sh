@@ -11,9 +11,9 @@ usage() {
 	  SUITE  Debian releases to install into (default: bookworm); other than that
 	         of this machine they build the packages first, with all tests
 	  FILE   what the tools say (default: packages.log)
-	--nocheck builds for this machine's release without the tests, after they have
-	run by themselves; in other releases the build runs all of them still.
-	--jobs is how many compilers or tests run at a time (default: 2).
+	--nocheck builds for this machine's release without the tests, because they
+	have already run; the builds for other releases still run all of them.
+	--jobs sets how many compilers or tests run at a time (default: 2).
 	--programs runs debian/tests/programs in there too, on bookworm: minutes.
 	Needed: what debian/control builds with, and the packages
 	  debhelper lintian apt-utils mmdebstrap faketime

@@ -1,7 +1,7 @@
 /*
- * A block that was to be resized is there afterwards, wherever it is, if the kernel refuses to
- * remove the guard pages of former blocks. The test is linked with the library, and tells it of
- * such a guard page.
+ * If the kernel refuses to remove the guard pages of former blocks, a block that is resized keeps
+ * its contents, whether it moves or not. The test is linked with the library, and tells it that
+ * there is such a guard page.
  */
 #include "heap.h"
 
@@ -14,7 +14,7 @@
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 
-/* Guard pages cannot be removed, whether the kernel has them or not. */
+/* Makes the kernel refuse to remove guard pages, whether it has them or not. */
 static bool refuse_to_unguard(void)
 {
 	enum { GUARD_REMOVE = 103, LOW = __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__ ? 4 : 0 };

@@ -191,7 +191,7 @@ struct mix {
 	double blocks[MIXED];
 };
 
-/* Of the stacks of this size. */
+/* The sums over the stacks of this size. */
 static struct sums sums_of_size(size_t size)
 {
 	struct hk_sample_table *t = hk_sample_table;
@@ -508,7 +508,7 @@ static void test_stack(void)
 	ok(errno == 77, "errno is kept");
 }
 
-/* A stack that was found with the help of the last one is the same as without. */
+/* A stack that was found with the help of the last one is the same as one found without it. */
 static struct hk_walked walked;
 static unsigned long wrong_stacks, stacks;
 

@@ -1,6 +1,6 @@
 /* Allocates from functions with known names, for heap-profile.sh: one holds 40 MB at its end, one 10 MB,
  * and one allocates 100 MB and holds nothing. With "wait" it waits at its end; with "all"
- * it calls only each function that allocates. */
+ * it only calls the functions that allocate. */
 #include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -568,7 +568,7 @@ static void test_threads(void)
 {
 	size_t before = guarded_now(), i;
 
-	/* libc keeps blocks of ended threads. */
+	/* libc keeps blocks of ended threads, which must not be sampled. */
 	sample_none();
 	seeded_threads(4, exchange, 1);
 	for (i = 0; i < PLACES; i++)

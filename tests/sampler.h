@@ -12,8 +12,8 @@ TAP_UNUSED static void set_sampler(struct hk_sampler *s, int64_t left, uint64_t 
 	s->random = random;
 }
 
-/* Calls this for the sampler of each class and the common one. Blocks that are already counted
- * are given back. */
+/* Calls set for the sampler of each Tiny class, and for that of all larger blocks. Blocks that are
+ * already counted are returned. */
 TAP_UNUSED static void each_sampler(void (*set)(struct hk_sampler *s, uint64_t argument), uint64_t argument)
 {
 	struct hk_cache *cache = hk_enter();
@@ -37,7 +37,7 @@ static void set_due(struct hk_sampler *s, uint64_t unused)
 	set_sampler(s, 0, s->random);
 }
 
-/* The next block of each class, and the next larger one. */
+/* The next block of each Tiny class is sampled, and the next larger block. */
 TAP_UNUSED static void sample_next(void)
 {
 	each_sampler(set_due, 0);
@@ -61,7 +61,7 @@ static void set_sequence(struct hk_sampler *s, uint64_t number)
 	set_sampler(s, left, number);
 }
 
-/* This thread starts to count, with these sequences. */
+/* This thread starts its countdowns with these random sequences. */
 TAP_UNUSED static void seed(uint64_t number)
 {
 	each_sampler(set_sequence, number * 1000);

@@ -383,7 +383,7 @@ static size_t stack_of(void (*function)(void))
 	return STACK - i;
 }
 
-/* Prints what each function needs. */
+/* Prints how many bytes of the stack each function needs. */
 static int stacks(void)
 {
 	static const struct {

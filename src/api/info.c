@@ -124,7 +124,7 @@ static void put_xml(const struct hk_snapshot *s, void *argument)
 		s->all.mapped, s->all.mapped_peak, s->all.mapped, s->all.mapped);
 }
 
-/* As in glibc, an option is an error that is returned, without errno. */
+/* As in glibc, there are no options: EINVAL is returned, and errno is not changed. */
 HK_API int malloc_info(int options, FILE *out)
 {
 	int cancel, error;

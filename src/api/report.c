@@ -68,7 +68,7 @@ static void copy(void *to, size_t size, const void *from, size_t known)
 	memset((char *)to + both, 0, size - both);
 }
 
-/* Where a function puts what it was asked for, and how it was asked. */
+/* The arguments of the function that the program called. */
 struct wanted {
 	void *to;
 	size_t size, count;

@@ -56,13 +56,13 @@ struct hk_bin {
 };
 
 /*
- * While the sampler is on: the list in which malloc finds blocks of a class; see shown.c. Only
- * head, room and capacity of the bin are used; head is NULL until the sampler is on.
+ * The list from which malloc takes blocks of a class while the sampler is on; see shown.c. Only
+ * head, room and capacity of the bin are used; head is NULL until the sampler is first turned on.
  */
 struct hk_shown {
 	struct hk_bin bin;
 	struct hk_sampler sampler;	/* of the class */
-	uint32_t wait;			/* calls until slabs are asked for more blocks */
+	uint32_t wait;			/* calls until the slabs are asked for blocks again */
 };
 
 /* The cold end of a list that overflowed, set aside; see spill.c. */
@@ -323,13 +323,14 @@ void hk_start(void);
  * memory for one. hk_orphan_lock protects its lists and is taken before its cache lock. */
 extern struct hk_cache hk_orphan HK_HIDDEN;
 
-/* The sampler of this thread for blocks above Tiny, and for all that have no list in shown. */
+/* The sampler of this thread for blocks above Tiny. If the thread has no lists, or with
+ * HAKMEM_HARDEN, it is for all blocks. */
 HK_INLINE struct hk_sampler *hk_sampler(void)
 {
 	return &(hk_has_lists(hk_tls) ? hk_tls : &hk_orphan)->sampler;
 }
 
-/* The same for blocks of this class, except with HAKMEM_HARDEN. */
+/* The sampler of this thread for blocks of this class, without HAKMEM_HARDEN. */
 HK_INLINE struct hk_sampler *hk_sampler_of(unsigned class)
 {
 	return class < HK_TINY_CLASSES && hk_has_lists(hk_tls) ? &hk_tls->shown[class].sampler : hk_sampler();

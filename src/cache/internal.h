@@ -182,12 +182,12 @@ bool hk_shows_few(struct hk_cache *cache, unsigned class);
 /* The owner, no lock held: counts blocks of the class and moves them to the list of malloc. False:
  * the list of free is empty, or the next block is to be sampled. */
 bool hk_show(struct hk_cache *cache, unsigned class);
-/* The owner, lock held: moves what is left of them back, so that the list may exceed its
- * capacity. */
+/* The owner, lock held: moves the blocks that malloc did not take back to the list of free, which
+ * may then exceed its capacity. */
 void hk_hide(struct hk_cache *cache, unsigned class);
-/* The slabs of the cache are given up, or were lost in a fork. */
+/* Empties these lists: the slabs of the cache are given up, or were lost in a fork. */
 void hk_shown_forget(struct hk_cache *cache);
-/* Before the hot path of a cache is led to these lists. */
+/* Called before the hot path of the cache is led to these lists. */
 void hk_shown_start(struct hk_cache *cache);
 
 /*

@@ -156,7 +156,7 @@ static void limit_again(struct hk_list *slabs)
 		hk_slab_set_limit(slab, slab->limit);
 }
 
-/* The distance from the start of a cache; 0: an empty list. */
+/* The offset in the cache of the list that malloc finds; 0: of an empty list. */
 static uint16_t list_for(struct hk_cache *cache, unsigned class)
 {
 	struct hk_bin *bin = hk_sampling() ? &cache->shown[class].bin : &cache->bin[class];

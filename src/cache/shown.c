@@ -1,17 +1,14 @@
 /*
- * While the sampler is on, malloc finds other lists than free: the lists that it finds hold
- * only blocks that were counted already. When such a list is empty, malloc takes the slow
- * path, which counts as many blocks as the class has until its next sample, at most
- * HK_SHOWN_MOST, and moves them to that list from the one that free fills. So a block never
- * comes back to malloc without being counted again, and each malloc costs a small part of a
- * slow path.
+ * While the sampler is on, malloc and free use different lists, and the list of malloc holds only
+ * blocks that were already counted. When it is empty, malloc takes the slow path. This counts
+ * blocks of the list of free, as many as there are before the next sample of the class but not
+ * many more than HK_SHOWN_MOST, and moves them to the list of malloc. So each block is counted
+ * each time it is allocated, and many calls share the cost of one slow path.
  *
- * Each class has a countdown of its own. Otherwise the blocks that are counted in advance
- * would change the order in which the classes are counted, and the place of the next sample
- * would decide how many these are: another class would get samples that are not its own. With
- * its own countdown, the blocks of a class are counted in the order in which the program gets
- * them, so its samples are the same as if each malloc counted one block. Blocks that malloc did
- * not take are given back to the countdown.
+ * Each class has a countdown of its own, so its blocks are counted in the order in which the
+ * program gets them, and its samples are the same as if each malloc counted one block. With one
+ * countdown for all classes, counting in advance would stop before the next sample, and another
+ * class would get that sample. Blocks that malloc did not take are returned to the countdown.
  */
 #include "cache/internal.h"
 
@@ -22,7 +19,7 @@ static int32_t most_shown(unsigned class)
 	return most < HK_SHOWN_MOST ? most : HK_SHOWN_MOST;
 }
 
-/* Blocks that may move before the next sample of the class, at most `most`. */
+/* The number of blocks that can move before the next sample of the class, at most `most`. */
 static int32_t unsampled(const struct hk_sampler *s, unsigned class, int32_t most)
 {
 	int64_t left = hk_sample_left(s) / (int64_t)hk_class_size(class);
@@ -30,8 +27,8 @@ static int32_t unsampled(const struct hk_sampler *s, unsigned class, int32_t mos
 	return left < most ? (int32_t)left : most;
 }
 
-/* A program that frees each block before it takes the next one has a short list, and would need
- * a slow path for every few calls. */
+/* A program that frees each block before it takes the next one has a short list, and would take
+ * the slow path every few calls. */
 bool hk_shows_few(struct hk_cache *cache, unsigned class)
 {
 	struct hk_shown *shown = &cache->shown[class];
@@ -43,7 +40,7 @@ bool hk_shows_few(struct hk_cache *cache, unsigned class)
 	       unsampled(&shown->sampler, class, least) == least;
 }
 
-/* The first n blocks of a list that has more. */
+/* Removes the first n blocks of a list that has more. */
 static struct hk_block *cut(struct hk_bin *bin, int32_t n)
 {
 	struct hk_block *first = bin->head;
@@ -52,8 +49,8 @@ static struct hk_block *cut(struct hk_bin *bin, int32_t n)
 	return first;
 }
 
-/* This thread is inside the heap. To cut a list costs a few instructions for each block, so a list
- * that is not much too long is moved whole. */
+/* This thread is inside the heap. Cutting a list costs a few instructions for each block, so a list
+ * that is up to HK_SHOWN_WHOLE times too long is moved whole. */
 static bool move(struct hk_bin *bin, struct hk_shown *shown, unsigned class)
 {
 	int32_t has = bin->capacity - bin->room, most = most_shown(class);
@@ -81,7 +78,7 @@ bool hk_show(struct hk_cache *cache, unsigned class)
 	struct hk_before before;
 	bool moved;
 
-	/* It is not empty if its first block was overwritten. */
+	/* The hot path also refuses a list whose first block was overwritten. */
 	if (shown->bin.head != HK_LIST_END)
 		return shown->bin.head != NULL;
 	before = hk_find_nothing();
@@ -123,7 +120,7 @@ void hk_shown_forget(struct hk_cache *cache)
 	}
 }
 
-/* Only the offsets lead a thread to these lists, so they are written before. */
+/* A thread finds these lists by the offsets in its cache, so the lists are written first. */
 void hk_shown_start(struct hk_cache *cache)
 {
 	unsigned class;

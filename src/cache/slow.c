@@ -22,7 +22,7 @@ static void freed(const void *caller)
 		hook(caller);
 }
 
-/* Of another process; no lock held. */
+/* Calls the hook for the requests of another process; no lock held. */
 HK_INLINE void notice_requests(void)
 {
 	if (hk_unlikely(hk_control_waits()) && hk_hooks.asked)
@@ -322,8 +322,8 @@ static HK_NOINLINE void lengthen(struct hk_cache *cache, unsigned class)
 	leave(cache, class);
 }
 
-/* While the sampler is on, for Tiny blocks: the hot path has used up the blocks that were counted.
- * NULL: there are no more, or this one is to be sampled. */
+/* For Tiny blocks while the sampler is on, when the list of malloc is empty. NULL: the list of free
+ * is empty too, or this block is to be sampled. */
 HK_INLINE void *take_counted(size_t size)
 {
 	struct hk_cache *cache = hk_tls;

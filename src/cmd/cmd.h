@@ -191,8 +191,8 @@ bool maps_walk(pid_t pid, bool (*each)(const struct mapping *m, void *argument),
  * mappings may be missing. */
 bool maps_of_program(pid_t pid, char *program, bool (*each)(const struct mapping *m, void *argument), void *argument);
 bool process_id(const char *given, pid_t *pid);	/* false: an error was printed */
-/* If the main thread of a process has ended, /proc shows neither its program nor its memory under
- * its id: the id of one of its other threads. */
+/* The id under which /proc shows the program and the memory of a process: its own, or that of
+ * another thread if its main thread has ended. */
 pid_t process_thread(pid_t pid);
 bool process_hidden(pid_t pid);		/* it exists, but /proc hides it */
 bool process_secure(pid_t pid);

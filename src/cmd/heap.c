@@ -150,7 +150,7 @@ static void keep_thread(struct heap_reply *s, const struct heap_thread *thread)
 		*least = *thread;
 }
 
-/* The hot path changes only room, so it is not part of the hash. */
+/* room is not part of the hash, because the hot path changes it. */
 static size_t list_length(struct reading *r, const char *cache, size_t bin)
 {
 	const struct hk_stats_page *p = r->page;

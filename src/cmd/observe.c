@@ -79,8 +79,8 @@ static bool turn_on(pid_t pid, unsigned long long started, const char *rate, str
 	return false;
 }
 
-/* on: samples were taken at the end of the wait. False: the process has noticed neither request,
- * which was printed. */
+/* on: samples were taken at the end of the wait. False, and a message: the process has noticed
+ * neither the request to turn sampling on nor this one. */
 static bool turn_off(pid_t pid, unsigned long long started, bool on)
 {
 	struct control_answer answer;

@@ -71,7 +71,7 @@ static const char *escaped(char **kept, const char *from, size_t most)
 	return *kept;
 }
 
-/* The name by which programmers know std::string, in place: it is shorter. */
+/* Replaces the full name of std::string by its usual one, which is shorter, in place. */
 static void shorten(char *name)
 {
 	static const char full[] = "std::__cxx11::basic_string<char, std::char_traits<char>, std::allocator<char> >";
@@ -100,7 +100,7 @@ static void write_line(FILE *out, const struct profile *p, const struct address 
 	free(shown);
 }
 
-/* The start of the name of a function: without what it returns, template arguments and parameters. */
+/* Where the name of a function starts, after its return type. */
 static const char *name_proper(const char *function)
 {
 	const char *at, *start = function;
@@ -128,7 +128,8 @@ static bool is_of_library(const struct place *place)
 	return starts_with(name, "std::") || starts_with(name, "__gnu_cxx::");
 }
 
-/* library: the lines of the C++ library before all others; they leave room for its callers. */
+/* library: the number of lines of the C++ library before the first other line. They are not
+ * counted as TABLE_FRAMES, so that the callers of the library are shown. */
 struct writing {
 	FILE *out;
 	const struct shown *s;

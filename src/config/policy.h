@@ -198,24 +198,23 @@ enum {
  * processes of the group are not counted; under pressure it is scarce too (os/pressure.c). */
 enum { HK_SCARCE_LEFT = 4 };
 
-/* Little address space (large/). */
+/* When address space is short (large/). */
 enum {
-	/* Mid blocks are packed once the heap has mapped a 16th of what it may map. So the blocks
-	 * that were mapped before that, of which half may be unused, do not matter much: with an
-	 * eighth, blocks of 33,000 bytes get 0.88 of what glibc gives of 100 MiB, instead of
-	 * 0.92. */
+	/* Mid blocks are packed once the heap has mapped a 16th of what it may map. Half of what
+	 * was mapped before may be unused, so this share is small: in 100 MiB, blocks of 33,000
+	 * bytes get 0.92 of glibc's bytes with it, and 0.88 with an eighth. */
 	HK_SPACE_PACK_SHARE = 16,
-	/* From an eighth on, larger blocks are fitted. That is later, because they are unmapped
+	/* Larger blocks are fitted from an eighth on. This is later, because they are unmapped
 	 * when they are freed: malloc and free take 5 us instead of 0.3. */
 	HK_SPACE_FIT_SHARE = 8,
-	/* Of HAKMEM_LIMIT, half: a server may be near its limit for as long as it runs, and most of
-	 * its blocks must not cost more for that. */
+	/* With HAKMEM_LIMIT, both start at half of the limit. A server may be near its limit as
+	 * long as it runs, and most of its blocks must not become slower because of that. */
 	HK_SPACE_LIMIT_SHARE = 2,
-	/* A block has a mapping of its own, in whole pages, if its granules or its share of a
-	 * SuperSlab would be an eighth larger. */
+	/* A block is fitted if its granules or its share of a SuperSlab would be at least an
+	 * eighth larger than the block. */
 	HK_SPACE_WASTE_SHARE = 8,
-	/* Bytes: a smaller block has no mapping of its own, because each takes a page of page
-	 * tables; and the most blocks that have one, because a process may have 65530 mappings. */
+	/* Bytes: smaller blocks are not fitted, because each mapping needs a page of page tables.
+	 * The most fitted blocks: a process can have only 65530 mappings. */
 	HK_FITTED_LEAST = 128 << 10,
 	HK_FITTED_MOST = 16384,
 };
@@ -499,14 +498,14 @@ enum {
 	HK_SAMPLE_LOOKS = 64,
 	/* Sampled blocks in use: those of a heap of 32 GiB with a distance of 512 KiB. */
 	HK_SAMPLE_BLOCKS = 1 << 16,
-	/* Blocks of a class that are counted at a time, and their bytes: as many as a refill
-	 * moves, but little memory, because the program uses each of them in turn. */
+	/* The most blocks of a class that are counted at a time, and the most bytes: as many as a
+	 * refill moves, but little memory, because the program uses each block in turn. */
 	HK_SHOWN_MOST = 64,
 	HK_SHOWN_BYTES = 16 * 1024,
-	/* A list with up to so many times as many is moved whole. */
+	/* A list that is up to this many times as long is moved whole. */
 	HK_SHOWN_WHOLE = 4,
-	/* A list with fewer blocks than this share of them gets more from the slabs, or after so
-	 * many more calls if the heap had none. */
+	/* A list with less than this share of these blocks gets more from the slabs. If the slabs
+	 * have none, they are asked again after this number of calls. */
 	HK_SHOWN_LEAST_SHARE = 4,
 	HK_SHOWN_WAIT = 256,
 };

@@ -17,8 +17,8 @@ struct hk_large {
 	bool shrank, regrew;		/* by realloc; regrew: after it shrank */
 	bool populated;			/* pages may exist that the program did not touch */
 	struct hk_note note;
-	uintptr_t former;		/* the start of the range that had the descriptor before: a
-					 * place for a fitted block, so that places are used again */
+	uintptr_t former;		/* the start of the last range with this descriptor: a fitted
+					 * block is mapped there, so that addresses are reused */
 };
 _Static_assert(sizeof(struct hk_large) <= HK_RANGE_DESCRIPTOR, "it fits");
 
@@ -48,8 +48,8 @@ HK_INLINE size_t hk_large_usable(const struct hk_large *b)
 	return b->range.mapped - (b->range.guarded ? hk_page_size : 0);
 }
 
-/* fitted: the block is to have a mapping of its own, unless a SuperSlab that is in use has room.
- * Then r->mid becomes false. */
+/* fitted: if no SuperSlab that is in use has room, r->mid becomes false, and the block is to get a
+ * mapping of its own. */
 void hk_mid_begin(struct hk_large_request *r, bool fitted);
 bool hk_mid_finish(struct hk_large_request *r);
 bool hk_mid_free(void *p);

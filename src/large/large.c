@@ -13,7 +13,7 @@
 
 struct hk_large_counters hk_large_counters;
 
-/* Blocks up to HK_LARGE_MAX that have a mapping of whole pages; relaxed. */
+/* The number of fitted blocks; relaxed. */
 static _Atomic size_t fitted;
 
 /* The bytes include guards. */
@@ -135,7 +135,7 @@ static struct hk_large *take_free(size_t mapped)
 	return block_of(r);
 }
 
-/* The memory of empty SuperSlabs; a Huge block has no whole number of granules. */
+/* Uses the memory of empty SuperSlabs. Not for Huge blocks, which are not whole granules. */
 static void take_empty(struct hk_large *b, size_t whole)
 {
 	bool huge = false;
@@ -200,8 +200,7 @@ static bool map(struct hk_large *b, size_t align)
 	return true;
 }
 
-/* Unmaps the granules and pages of a reused range that the block does not need, if it is to be
- * fitted. */
+/* If the block is to be fitted, unmaps the part of its reused range that it does not need. */
 static void cut(struct hk_large *b)
 {
 	size_t mapped = mapping_size(b->wanted), granule = mapped >> HK_SUPERSLAB_SHIFT;

@@ -35,7 +35,6 @@ extern struct hk_large_counters hk_large_counters;
  *	exact	a Mid block has this usable size, not whole pages
  *	block	NULL: there is none, or not before the second step
  *	zero	the block reads as zero
- *	packed	a Mid block follows another one in the same slot
  *	all others	belong to the implementation, between the two steps
  */
 struct hk_large_request {

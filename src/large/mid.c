@@ -2,10 +2,11 @@
  * Mid blocks: runs of slots in SuperSlabs.
  *
  * While address space is short, a block below HK_FITTED_LEAST is packed: it starts where the
- * block before it ends, in the same slot. Every block is larger than a slot, so at most one
- * starts in it, and its descriptor is that of this slot. A slot with the end of one block and the
- * start of another one has two holders, and becomes free with the second. The space behind the
- * last packed block is offered to the next one, which is a holder, too.
+ * previous block ends, in the same slot. Every block is larger than a slot, so at most one block
+ * starts in a slot, and the descriptor of the slot is that of this block. A slot with the end of
+ * one block and the start of another one has two holders, and becomes free when both have given
+ * it up. The rest of the slot after the last packed block is offered to the next one; the offer
+ * is a holder, too.
  */
 #include "large/internal.h"
 #include "os/os.h"
@@ -49,7 +50,7 @@ static bool is_shared(const struct hk_superslab *home, uint64_t slots)
 	return (atomic_load_explicit(&home->shared_meta->shared, memory_order_relaxed) & slots) != 0;
 }
 
-/* A holder gives its part of a slot up. True: it was the last one. */
+/* Gives up a holder's part of a slot. True: it was the last holder. */
 static bool give_up(struct hk_superslab *home, uintptr_t address)
 {
 	uint64_t bit = slot_bit(address);
@@ -57,8 +58,8 @@ static bool give_up(struct hk_superslab *home, uintptr_t address)
 	return !(atomic_fetch_and_explicit(&home->shared_meta->shared, ~bit, memory_order_acq_rel) & bit);
 }
 
-/* The address from which on the rest of its slot is offered to the next packed block; 0: none.
- * A thread that takes it becomes the holder. */
+/* The rest of the slot from this address on is offered to the next packed block; 0: no offer.
+ * A thread that takes the offer becomes the holder. */
 static _Atomic uintptr_t offered;
 
 static void drop_offer(uintptr_t from)
@@ -77,7 +78,7 @@ static void offer(struct hk_superslab *home, uintptr_t from)
 	drop_offer(atomic_exchange(&offered, from));
 }
 
-/* The block in front is freed or resized. */
+/* The block before this address is freed or resized. */
 static void withdraw_offer(struct hk_superslab *home, uintptr_t from)
 {
 	uintptr_t expected = from;
@@ -97,7 +98,8 @@ static size_t usable(const struct hk_large_request *r)
 	return r->exact ? r->size : r->packed ? packed_end(0, r->size) : whole_pages(r->size);
 }
 
-/* offset: of a packed block in the first slot, which then belongs to another block, too. */
+/* offset: where a packed block starts in its first slot. If not 0, the slot belongs to another
+ * block, too. */
 static void start(struct hk_large_request *r, const struct hk_run *at, size_t offset)
 {
 	struct hk_superslab *home = at->home;
@@ -119,7 +121,7 @@ static void start(struct hk_large_request *r, const struct hk_run *at, size_t of
 	account(run->size, 0);
 	r->block = (void *)run->base;
 	r->zero = at->clean;
-	/* Last, because the next block is registered in the same slot. */
+	/* This is last, because the next block is registered in the same slot. */
 	if (r->packed)
 		offer(home, run->base + run->size);
 }
@@ -182,7 +184,7 @@ static struct hk_slab *find(const void *p)
 	return run && run->kind == HK_RUN_MID && run->base == (uintptr_t)p ? run : NULL;
 }
 
-/* Slots at the ends that other holders need are not freed. */
+/* A slot at either end that has another holder is not freed. */
 static void free_slots(const struct hk_slab *run)
 {
 	struct hk_superslab *home = run->home;

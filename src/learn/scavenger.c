@@ -39,7 +39,7 @@ static _Atomic uint32_t ends;		/* count of ends; threads wait for a change */
 static _Atomic long task;		/* id of the last scavenger; 0: it does not exist */
 static _Atomic uint64_t began;		/* ms; start of the process, or last end of it */
 static _Atomic size_t released_before;	/* bytes, when it last started or ended */
-static _Atomic long process;		/* 0: not known, in the child of a fork without the setting */
+static _Atomic long process;		/* 0: not known, as in a forked child without the setting */
 static _Atomic uintptr_t main_thread;
 static _Atomic bool main_ended;
 static _Atomic uintptr_t starter;	/* hk_self() of the thread in start; 0: none */

@@ -1,8 +1,8 @@
 /*
- * Clears and copies blocks of the program by libc's functions, which are the fastest for the
- * machine. Another library may wrap them and call calloc or realloc in the wrapper, which would
- * come back here without end. So the functions of bytes.c are used until a constructor has found
- * that the names lead to libc. glibc's calloc does not call such a wrapper either.
+ * Clears and copies blocks of the program with libc's functions, which are the fastest on the
+ * machine. Another library may wrap them, and a wrapper that calls calloc or realloc would never
+ * end. So the functions of bytes.c are used until a constructor has found that the names lead to
+ * libc. glibc's calloc does not call such a wrapper either.
  */
 #define HK_LIBC_BYTES
 #include "os/os.h"
@@ -29,7 +29,7 @@ typedef uint64_t word __attribute__((aligned(1), may_alias));
 typedef char vector __attribute__((vector_size(16), aligned(1), may_alias));
 enum { WORD = sizeof(word), VECTOR = sizeof(vector), SMALL = 4 * VECTOR };
 
-/* From one word to four vectors, by stores that may overlap; most blocks are as small. */
+/* From one word to four vectors, by stores that may overlap. Most blocks are this small. */
 HK_INLINE void clear_small(char *p, size_t size)
 {
 	char *end = p + size;

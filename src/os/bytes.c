@@ -2,12 +2,12 @@
  * The functions that os/bytes.h describes. They are called on slow paths, so they are short rather
  * than fast; large blocks of the program are cleared and copied by libc (block.c).
  */
-#define HK_LIBC_BYTES	/* or each of these would be called memset, and so on, in debuggers too */
+#define HK_LIBC_BYTES	/* otherwise debuggers would name each of these memset and so on */
 #include "os/os.h"
 
 #if HK_OWN_BYTES
 
-/* Called by names that only the assembler knows. */
+/* used: the compiler sees no calls, because the assembler replaces the names. */
 #define OWN HK_HIDDEN __attribute__((used))
 
 void *hk_memset(void *to, int byte, size_t size);
@@ -24,16 +24,16 @@ char *hk_strstr(const char *text, const char *part);
 void *hk_memset_chk(void *to, int byte, size_t size, size_t room);
 void *hk_memmove_chk(void *to, const void *from, size_t size, size_t room);
 
-/* The compiler must not recognise a loop, or it makes a call of the same function of it. */
+/* Hides a loop from the compiler, which could replace it by a call of the same function. */
 #define HIDE(x) __asm__("" : "+r"(x))
 
 typedef uintptr_t word __attribute__((aligned(1), may_alias));
 enum { WORD = sizeof(word) };
 
-/* For at least this size, the start-up time of a string instruction pays. */
+/* From this size on, a string instruction is faster in spite of its start-up time. */
 enum { LONG = 512 };
 
-/* Whole words in ascending order; return the number of bytes. */
+/* These write whole words in ascending order, and return the number of bytes. */
 static size_t set_words(char *to, word value, size_t size)
 {
 	size_t words = size / WORD, i;
@@ -175,7 +175,7 @@ OWN int hk_strcmp(const char *a, const char *b)
 	return hk_strncmp(a, b, SIZE_MAX);
 }
 
-/* The last one, or the first one, of a string and its final null byte. */
+/* The first or the last such byte of a string, which includes its final null byte. */
 static char *find(const char *text, int byte, bool last)
 {
 	const char *found = NULL;

@@ -1,13 +1,14 @@
 /*
- * Copies, comparisons and searches of bytes. Another library may define memset and its like, to
- * trace them for example, and may call malloc there. Compilers also call them on their own, for
- * an assignment or a loop, even where a lock is held. So in each object of the library these
- * names mean hidden functions of its own (bytes.c).
+ * Copies, comparisons and searches of bytes. Another library may define memset and similar
+ * functions, for example to trace them, and may call malloc in them. Compilers insert calls of
+ * them, for an assignment or a loop, even where a lock is held. So in each object file of the
+ * library, these names mean hidden functions of the library (bytes.c).
  *
  * A declaration with another name is not enough, because compilers do not use it for the calls
- * that they add late. The assembler replaces all of them. HK_LIBRARY is defined for the objects of
- * the library; those of the command and of tests use libc's functions. So do sanitizers,
- * which check the arguments. os/platform.h includes this file, so that each object has it.
+ * that they insert late. Therefore the assembler replaces the names. HK_LIBRARY is defined for the
+ * object files of the library; the command and the tests use libc's functions. Builds with
+ * sanitizers do so too, because sanitizers check the arguments. os/platform.h includes this file,
+ * so that each object file has it.
  */
 #ifndef HK_OS_BYTES_H
 #define HK_OS_BYTES_H

@@ -100,7 +100,7 @@ static bool unmap(void *addr, size_t size)
 	return HK_SYS(munmap, addr, size, 0, 0, 0) == 0;
 }
 
-/* The lowest address so far. */
+/* The lowest address that was mapped so far. */
 static _Atomic uintptr_t lowest = UINTPTR_MAX;
 
 /* NULL: the kernel refuses, and *place is 0; or it has room only at *place, which is not
@@ -139,7 +139,7 @@ static void *map_and_cut(size_t size, size_t align, int access)
 /*
  * Most mappings are aligned without further work: the kernel places each one directly below
  * the previous one, so an aligned mapping makes the next one aligned too. Otherwise there is
- * probably room at the aligned address below. A larger range comes last, because a limit on
+ * probably room at the next aligned address below. A larger range comes last, because a limit on
  * the address space may refuse it.
  */
 static void *map_aligned(uintptr_t hint, size_t size, size_t align, int access)
@@ -156,7 +156,7 @@ static void *map_aligned(uintptr_t hint, size_t size, size_t align, int access)
 
 /*
  * For sizes that are no multiple of the alignment, so that the kernel hardly ever chooses an
- * aligned address. Below all mappings of the heap there is probably room.
+ * aligned address. There is probably room below all mappings of the heap.
  */
 static void *map_fitted(uintptr_t hint, size_t size, size_t align, int access)
 {

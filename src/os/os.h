@@ -77,8 +77,8 @@ char **hk_os_environment(void);
  */
 void *hk_os_map(size_t size, size_t align);
 
-/* The same for a size that is no multiple of the alignment; at an aligned address if there is
- * room, or anywhere if it is 0. */
+/* The same for a size that is not a multiple of align. address: where to map it, if that is aligned
+ * and there is room; 0: anywhere. */
 void *hk_os_map_fitted(size_t size, size_t align, uintptr_t address);
 
 /* The same, at an address where hk_os_resize can extend the mapping, if the address space has
@@ -100,8 +100,8 @@ void hk_os_purge_anytime(void *addr, size_t size);
 void *hk_os_scratch(size_t size);
 void hk_os_scratch_end(void *p, size_t size);
 
-/* Calls work with HK_SCRATCH bytes of memory that it may use until it returns: on the stack, which
- * may be small, only if the kernel has no other memory. */
+/* Calls work with HK_SCRATCH bytes of memory, which it may use until it returns. They are on the
+ * stack, which may be small, only if the kernel has no other memory. */
 enum { HK_SCRATCH = 12 * 1024 };
 void hk_os_with_scratch(void (*work)(void *memory, void *argument), void *argument);
 
@@ -114,10 +114,10 @@ void hk_os_unreserve(void *addr, size_t size);
 size_t hk_os_address_limit(void);
 
 /*
- * The bytes that the heap can map at most, because of a limit on the process, or SIZE_MAX if no
- * limit is known; any thread, relaxed. read_space reads the limits at the start. follow_space
- * is called before memory is mapped: it looks for a limit that was set later, and finds one once
- * the heap is larger than this part of it (HK_OS_SPACE_TIMES).
+ * hk_os_space: the most bytes that the heap can map, because of a limit on the process; SIZE_MAX:
+ * no limit is known. Any thread, relaxed. read_space reads the limits at the start. follow_space is
+ * called before memory is mapped, and looks for a limit that was set later. It finds the limit
+ * once the heap exceeds 1 / HK_OS_SPACE_TIMES of it.
  */
 enum { HK_OS_SPACE_TIMES = 8 };
 extern _Atomic size_t hk_os_space;
@@ -345,8 +345,8 @@ enum { HK_BITS_COLD = 0x3fff, HK_BIT_SAMPLING = 0x4000 };
 extern HK_TLS uint16_t hk_thread_bits;
 
 /*
- * block.c. Clear and copy blocks of the program, which may be large, by libc's functions, so no
- * lock is held. The parts to be copied do not overlap.
+ * block.c. Clear and copy blocks of the program, which may be large, with libc's functions. The
+ * caller holds no lock. The two parts of a copy do not overlap.
  */
 void hk_block_clear(void *p, size_t size);
 void hk_block_copy(void *to, const void *from, size_t size);
@@ -361,8 +361,8 @@ void *hk_os_replacement(const char *symbol, const char *original);
 /* The file that contains this code, and the offset in it, as debuggers count; NULL if that
  * cannot be determined without a lock. */
 const char *hk_os_object(const void *code, uintptr_t *offset);
-/* The addresses of this library, from start to end; false: not known, or it is a part of another
- * file (the archive). Likewise safe in any context. */
+/* The range of addresses of this library. False: it is not known, or the library is a part of
+ * another file (the archive). Takes no lock either. */
 bool hk_os_own_code(uintptr_t *start, uintptr_t *end);
 
 /*
@@ -376,10 +376,10 @@ void hk_os_unwinder_start(void);
 bool hk_os_unwinds(void);
 unsigned hk_os_stack(uintptr_t *frame, unsigned most, const void *caller);
 /*
- * The same, with the help of the last stack of this thread, which it replaces. Most stacks of a
- * program differ from the previous one in their inner frames only. Once a frame is found again at
- * the same place, the frames outside it are still those of the last stack if their return addresses
- * are still in place, and need not be unwound. depth is 0 if there was no stack yet.
+ * The same, with the help of the last stack of this thread, which the new one replaces. Most stacks
+ * differ from the previous one only in their inner frames. Once a frame is found at the same place
+ * as before, its callers need not be unwound if their return addresses have not changed. depth is 0
+ * if there is no last stack.
  */
 enum { HK_WALKED = 64 };		/* return addresses, at most */
 struct hk_walked {

@@ -1,11 +1,11 @@
 /*
  * How much address space the heap may use. Near a limit, blocks are mapped in whole pages
- * (src/large), because it counts all of a mapping, even if no page of it is used.
+ * (src/large), because the limit counts all of a mapping, even if no page of it is used.
  *
  * RLIMIT_AS and RLIMIT_DATA are read at the start. A program may set them later, but its threads
- * must not read them again: a sandbox may end the process for the system call. So as the heap
- * grows, the kernel is asked to map, without access, several times the size of the heap. That
- * needs no memory. It would be counted by RLIMIT_AS only, so a later RLIMIT_DATA is not noticed.
+ * must not read them again: a sandbox may end the process for the system call. Instead,
+ * the heap tries to map several times its size, without access, as it grows. This needs no memory.
+ * Only RLIMIT_AS counts such a mapping, so an RLIMIT_DATA that is set later is not noticed.
  */
 #include "os/os.h"
 
@@ -13,8 +13,8 @@
 
 #include <sys/resource.h>
 
-/* Bytes: the heap is compared with the address space from the first size on, and up to the last
- * one, because the peak of the address space of a process is visible to others. */
+/* Bytes: the heap looks for a limit while its size is between these. There is an upper bound,
+ * because the peak of the address space of a process is visible to others. */
 #define LOOK_FROM ((size_t)8 << 20)
 #define LOOK_UP_TO ((size_t)512 << 20)
 

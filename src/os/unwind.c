@@ -12,8 +12,8 @@
 #include <string.h>
 #include <unwind.h>
 
-/* The number of the register, where a return address is always directly below the frame to which it
- * leads. */
+/* The number of the register. Defined only where a return address is always directly below the
+ * frame to which it leads. */
 #if defined __x86_64__ && defined __LP64__
 #define FRAME_POINTER 6
 #endif
@@ -39,15 +39,15 @@ struct walk {
 
 /*
  * While a stack is unwound, it is compared with the last one. If ip and sp of a frame are those of
- * a frame of the last stack, and the size of that frame is a constant of the code at ip, the return
- * address into the next outer frame is where it was. If it is the same, ip and sp of that frame are
- * the same too; and so on. The size is constant if the frame does not need a frame pointer. So no
- * address is read that the unwinder would not read.
+ * a frame of the last stack, and the size of the frame is a constant of the code at ip, then the
+ * return address into its caller is where it was. If that is the same, ip and sp of the caller are
+ * the same too, and the comparison goes on with the caller. The size is constant if the frame does
+ * not need a frame pointer. So only addresses are read that the unwinder would read, too.
  */
 struct again {
 	struct hk_walked now;
 	const struct hk_walked *last;
-	unsigned at;			/* in last: the frames before are inside of this one */
+	unsigned at;			/* index in last: the frames before it are inside this one */
 	unsigned left;
 	uintptr_t caller;
 #ifdef FRAME_POINTER
@@ -62,7 +62,8 @@ static void note_size(struct again *w, struct _Unwind_Context *context)
 	uintptr_t sp = w->now.sp[i];
 	int interrupted = 0;
 
-	/* A frame pointer leads into its frame. What a signal interrupted may be on another stack. */
+	/* A frame pointer points into its frame. Code that a signal interrupted may be on another
+	 * stack. */
 	_Unwind_GetIPInfo(context, &interrupted);
 	if (i)
 		w->now.fixed[i - 1] = !interrupted && w->pointer - w->now.sp[i - 1] >= sp - w->now.sp[i - 1];
@@ -196,7 +197,7 @@ unsigned hk_os_stack(uintptr_t *frame, unsigned most, const void *caller)
 	return w.depth;
 }
 
-/* A signal handler may interrupt this and never return. */
+/* A signal handler may interrupt this and never return, so depth is 0 meanwhile. */
 static void keep(struct hk_walked *last, struct hk_walked *now)
 {
 	unsigned depth = now->depth;

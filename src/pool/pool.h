@@ -60,7 +60,7 @@ HK_INLINE bool hk_pool_scarce(void)
 	       atomic_load_explicit(&hk_os_mapped, memory_order_relaxed) >= limit - limit / HK_SCARCE_LEFT;
 }
 
-/* Has the heap mapped this part of the address space that it may have, or much of HAKMEM_LIMIT?
+/* Has the heap mapped 1 / share of the address space that it may use, or much of HAKMEM_LIMIT?
  * Then blocks must not take much more than they need. */
 HK_INLINE bool hk_space_is_short(unsigned share)
 {

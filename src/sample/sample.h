@@ -1,8 +1,8 @@
 /*
  * The sampler of HAKMEM_SAMPLE. Each allocated byte is a sample with the same probability, one
  * in `mean`, independently of the others: the distances between samples are exponentially
- * distributed, and each cache counts them down by itself, in several countdowns. A block is
- * sampled if it contains at least one of these bytes. The probability for a block of s bytes is
+ * distributed, and each cache has countdowns of its own. A block is sampled if it contains at
+ * least one of these bytes. The probability for a block of s bytes is
  *
  *	p = 1 - exp(-s / mean)
  *
@@ -33,7 +33,8 @@
 extern _Atomic size_t hk_sample_mean HK_HIDDEN;
 
 /*
- * A countdown of a cache. All relaxed: threads without a cache of their own share one, and may lose a count.
+ * A countdown of a cache. All relaxed: threads without a cache of their own share one, and may lose
+ * a count.
  *	left	bytes until the next sample
  *	random	the state of its generator of random numbers
  */
@@ -77,7 +78,7 @@ HK_INLINE bool hk_sample_due(struct hk_sampler *s, size_t size)
 	       hk_sample_reached(s, size);
 }
 
-/* Takes back a count of so many bytes, which were not allocated after all. */
+/* Returns bytes to the countdown that were counted but not allocated. */
 HK_INLINE void hk_sample_return(struct hk_sampler *s, size_t size)
 {
 	if (atomic_load_explicit(&s->started, memory_order_relaxed))

@@ -40,7 +40,7 @@ static void write_contention(struct hk_file *file)
 	hk_file_put_line(file, &line);
 }
 
-/* Apart from the stack, which may be small at exit: a signal handler may call it. */
+/* Not on the stack, which may be small: a signal handler may call exit. */
 struct dump {
 	struct hk_snapshot s;
 	char path[HK_PATH_MAX];

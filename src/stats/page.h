@@ -42,7 +42,7 @@ struct hk_stats_page {
 		uint32_t size, next, live, sent, received, filled, flushed;
 		uint32_t bin, bin_size, room, capacity, refills, flushes;
 		uint32_t spilled, spilled_size;		/* a counter of 4 bytes by class */
-		uint32_t shown, shown_size, shown_lists;	/* of malloc, of the first classes */
+		uint32_t shown, shown_size, shown_lists;	/* the lists of malloc */
 	} cache;
 
 	const void *directory, *directory_end;

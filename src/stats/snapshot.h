@@ -39,7 +39,7 @@ enum hk_class_figure {
 /* Takes all locks; must not be called in a signal handler. */
 void hk_snapshot_take(struct hk_snapshot *s);
 
-/* The same, and calls use with the figures, which need little of the stack of the thread. */
+/* The same, and calls use with the figures, which are not on the stack: it may be small. */
 typedef void hk_snapshot_use(const struct hk_snapshot *s, void *argument);
 void hk_snapshot_with(hk_snapshot_use *use, void *argument);
 

@@ -25,7 +25,7 @@ __attribute__((noinline)) void keep_order(std::vector<std::string> &orders, size
 
 using Shelf = std::vector<std::vector<std::string>>;
 
-// Below it are more functions of the C++ library than the table has lines for its callers.
+// Calls functions of the C++ library, which call more of them than the table has lines.
 __attribute__((noinline)) void copy_shelf(std::vector<Shelf> &copies, const Shelf &shelf)
 {
 	copies.push_back(shelf);

@@ -1,4 +1,4 @@
-/* As tracers of copies do. Each allocates by malloc, calloc and realloc, which clear and copy. */
+/* Wrappers like those of tracers. Each calls malloc, calloc and realloc, which clear and copy. */
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
