@@ -635,6 +635,39 @@ static void test_threads(void)
 	ok(live_is(&before), "and free each other's blocks");
 }
 
+enum { SENT = 2000 };
+static void *sent[SENT];
+
+static void *free_sent(void *unused)
+{
+	unsigned i;
+
+	for (i = 0; i < SENT; i++)
+		free(sent[i]);
+	return unused;
+}
+
+/* Malloc takes the blocks that other threads have freed before the heap grows. */
+static void test_received(void)
+{
+	unsigned round, i;
+	size_t before = 0;
+
+	for (round = 0; round < 100; round++) {
+		pthread_t thread;
+
+		if (round == 10)
+			before = hk_pool_touched();
+		for (i = 0; i < SENT; i++)
+			sent[i] = malloc(200);
+		pthread_create(&thread, NULL, free_sent, NULL);
+		pthread_join(thread, NULL);
+	}
+	i = (unsigned)(hk_pool_touched() - before);
+	if (!ok(i < 4 * SENT * 200 / HK_SLOT_SIZE, "blocks that another thread freed are used again"))
+		diag("  the heap has grown by %u slots", i);
+}
+
 static pthread_key_t key;
 
 static void at_thread_end(void *p)
@@ -951,6 +984,7 @@ int main(int argc, char **argv)
 	test_same_stack();
 	test_records();
 	test_threads();
+	test_received();
 	test_thread_ends();
 	test_fork();
 	case_of(forks_in_handler, "a handler that interrupts a sample forks");

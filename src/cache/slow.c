@@ -215,7 +215,7 @@ static bool refill_from_slabs(struct hk_cache *cache, struct hk_bin *bin, bool *
 
 /* Refills an empty list, first with remotely freed blocks, then with a chain that was set
  * aside, then from slabs. */
-static void *refill_list(struct hk_cache *cache, struct hk_bin *bin, bool *zero)
+static bool refill_list(struct hk_cache *cache, struct hk_bin *bin, bool *zero)
 {
 	hk_end_overflows(cache);
 	if (hk_has_mail(cache))
@@ -223,9 +223,7 @@ static void *refill_list(struct hk_cache *cache, struct hk_bin *bin, bool *zero)
 	tick(cache);
 	if (bin->head == HK_LIST_END)
 		hk_hide(cache, (unsigned)(bin - cache->bin));
-	if (bin->head == HK_LIST_END && !hk_unspill(cache, bin) && !refill_from_slabs(cache, bin, zero))
-		return NULL;
-	return hk_bin_take(bin);
+	return bin->head != HK_LIST_END || hk_unspill(cache, bin) || refill_from_slabs(cache, bin, zero);
 }
 
 /* run: slots of a new SuperSlab, or NULL. False: the heap cannot be entered. If *p is NULL,
@@ -248,8 +246,8 @@ static bool refill(unsigned class, const struct hk_run *run, bool *zero, void **
 	/* The hot path never sees the lists of the shared cache, so they may hold a block. */
 	bin = &cache->bin[class];
 	*p = hk_bin_take(bin);
-	if (!*p)
-		*p = refill_list(cache, bin, zero);
+	if (!*p && refill_list(cache, bin, zero))
+		*p = hk_bin_take(bin);
 	if (descriptor)
 		*descriptor = *p ? NULL : hk_pool_plan();
 	leave(cache, class);
@@ -297,8 +295,8 @@ HK_INLINE void *pop(struct hk_cache *cache, unsigned class)
 	return hk_likely(block->mark == mark) ? hk_bin_pop(bin, block, mark) : NULL;
 }
 
-/* Adds blocks from slabs to a list of this thread that has few. If the slabs have none, they are
- * not asked again for HK_SHOWN_WAIT calls. */
+/* Adds blocks to a list of this thread that has few, in the same way as to an empty one. If there
+ * are none, this is not tried again for HK_SHOWN_WAIT calls. */
 static HK_NOINLINE void lengthen(struct hk_cache *cache, unsigned class)
 {
 	struct hk_shown *shown = &cache->shown[class];
@@ -310,8 +308,7 @@ static HK_NOINLINE void lengthen(struct hk_cache *cache, unsigned class)
 	rest = bin->head;
 	bin->room = bin->capacity;
 	bin->head = HK_LIST_END;
-	tick(cache);
-	if (!hk_unspill(cache, bin) && !refill_from_slabs(cache, bin, NULL))
+	if (!refill_list(cache, bin, NULL))
 		shown->wait = HK_SHOWN_WAIT;
 	while ((block = rest) != HK_LIST_END) {
 		if (hk_unlikely(!hk_marked(block)))
