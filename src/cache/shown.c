@@ -72,19 +72,18 @@ static bool move(struct hk_bin *bin, struct hk_shown *shown, unsigned class)
 	return true;
 }
 
+/* A signal handler may take blocks, and so fill the list, until this thread is inside the heap. */
 bool hk_show(struct hk_cache *cache, unsigned class)
 {
 	struct hk_shown *shown = &cache->shown[class];
-	struct hk_before before;
-	bool moved;
+	struct hk_before before = hk_find_nothing();
+	bool has = shown->bin.head != NULL;
 
 	/* The hot path also refuses a list whose first block was overwritten. */
-	if (shown->bin.head != HK_LIST_END)
-		return shown->bin.head != NULL;
-	before = hk_find_nothing();
-	moved = move(&cache->bin[class], shown, class);
+	if (shown->bin.head == HK_LIST_END)
+		has = move(&cache->bin[class], shown, class);
 	hk_find_again(before);
-	return moved;
+	return has;
 }
 
 /* The order of the blocks is reversed. */
