@@ -52,7 +52,7 @@ allowed_in() {	# folder/file
 	os/guest)
 		echo "clone getauxval __getauxval pthread_create pthread_attr_* pthread_sigmask sigfillset" ;;
 	# Of the library itself, linked statically.
-	os/unwind) echo "_Unwind_Backtrace _Unwind_GetIP _Unwind_GetIPInfo _Unwind_GetCFA _Unwind_GetGR" ;;
+	os/unwind) echo "_Unwind_Backtrace _Unwind_GetIP" ;;
 	# A constructor asks the dynamic linker.
 	os/symbol) echo "dlsym dl_iterate_phdr" ;;
 	# A thread's start and end, and fork, all without a lock.

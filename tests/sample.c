@@ -508,71 +508,6 @@ static void test_stack(void)
 	ok(errno == 77, "errno is kept");
 }
 
-/* A stack that was found with the help of the last one is the same as one found without it. */
-static struct hk_walked walked;
-static unsigned long wrong_stacks, stacks;
-
-__attribute__((noinline)) static void compare_stacks(void)
-{
-	const void *caller = __builtin_return_address(0);
-	uintptr_t frame[HK_WALKED];
-	unsigned depth = hk_os_stack(frame, HK_WALKED, caller);
-
-	hk_os_stack_again(&walked, caller);
-	stacks++;
-	wrong_stacks += walked.depth != depth || memcmp(walked.ip, frame, depth * sizeof *frame) != 0;
-}
-
-static void descend(uint64_t *random, unsigned depth);
-
-/* Frames of several sizes, one of which is known only at run time. */
-__attribute__((noinline)) static void frame_small(uint64_t *random, unsigned depth)
-{
-	descend(random, depth);
-	__asm__ volatile("" ::: "memory");
-}
-
-__attribute__((noinline)) static void frame_large(uint64_t *random, unsigned depth)
-{
-	volatile char space[500];
-
-	space[0] = 1;
-	descend(random, depth);
-	space[1] = space[0];
-}
-
-__attribute__((noinline)) static void frame_any(uint64_t *random, unsigned depth)
-{
-	volatile char *space = __builtin_alloca(random_below(random, 4) * 128 + 16);
-
-	space[0] = 1;
-	descend(random, depth);
-	space[1] = space[0];
-}
-
-static void (*const frames[])(uint64_t *random, unsigned depth) = { frame_small, frame_large, frame_any };
-
-__attribute__((noinline)) static void descend(uint64_t *random, unsigned depth)
-{
-	unsigned i, calls = (unsigned)random_below(random, depth > 12 ? 3 : 4);
-
-	for (i = 0; i < calls && depth < 80; i++)
-		frames[random_below(random, 16) / 7](random, depth + 1);
-	compare_stacks();
-}
-
-static void test_same_stack(void)
-{
-	unsigned long most = tap_rounds(20000);
-	uint64_t random = 11;
-
-	while (stacks < most)
-		descend(&random, 0);
-	ok(wrong_stacks == 0, "a stack is found with the help of the last one");
-	if (wrong_stacks)
-		diag("  %lu of %lu are wrong", wrong_stacks, stacks);
-}
-
 static bool record_is(struct hk_sample *sample, uintptr_t address)
 {
 	return sample->site && sample->address == address;
@@ -981,7 +916,6 @@ int main(int argc, char **argv)
 	test_blocks();
 	test_resized();
 	test_stack();
-	test_same_stack();
 	test_records();
 	test_threads();
 	test_received();

@@ -28,7 +28,6 @@
 
 #include "config/policy.h"
 #include "os/lock.h"
-#include "os/os.h"
 #include "pool/pool.h"
 #include "sample/sample.h"
 #include "slab/slab.h"
@@ -186,7 +185,6 @@ struct hk_cache {
 	/* Only the owner, which needs no lock to append or to send to a live owner. */
 	struct hk_batch batch[HK_BATCHES] HK_ALIGNED(HK_CACHE_LINE);
 	struct hk_shown shown[HK_TINY_CLASSES];
-	struct hk_walked walked;		/* the stack of the last sample */
 	struct hk_spilled spilled[HK_CLASSES];
 	uint8_t overflowed;			/* the class whose list could last be set aside */
 	/* Blocks moved from and to slabs; counted with HAKMEM_STATS=1 only. */

@@ -13,7 +13,7 @@ void *hk_fenced_malloc(size_t size, size_t counted, bool *zero, const void *call
 	if (!fence)
 		return NULL;
 	p = (void *)fence->start;
-	hk_fence_begin(fence, hk_sample_take(p, counted, counted - size, caller, hk_walked()));
+	hk_fence_begin(fence, hk_sample_take(p, counted, counted - size, caller));
 	if (zero)
 		*zero = true;
 	hk_trace(HK_EVENT_MALLOC, p, size, caller);

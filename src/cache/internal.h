@@ -172,11 +172,6 @@ HK_INLINE void hk_count_refill(struct hk_cache *cache, struct hk_bin *bin, int32
  * shown.c: the lists of malloc while the sampler is on
  */
 
-/* The stack of the last sample of this thread; NULL: it is not kept. */
-HK_INLINE struct hk_walked *hk_walked(void)
-{
-	return hk_has_lists(hk_tls) ? &hk_tls->walked : NULL;
-}
 /* The owner, no lock held: would hk_show find few blocks, although no sample is near? */
 bool hk_shows_few(struct hk_cache *cache, unsigned class);
 /* The owner, no lock held: counts blocks of the class and moves them to the list of malloc. False:

@@ -102,13 +102,11 @@ void hk_hide(struct hk_cache *cache, unsigned class)
 	hk_sample_return(&shown->sampler, bytes);
 }
 
-/* The blocks have no owner any more, and the next thread has another stack. */
+/* The blocks have no owner any more. */
 void hk_shown_forget(struct hk_cache *cache)
 {
 	unsigned class;
 
-	if (cache->walked.depth)
-		cache->walked.depth = 0;
 	for (class = 0; class < HK_TINY_CLASSES; class++) {
 		struct hk_bin *bin = &cache->shown[class].bin;
 

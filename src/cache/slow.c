@@ -136,8 +136,7 @@ static void sample(const void *p, size_t size, size_t spare, const void *caller)
 	struct hk_note *note = hk_large_note(p);
 
 	if (note)
-		atomic_store_explicit(&note->sample, hk_sample_take(p, size, spare, caller, hk_walked()),
-				      memory_order_relaxed);
+		atomic_store_explicit(&note->sample, hk_sample_take(p, size, spare, caller), memory_order_relaxed);
 }
 
 void hk_sampled_free(const void *p)

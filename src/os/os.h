@@ -375,20 +375,6 @@ bool hk_os_own_code(uintptr_t *start, uintptr_t *end);
 void hk_os_unwinder_start(void);
 bool hk_os_unwinds(void);
 unsigned hk_os_stack(uintptr_t *frame, unsigned most, const void *caller);
-/*
- * The same, with the help of the last stack of this thread, which the new one replaces. Most stacks
- * differ from the previous one only in their inner frames. Once a frame is found at the same place
- * as before, its callers need not be unwound if their return addresses have not changed. depth is 0
- * if there is no last stack.
- */
-enum { HK_WALKED = 64 };		/* return addresses, at most */
-struct hk_walked {
-	unsigned depth;
-	bool whole;			/* the outermost frame is the end of the stack */
-	bool fixed[HK_WALKED];		/* the size of the frame is a constant of the code */
-	uintptr_t ip[HK_WALKED], sp[HK_WALKED];	/* return address, and the address of the frame */
-};
-void hk_os_stack_again(struct hk_walked *last, const void *caller);
 
 /* Writes the whole buffer, best effort; false on an error. */
 bool hk_os_write(int fd, const void *data, size_t size);

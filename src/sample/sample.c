@@ -64,16 +64,11 @@ static void subtract(struct hk_sample_sum *sum, uint64_t size, uint64_t weight)
 	atomic_fetch_sub_explicit(&sum->weight, weight, memory_order_relaxed);
 }
 
-_Static_assert((int)HK_SAMPLE_DEPTH == (int)HK_WALKED, "the whole stack is recorded");
-
-static struct hk_sample_site *find_site(size_t size, const void *caller, struct hk_walked *last)
+static struct hk_sample_site *find_site(size_t size, const void *caller)
 {
 	uintptr_t frame[HK_SAMPLE_DEPTH];
 
-	if (!last)
-		return hk_table_site(frame, hk_os_stack(frame, HK_SAMPLE_DEPTH, caller), size);
-	hk_os_stack_again(last, caller);
-	return hk_table_site(last->ip, last->depth, size);
+	return hk_table_site(frame, hk_os_stack(frame, HK_SAMPLE_DEPTH, caller), size);
 }
 
 static uint32_t record(struct hk_sample_site *site, const void *p, size_t size, uint64_t weight, uint64_t waste)
@@ -105,7 +100,7 @@ static uint64_t waste_of(uint64_t weight, size_t size, size_t spare)
 }
 
 /* A signal handler that interrupts this function finds the thread busy, and is not sampled. */
-uint32_t hk_sample_take(const void *p, size_t size, size_t spare, const void *caller, struct hk_walked *last)
+uint32_t hk_sample_take(const void *p, size_t size, size_t spare, const void *caller)
 {
 	uint64_t weight = hk_sample_weight(size, mean());
 	uint64_t waste = waste_of(weight, size, spare);
@@ -114,7 +109,7 @@ uint32_t hk_sample_take(const void *p, size_t size, size_t spare, const void *ca
 
 	hk_thread_bits |= HK_BIT_SAMPLING;
 	atomic_signal_fence(memory_order_seq_cst);
-	site = find_site(size, caller, last);
+	site = find_site(size, caller);
 	if (site)
 		number = record(site, p, size, weight, waste);
 	if (number) {

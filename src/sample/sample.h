@@ -93,9 +93,8 @@ HK_INLINE bool hk_samples_exist(void)
 
 /* Records a sampled block; returns the number of the sample, or 0 if there is no room. size: with
  * which it was counted; spare: the bytes of the block that were not requested; caller: the return
- * address in the program; last: the last stack of this thread, or NULL. */
-struct hk_walked;
-uint32_t hk_sample_take(const void *p, size_t size, size_t spare, const void *caller, struct hk_walked *last);
+ * address in the program. */
+uint32_t hk_sample_take(const void *p, size_t size, size_t spare, const void *caller);
 /* The site of a sample in use, its index + 1. */
 uint32_t hk_sample_site(uint32_t sample);
 /* Counts a sample that was due and is not recorded. */
