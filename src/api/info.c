@@ -55,7 +55,7 @@ static void put_info(const struct hk_snapshot *s, void *argument)
 
 HK_API struct mallinfo2 mallinfo2(void)
 {
-	struct mallinfo2 m;
+	struct mallinfo2 m = { 0 };
 
 	hk_snapshot_with(put_info, &m);
 	return m;
