@@ -164,12 +164,12 @@ static void *map_fitted(uintptr_t hint, size_t size, size_t align, int access)
 	void *p;
 
 	hk_assert_unlocked();
-	p = map_near(hint ? hint : below, size, align, access, &place);
-	if (!p && place && hint)
-		p = map_near(below, size, align, access, &place);
-	if (!p && place)
-		p = map_near(place & -align, size, align, access, &place);
-	return p || !place ? p : map_and_cut(size, align, access);
+	if (hint) {
+		p = map_near(hint, size, align, access, &place);
+		if (p || !place)
+			return p;
+	}
+	return map_aligned(below, size, align, access);
 }
 
 static void *map_anywhere(uintptr_t hint, size_t size, size_t align, int access)
