@@ -3,18 +3,6 @@
 
 #include "os/os.h"
 
-void *hk_memset(void *to, int byte, size_t size);
-void *hk_memmove(void *to, const void *from, size_t size);
-int hk_memcmp(const void *a, const void *b, size_t size);
-void *hk_memchr(const void *in, int byte, size_t size);
-size_t hk_strlen(const char *text);
-size_t hk_strnlen(const char *text, size_t most);
-int hk_strcmp(const char *a, const char *b);
-int hk_strncmp(const char *a, const char *b, size_t most);
-char *hk_strchr(const char *text, int byte);
-char *hk_strrchr(const char *text, int byte);
-char *hk_strstr(const char *text, const char *part);
-
 enum { SIZE = 2048, ROUNDS = 20000 };
 static unsigned char ours[SIZE], theirs[SIZE];
 static uint64_t seed;

@@ -9,10 +9,7 @@
 
 #include <string.h>
 
-#if HK_OWN_BYTES
-void *hk_memset(void *to, int byte, size_t size);
-void *hk_memmove(void *to, const void *from, size_t size);
-#else
+#if !HK_OWN_BYTES
 #define hk_memset memset
 #define hk_memmove memmove
 #endif

@@ -10,20 +10,6 @@
 /* used: the compiler sees no calls, because the assembler replaces the names. */
 #define OWN HK_HIDDEN __attribute__((used))
 
-void *hk_memset(void *to, int byte, size_t size);
-void *hk_memmove(void *to, const void *from, size_t size);
-int hk_memcmp(const void *a, const void *b, size_t size);
-void *hk_memchr(const void *in, int byte, size_t size);
-size_t hk_strlen(const char *text);
-size_t hk_strnlen(const char *text, size_t most);
-int hk_strcmp(const char *a, const char *b);
-int hk_strncmp(const char *a, const char *b, size_t most);
-char *hk_strchr(const char *text, int byte);
-char *hk_strrchr(const char *text, int byte);
-char *hk_strstr(const char *text, const char *part);
-void *hk_memset_chk(void *to, int byte, size_t size, size_t room);
-void *hk_memmove_chk(void *to, const void *from, size_t size, size_t room);
-
 /* Hides a loop from the compiler, which could replace it by a call of the same function. */
 #define HIDE(x) __asm__("" : "+r"(x))
 

@@ -13,11 +13,28 @@
 #ifndef HK_OS_BYTES_H
 #define HK_OS_BYTES_H
 
+#include <stddef.h>
+
 #if defined(HK_LIBRARY) && !defined(HK_SANITIZED)
 #define HK_OWN_BYTES 1
 #else
 #define HK_OWN_BYTES 0
 #endif
+
+/* The *_chk functions end the process if size exceeds room. */
+void *hk_memset(void *to, int byte, size_t size);
+void *hk_memmove(void *to, const void *from, size_t size);
+int hk_memcmp(const void *a, const void *b, size_t size);
+void *hk_memchr(const void *in, int byte, size_t size);
+size_t hk_strlen(const char *text);
+size_t hk_strnlen(const char *text, size_t most);
+int hk_strcmp(const char *a, const char *b);
+int hk_strncmp(const char *a, const char *b, size_t most);
+char *hk_strchr(const char *text, int byte);
+char *hk_strrchr(const char *text, int byte);
+char *hk_strstr(const char *text, const char *part);
+void *hk_memset_chk(void *to, int byte, size_t size, size_t room);
+void *hk_memmove_chk(void *to, const void *from, size_t size, size_t room);
 
 #if HK_OWN_BYTES && !defined(HK_LIBC_BYTES)
 #define HK_BIND(name, own) __asm__(".hidden " #own "\n\t" #name " = " #own)
