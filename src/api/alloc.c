@@ -146,7 +146,7 @@ void *hk_memalign(size_t align, size_t size)
 {
 	bool zero;
 
-	if (align == 0 || (align & (align - 1))) {
+	if (!hk_is_power_of_two(align)) {
 		errno = EINVAL;
 		return NULL;
 	}

@@ -8,6 +8,11 @@
 
 #include <errno.h>
 
+HK_INLINE bool hk_is_power_of_two(size_t n)
+{
+	return n && !(n & (n - 1));
+}
+
 /* Takes a block from a list of the cache, or else from the slow path. The argument is a
  * pointer to the cache pointer, so that the compiler can load that as late as possible. */
 HK_INLINE void *hk_take(struct hk_cache *const *cache, size_t size,

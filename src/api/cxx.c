@@ -56,14 +56,9 @@ static _Noreturn void no_memory(size_t size)
  * together. */
 static bool are_replaced(void);
 
-HK_INLINE bool is_power_of_two(size_t n)
-{
-	return n && !(n & (n - 1));
-}
-
 static void *allocate(size_t size, size_t align, enum hk_form form)
 {
-	if (!is_power_of_two(align))
+	if (!hk_is_power_of_two(align))
 		return NULL;
 	if (hk_hardened())
 		return hk_harden_allocate(size, align, are_replaced() ? HK_FORM_MALLOC : form,
@@ -79,7 +74,7 @@ HK_NOINLINE void *hk_new_retry(size_t size, size_t align, unsigned form)
 	handler h;
 	void *p;
 
-	if (!is_power_of_two(align))
+	if (!hk_is_power_of_two(align))
 		return NULL;
 	while (get_new_handler && (h = get_new_handler()) != NULL) {
 		h();

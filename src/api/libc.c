@@ -34,7 +34,7 @@ HK_API int hak_posix_memalign(void **out, size_t align, size_t size)
 {
 	void *p;
 
-	if (align % sizeof(void *) || align == 0 || (align & (align - 1)))
+	if (align % sizeof(void *) || !hk_is_power_of_two(align))
 		return EINVAL;
 	p = hk_memalign(align, size);
 	if (!p)
