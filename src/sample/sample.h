@@ -65,12 +65,6 @@ HK_INLINE int64_t hk_sample_count(struct hk_sampler *s, size_t size)
 	return left;
 }
 
-/* Is the next sample behind an allocation of this size? */
-HK_INLINE bool hk_sample_after(const struct hk_sampler *s, size_t size)
-{
-	return hk_likely(hk_sample_left(s) >= (int64_t)size);
-}
-
 /* Counts an allocation of this size; true: it is to be sampled. */
 HK_INLINE bool hk_sample_due(struct hk_sampler *s, size_t size)
 {
