@@ -191,6 +191,8 @@ bool maps_walk(pid_t pid, bool (*each)(const struct mapping *m, void *argument),
  * mappings may be missing. */
 bool maps_of_program(pid_t pid, char *program, bool (*each)(const struct mapping *m, void *argument), void *argument);
 bool process_id(const char *given, pid_t *pid);	/* false: an error was printed */
+/* 0: /proc shows the program of this process or thread; otherwise errno. ENOENT: it has none. */
+int process_program_error(pid_t pid);
 /* The id under which /proc shows the program and the memory of a process: its own, or that of
  * another thread if its main thread has ended. */
 pid_t process_thread(pid_t pid);

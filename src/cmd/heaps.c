@@ -97,16 +97,13 @@ struct heap *heaps_read(const pid_t *pid, unsigned count, const struct reader *w
 /* Kernel threads and zombies have neither a program nor memory, and every user may see that.
  * If the program of a process must not be seen, nothing else of the process can be read: it
  * is hidden. */
-static bool has_program(pid_t pid, unsigned *hidden)
+static bool shows_program(pid_t pid, unsigned *hidden)
 {
-	char *link = text("/proc/%d/exe", (int)pid), unused;
-	ssize_t length = readlink(link, &unused, 1);
-	bool denied = length < 0 && (errno == EACCES || errno == EPERM);
+	int error = process_program_error(pid);
 	size_t rss, anonymous;
 
-	*hidden += denied && memory_quick(pid, &rss, &anonymous);
-	free(link);
-	return length > 0;
+	*hidden += (error == EACCES || error == EPERM) && memory_quick(pid, &rss, &anonymous);
+	return !error;
 }
 
 struct heap *heaps_read_all(unsigned *count, unsigned *hidden, const struct reader *watch)
@@ -120,7 +117,7 @@ struct heap *heaps_read_all(unsigned *count, unsigned *hidden, const struct read
 	*count = 0;
 	while (proc && (entry = readdir(proc))) {
 		id = isdigit((unsigned char)*entry->d_name) ? process_thread((pid_t)atoi(entry->d_name)) : 0;
-		if (!id || !has_program(id, &list.hidden))
+		if (!id || !shows_program(id, &list.hidden))
 			continue;
 		pid = grow(pid, (*count + 1) * sizeof *pid);
 		pid[(*count)++] = id;

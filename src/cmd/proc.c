@@ -32,13 +32,18 @@ bool process_hidden(pid_t pid)
 	return !shown && (kill(pid, 0) == 0 || errno == EPERM);
 }
 
-static bool has_program(pid_t pid)
+int process_program_error(pid_t pid)
 {
 	char *link = text("/proc/%d/exe", (int)pid), unused;
-	bool has = readlink(link, &unused, 1) > 0 || errno != ENOENT;
+	int error = readlink(link, &unused, 1) > 0 ? 0 : errno;
 
 	free(link);
-	return has;
+	return error;
+}
+
+static bool has_program(pid_t pid)
+{
+	return process_program_error(pid) != ENOENT;
 }
 
 pid_t process_thread(pid_t pid)
