@@ -5,11 +5,9 @@
  * and then makes the call. What is served there goes beyond glibc.
  */
 #include "guest.h"
+#include "seccomp.h"
 
-#include <linux/filter.h>
-#include <linux/seccomp.h>
 #include <malloc.h>
-#include <stddef.h>
 #include <sys/time.h>
 #include <ucontext.h>
 
@@ -79,12 +77,9 @@ static bool trap_memory_calls(void)
 		TRAP(mmap), TRAP(munmap), TRAP(mremap), TRAP(madvise),
 		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
 	};
-	struct sock_fprog program = { sizeof code / sizeof *code, code };
 	struct sigaction action = { .sa_sigaction = caught, .sa_flags = SA_SIGINFO | SA_NODEFER };
 
-	return sigaction(SIGSYS, &action, NULL) == 0 &&
-	       prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
-	       prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0;
+	return sigaction(SIGSYS, &action, NULL) == 0 && seccomp_filter(code, sizeof code / sizeof *code);
 }
 
 /* Maps, grows, shrinks and gives back memory of every kind. */

@@ -4,33 +4,12 @@
  * there is such a guard page.
  */
 #include "heap.h"
+#include "seccomp.h"
 
 #include "range/range.h"
 #include "slab/pagemap.h"
 
-#include <linux/filter.h>
-#include <linux/seccomp.h>
-#include <stddef.h>
-#include <sys/prctl.h>
-#include <sys/syscall.h>
-
-/* Makes the kernel refuse to remove guard pages, whether it has them or not. */
-static bool refuse_to_unguard(void)
-{
-	enum { GUARD_REMOVE = 103, LOW = __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__ ? 4 : 0 };
-	struct sock_filter code[] = {
-		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, __NR_madvise, 0, 3),
-		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[2]) + LOW),
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, GUARD_REMOVE, 0, 1),
-		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
-		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-	};
-	struct sock_fprog program = { sizeof code / sizeof *code, code };
-
-	return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
-	       prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0;
-}
+enum { GUARD_REMOVE = 103 };		/* an advice */
 
 /* As after a resize in place into a free range with a guard page that stays. */
 static bool put_old_guard(const void *p)
@@ -63,7 +42,8 @@ int main(void)
 	if (tap_hardened("HAKMEM_HARDEN resizes in another way"))
 		return tap_end();
 	free(hide(malloc(3 * MB)));
-	if (!refuse_to_unguard()) {
+	/* The kernel refuses to remove guard pages, whether it has them or not. */
+	if (!seccomp_advice(GUARD_REMOVE, SECCOMP_RET_ERRNO | EPERM)) {
 		skip("everything", "no seccomp");
 		return tap_end();
 	}

@@ -4,30 +4,19 @@
  */
 #include "child.h"
 #include "heap.h"
+#include "seccomp.h"
 
 #include <hakmem/hakmem.h>
-#include <linux/filter.h>
-#include <linux/seccomp.h>
 #include <malloc.h>
 #include <pthread.h>
-#include <stddef.h>
-#include <sys/prctl.h>
-#include <sys/syscall.h>
 
+enum { GUARD_INSTALL = 102 };		/* an advice */
 static uint64_t seed;
 
 #define ANSWER(call, answer)								\
 	BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, __NR_ ## call, 0, 1),			\
 	BPF_STMT(BPF_RET | BPF_K, answer)
 #define ALLOW(call) ANSWER(call, SECCOMP_RET_ALLOW)
-
-static bool filter(struct sock_filter *code, size_t n)
-{
-	struct sock_fprog program = { (unsigned short)n, code };
-
-	return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
-	       prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0;
-}
 
 /* clock_gettime is here for machines whose clock the kernel must read. */
 static bool shut(void)
@@ -48,7 +37,7 @@ static bool shut(void)
 		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL),
 	};
 
-	return filter(code, sizeof code / sizeof *code);
+	return seccomp_filter(code, sizeof code / sizeof *code);
 }
 
 /* Whatever is called here must need no help of the kernel. */
@@ -60,7 +49,7 @@ static bool shut_to_all(void)
 		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
 	};
 
-	return filter(code, sizeof code / sizeof *code);
+	return seccomp_filter(code, sizeof code / sizeof *code);
 }
 
 /*
@@ -81,23 +70,7 @@ static bool shut_to_threads(bool refused)
 		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
 	};
 
-	return filter(code, sizeof code / sizeof *code);
-}
-
-/* For one advice, as of a kernel, or a sandbox, that does not know it. */
-static bool shut_to_guards(unsigned answer)
-{
-	enum { GUARD_INSTALL = 102, LOW = __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__ ? 4 : 0 };
-	struct sock_filter code[] = {
-		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, __NR_madvise, 0, 3),
-		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[2]) + LOW),
-		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, GUARD_INSTALL, 0, 1),
-		BPF_STMT(BPF_RET | BPF_K, answer),
-		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-	};
-
-	return filter(code, sizeof code / sizeof *code);
+	return seccomp_filter(code, sizeof code / sizeof *code);
 }
 
 /* As a container's, which is there when the program starts. */
@@ -105,7 +78,7 @@ static bool shut_to_nothing(void)
 {
 	struct sock_filter code[] = { BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW) };
 
-	return filter(code, sizeof code / sizeof *code);
+	return seccomp_filter(code, sizeof code / sizeof *code);
 }
 
 static void many_small(void)
@@ -317,7 +290,7 @@ static void contained_late(void *unused)
 static void without_guards(void *unused)
 {
 	(void)unused;
-	if (!shut_to_guards(SECCOMP_RET_ERRNO | EINVAL))
+	if (!seccomp_advice(GUARD_INSTALL, SECCOMP_RET_ERRNO | EINVAL))
 		_exit(77);
 	child_exec("guards");
 }
@@ -326,7 +299,7 @@ static void large_ones(void)
 {
 	int i;
 
-	if (!shut_to_guards(SECCOMP_RET_KILL_PROCESS))
+	if (!seccomp_advice(GUARD_INSTALL, SECCOMP_RET_KILL_PROCESS))
 		_exit(77);
 	for (i = 0; i < 10; i++)
 		free(hide(malloc(3 * MB)));

@@ -5,16 +5,12 @@
  */
 #include "child.h"
 #include "heap.h"
+#include "seccomp.h"
 
 #include <hakmem/hakmem.h>
 
 #include <limits.h>
-#include <linux/filter.h>
-#include <linux/seccomp.h>
 #include <pthread.h>
-#include <stddef.h>
-#include <sys/prctl.h>
-#include <sys/syscall.h>
 
 /* One size of every kind: Tiny, Mid in a slab, Mid, Large, Huge. */
 static const size_t kinds[] = { 0, 24, 2048, 20000, 300 * 1024, 3 << 20, 40 << 20 };
@@ -306,10 +302,8 @@ static bool refuse_to_unmap(void)
 		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
 		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOMEM),
 	};
-	struct sock_fprog filter = { sizeof code / sizeof *code, code };
 
-	return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
-	       prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter) == 0;
+	return seccomp_filter(code, sizeof code / sizeof *code);
 }
 
 static void without_unmap(void *arg)
