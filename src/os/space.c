@@ -49,7 +49,7 @@ static bool can_map(size_t size)
 	return p != NULL;
 }
 
-/* If two threads look at the same time, one of them does so in vain. */
+/* If two threads look at the same time, the second one learns nothing new. */
 void hk_os_follow_space(size_t mapped)
 {
 	size_t at = atomic_load_explicit(&look_at, memory_order_relaxed), times = HK_OS_SPACE_TIMES;
