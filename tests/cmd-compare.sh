@@ -182,7 +182,10 @@ sleep 0.2
 END
 $compare -n 1000 -p default -- "$work/endless" "$work/turns" >"$work/out" 2>"$work/why" </dev/null &
 pid=$!
-until [ "$(cat "$work/turns" 2>/dev/null | wc -l)" -ge 8 ] || ! kill -0 $pid; do sleep 0.1; done
+eight_turns() {
+	[ "$(cat "$work/turns" 2>/dev/null | wc -l)" -ge 8 ]
+}
+until_so eight_turns
 kill $pid
 wait $pid
 [ $? = 130 ] && grep -q "complete rounds: [0-9]* of 1000" "$work/why" && grep -q '^the same again .*[0-9]' "$work/out"

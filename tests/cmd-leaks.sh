@@ -72,12 +72,10 @@ check $? "and may end it"
 start $command -- "$leaves" waits
 kill -9 $pid
 wait $pid 2>/dev/null
-tries=0
-while kill -0 "$line" 2>/dev/null && [ $tries -lt 100 ] && ! grep -q '^State:.Z' "/proc/$line/status" 2>/dev/null; do
-	sleep 0.1
-	tries=$((tries + 1))
-done
-[ $tries -lt 100 ]
+has_ended() {
+	! kill -0 "$line" 2>/dev/null || is_zombie "$line"
+}
+until_so has_ended
 check $? "a program does not outlive the command"
 rm -rf "$TMPDIR"/hakmem-leaks-*
 

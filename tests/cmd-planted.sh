@@ -29,12 +29,11 @@ found() {
 
 # The only child of a process, once it is there.
 child() {	# pid
-	tries=0
-	until read -r one rest 2>/dev/null <"/proc/$1/task/$1/children" || [ $tries = 100 ]; do
-		tries=$((tries + 1))
-		sleep 0.1
-	done
-	echo "${one-}"
+	has_child() {
+		one=$(cat "/proc/$1/task/$1/children" 2>/dev/null) && [ -n "$one" ]
+	}
+	until_so has_child "$1"
+	echo "$one"
 }
 
 start env LD_PRELOAD="$library" "$server"

@@ -160,11 +160,11 @@ unknown() {
 	[ "$(json 'j["present"], list(j)' "$@" "$hakmem" check --json $id)" = "(None, ['schema', 'present', 'reason', 'advice'])" ]
 	check $? "$name: null"
 }
-sh -c 'sleep 0 & echo $!; exec sleep 60' >"$work/zombie" &
-parent=$!
-until zombie=$(cat "$work/zombie") && grep -q '^State:.Z' "/proc/$zombie/status" 2>/dev/null; do sleep 0.1; done
-unknown "a zombie" "process $zombie has ended" $zombie
-kill $parent
+# The child ends only once its parent is a program that waits for none.
+start sh -c 'sleep 1000 & echo $!; exec sleep 1000'
+until_so grep -q sleep "/proc/$pid/comm" && kill "$line" && until_so is_zombie "$line"
+unknown "a zombie" "process $line has ended" "$line"
+stop
 if [ -n "$as" ] && $as test -x "$hakmem"; then
 	start sh -c 'echo ready; read -r x <"$0"' "$work/never"
 	unknown "another user's process" "process $pid may not be looked at" $pid $as

@@ -9,14 +9,6 @@ set="timeout 60 $hakmem set"
 figure() {	# name: of $pid
 	"$hakmem" stats --json $pid 2>>"$work/why" | sed -n "s/^ *\"$1\": \([0-9]*\),/\1/p"
 }
-until_so() {	# command...: for a while
-	tries=0
-	until "$@"; do
-		tries=$((tries + 1))
-		[ $tries -lt 300 ] || return 1
-		sleep 0.1
-	done
-}
 samples() {
 	[ "$(figure samples)" -gt 0 ]
 }

@@ -173,9 +173,7 @@ check $? "a busy process is read, and whether the figures are exact is said"
 stop
 
 start ./tests/cmd/heap "$work" ended
-until grep -q '^State:.Z' "/proc/$pid/status"; do
-	sleep 0.05
-done
+until_so is_zombie $pid
 gives "a process whose main thread has ended" 0 "MiB mapped, at most" "$hakmem" stats $pid
 gives "it is checked" 0 "yes: " "$hakmem" check $pid
 "$hakmem" top -c 1 >"$work/out" 2>"$work/why" && cat "$work/out" >>"$work/why" &&
@@ -196,9 +194,7 @@ check $? "with --json an object to a line"
 : >"$work/out"
 "$hakmem" stats --watch -d 0.05 $pid >"$work/out" 2>"$work/why" &
 watching=$!
-until [ -s "$work/out" ]; do
-	sleep 0.05
-done
+until_so test -s "$work/out"
 stop
 wait $watching && grep -q "process $pid has ended" "$work/why"
 check $? "it ends with the process"
@@ -206,9 +202,7 @@ start env LD_PRELOAD="$library" sh -c 'echo ready; until [ -e "$0" ]; do sleep 0
 : >"$work/out"
 timeout 60 "$hakmem" stats --watch -d 0.05 $pid >"$work/out" 2>"$work/why" &
 watching=$!
-until [ -s "$work/out" ]; do
-	sleep 0.05
-done
+until_so test -s "$work/out"
 : >"$work/go"
 wait $watching && grep -q "process $pid has ended, or runs another program" "$work/why"
 check $? "and when another program takes its place"

@@ -89,15 +89,6 @@ says() {
 	check $? "$name"
 }
 
-# until_so COMMAND: tries for a while until it succeeds.
-until_so() {
-	tries=0
-	until "$@" || [ $((tries += 1)) = 60 ]; do
-		sleep 0.5
-	done
-	"$@"
-}
-
 readers() {	# of the process: how many there are
 	cat /proc/[0-9]*/comm 2>/dev/null | grep -c "^hakmem:$pid\$"
 }

@@ -36,6 +36,15 @@ skip() {	# name reason
 	echo "ok $n - $1 # SKIP $2"
 }
 
+# until_so COMMAND...: waits until it succeeds; fails after 600 tries, about a minute.
+until_so() {
+	tries=600
+	until "$@"; do
+		[ $((tries -= 1)) -gt 0 ] || return 1
+		sleep 0.1
+	done
+}
+
 finish() {
 	echo "1..$n"
 	[ "$failures" = 0 ]

@@ -67,6 +67,11 @@ start() {
 	read -r line <"$work/fifo"
 }
 
+# Has it ended, and its parent has not waited for it?
+is_zombie() {	# pid
+	grep -q '^State:.Z' "/proc/$1/status" 2>/dev/null
+}
+
 stop() {
 	kill "$pid"
 	wait "$pid" 2>/dev/null
