@@ -1,6 +1,7 @@
 /* Reads the figures of another process: does what stats/snapshot.c does, but from outside and
  * without locks. */
 #include "cmd/heap.h"
+#include "stats/figures.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -52,22 +53,13 @@ static size_t get_size(struct reading *r, const void *address)
 	return value;
 }
 
-static const size_t total_offset[] = {
-#define FIGURE(field, ...) offsetof(struct hak_stats, field),
-#include "stats/figures.def"
-};
-static const size_t class_offset[] = {
-#define CLASS_FIGURE(field, ...) offsetof(struct hak_class_stats, field),
-#include "stats/figures.def"
-};
-
 static void read_totals(struct reading *r)
 {
 	unsigned i;
 
 	for (i = 0; i < HK_FIGURES; i++)
 		if (r->page->total[i])
-			*(size_t *)((char *)&r->s->all + total_offset[i]) = get_size(r, r->page->total[i]);
+			*(size_t *)((char *)&r->s->all + hk_figures[i].offset) = get_size(r, r->page->total[i]);
 	r->s->all.metadata = get_size(r, r->page->metadata[0]) + get_size(r, r->page->metadata[1]);
 	get(r, r->page->history, 0, &r->s->history, 1);
 }
@@ -91,7 +83,7 @@ static void read_by_class(struct reading *r)
 			if (sum)
 				*sum += value[class];
 			if (class < HK_CLASSES)
-				*(size_t *)((char *)&r->s->class[class] + class_offset[i]) = value[class];
+				*(size_t *)((char *)&r->s->class[class] + hk_class_figures[i].offset) = value[class];
 		}
 	}
 }

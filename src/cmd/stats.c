@@ -1,5 +1,6 @@
 /* hakmem stats: the figures of running processes, read from outside. */
 #include "cmd/heap.h"
+#include "stats/figures.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -7,25 +8,12 @@
 #include <time.h>
 #include <unistd.h>
 
-struct figure {
-	const char *name;
-	size_t offset;
-};
-static const struct figure figures[] = {
-#define FIGURE(field, ...) { #field, offsetof(struct hak_stats, field) },
-#include "stats/figures.def"
-};
-static const struct figure class_figures[] = {
-#define CLASS_FIGURE(field, ...) { #field, offsetof(struct hak_class_stats, field) },
-#include "stats/figures.def"
-};
-
 static json_t *json_size(size_t value)
 {
 	return json_integer(value < INT64_MAX ? (json_int_t)value : INT64_MAX);
 }
 
-static void put_values(json_t *to, const struct figure *list, unsigned count, const void *of)
+static void put_values(json_t *to, const struct hk_named_figure *list, unsigned count, const void *of)
 {
 	unsigned i;
 
@@ -75,7 +63,6 @@ static json_t *threads_json(const struct heap *heap)
 
 static json_t *classes_json(const struct heap *heap)
 {
-	enum { HISTORY = 3 };		/* number of the last figures; see figures.def */
 	json_t *classes = json_array();
 	unsigned i;
 
@@ -86,7 +73,7 @@ static json_t *classes_json(const struct heap *heap)
 		if (!c->slabs && !c->refills)
 			continue;
 		one = json_pack("{si}", "group", (int)c->group);
-		put_values(one, class_figures, HK_CLASS_FIGURES - (heap->s.history ? 0 : HISTORY), c);
+		put_values(one, hk_class_figures, hk_class_figure_count(heap->s.history), c);
 		json_array_append_new(classes, one);
 	}
 	return classes;
@@ -97,7 +84,7 @@ static json_t *as_json(const struct heap *heap)
 {
 	json_t *report = json_pack("{si so si}", "schema", 1, "version", json_text(heap->version), "pid", (int)heap->pid);
 
-	put_values(report, figures, HK_FIGURES, &heap->s.all);
+	put_values(report, hk_figures, HK_FIGURES, &heap->s.all);
 	json_object_set_new(report, "classes", classes_json(heap));
 	json_object_set_new(report, "decisions", json_array());
 	json_object_set_new(report, "exact", json_boolean(heap->exact));

@@ -1,31 +1,14 @@
 /* A snapshot as text or as JSON, line by line. */
-#include "stats/snapshot.h"
+#include "stats/figures.h"
 
 #include "os/line.h"
 
-struct figure {
-	const char *name;
-	size_t offset;
-};
-static const struct figure figures[] = {
-#define FIGURE(field, ...) { #field, offsetof(struct hak_stats, field) },
-#include "stats/figures.def"
-};
-static const struct figure class_figures[] = {
-#define CLASS_FIGURE(field, ...) { #field, offsetof(struct hak_class_stats, field) },
-#include "stats/figures.def"
-};
-enum {
-	FIGURES = sizeof figures / sizeof *figures,
-	CLASS_FIGURES = sizeof class_figures / sizeof *class_figures,
-	HISTORY = 3,		/* the last ones, recorded with HAKMEM_STATS=1 */
-};
 /* The group is written separately. */
-_Static_assert(FIGURES == sizeof(struct hak_stats) / sizeof(size_t) &&
-	       CLASS_FIGURES + 1 == sizeof(struct hak_class_stats) / sizeof(size_t),
+_Static_assert(HK_FIGURES == sizeof(struct hak_stats) / sizeof(size_t) &&
+	       HK_CLASS_FIGURES + 1 == sizeof(struct hak_class_stats) / sizeof(size_t),
 	       "every figure is written");
 
-static size_t get(const void *of, const struct figure *f)
+static size_t get(const void *of, const struct hk_named_figure *f)
 {
 	return *(const size_t *)((const char *)of + f->offset);
 }
@@ -62,12 +45,12 @@ static void put_pair(struct sink *to, const char *name, size_t value)
 
 static void put_class(struct sink *to, bool first, bool history, const struct hak_class_stats *c)
 {
-	unsigned i, end = CLASS_FIGURES - (history ? 0 : HISTORY);
+	unsigned i, end = hk_class_figure_count(history);
 
 	hk_line_str(&to->line, !to->json ? "class C" : first ? " {\"group\":" : " ,{\"group\":");
 	hk_line_dec(&to->line, c->group);
 	for (i = 0; i < end; i++)
-		put_pair(to, class_figures[i].name, get(c, &class_figures[i]));
+		put_pair(to, hk_class_figures[i].name, get(c, &hk_class_figures[i]));
 	if (to->json)
 		hk_line_char(&to->line, '}');
 	end_line(to);
@@ -107,8 +90,8 @@ void hk_snapshot_write(const struct hk_snapshot *s, bool json, hk_writer out, vo
 	unsigned i;
 
 	put_head(&to, s);
-	for (i = 0; i < FIGURES; i++) {
-		put_pair(&to, figures[i].name, get(&s->all, &figures[i]));
+	for (i = 0; i < HK_FIGURES; i++) {
+		put_pair(&to, hk_figures[i].name, get(&s->all, &hk_figures[i]));
 		end_line(&to);
 	}
 	if (json) {
