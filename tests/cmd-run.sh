@@ -186,8 +186,10 @@ gives "it is not run for that" 0 "yes: " "$hakmem" check --library "$library" --
 [ ! -e "$work/there" ]
 check $? "indeed"
 # check runs neither the interpreter that a file names nor other code of the file.
-printf '#!/bin/sh\n: >"$0.ran"\n' >"$work/l" && chmod 755 "$work/l"
-need python3 && python3 - "$work/l" "$(command -v sort)" "$work/own" <<'END' 2>"$work/why"
+# The name takes the place of the system's linker in a program, so it is short however long TMPDIR is.
+short=$(mktemp -d /tmp/XXXXXX)
+printf '#!/bin/sh\n: >"$0.ran"\n' >"$short/l" && chmod 755 "$short/l"
+need python3 && python3 - "$short/l" "$(command -v sort)" "$work/own" <<'END' 2>"$work/why"
 import re, sys
 linker, program, to = (s.encode() for s in sys.argv[1:])
 data = open(program, "rb").read()
@@ -200,11 +202,12 @@ made=$?
 chmod 755 "$work/own" 2>/dev/null
 if [ $made = 0 ]; then
 	gives "a dynamic linker that the program brings" 0 "yes: $library" "$hakmem" check --library "$library" -- "$work/own"
-	[ ! -e "$work/l.ran" ]
+	[ ! -e "$short/l.ran" ]
 	check $? "is not run"
 else
 	check $made "a dynamic linker that the program brings"
 fi
+rm -rf "$short"
 cat >"$work/audit.c" <<'END'
 #include <fcntl.h>
 unsigned la_version(unsigned version)
