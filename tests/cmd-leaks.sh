@@ -72,10 +72,7 @@ check $? "and may end it"
 start $command -- "$leaves" waits
 kill -9 $pid
 wait $pid 2>/dev/null
-has_ended() {
-	! kill -0 "$line" 2>/dev/null || is_zombie "$line"
-}
-until_so has_ended
+until_so has_ended "$line"
 check $? "a program does not outlive the command"
 rm -rf "$TMPDIR"/hakmem-leaks-*
 

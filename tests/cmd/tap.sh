@@ -72,6 +72,10 @@ is_zombie() {	# pid
 	grep -q '^State:.Z' "/proc/$1/status" 2>/dev/null
 }
 
+has_ended() {	# pid
+	! kill -0 "$1" 2>/dev/null || is_zombie "$1"
+}
+
 stop() {
 	kill "$pid"
 	wait "$pid" 2>/dev/null
