@@ -60,7 +60,7 @@ no_memory='tests/abuse tests/alignment tests/calloc tests/containers tests/early
 # One run is enough of a program that is 50 times slower.
 memory_checked() {
 	cd builds/clang && make -s check TESTS= && for test in alignment calloc early; do
-		./libtool --mode=execute valgrind -q --error-exitcode=9 "tests/$test" || return 1
+		timeout -k 10 1500 ./libtool --mode=execute valgrind -q --error-exitcode=9 "tests/$test" || return 1
 	done
 }
 
@@ -102,7 +102,7 @@ check "ThreadSanitizer" thread shortened sanitized thread "tests/abuse tests/mod
 check "ThreadSanitizer while it learns" learning shortened learning
 # From here on two at a time, because each uses one processor.
 run valgrind memory_checked &
-run cppcheck cppcheck --quiet --error-exitcode=9 --inline-suppr --std=c11 \
+run cppcheck timeout -k 10 1500 cppcheck --quiet --error-exitcode=9 --inline-suppr --std=c11 \
 	--enable=warning,performance,portability -D_GNU_SOURCE -DHK_CACHE_LINE=64 -DHK_TLS_IE=1 \
 	-I "$source/src" -I "$source/include" "$source/src" &
 wait

@@ -1,6 +1,7 @@
 # Sourced by the scripts that make Debian packages and systems, after tap.sh and
 # with $source and $log set. What runs for long runs by `run`, so that an
-# interrupt ends it, and nothing is left.
+# interrupt ends it, and nothing is left. What hangs, on a mirror for example, is
+# ended after half an hour, three times what the longest takes.
 say() { echo "# $(date +%T) $*"; }
 
 # mmdebstrap and apt give up root for some of their steps.
@@ -11,11 +12,12 @@ child=
 trap 'rm -rf --one-file-system "$work"' EXIT
 trap '[ -z "$child" ] || kill -TERM -"$child"; wait; exit 1' HUP INT TERM
 run() {	# command...
-	setsid "$@" &
+	setsid timeout -k 60 1800 "$@" &
 	child=$!
 	wait $child
 	status=$?
 	child=
+	[ $status != 124 ] || echo "$1: ended after half an hour"
 	return $status
 }
 
