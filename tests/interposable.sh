@@ -57,6 +57,7 @@ allowed_in() {	# folder/file
 	os/symbol) echo "dlsym dl_iterate_phdr" ;;
 	# A thread's start and end, and fork, all without a lock.
 	os/thread)
+		echo "pthread_self pthread_getcpuclockid"
 		echo "pthread_key_create pthread_setspecific pthread_getspecific pthread_create"
 		echo "pthread_atfork __register_atfork dl_iterate_phdr getauxval __getauxval strtol __isoc23_strtol"
 		# glibc's own, which fork takes after its handlers

@@ -198,7 +198,10 @@ void hk_fallback_forked(void)
 {
 	unsigned n;
 
-	for (n = 0; n < SIZES; n++)
-		if (atomic_load(&freed[n].popping) != hk_self())
+	for (n = 0; n < SIZES; n++) {
+		uintptr_t thread = atomic_load(&freed[n].popping);
+
+		if (thread && thread != hk_self())
 			atomic_store(&freed[n].popping, 0);
+	}
 }

@@ -15,11 +15,15 @@
  * never released in the child: its heap is closed, and it uses the fallback allocator from
  * then on. Two threads in such handlers do not wait for each other: a lock is marked as
  * parked while its holder is in such a handler.
+ *
+ * If there is no other thread, the fork takes no lock: each page of this process that a
+ * handler writes is a page fault here, and one more in the child.
  */
 #include "cache/fallback.h"
 #include "cache/internal.h"
 
 #include "config/control.h"
+#include "config/settings.h"
 #include "debug/ring.h"
 #include "os/os.h"
 #include "pool/pool.h"
@@ -145,6 +149,12 @@ void hk_unlock_everything(void)
 	hk_find_again(then);
 }
 
+/* In the handlers after a fork: was another thread there before it? */
+static bool has_locked(void)
+{
+	return hk_forks.depth != 0;
+}
+
 /* Fork handlers that were registered before ours run with all locks held: see
  * hk_forks.all_locked. This thread gets no cache meanwhile, because a new cache would be unlocked
  * without having been locked. So it gets its cache first, unless it is cold. */
@@ -153,14 +163,16 @@ static void fork_prepare(void)
 	bool inside = hk_inside();
 	struct hk_signals signals;
 
+	if (!inside)
+		hk_event(HK_EVENT_FORK, 0, NULL, 0);
+	if (!hk_forks.depth && hk_os_is_alone())
+		return;
 	if (inside)
 		each_lock(park_one, true);
 	if (!hk_forks.depth)
 		hk_os_lock_streams();
-	if (!inside) {
-		hk_event(HK_EVENT_FORK, 0, NULL, 0);
+	if (!inside)
 		hk_get_ready();
-	}
 	hk_os_block_signals(&signals);
 	/* What a signal handler has interrupted may be in an inconsistent state. */
 	if (lock_all(!inside) && !inside)
@@ -169,11 +181,19 @@ static void fork_prepare(void)
 	hk_os_restore_signals(&signals);
 }
 
+static void note_time(void)
+{
+	if (hk_settings.mem_learn)
+		atomic_store_explicit(&hk_forked_at, hk_os_now(), memory_order_relaxed);
+}
+
 static void fork_parent(void)
 {
 	struct hk_signals signals;
 
-	atomic_store_explicit(&hk_forked_at, hk_os_now(), memory_order_relaxed);
+	note_time();
+	if (!has_locked())
+		return;
 	hk_os_block_signals(&signals);
 	use_locked();
 	if (hk_forks.depth == 1)
@@ -225,23 +245,37 @@ static void lose_threads(void)
 	}
 }
 
-static void fork_child(void)
+/* What this thread interrupted has to be completed before the heap is used. */
+static void close_if_inside(void)
+{
+	if (hk_inside() && !atomic_load(&hk_heap_closed))
+		atomic_store(&hk_heap_closed, hk_self());
+}
+
+static void leave_threads(void)
 {
 	struct hk_signals signals;
 
-	hk_os_fork_seen();
-	atomic_store_explicit(&hk_forked_at, hk_os_now(), memory_order_relaxed);
-	hk_thp_forked();
 	hk_os_block_signals(&signals);
 	lose_threads();
 	use_locked();
-	if (hk_inside() && !atomic_load(&hk_heap_closed))
-		atomic_store(&hk_heap_closed, hk_self());
+	close_if_inside();
 	atomic_store(&hk_forking, 0);
 	release_all();
 	hk_os_restore_signals(&signals);
 	if (!hk_forks.depth)
 		hk_os_reset_streams();
+}
+
+static void fork_child(void)
+{
+	hk_os_fork_seen();
+	note_time();
+	hk_thp_forked();
+	if (has_locked())
+		leave_threads();
+	else
+		close_if_inside();
 	if (hk_hooks.forked)
 		hk_hooks.forked();
 }

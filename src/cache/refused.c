@@ -75,6 +75,8 @@ bool hk_limit_tell(size_t refused, size_t size)
 
 void hk_limit_forked(void)
 {
-	if (atomic_load(&inside) != hk_self())
+	uintptr_t thread = atomic_load(&inside);
+
+	if (thread && thread != hk_self())
 		atomic_store(&inside, 0);
 }

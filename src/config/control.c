@@ -22,7 +22,8 @@ void hk_control_end(void)
 
 void hk_control_forked(void)
 {
-	hk_control_end();
+	if (atomic_load_explicit(&began, memory_order_relaxed))
+		hk_control_end();
 }
 
 /* Another process may be writing it. */

@@ -239,8 +239,9 @@ static void look_around(uint64_t now)
 /* The thread that was in hk_mem_look may not exist in the child. */
 void hk_mem_forked(void)
 {
-	if (hk_inside() || !atomic_exchange_explicit(&mem.busy, false, memory_order_relaxed))
+	if (hk_inside() || !atomic_load_explicit(&mem.busy, memory_order_relaxed))
 		return;
+	atomic_store_explicit(&mem.busy, false, memory_order_relaxed);
 	hk_thp_unpin_all();
 }
 

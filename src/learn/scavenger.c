@@ -39,7 +39,6 @@ static _Atomic uint32_t ends;		/* count of ends; threads wait for a change */
 static _Atomic long task;		/* id of the last scavenger; 0: it does not exist */
 static _Atomic uint64_t began;		/* ms; start of the process, or last end of it */
 static _Atomic size_t released_before;	/* bytes, when it last started or ended */
-static _Atomic long process;		/* 0: not known, as in a forked child without the setting */
 static _Atomic uintptr_t main_thread;
 static _Atomic bool main_ended;
 static _Atomic uintptr_t starter;	/* hk_self() of the thread in start; 0: none */
@@ -189,7 +188,7 @@ static void know_main_thread(void)
 	static bool known;
 
 	if (!known)
-		hk_os_guest_start(process);
+		hk_os_guest_start(hk_os_main_thread_id());
 	known = true;
 }
 
@@ -207,7 +206,7 @@ static void start(const void *caller)
 	atomic_store(&starter, hk_self());
 	if (hk_os_has_libseccomp()) {
 		over(OFF);
-	} else if (hk_os_process_id() != process || !wanted() || !forget_gone()) {
+	} else if (hk_os_process_id() != hk_os_main_thread_id() || !wanted() || !forget_gone()) {
 		over(NONE);
 	} else if (hk_os_sandboxed()) {
 		over(OFF);
@@ -298,8 +297,6 @@ static void thread_ended(void)
 /* After a change to another value than 0, the next free that may start the scavenger does so. */
 void hk_scavenger_follow(void)
 {
-	if (hk_settings.scavenger && !atomic_load(&process))
-		atomic_store(&process, hk_os_process_id());
 	atomic_store_explicit(&released_before, hk_eager_released(), memory_order_relaxed);
 	atomic_store_explicit(&hk_hooks.freed, hk_settings.scavenger ? freed : NULL, memory_order_relaxed);
 	if (!wanted())
@@ -312,20 +309,20 @@ void hk_scavenger_follow(void)
 static void forked(void)
 {
 	hk_mem_forked();
-	atomic_store(&process, hk_settings.scavenger ? hk_os_process_id() : 0);
-	main_thread = hk_self();
-	atomic_store(&began, hk_os_now());
-	atomic_store(&main_ended, false);
-	atomic_store(&task, 0);
-	if (hk_settings.scavenger || atomic_load(&state) != NONE)
+	hk_os_know_main_thread();
+	HK_STORE_CHANGE(&main_thread, hk_self());
+	if (hk_settings.scavenger)
+		atomic_store(&began, hk_os_now());
+	HK_STORE_CHANGE(&main_ended, false);
+	HK_STORE_CHANGE(&task, 0);
+	if (atomic_load(&state) != NONE)
 		over(atomic_load(&state) == OFF ? OFF : NONE);
 }
 
 /*
- * Runs after hk_constructor, which completes the settings. HAKMEM_SCAVENGER may be turned on
- * later, perhaps in the child of a vfork, so the id of the process is always read here. Seccomp
- * filters are counted only if it is on, because that takes 40 us. If it is turned on later, no
- * scavenger is started in a process that has a filter.
+ * Runs after hk_constructor, which completes the settings. Seccomp filters are counted only if
+ * HAKMEM_SCAVENGER is on, because that takes 40 us. If it is turned on later, no scavenger is
+ * started in a process that has a filter.
  */
 __attribute__((constructor(102))) static void start_scavenger(void)
 {
@@ -338,7 +335,7 @@ __attribute__((constructor(102))) static void start_scavenger(void)
 	} else {
 		hk_os_code_start();
 		hk_os_pressure_start();
-		process = hk_os_process_id();
+		hk_os_know_main_thread();
 		if (hk_settings.scavenger) {
 			hk_os_sandbox_start();
 			know_main_thread();

@@ -36,6 +36,12 @@ HK_INLINE void hk_raise(_Atomic size_t *peak, size_t now)
 		;
 }
 
+/* In the child of a fork, a store copies the page, even if it changes nothing. */
+#define HK_STORE_CHANGE(variable, value) do { \
+	if (atomic_load_explicit((variable), memory_order_relaxed) != (value)) \
+		atomic_store((variable), (value)); \
+} while (0)
+
 HK_INLINE void hk_lower(_Atomic size_t *least, size_t now)
 {
 	size_t old = atomic_load_explicit(least, memory_order_relaxed);
@@ -311,6 +317,8 @@ void hk_os_reset_streams(void);
 extern _Atomic(_Atomic uint32_t *) hk_os_fork_word;
 void hk_os_watch_forks(void);
 void hk_os_fork_seen(void);
+/* Is the calling thread the only one that can use the heap? */
+bool hk_os_is_alone(void);
 HK_INLINE bool hk_os_fork_unseen(void)
 {
 	return atomic_load_explicit(atomic_load_explicit(&hk_os_fork_word, memory_order_acquire),
@@ -334,6 +342,13 @@ long hk_os_process_id(void);
 long hk_os_thread_id(void);
 /* Makes no system call in a program without threads. */
 bool hk_os_is_main_thread(void);
+/*
+ * know: the calling thread is the main thread. id: of the process, as libc knows it, without a
+ * system call. The child of a vfork, or of a clone of which libc does not know, has another
+ * id: there it is that of the parent. -1: not known.
+ */
+void hk_os_know_main_thread(void);
+long hk_os_main_thread_id(void);
 
 /*
  * The state of a thread that exists even without a cache. It has only two bytes, because a

@@ -93,6 +93,24 @@ bool hk_os_is_main_thread(void)
 	return is_single_threaded() || hk_os_thread_id() == hk_os_process_id();
 }
 
+static pthread_t main_thread;
+
+void hk_os_know_main_thread(void)
+{
+	const pthread_t now = pthread_self();
+
+	if (main_thread != now)
+		main_thread = now;
+}
+
+/* libc has stored the id, and the kernel's number of a thread's clock contains it. */
+long hk_os_main_thread_id(void)
+{
+	clockid_t clock;
+
+	return pthread_getcpuclockid(main_thread, &clock) == 0 ? ~(clock >> 3) : -1;
+}
+
 /* How often the lock was taken: a signal handler may fork during a fork. Written by the
  * holder of the lock. */
 static unsigned streams_locked;
@@ -121,15 +139,21 @@ void hk_os_reset_streams(void)
 }
 
 static _Atomic uint32_t always = 1;
+static _Atomic bool watched;
 _Atomic(_Atomic uint32_t *) hk_os_fork_word = &always;
+
+/* libc does not know every scavenger. Forks are watched before the first one starts. */
+bool hk_os_is_alone(void)
+{
+	return is_single_threaded() && !atomic_load_explicit(&watched, memory_order_relaxed);
+}
 
 /* Without MADV_WIPEONFORK (Linux 4.14), forks that run no handlers are not noticed. */
 void hk_os_watch_forks(void)
 {
-	static _Atomic bool begun;
 	_Atomic uint32_t *page;
 
-	if (atomic_load_explicit(&begun, memory_order_relaxed) || atomic_exchange(&begun, true))
+	if (atomic_load_explicit(&watched, memory_order_relaxed) || atomic_exchange(&watched, true))
 		return;
 	page = hk_sys_map(hk_page_size, PROT_READ | PROT_WRITE);
 	if (!page)
@@ -143,7 +167,8 @@ void hk_os_watch_forks(void)
 
 void hk_os_fork_seen(void)
 {
-	atomic_store_explicit(hk_os_fork_word, 1, memory_order_relaxed);
+	if (hk_os_fork_unseen())
+		atomic_store_explicit(hk_os_fork_word, 1, memory_order_relaxed);
 }
 
 static bool can_sandbox;		/* the program has libseccomp */

@@ -167,10 +167,13 @@ void hk_thp_released(struct hk_superslab *s)
 			memory_order_relaxed, memory_order_relaxed);
 }
 
+/* Fewer do not matter, and most children write nothing else here. */
 void hk_thp_forked(void)
 {
-	atomic_store_explicit(&grown.before_fork, atomic_load_explicit(
-		&hk_pool_counters.superslabs, memory_order_relaxed), memory_order_relaxed);
+	size_t count = atomic_load_explicit(&hk_pool_counters.superslabs, memory_order_relaxed);
+
+	if (count >= HK_HUGE_FROM_LEARNING)
+		atomic_store_explicit(&grown.before_fork, count, memory_order_relaxed);
 }
 
 /* A pinned SuperSlab is not unmapped. Otherwise the memory at base could be in use for
