@@ -160,6 +160,16 @@ $command profile --allocated --format folded $pid >"$work/out" 2>"$work/why"
 check $? "operator new with an alignment is no call site"
 stop
 
+sampling 1 ./tests/cmd/many
+$command profile --rows 0 $pid >"$work/out" 2>"$work/why"
+stop
+if has_names; then
+	[ "$(grep -o ' site_[0-9]*  [^ ]*many\.c:' "$work/out" | sort -u | wc -l)" = 8192 ]
+	check $? "all functions of a large source file have names"
+else
+	skip "all functions of a large source file have names" "built without libdw"
+fi
+
 cat >"$work/leak.py" <<'END'
 import ctypes, time
 libc = ctypes.CDLL(None)

@@ -29,6 +29,8 @@
 
 enum {
 	MOST_PLACES = 32,		/* of one address */
+	MOST_SCOPES = 256,		/* around it, of all kinds */
+	MOST_FUNCTIONS = 1 << 22,	/* of a unit */
 	MOST_REPLY = 256 << 20,		/* bytes, for all files */
 	MOST_CPU = 20,			/* seconds, for one file */
 	MOST_TIME = 30, MOST_TIME_FETCHING = 300,
@@ -46,11 +48,24 @@ struct record {
 	char function[400], file[248];	/* "": unknown */
 };
 
-/* In the child. */
+/* In the child. Addresses are those of the debug information. */
+struct function {
+	Dwarf_Addr low, high;
+	Dwarf_Off die;
+};
+
+struct unit {
+	Dwarf_Off offset;
+	struct function *function;	/* with code, in ascending order */
+	size_t functions;
+	struct unit *next;
+};
+
 struct module {
 	const struct profile *profile;
 	const struct profile_map *map;
 	Dwfl_Module *module;
+	struct unit *unit;
 	uint64_t from_file;		/* link-time address - offset in the file */
 	struct record record;
 };
@@ -137,13 +152,6 @@ static const char *name_of(Dwarf_Die *die)
 	return dwarf_diename(die);
 }
 
-static bool is_function(Dwarf_Die *die)
-{
-	int tag = dwarf_tag(die);
-
-	return tag == DW_TAG_inlined_subroutine || tag == DW_TAG_subprogram;
-}
-
 /* The place of the call that was replaced by an inlined function. */
 static void put_call(struct record *r, Dwarf_Die *inlined, Dwarf_Files *files)
 {
@@ -157,47 +165,123 @@ static void put_call(struct record *r, Dwarf_Die *inlined, Dwarf_Files *files)
 	put_line(r, files && file ? dwarf_filesrc(files, file, NULL, NULL) : NULL, (int)line);
 }
 
-/* The scopes that contain the address, the innermost first. They are those of the function that
- * contains the code, not those of the source of an inlined function. */
-static int scopes_of(struct module *m, Dwarf_Die *unit, Dwarf_Addr address, Dwarf_Die **scopes)
+/* The list of functions of a unit. dwarf_getscopes would search the whole unit for each address. */
+static bool add_function(struct unit *u, Dwarf_Die *die)
 {
-	Dwarf_Die *found = NULL, innermost;
-	Dwarf_Addr bias;
-	Dwarf *dwarf;
+	Dwarf_Addr base, low, high;
+	ptrdiff_t next = 0;
 
-	if (dwarf_getscopes(unit, address, &found) <= 0)
+	while ((next = dwarf_ranges(die, next, &base, &low, &high)) > 0) {
+		if (u->functions == MOST_FUNCTIONS)
+			return false;
+		if (!(u->functions & (u->functions - 1)))
+			u->function = grow(u->function, (u->functions ? 2 * u->functions : 1) * sizeof *u->function);
+		u->function[u->functions++] = (struct function){ low, high, dwarf_dieoffset(die) };
+	}
+	return true;
+}
+
+static int each_function(Dwarf_Die *die, void *unit)
+{
+	return add_function(unit, die) ? DWARF_CB_OK : DWARF_CB_ABORT;
+}
+
+static int by_low(const void *a, const void *b)
+{
+	const struct function *x = a, *y = b;
+
+	return (x->low > y->low) - (x->low < y->low);
+}
+
+static struct unit *unit_of(struct module *m, Dwarf_Die *die)
+{
+	Dwarf_Off offset = dwarf_dieoffset(die);
+	struct unit *u;
+
+	for (u = m->unit; u; u = u->next)
+		if (u->offset == offset)
+			return u;
+	u = grow(NULL, sizeof *u);
+	*u = (struct unit){ .offset = offset, .next = m->unit };
+	m->unit = u;
+	dwarf_getfuncs(die, each_function, u, 0);
+	if (u->functions)
+		qsort(u->function, u->functions, sizeof *u->function, by_low);
+	return u;
+}
+
+/* Functions of a unit do not overlap, so the last one that starts at or before the address is the only candidate. */
+static const struct function *function_at(const struct unit *u, Dwarf_Addr address)
+{
+	size_t low = 0, high = u->functions;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (u->function[middle].low <= address)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low && address < u->function[low - 1].high ? &u->function[low - 1] : NULL;
+}
+
+/* Replaces a scope by the one in it that contains the address. */
+static bool descend(Dwarf_Die *scope, Dwarf_Addr address)
+{
+	Dwarf_Die child;
+	int tag;
+
+	if (dwarf_child(scope, &child))
+		return false;
+	do {
+		tag = dwarf_tag(&child);
+		if ((tag == DW_TAG_inlined_subroutine || tag == DW_TAG_lexical_block) && dwarf_haspc(&child, address) > 0) {
+			*scope = child;
+			return true;
+		}
+	} while (!dwarf_siblingof(&child, &child));
+	return false;
+}
+
+/* The functions whose code contains the address, the outermost first: one, and those that were inlined into it. */
+static int functions_at(struct module *m, Dwarf_Die *unit, Dwarf_Addr address, Dwarf_Die *found)
+{
+	const struct function *f = function_at(unit_of(m, unit), address);
+	int count = 0, level;
+	Dwarf_Die scope;
+	Dwarf_Addr bias;
+	Dwarf *dwarf = f ? dwfl_module_getdwarf(m->module, &bias) : NULL;
+
+	if (!dwarf || !dwarf_offdie(dwarf, f->die, &scope))
 		return 0;
-	dwarf = dwfl_module_getdwarf(m->module, &bias);
-	if (!dwarf || !dwarf_offdie(dwarf, dwarf_dieoffset(&found[0]), &innermost))
-		return 0;
-	return dwarf_getscopes_die(&innermost, scopes);
+	found[count++] = scope;
+	for (level = 0; level < MOST_SCOPES && count < MOST_PLACES && descend(&scope, address); level++)
+		if (dwarf_tag(&scope) == DW_TAG_inlined_subroutine)
+			found[count++] = scope;
+	return count;
 }
 
 /* Sends a record for each inlined function and for the one that contains them. */
 static bool send_functions(struct module *m, Dwarf_Addr address)
 {
 	struct record *r = &m->record;
-	Dwarf_Die *unit, *scopes = NULL;
+	Dwarf_Die *unit, found[MOST_PLACES];
 	Dwarf_Files *files = NULL;
-	unsigned sent = 0;
 	Dwarf_Addr bias;
 	int count, i;
 
 	unit = dwfl_module_addrdie(m->module, address, &bias);
-	count = unit ? scopes_of(m, unit, address - bias, &scopes) : 0;
-	if (unit)
+	count = unit ? functions_at(m, unit, address - bias, found) : 0;
+	if (count)
 		dwarf_getsrcfiles(unit, &files, NULL);
-	for (i = 0; i < count && sent < MOST_PLACES; i++) {
-		if (!is_function(&scopes[i]))
-			continue;
-		put_function(r, name_of(&scopes[i]));
+	for (i = count; i-- > 0; ) {
+		put_function(r, name_of(&found[i]));
 		send_record(r);
-		sent++;
-		if (dwarf_tag(&scopes[i]) == DW_TAG_subprogram)
-			break;
-		put_call(r, &scopes[i], files);
+		if (i)
+			put_call(r, &found[i], files);
 	}
-	return sent;
+	return count;
 }
 
 static void send_places(struct module *m, uint32_t index)
