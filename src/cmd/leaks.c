@@ -82,18 +82,24 @@ void leaks_end(struct leaks *leaks)
 	leaks->folder = NULL;
 }
 
+static void say_one(const struct suppression *one, const char *by, const char *built_in)
+{
+	if (one->stacks)
+		warn("suppressed: %s, in %zu call stack%s, by %s%s", SIZE(size_of_double(one->bytes)), one->stacks,
+		     plural((double)one->stacks), by, built_in);
+}
+
 static void say_suppressed(const struct suppressions *s)
 {
 	size_t i;
 
 	for (i = 0; i < s->count; i++) {
-		const struct suppression *one = &s->list[i];
+		char *by = text("leak:%s", s->list[i].pattern);
 
-		if (one->stacks)
-			warn("suppressed: %s, in %zu call stack%s, by leak:%s%s", SIZE(size_of_double(one->bytes)),
-			     one->stacks, plural((double)one->stacks), one->pattern,
-			     one->module ? " (built in)" : "");
+		say_one(&s->list[i], by, s->list[i].module ? " (built in)" : "");
+		free(by);
 	}
+	say_one(&s->linker, "the dynamic linker", " (built in)");
 }
 
 static bool is_left(const struct profile *p)

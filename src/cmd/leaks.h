@@ -14,6 +14,7 @@ struct suppression {
 struct suppressions {
 	struct suppression *list;
 	size_t count;
+	struct suppression linker;	/* what the dynamic linker keeps */
 };
 /* path: NULL for only those of the command. False: an error was printed. */
 bool suppressions_read(struct suppressions *s, const char *path);

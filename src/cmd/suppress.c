@@ -6,12 +6,10 @@
 
 enum { MOST_PATTERNS = 1000, MOST_PATTERN = 256 };
 
-/* The C library keeps these blocks until the process ends. _dl_allocate_tls allocates the thread-local memory of a
- * thread; it is kept with the stack of a thread that has ended. The dynamic linker is ld-linux-x86-64.so.2, ld.so.1
- * or ld64.so.2, depending on the machine. */
+/* The C library keeps these blocks until the process ends. */
 static const struct {
 	const char *function, *module;
-} kept_by_libc[] = { { "_IO_file_doallocate", "libc.so" }, { "setlocale", "libc.so" }, { "_dl_allocate_tls", "ld" } };
+} kept_by_libc[] = { { "_IO_file_doallocate", "libc.so" }, { "setlocale", "libc.so" } };
 
 static bool starts(const char *name, const char *with)
 {
@@ -51,6 +49,27 @@ static bool matches(const char *pattern, const char *name)
 		return strlen(name) == length && !memcmp(name, part, length);
 	found = find(name, part, length);
 	return found && (!anchored || found == name);
+}
+
+/* Is it in a file with such a name? */
+static bool is_in(const struct profile *p, const struct address *a, const char *name)
+{
+	return a && a->map >= 0 && starts(base_of(p->map[a->map].path), name);
+}
+
+/* The dynamic linker is ld-linux-x86-64.so.2, ld.so.1 or ld64.so.2, depending on the machine. That of musl is the C
+ * library as well. */
+static bool is_linker(const struct profile *p, const struct address *a)
+{
+	return (is_in(p, a, "ld-") && !is_in(p, a, "ld-musl")) || is_in(p, a, "ld.so") || is_in(p, a, "ld64.so");
+}
+
+/* The descriptions of the loaded libraries, and the memory for thread-local variables, which is kept with the stack
+ * of a thread that has ended. The caller of malloc decides, because the stack of a call of dlopen contains functions
+ * of the program. */
+static bool is_kept_by_linker(const struct profile *p, const struct site *site)
+{
+	return site->depth && is_linker(p, profile_address(p, p->frame[site->first]));
 }
 
 static void add(struct suppressions *s, const char *pattern, const char *module)
@@ -135,9 +154,7 @@ static struct suppression *applying(struct suppressions *s, const struct profile
  * program runs, is there in every program. */
 static bool is_of_runtime(const struct profile *p, const struct address *a)
 {
-	const char *base = a && a->map >= 0 ? base_of(p->map[a->map].path) : "";
-
-	return starts(base, "ld-") || starts(base, "ld.so") || starts(base, "ld64.so") || starts(base, "libstdc++.so");
+	return is_linker(p, a) || is_in(p, a, "ld-musl") || is_in(p, a, "libstdc++.so");
 }
 
 static bool only_runtime(const struct profile *p, const struct site *site)
@@ -153,6 +170,7 @@ static bool only_runtime(const struct profile *p, const struct site *site)
 void suppressions_apply(struct suppressions *s, struct profile *p)
 {
 	struct suppression **of = grow(NULL, p->addresses * sizeof *of + 1), *one;
+	bool runtime;
 	size_t i;
 	uint32_t j;
 
@@ -165,11 +183,14 @@ void suppressions_apply(struct suppressions *s, struct profile *p)
 			continue;
 		for (one = NULL, j = 0; j < site->depth && !one; j++)
 			one = of[profile_address(p, p->frame[site->first + j]) - p->address];
+		runtime = only_runtime(p, site);
+		if (!one && !runtime && is_kept_by_linker(p, site))
+			one = &s->linker;
 		if (one) {
 			one->bytes += site->live.weight;
 			one->stacks++;
 		}
-		if (one || only_runtime(p, site))
+		if (one || runtime)
 			site->live = (struct sum){ 0 };
 	}
 	free(of);

@@ -1,4 +1,5 @@
-/* Ends in several ways, with or without a block of 1 MB, for cmd-leaks.sh: leaves HOW [STATUS]. */
+/* Ends in several ways, with or without a block of 1 MB, for cmd-leaks.sh: leaves HOW [STATUS], or leaves opens LIBRARY. */
+#include <dlfcn.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -31,15 +32,17 @@ static void exit_now(int number)
 int main(int argc, char **argv)
 {
 	const char *how = argc > 1 ? argv[1] : "";
-	int status = argc > 2 ? atoi(argv[2]) : 0;
+	int status = argc > 2 && strcmp(how, "opens") != 0 ? atoi(argv[2]) : 0;
 
 	if (!strcmp(how, "fork") && fork() > 0) {
 		wait(NULL);
 		return status;
 	}
 	keep_block();
-	if (!strcmp(how, "frees") || !strcmp(how, "prints"))
+	if (!strcmp(how, "frees") || !strcmp(how, "prints") || !strcmp(how, "opens"))
 		free(block);
+	if (!strcmp(how, "opens") && !dlopen(argv[2], RTLD_NOW))
+		return 1;
 	if (!strcmp(how, "prints"))
 		puts("a line");
 	if (!strcmp(how, "_exit"))
