@@ -84,6 +84,13 @@ same_samples
 check $? "the first one too"
 stop
 
+start env LD_PRELOAD="$library" ./tests/cmd/calls busy
+kill -STOP $pid
+gives "a process that is stopped" 3 "process $pid is stopped. Requests take effect when it runs again" $set --wait 0.1 $pid SAMPLE=4096
+kill -CONT $pid
+gives "has the request carried out when it runs again" 0 "" $set $pid
+stop
+
 start env LD_PRELOAD="$library" ./tests/cmd/calls one
 gives "a process that only frees and takes one block" 3 "that leaves the fast path" $set --wait 0.1 $pid SAMPLE=4096
 stop

@@ -200,6 +200,9 @@ bool process_hidden(pid_t pid);		/* it exists, but /proc hides it */
 bool process_secure(pid_t pid);
 /* Its start time in clock ticks; together with the process id this identifies a process. */
 unsigned long long process_started(pid_t pid);
+/* Does it run or wait for a processor? Is it stopped, by a signal or a debugger? */
+bool process_runs(pid_t pid);
+bool process_stopped(pid_t pid);
 const char *process_advice(void);	/* what to do if access to a process is denied */
 /* A variable in the environment that the process was started with, or NULL. */
 char *process_variable(pid_t pid, const char *name);

@@ -90,8 +90,8 @@ static bool turn_off(pid_t pid, unsigned long long started, bool on)
 		return true;
 	state = set_remote(pid, started, "SAMPLE", "0", answer_seconds, &answer);
 	if (state == CONTROL_WAITS && !on) {
-		warn("note: no samples were taken: process %d made no call of malloc or free that leaves the fast path, and so "
-		     "has not noticed the request", (int)pid);
+		warn("note: no samples were taken: process %d %s, and so has not noticed the request", (int)pid,
+		     process_stopped(pid) ? "is stopped" : "made no call of malloc or free that leaves the fast path");
 		return false;
 	}
 	if (state == CONTROL_WAITS)

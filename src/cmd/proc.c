@@ -97,6 +97,28 @@ unsigned long long process_started(pid_t pid)
 	return started;
 }
 
+static char state_of(pid_t pid)
+{
+	char *path = text("/proc/%d/stat", (int)pid), *line = file_line(path), *end = line ? strrchr(line, ')') : NULL;
+	char state = (char)(end && end[1] == ' ' ? end[2] : 0);
+
+	free(path);
+	free(line);
+	return state;
+}
+
+bool process_runs(pid_t pid)
+{
+	return state_of(pid) == 'R';
+}
+
+bool process_stopped(pid_t pid)
+{
+	char state = state_of(pid);
+
+	return state == 'T' || state == 't';
+}
+
 /* Removes what the kernel appends to the name of a deleted file. */
 void path_there(char *path)
 {

@@ -313,16 +313,6 @@ static void end(struct reading *now)
 	free(now->reply);
 }
 
-static bool is_runnable(const char *id)
-{
-	char *path = text("/proc/%s/stat", id), *line = file_line(path), *end = line ? strrchr(line, ')') : NULL;
-	bool runnable = end && end[1] && end[2] == 'R';
-
-	free(path);
-	free(line);
-	return runnable;
-}
-
 /* The kernel does not count yet how long a child has been waiting that is waiting now. */
 static bool is_late(struct reading *now)
 {
@@ -333,7 +323,7 @@ static bool is_late(struct reading *now)
 		return false;
 	id = text("%d", (int)now->child);
 	times_of(id, &ran, &waited);
-	if (is_runnable(id) && ran < now->patience)
+	if (process_runs(now->child) && ran < now->patience)
 		now->until = time + look_again;
 	else
 		now->until = now->began + now->patience + waited;
