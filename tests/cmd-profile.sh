@@ -319,6 +319,14 @@ hostile samples-circle 0 "hostile): "
 hostile samples-nowhere 1 "memory that is not there"
 hostile samples-version 1 "of another version"
 hostile samples-deep 0 "8.0 EiB in use"
+{
+	echo 'heap profile: 1: 1 [1: 1] @ heap_v2/1000'
+	for address in 0x1 0x2 0x3; do
+		echo "1: 18446744073709551615 [1: 1] @ $address"
+	done
+} >"$work/bad"
+$command profile --format text -o "$work/copy" "$work/bad"
+gives "sums above 64 bits are written so that they can be read" 0 "8.0 EiB in use" $command profile "$work/copy"
 for mode in symbols lines cut fifo; do
 	hostile samples-$mode 0 "64.0 KiB in use, in 1 call stack"
 	cp "$work/json" "$work/why"

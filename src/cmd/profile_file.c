@@ -136,11 +136,17 @@ bool profile_load(struct profile *p, const char *path)
 	return good;
 }
 
-/* The format has no differences below 0. */
+/* The format has no differences below 0, and its readers expect numbers of 64 bits. The limit is the largest double
+ * below that. */
+static double figure(double value)
+{
+	return fmin(fmax(value, 0), 0x1.fffffffffffffp63);
+}
+
 static void write_pairs(FILE *out, const struct sum *live, const struct sum *all)
 {
-	fprintf(out, "%.0f: %.0f [%.0f: %.0f] @", fmax(live->samples, 0), fmax(live->bytes, 0), fmax(all->samples, 0),
-		fmax(all->bytes, 0));
+	fprintf(out, "%.0f: %.0f [%.0f: %.0f] @", figure(live->samples), figure(live->bytes), figure(all->samples),
+		figure(all->bytes));
 }
 
 static void add(struct sum *to, const struct sum *more)
