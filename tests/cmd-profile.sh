@@ -212,7 +212,7 @@ goes_on() {
 }
 start env LD_PRELOAD="$library" ./tests/cmd/calls busy
 gives "a process that takes no samples" 0 "B allocated, in " $command profile --allocated --rate 4096 --seconds 1 $pid
-grep -q 'before sampling was turned on are not included' "$work/out"
+grep -q 'while sampling was off are not included' "$work/out"
 check $? "a note says what is not included"
 is_off
 check $? "takes none afterwards"
@@ -232,7 +232,7 @@ goes_on
 check $? "goes on after that too"
 stop
 whole() {
-	$command profile --allocated $pid >"$work/out" 2>"$work/why" && ! grep -q 'before sampling was turned on' "$work/out"
+	$command profile --allocated $pid >"$work/out" 2>"$work/why" && ! grep -q 'while sampling was off' "$work/out"
 }
 sampling 4096 ./tests/cmd/calls busy
 whole

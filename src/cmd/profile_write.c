@@ -194,7 +194,7 @@ void profile_write_notes(FILE *out, const char *prefix, const struct shown *s)
 	const struct profile *p = s->profile;
 
 	if (p->pid && p->later && !s->growth)
-		fprintf(out, "%sBlocks that were allocated before sampling was turned on are not included.\n", prefix);
+		fprintf(out, "%sBlocks that were allocated while sampling was off are not included.\n", prefix);
 	if (p->counted && p->lost > 0)
 		fprintf(out, "%sThe table of samples was full: %.0f of %.0f sample%s could not be recorded, and the figures are "
 			"too low.\n", prefix, p->lost, p->lost + p->taken, plural(p->lost + p->taken));
