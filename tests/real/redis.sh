@@ -11,7 +11,7 @@ trap 'kill $server 2>/dev/null' EXIT
 i=0
 until cli ping >/dev/null 2>&1; do
 	i=$((i + 1))
-	[ $i -lt 100 ] && kill -0 $server || { cat log; exit 1; }
+	[ $i -lt 600 ] && kill -0 $server || { cat log; exit 1; }
 	sleep 0.1
 done
 [ -z "${LD_PRELOAD-}" ] || grep -q libhakmem.so.1 /proc/$server/maps || exit 1
@@ -31,7 +31,7 @@ cli bgsave
 i=0
 while cli info persistence | grep -q 'rdb_bgsave_in_progress:1'; do
 	i=$((i + 1))
-	[ $i -lt 200 ] || exit 1
+	[ $i -lt 1200 ] || exit 1
 	sleep 0.1
 done
 cli info persistence | grep rdb_last_bgsave_status
