@@ -89,8 +89,8 @@ says() {
 	check $? "$name"
 }
 
-readers() {	# of the process: how many there are
-	cat /proc/[0-9]*/comm 2>/dev/null | grep -c "^hakmem:$pid\$"
+readers() {	# of the process: how many there are. Those that have ended may stay in the table.
+	cat /proc/[0-9]*/stat 2>/dev/null | grep -c "^[0-9]* (hakmem:$pid) [^Z]"
 }
 
 is_held() {
