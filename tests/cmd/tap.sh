@@ -57,14 +57,15 @@ json() {	# expression command...
 		"$work/out" "$expression" 2>>"$work/why"
 }
 
-# start COMMAND...: in the background until it writes a line; its id in $pid.
+# start COMMAND...: in the background until it writes a line, for five minutes at most; its id
+# in $pid.
 start() {
 	rm -f "$work/fifo"
 	mkfifo "$work/fifo"
 	[ -e "$work/never" ] || mkfifo "$work/never"
 	"$@" >"$work/fifo" 2>/dev/null &
 	pid=$!
-	read -r line <"$work/fifo"
+	line=$(timeout 300 head -n 1 "$work/fifo")
 }
 
 # Has it ended, and its parent has not waited for it?
