@@ -89,7 +89,7 @@ text = "four " * 4000
 print("ready", flush=True)
 for i in range(30000):
     tally.words(text)
-    time.sleep(0.001)'
+    time.sleep(0.004)'
 	found "a module of Python" 'copy_text  .*python\.c:' 'words  .*python\.c:'
 	stop
 else
@@ -140,7 +140,7 @@ if need nginx && need gcc && need python3 && [ -x /usr/share/nginx/src/configure
 	            pass
 	    except OSError:
 	        pass
-	    time.sleep(0.001)
+	    time.sleep(0.004)
 	END
 	visitor=$!
 	pid=$(child "$master")
