@@ -9,6 +9,7 @@
 
 #include <dirent.h>
 #include <grp.h>
+#include <hakmem/hakmem.h>
 #include <link.h>
 #include <locale.h>
 #include <netdb.h>
@@ -325,6 +326,37 @@ static void exits(void)
 	exit(0);
 }
 
+/* This handler is registered before that of the library, so it runs with the heap's locks taken. */
+static _Atomic bool linger, in_fork;
+
+static void linger_in_fork(void)
+{
+	if (!linger)
+		return;
+	in_fork = true;
+	usleep(300000);
+}
+
+static void register_first(void)
+{
+	pthread_atfork(linger_in_fork, NULL, NULL);
+}
+
+__attribute__((section(".preinit_array"), used)) static void (*first)(void) = register_first;
+
+static void sets(void)
+{
+	pthread_t id;
+
+	linger = true;
+	start_thread(&id, fork_once, NULL);
+	while (!in_fork)
+		usleep(1000);
+	if (hak_set("HAKMEM_SCAVENGER", "0") != 0)
+		fail("it is refused: errno %d\n", errno);
+	pthread_join(id, NULL);
+}
+
 int main(int argc, char **argv)
 {
 	struct guest guest[] = {
@@ -338,6 +370,7 @@ int main(int argc, char **argv)
 		{ "handlers", handlers, "fork beside pthread_atfork", NULL, NULL, true, 0 },
 		{ "spawns", spawns, "fork beside posix_spawn", NULL, NULL, true, 0 },
 		{ "exits", exits, "exit while another thread is in fork", NULL, NULL, true, 0 },
+		{ "sets", sets, "hak_set while another thread is in fork", NULL, NULL, false, 0 },
 		{ "forkers", forkers, "three threads fork beside all of that", NULL, NULL, true, 0 },
 	};
 

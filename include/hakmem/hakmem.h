@@ -101,8 +101,9 @@ const char *hak_setting_source(const char *name);
  * hak_set changes a setting to a value as in the environment. 0, or -1 and
  * errno: EINVAL, there is no such setting, or the value is bad; EPERM, the
  * setting cannot change in this process; ENOMEM; EBUSY, another thread has been
- * changing settings for a second, or the call was made in a signal handler that
- * interrupted the allocator, or in a fork handler. Any thread may call it.
+ * changing settings, or has been in fork, for a second or longer, or the call
+ * was made in a signal handler that interrupted the allocator, or in a fork
+ * handler. Any thread may call it.
  *
  * hak_setting_changed returns 1 if the setting was changed since the start, by
  * hak_set or by another process, otherwise 0. -1 and EINVAL: no such setting.

@@ -198,15 +198,15 @@ static void asked(void)
 	errno = saved;
 }
 
-/* False: another thread is making changes, or a signal handler has interrupted this thread while
- * it was making them. */
-static bool begin_patiently(void)
+/* False: another thread is in fork or is making changes, or a signal handler has interrupted this
+ * thread while it was making them. */
+static bool succeeds_soon(bool (*attempt)(void))
 {
 	static _Atomic uint32_t never;
 	unsigned n;
 
 	for (n = 0; n < HK_CHANGE_WAIT_MS; n++) {
-		if (hk_control_begin())
+		if (attempt())
 			return true;
 		hk_os_wait(&never, 0, 1);
 	}
@@ -237,7 +237,7 @@ HK_API int hak_set(const char *name, const char *value)
 		return -1;
 	/* In the child of a fork that ran no handlers, the parent's scavenger, or its thread that
 	 * makes changes, would otherwise be waited for. */
-	if (hk_forks.all_locked || !hk_get_ready() || !begin_patiently()) {
+	if (hk_forks.all_locked || hk_inside() || !succeeds_soon(hk_get_ready) || !succeeds_soon(hk_control_begin)) {
 		errno = EBUSY;
 		return -1;
 	}
