@@ -13,7 +13,8 @@ _Atomic(struct hk_cache *) hk_caches;
 struct hk_list hk_live_caches;
 _Atomic unsigned hk_threads;
 _Atomic size_t hk_budget_held, hk_budget_holders;
-struct hk_cache hk_orphan;
+/* From the start of a page on: see struct hk_cache. */
+struct hk_cache hk_orphan HK_BEHIND HK_ALIGNED(HK_PAGE_MOST);
 struct hk_lock hk_orphan_lock = HK_LOCK_INITIALIZER(HK_RANK_ORPHAN);
 struct hk_lock hk_registry_lock = HK_LOCK_INITIALIZER(HK_RANK_REGISTRY);
 

@@ -40,7 +40,7 @@ static _Atomic size_t all_chunks;	/* bytes */
 static struct {
 	struct hk_stack blocks;
 	_Atomic uintptr_t popping;	/* hk_self() of the thread that pops; 0: none */
-} freed[SIZES];
+} freed[SIZES] HK_BEHIND;
 
 static struct header *header_of(const void *p)
 {

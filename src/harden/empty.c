@@ -10,7 +10,7 @@
 enum { WORD = 64, WORDS = HK_EMPTY_PLACES / WORD };
 
 static _Atomic uintptr_t range;		/* 0: not reserved yet */
-static _Atomic uint64_t taken[WORDS];
+static _Atomic uint64_t taken[WORDS] HK_BEHIND;
 static _Atomic unsigned next;
 
 static uintptr_t reserve(void)

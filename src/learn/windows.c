@@ -26,10 +26,10 @@ struct hk_learner {
 	int64_t left;				/* window_left was set to this value */
 };
 
-struct hk_learn_counters hk_learn_counters;
+struct hk_learn_counters hk_learn_counters HK_BEHIND;
 
 /* Each is packed into one word, so that no lock is needed; 0: none. */
-static _Atomic uint64_t decisions[HK_DECISIONS];
+static _Atomic uint64_t decisions[HK_DECISIONS] HK_BEHIND;
 static _Atomic unsigned decided;
 
 void hk_learn_record(unsigned class, unsigned from, unsigned to, enum hk_reason reason)

@@ -14,7 +14,7 @@ enum { FOLLOW_MS = 1000 };
 
 _Atomic size_t hk_os_memory_limit = SIZE_MAX;
 
-char hk_own_groups[HK_GROUPS_TEXT];
+char hk_own_groups[HK_GROUPS_TEXT] HK_BEHIND;
 static uint64_t looked;			/* ms; the last time */
 static bool follows;
 

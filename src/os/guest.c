@@ -31,7 +31,7 @@ static struct {
 	unsigned long processors[1024 / sizeof(long)];
 	long size, nice;
 	bool watched;		/* valgrind or a sanitizer makes calls of its own in threads */
-} at_start;
+} at_start HK_BEHIND;
 
 /* getpriority returns 20 minus the nice value. */
 void hk_os_guest_start(long thread)

@@ -30,7 +30,7 @@ enum {
 _Atomic bool hk_os_pressed;
 
 static const char in_groups[] = "/sys/fs/cgroup/", of_machine[] = "/proc/pressure/memory", file_name[] = "/memory.pressure";
-static char path[HK_GROUP_PATH];	/* "": none */
+static char path[HK_GROUP_PATH] HK_BEHIND;	/* "": none */
 static bool given;			/* path is that of the variable */
 static bool all_wait;			/* the trigger is "full" */
 static uint64_t threshold = 200000, window = 2000000;	/* us */

@@ -6,7 +6,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
-struct hk_secret_page hk_secret_page;
+struct hk_secret_page hk_secret_page HK_BEHIND;
 _Static_assert(sizeof hk_secret_page == HK_PAGE_MOST, "whole pages are made read-only");
 
 /* The finalizer of SplitMix64 (Steele, Lea, Flood, OOPSLA 2014): each bit of the result

@@ -34,7 +34,7 @@ static _Atomic size_t kept_slots;	/* approximate */
 static struct {
 	_Atomic uintptr_t head;		/* tag, number + 1; low bits 0: empty */
 	_Atomic unsigned empty;		/* empty slabs kept; approximate */
-} HK_ALIGNED(HK_CACHE_LINE) stack[HK_CLASSES];
+} HK_ALIGNED(HK_CACHE_LINE) stack[HK_CLASSES] HK_BEHIND;
 
 static uintptr_t slab_id(const struct hk_slab *slab)
 {

@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-_Atomic(struct hk_superslab **) hk_directory[HK_DIRECTORY_CHUNKS];
+_Atomic(struct hk_superslab **) hk_directory[HK_DIRECTORY_CHUNKS] HK_BEHIND;
 _Atomic uint32_t hk_directory_end;
 
 /* Unused descriptors. Any thread pushes; popping requires the pool lock. */

@@ -18,10 +18,10 @@ struct leaf {
 	_Atomic uintptr_t entry[LEAF_LENGTH];
 };
 
-static _Atomic(struct leaf *) root[ROOT_LENGTH], spare;
+static _Atomic(struct leaf *) root[ROOT_LENGTH] HK_BEHIND, spare;
 _Atomic size_t hk_pagemap_bytes;
 
-struct hk_slot_table hk_slot_table;
+struct hk_slot_table hk_slot_table HK_BEHIND;
 
 static struct leaf *find_leaf(uintptr_t granule)
 {

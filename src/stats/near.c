@@ -18,11 +18,11 @@
 
 static _Atomic unsigned reported;	/* percent; 0: none since it fell far below */
 static _Atomic long writing;		/* the process whose thread writes, or 0 */
-static char path[HK_PATH_MAX];
+static char path[HK_PATH_MAX] HK_BEHIND;
 
 /* What follows belongs to the thread that writes. base: the figures at the time `based` (ms), from
  * which growth is counted; all 0 if it is counted from the start of the process. */
-static struct hk_snapshot snapshot, base;
+static struct hk_snapshot snapshot HK_BEHIND, base HK_BEHIND;
 static uint64_t started, based;
 static bool has_base;
 
