@@ -170,6 +170,11 @@ else
 	skip "all functions of a large source file have names" "built without libdw"
 fi
 
+sampling 4096 ./tests/cmd/many "$hakmem"
+[ "$(json '[f for s in j["stacks"] for f in s["frames"] if not f["file"]]' $command profile --json $pid)" = "[]" ]
+check $? "the files of all frames are found among many mappings"
+stop
+
 cat >"$work/leak.py" <<'END'
 import ctypes, time
 libc = ctypes.CDLL(None)

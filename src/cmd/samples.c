@@ -16,8 +16,7 @@ enum { MOST_MAPS = 1 << 13, MOST_PATHS = 1 << 20 };
 
 struct reply_map {
 	uint64_t start, end, offset, device, inode;
-	uint32_t path;			/* where it begins in the reply's paths */
-	uint32_t used;
+	uint64_t path;			/* where it begins in the reply's paths */
 };
 
 struct samples_reply {
@@ -117,40 +116,62 @@ static const char *read_table(pid_t pid, const struct hk_stats_page *page, struc
 	return fault;
 }
 
+/* Only in the child: the frames in ascending order. */
+struct frames {
+	struct samples_reply *reply;
+	uintptr_t *sorted;
+};
+
+static int by_value(const void *a, const void *b)
+{
+	uintptr_t x = *(const uintptr_t *)a, y = *(const uintptr_t *)b;
+
+	return (x > y) - (x < y);
+}
+
+/* Does it contain a call? The return address is after the call, and may be that of the next mapping. */
+static bool is_used(const struct frames *f, const struct mapping *m)
+{
+	uint32_t low = 0, high = f->reply->frames;
+
+	while (low < high) {
+		uint32_t middle = low + (high - low) / 2;
+
+		if (f->sorted[middle] <= m->start)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low < f->reply->frames && f->sorted[low] <= m->end;
+}
+
+/* A process may have any number of mappings, but few contain code. */
 static bool add_map(const struct mapping *m, void *argument)
 {
-	struct samples_reply *s = argument;
+	const struct frames *f = argument;
+	struct samples_reply *s = f->reply;
 	size_t length = strlen(m->path) + 1;
 
-	if (s->maps == MOST_MAPS || length > sizeof s->path - s->paths || reader_late(1))
+	if (reader_late(1))
+		return true;
+	if (!is_used(f, m))
+		return false;
+	if (s->maps == MOST_MAPS || length > sizeof s->path - s->paths)
 		return true;
 	memcpy(s->path + s->paths, m->path, length);
-	s->map[s->maps++] = (struct reply_map){ m->start, m->end, m->offset, m->device, m->inode, s->paths, 0 };
+	s->map[s->maps++] = (struct reply_map){ m->start, m->end, m->offset, m->device, m->inode, s->paths };
 	s->paths += (uint32_t)length;
 	return false;
 }
 
-/* Keeps the mappings that contain a frame: a process has many others. */
-static void keep_used_maps(struct samples_reply *s)
+static void read_maps(pid_t pid, struct samples_reply *s)
 {
-	uint32_t i, low, high, kept = 0;
+	struct frames f = { s, grow(NULL, sizeof s->frame) };
 
-	for (i = 0; i < s->frames; i++) {
-		for (low = 0, high = s->maps; low < high; ) {
-			uint32_t middle = low + (high - low) / 2;
-
-			if (s->map[middle].end <= s->frame[i])
-				low = middle + 1;
-			else
-				high = middle;
-		}
-		if (low < s->maps && s->map[low].start <= s->frame[i])
-			s->map[low].used = 1;
-	}
-	for (i = 0; i < s->maps; i++)
-		if (s->map[i].used)
-			s->map[kept++] = s->map[i];
-	s->maps = kept;
+	memcpy(f.sorted, s->frame, sizeof s->frame);
+	qsort(f.sorted, s->frames, sizeof *f.sorted, by_value);
+	maps_walk(pid, add_map, &f);
+	free(f.sorted);
 }
 
 /* Called in the child. */
@@ -164,8 +185,7 @@ static void read_one(pid_t pid, void *reply)
 	if (!heap_find(pid, &page, &s->heap))
 		return;
 	fault = read_table(pid, &page, s);
-	maps_walk(pid, add_map, s);
-	keep_used_maps(s);
+	read_maps(pid, s);
 	if (!fault && process_started(pid) != started)
 		fault = "it has ended";
 	s->heap.state = fault ? HEAP_FAULT : HEAP_READ;

@@ -1,6 +1,9 @@
-/* Allocates in 8192 functions of one source file, for cmd-profile.sh. */
+/* Allocates in 8192 functions of one source file, for cmd-profile.sh. With a file as its argument, the process has
+ * 20000 mappings of this file, which precede those of its libraries. */
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 static void *volatile kept;
@@ -19,10 +22,22 @@ ALL(FUNCTION)
 #define ADDRESS(n) site_##n,
 static void (*const sites[])(void) = { ALL(ADDRESS) };
 
-int main(void)
+static void map_often(const char *path)
+{
+	int fd = open(path, O_RDONLY), i;
+
+	/* With the same rights, they would become one. */
+	for (i = 0; i < 20000; i++)
+		if (mmap(NULL, 4096, i & 1 ? PROT_READ : PROT_NONE, MAP_PRIVATE, fd, 0) == MAP_FAILED)
+			exit(1);
+}
+
+int main(int argc, char **argv)
 {
 	size_t i;
 
+	if (argc > 1)
+		map_often(argv[1]);
 	for (i = 0; i < sizeof sites / sizeof *sites; i++)
 		sites[i]();
 	puts("ready");
