@@ -352,6 +352,15 @@ for format in table:'<b>' json:'<b>' folded:'<b>' flame:'&lt;b&gt;'; do
 done
 ! grep -q '<b>' "$work/out"
 check $? "also in XML"
+names_missing() {
+	$command profile "$work/bad" 2>"$work/why" | grep -q 'names: 1 mapped file could not be read'
+}
+if has_names; then
+	names_missing
+	check $? "a note says that the file cannot be read"
+else
+	skip "a note says that the file cannot be read" "built without libdw"
+fi
 
 # Files with as many stacks, frames and mappings as are read.
 stacks() {	# stacks frames maps

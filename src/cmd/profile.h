@@ -47,6 +47,7 @@ struct profile {
 	bool mixed;			/* there are samples with other distances */
 	bool later;			/* sampling may have begun later than the process */
 	double damaged;			/* sites that were left out */
+	unsigned unnamed;		/* maps in which not all functions were looked up */
 	struct site *site;
 	size_t sites;
 	uint64_t *frame;

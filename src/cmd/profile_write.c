@@ -201,6 +201,9 @@ void profile_write_notes(FILE *out, const char *prefix, const struct shown *s)
 	if (p->damaged > 0)
 		fprintf(out, "%sNot included: %.0f incomplete or damaged call stack%s.\n", prefix, p->damaged,
 			plural(p->damaged));
+	if (p->unnamed)
+		fprintf(out, "%sSome functions have no names: %u mapped file%s could not be read, or not within the time limit.\n",
+			prefix, p->unnamed, plural(p->unnamed));
 }
 
 void profile_write_table(FILE *out, const struct shown *s)

@@ -47,6 +47,7 @@ struct record {
 	uint32_t address, line;		/* address: its index in the profile */
 	char function[400], file[248];	/* "": unknown */
 };
+#define NO_MORE UINT32_MAX		/* instead of an address: the file was read to its end */
 
 /* In the child. Addresses are those of the debug information. */
 struct function {
@@ -356,6 +357,7 @@ static void send_all(const struct profile *p, int map)
 	for (i = 0; i < p->addresses; i++)
 		if (p->address[i].map == map)
 			send_places(&m, (uint32_t)i);
+	send_record(&(struct record){ .address = NO_MORE });
 }
 
 /* In the parent. */
@@ -378,8 +380,8 @@ static void accept(struct profile *p, int map, const struct record *r)
 	place->line = r->line;
 }
 
-/* Receives one record. False: there are no more. */
-static bool receive(struct profile *p, int map, int in, double until)
+/* Receives one record. False: there are no more. *whole: the child has sent all. */
+static bool receive(struct profile *p, int map, int in, double until, bool *whole)
 {
 	struct pollfd ready = { .fd = in, .events = POLLIN };
 	struct record r;
@@ -396,8 +398,9 @@ static bool receive(struct profile *p, int map, int in, double until)
 			return false;
 		have += (size_t)got;
 	}
+	*whole = r.address == NO_MORE;
 	accept(p, map, &r);
-	return true;
+	return !*whole;
 }
 
 static bool fetching(void)
@@ -411,10 +414,12 @@ static bool fetching(void)
 static void symbolize_map(struct profile *p, int map, size_t *left)
 {
 	double until = seconds_now() + (fetching() ? MOST_TIME_FETCHING : MOST_TIME);
+	bool whole = false;
 	sigset_t mask;
 	int ends[2];
 	pid_t child;
 
+	p->unnamed++;
 	if (pipe2(ends, O_CLOEXEC) < 0)
 		return;
 	child = child_start(&mask);
@@ -424,8 +429,9 @@ static void symbolize_map(struct profile *p, int map, size_t *left)
 		_exit(0);
 	}
 	close(ends[1]);
-	while (child > 0 && *left && receive(p, map, ends[0], until))
+	while (child > 0 && *left && receive(p, map, ends[0], until, &whole))
 		--*left;
+	p->unnamed -= whole;
 	close(ends[0]);
 	/* Does not wait for the child, which may be in a system call that the kernel cannot
 	 * interrupt. */
@@ -447,6 +453,8 @@ void profile_symbolize(struct profile *p)
 	for (i = 0; i < p->maps && i < MOST_FILES; i++)
 		if (used[i] && left && seconds_now() < until)
 			symbolize_map(p, (int)i, &left);
+		else
+			p->unnamed += used[i];
 }
 #else
 void profile_symbolize(struct profile *p)
