@@ -24,7 +24,8 @@
 #include <errno.h>
 
 /*
- * The size of the first reservation; each further one makes the total four times as much.
+ * The size of the first reservation; each further one makes the total four times as much, or
+ * one and a half times as much if the address space is limited, because it counts there.
  * It is small because mlockall counts it, and an unprivileged program may lock 8 MiB.
  */
 #define FIRST ((size_t)512 << 10)
@@ -107,7 +108,9 @@ static bool begin(struct range *before, void *start, size_t size)
 /* Reserves more space after r, which may be NULL, or elsewhere; as much as possible. */
 static bool reserve(struct range *r, size_t least)
 {
-	size_t all = atomic_load_explicit(&reserved, memory_order_relaxed), size = 3 * all;
+	size_t all = atomic_load_explicit(&reserved, memory_order_relaxed);
+	bool limited = atomic_load_explicit(&hk_os_space, memory_order_relaxed) != SIZE_MAX;
+	size_t size = limited ? all / 2 & -hk_page_size : 3 * all;
 	void *p;
 
 	if (size < FIRST)
