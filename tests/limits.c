@@ -142,6 +142,17 @@ static size_t take_space(size_t size)
 	return bytes;
 }
 
+/* Little of a slab is left over, and metadata reserves little address space. */
+static void nearly_all(void *arg)
+{
+	size_t size = *(size_t *)arg, bytes;
+
+	limit(RLIMIT_AS, SPACE);
+	bytes = take_space(size);
+	if (bytes < SPACE / 100 * 93)
+		fail("%zu KiB in blocks of %zu bytes", bytes / KB, size);
+}
+
 static void most_of_it(void *arg)
 {
 	static const size_t other[] = { 1000, 33000, 300000, 1100 * 1000, 3 * 1000 * 1000 };
@@ -335,6 +346,7 @@ int main(void)
 					40 * MB };
 	enum { KINDS = sizeof sizes / sizeof *sizes };
 	static const size_t wide[] = { 33000, 70000, 300000, 700000, 1100 * 1000, 3 * 1000 * 1000 };
+	static const size_t odd[] = { 1280, 2560, 3072, 5000, 10240 };
 	static const char *const names[] = { "RLIMIT_AS", "RLIMIT_DATA" };
 	static const int resources[] = { RLIMIT_AS, RLIMIT_DATA };
 	size_t i, r;
@@ -364,6 +376,10 @@ int main(void)
 	for (i = 0; i < sizeof wide / sizeof *wide; i++) {
 		snprintf(name, sizeof name, "blocks of %zu bytes get most of the address space", wide[i]);
 		child_ok(most_of_it, (void *)&wide[i], 120, name);
+	}
+	for (i = 0; i < sizeof odd / sizeof *odd; i++) {
+		snprintf(name, sizeof name, "blocks of %zu bytes get nearly all of it", odd[i]);
+		child_ok(nearly_all, (void *)&odd[i], 120, name);
 	}
 	child_ok(crowds, &seed, 120, "four threads out of memory at once");
 	child_ok(aligned_to_the_end, NULL, 120, "what is left is aligned as it was asked for");

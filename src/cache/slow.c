@@ -237,7 +237,7 @@ static bool refill(unsigned class, const struct hk_run *run, bool *zero, void **
 	*p = NULL;
 	if (!cache) {
 		if (run)
-			hk_pool_run_free(run->home, run->first, hk_class_slots(class));
+			hk_pool_run_free(run->home, run->first, run->slots);
 		return false;
 	}
 	if (run)
@@ -264,7 +264,7 @@ static bool refill_or_grow(unsigned class, bool *zero, void **p)
 
 	if (entered && !*p && !descriptor && hk_meta_fill())
 		entered = refill(class, NULL, zero, p, &descriptor);
-	if (entered && !*p && hk_pool_grow(&run, hk_class_slots(class), class, descriptor))
+	if (entered && !*p && hk_pool_grow(&run, hk_pool_slots(class), class, descriptor))
 		entered = refill(class, &run, zero, p, NULL);
 	return entered;
 }

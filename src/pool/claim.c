@@ -91,6 +91,7 @@ void hk_run_claimed(struct hk_run *run, struct hk_superslab *s, unsigned hint, u
 {
 	run->home = s;
 	run->first = first;
+	run->slots = slots;
 	run->clean = hk_slots_use(s, hk_slot_mask(first, slots)) == 0;
 	note_unfit(run, hint, slots);
 	atomic_store_explicit(&hk_pool.class_hints[hint], s, memory_order_release);

@@ -98,9 +98,15 @@ bool hk_pool_adopt(struct hk_slab *slab, struct hk_cache *owner);
 /* Slots that belong to the caller. clean: all of them read as zero. */
 struct hk_run {
 	struct hk_superslab *home;
-	unsigned first;
+	unsigned first, slots;
 	bool clean;
 };
+
+/* The slots of a new slab of this class. */
+HK_INLINE unsigned hk_pool_slots(unsigned class)
+{
+	return hk_space_is_short(HK_SPACE_PACK_SHARE) ? hk_class_dense_slots(class) : hk_class_slots(class);
+}
 
 /* Stage 2: claims a run of free slots, its start aligned to align slots (a power of two). If
  * fresh is false, only slots that hold pages are claimed. False: there is no such run. */

@@ -185,7 +185,7 @@ struct hk_slab *hk_pool_slab(const struct hk_run *run, unsigned class, struct hk
 {
 	struct hk_slab *slab = &run->home->slab[run->first];
 
-	hk_slab_start(run->home, run->first, class);
+	hk_slab_start(run->home, run->first, run->slots, class);
 	slab->fresh = run->clean && hk_superslab_pages(run->home) == HK_PAGES_SMALL;
 	slab->dirty_tail = !slab->fresh;
 	slab->zero = run->clean;
@@ -203,6 +203,7 @@ struct hk_slab *hk_pool_slab(const struct hk_run *run, unsigned class, struct hk
 struct hk_slab *hk_pool_acquire(unsigned class, struct hk_cache *owner, bool fresh)
 {
 	struct hk_slab *slab = pop_owned(class, owner);
+	unsigned slots = hk_pool_slots(class), fewest = hk_class_slots(class);
 	struct hk_run run;
 
 	if (slab) {
@@ -211,8 +212,10 @@ struct hk_slab *hk_pool_acquire(unsigned class, struct hk_cache *owner, bool fre
 			 slab->slots * HK_SLOT_SIZE);
 		return slab;
 	}
-	return hk_pool_claim(&run, hk_class_slots(class), 1, class, fresh) ?
-	       hk_pool_slab(&run, class, owner) : NULL;
+	if (!hk_pool_claim(&run, slots, 1, class, fresh) &&
+	    (slots == fewest || !hk_pool_claim(&run, fewest, 1, class, fresh)))
+		return NULL;
+	return hk_pool_slab(&run, class, owner);
 }
 
 void hk_reuse_drain(struct hk_cache *owner, struct hk_list *kept)

@@ -25,7 +25,7 @@ enum {
 };
 
 enum {
-#define CLASS(size, group, slots) HK_CLASS_##size,
+#define CLASS(size, group, slots, dense) HK_CLASS_##size,
 #include "slab/classes.def"
 	HK_CLASSES,
 	HK_TINY_CLASSES = HK_CLASS_2048 + 1,
@@ -35,7 +35,7 @@ static const struct hk_class {
 	uint16_t size;
 	uint8_t group, slots;
 } hk_class_table[HK_CLASSES] = {
-#define CLASS(size, group, slots) { size, group, slots },
+#define CLASS(size, group, slots, dense) { size, group, slots },
 #include "slab/classes.def"
 };
 
@@ -52,7 +52,7 @@ static const struct hk_class {
 	(HK_TOP_BIT(size) - 6) * 5 + HK_EIGHTH(size) / 2 + (HK_EIGHTH(size) > 0) + ((size) > 1040))
 
 /* Each class starts one byte above the previous one. */
-#define CLASS(size, group, slots) \
+#define CLASS(size, group, slots, dense) \
 	_Static_assert(HK_CLASS_OF(size##ul) == HK_CLASS_##size && \
 		       (size == HK_SLAB_MAX || HK_CLASS_OF(size + 1ul) == HK_CLASS_##size + 1), \
 		       "HK_CLASS_OF is the inverse of classes.def"); \
@@ -99,6 +99,17 @@ HK_INLINE unsigned hk_class_group(unsigned class)
 HK_INLINE unsigned hk_class_slots(unsigned class)
 {
 	return hk_class_table[class].slots;
+}
+
+/* Not in hk_class_table, because that is read in the hot path. */
+HK_INLINE unsigned hk_class_dense_slots(unsigned class)
+{
+	static const uint8_t slots_of[HK_CLASSES] = {
+#define CLASS(size, group, slots, dense) dense,
+#include "slab/classes.def"
+	};
+
+	return slots_of[class];
 }
 
 #endif

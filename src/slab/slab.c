@@ -57,14 +57,13 @@ static void set_marks(struct hk_slab *slab)
 		slab->home->marks[first + i] = slab->stale ? MIXED : marks_of(slab->class, i);
 }
 
-void hk_slab_start(struct hk_superslab *home, unsigned slot, unsigned class)
+void hk_slab_start(struct hk_superslab *home, unsigned first, unsigned slots, unsigned class)
 {
-	struct hk_slab *slab = &home->slab[slot];
+	struct hk_slab *slab = &home->slab[first];
 	size_t size = hk_class_size(class);
-	unsigned slots = hk_class_slots(class);
 	size_t i;
 
-	slab->base = home->base + slot * HK_SLOT_SIZE;
+	slab->base = home->base + first * HK_SLOT_SIZE;
 	slab->unit = (uint32_t)(size & -size);
 	slab->magic = magic_for(size, slab->unit);
 	hk_slab_forget_holes(slab);
@@ -77,7 +76,7 @@ void hk_slab_start(struct hk_superslab *home, unsigned slot, unsigned class)
 	slab->used = slab->looked_at = 0;
 	slab->words = 0;
 	slab->home = home;
-	slab->stale = find_stale(home, slot, slots, class);
+	slab->stale = find_stale(home, first, slots, class);
 	set_marks(slab);
 	for (i = 0; i < hk_slab_live_words(slab); i++)
 		HK_FOLDED_STORE(slab->free[i], 0);

@@ -264,8 +264,8 @@ HK_INLINE struct hk_slab *hk_slab_after(const struct hk_slab *slab)
 	return hk_slab_listed(slab->listed.next);
 }
 
-/* Makes the run that starts at this slot a slab of the class, without an owner. */
-void hk_slab_start(struct hk_superslab *home, unsigned slot, unsigned class);
+/* Makes the run of slots that starts at first a slab of the class, without an owner. */
+void hk_slab_start(struct hk_superslab *home, unsigned first, unsigned slots, unsigned class);
 
 /* Clears all memory of a slab that was just started. */
 void hk_slab_clear(struct hk_slab *slab);

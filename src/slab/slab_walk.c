@@ -21,7 +21,8 @@ void hk_slab_walk(const struct hk_slab *slab)
 	hk_invariant(atomic_load_explicit(&slab->kind, memory_order_relaxed) == HK_RUN_SLAB,
 		     "a slab in use is of the kind slab", at);
 	hk_invariant(slab->class < HK_CLASSES && slab->size == hk_class_size(slab->class) &&
-		     slab->slots == hk_class_slots(slab->class),
+		     (slab->slots == hk_class_slots(slab->class) ||
+		      slab->slots == hk_class_dense_slots(slab->class)),
 		     "a slab has the size and the slots of its class", at);
 	hk_invariant(slab->base == slab->home->base +
 		     (uintptr_t)(slab - slab->home->slab) * HK_SLOT_SIZE &&
