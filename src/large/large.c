@@ -135,8 +135,9 @@ static struct hk_large *take_free(size_t mapped)
 	return block_of(r);
 }
 
-/* Uses the memory of empty SuperSlabs. Not for Huge blocks, which are not whole granules. */
-static void take_empty(struct hk_large *b, size_t whole)
+/* Uses the memory of empty SuperSlabs, if there is some. Not for Huge blocks, which are not
+ * whole granules. */
+static bool take_empty(struct hk_large *b, size_t whole)
 {
 	bool huge = false;
 
@@ -144,10 +145,26 @@ static void take_empty(struct hk_large *b, size_t whole)
 	b->range.advised |= huge;
 	if (b->range.start)
 		b->range.mapped = whole;
+	return b->range.start != 0;
+}
+
+/* Is it worth a system call to release the pages after the wanted bytes? Huge pages stay whole. */
+static bool has_tail(const struct hk_large *b)
+{
+	return !b->range.advised && round_up(b->wanted, hk_page_size) + HK_LARGE_SHRINK <= b->range.mapped;
+}
+
+/* The pages of an empty SuperSlab that the block does not need. Not those of a freed Large block,
+ * which blocks of other sizes will need soon. */
+static void drop_tail(const struct hk_large *b)
+{
+	size_t from = round_up(b->wanted, hk_page_size);
+
+	hk_os_purge((char *)b->range.start + from, b->range.mapped - from);
 }
 
 /* Uses a free range or the memory of empty SuperSlabs. If there is none, if its guards must be
- * changed first, or if it must be cut, leaves a descriptor to hk_large_finish. */
+ * changed first, or if a part must be released, leaves a descriptor to hk_large_finish. */
 static void begin_mapping(struct hk_large_request *r)
 {
 	size_t mapped = mapping_size(r->size), whole = granules_for(r->size);
@@ -162,8 +179,8 @@ static void begin_mapping(struct hk_large_request *r)
 		return;
 	b->wanted = r->size;
 	if (!b->range.start && mapped <= HK_LARGE_MAX && anywhere)
-		take_empty(b, whole);
-	if (b->range.start && !is_fitted(mapped) && hk_guard_fits(b)) {
+		r->emptied = take_empty(b, whole) && has_tail(b);
+	if (b->range.start && !r->emptied && !is_fitted(mapped) && hk_guard_fits(b)) {
 		reuse(b);
 		r->block = (void *)b->range.start;
 		r->zero = b->range.clean;
@@ -356,6 +373,8 @@ bool hk_large_finish(struct hk_large_request *r)
 		return false;
 	if (r->range->range.start) {
 		done = refit(r->range);
+		if (done && r->emptied && has_tail(r->range))
+			drop_tail(r->range);
 		r->zero = done && r->range->range.clean;
 	} else {
 		done = r->zero = map(r->range, r->align);

@@ -42,7 +42,7 @@ struct hk_large_request {
 	bool exact;
 	void *block;
 	bool zero;
-	bool mid, packed;
+	bool mid, packed, emptied;
 	struct hk_large *range;
 	struct hk_superslab *superslab;
 };
