@@ -326,11 +326,34 @@ static void exits(void)
 	exit(0);
 }
 
-/* This handler is registered before that of the library, so it runs with the heap's locks taken. */
-static _Atomic bool linger, in_fork;
+/* This handler is registered before that of the library, so it runs after it. If the program has threads, the
+ * heap's locks are taken. */
+static _Atomic bool linger, in_fork, begin;
 
-static void linger_in_fork(void)
+__attribute__((noreturn)) static void *use_large_blocks(void *unused)
 {
+	enum { BLOCKS = 1000 };
+	static void *block[BLOCKS];
+	uint64_t state = 1;
+	void **p;
+
+	(void)unused;
+	for (;;) {
+		p = &block[random_below(&state, BLOCKS)];
+		free(*p);
+		*p = malloc(40000 + random_below(&state, 300000));
+	}
+}
+
+static void first_handler(void)
+{
+	pthread_t id;
+
+	if (begin) {
+		begin = false;
+		start_thread(&id, use_large_blocks, NULL);
+		usleep(3000);
+	}
 	if (!linger)
 		return;
 	in_fork = true;
@@ -339,10 +362,39 @@ static void linger_in_fork(void)
 
 static void register_first(void)
 {
-	pthread_atfork(linger_in_fork, NULL, NULL);
+	pthread_atfork(first_handler, NULL, NULL);
 }
 
 __attribute__((section(".preinit_array"), used)) static void (*first)(void) = register_first;
+
+/* Only a process that has had no thread so far. */
+static void start_in_fork(void)
+{
+	pid_t pid;
+
+	free(hide(malloc(100)));
+	begin = true;
+	pid = fork();
+	if (pid == 0)
+		_exit(use_every_size() ? 0 : 90);
+	_exit(pid < 0 ? 92 : child_end(pid));
+}
+
+static void starts(void)
+{
+	pid_t pid;
+	int end;
+
+	do {
+		pid = fork();
+		if (pid == 0)
+			start_in_fork();
+		end = pid < 0 ? 95 : child_end(pid);
+		if (end)
+			fail("a child failed with %d (128 + signal)\n", end);
+		step();
+	} while (more(60));
+}
 
 static void sets(void)
 {
@@ -370,6 +422,7 @@ int main(int argc, char **argv)
 		{ "handlers", handlers, "fork beside pthread_atfork", NULL, NULL, true, 0 },
 		{ "spawns", spawns, "fork beside posix_spawn", NULL, NULL, true, 0 },
 		{ "exits", exits, "exit while another thread is in fork", NULL, NULL, true, 0 },
+		{ "starts", starts, "a fork handler starts the first thread", NULL, NULL, true, 0 },
 		{ "sets", sets, "hak_set while another thread is in fork", NULL, NULL, false, 0 },
 		{ "forkers", forkers, "three threads fork beside all of that", NULL, NULL, true, 0 },
 	};

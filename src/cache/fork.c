@@ -149,7 +149,7 @@ void hk_unlock_everything(void)
 	hk_find_again(then);
 }
 
-/* In the handlers after a fork: was another thread there before it? */
+/* In the handlers after a fork: did another thread exist when it began? */
 static bool has_locked(void)
 {
 	return hk_forks.depth != 0;
@@ -269,13 +269,20 @@ static void leave_threads(void)
 
 static void fork_child(void)
 {
+	/* Has a handler that ran after fork_prepare started a thread? One that exists only in the
+	 * child has not been lost. */
+	bool has_lost = !has_locked() && hk_os_fork_unseen();
+
 	hk_os_fork_seen();
 	note_time();
 	hk_thp_forked();
-	if (has_locked())
+	if (has_locked()) {
 		leave_threads();
-	else
+	} else {
+		if (has_lost)
+			lose_threads();
 		close_if_inside();
+	}
 	if (hk_hooks.forked)
 		hk_hooks.forked();
 }
