@@ -103,6 +103,10 @@ else
 	gives "nor does a library that is loaded at run time" 0 "by the dynamic linker (built in)" $leaks --rate 1 -- "$leaves" \
 		opens "$(ldd "$hakmem" | sed -n 's/.* => \(.*libjansson[^ ]*\).*/\1/p')"
 fi
+for name in ld-leaves ld.solver ld64.sort; do
+	cp "$leaves" "$work/$name"
+	gives "$name is not the dynamic linker" 23 "976.6 KiB in use" $leaks -- "$work/$name" leaks
+done
 gives "-q prints what is left" 23 "976.6 KiB in use" $leaks -q -- "$leaves" leaks
 gives "and no note" 0 "" $leaks -q -- "$leaves" frees
 [ ! -s "$work/out" ]

@@ -52,16 +52,17 @@ static bool matches(const char *pattern, const char *name)
 }
 
 /* Is it in a file with such a name? */
-static bool is_in(const struct profile *p, const struct address *a, const char *name)
+static bool is_in(const struct profile *p, const struct address *a, const char *pattern)
 {
-	return a && a->map >= 0 && starts(base_of(p->map[a->map].path), name);
+	return a && a->map >= 0 && matches(pattern, base_of(p->map[a->map].path));
 }
 
-/* The dynamic linker is ld-linux-x86-64.so.2, ld.so.1 or ld64.so.2, depending on the machine. That of musl is the C
- * library as well. */
+/* ld-linux-x86-64.so.2, ld-2.31.so, ld.so.1 or ld64.so.2, depending on the machine and the version; the names of
+ * programs may also begin with ld. The dynamic linker of musl is the C library as well. */
 static bool is_linker(const struct profile *p, const struct address *a)
 {
-	return (is_in(p, a, "ld-") && !is_in(p, a, "ld-musl")) || is_in(p, a, "ld.so") || is_in(p, a, "ld64.so");
+	return is_in(p, a, "^ld-linux*.so.*") || is_in(p, a, "^ld-2.*.so$") || is_in(p, a, "^ld.so.*") ||
+	       is_in(p, a, "^ld64.so.*");
 }
 
 /* The descriptions of the loaded libraries, and the memory for thread-local variables, which is kept with the stack
@@ -154,7 +155,7 @@ static struct suppression *applying(struct suppressions *s, const struct profile
  * program runs, is there in every program. */
 static bool is_of_runtime(const struct profile *p, const struct address *a)
 {
-	return is_linker(p, a) || is_in(p, a, "ld-musl") || is_in(p, a, "libstdc++.so");
+	return is_linker(p, a) || is_in(p, a, "^ld-musl-*.so.*") || is_in(p, a, "^libstdc++.so*");
 }
 
 static bool only_runtime(const struct profile *p, const struct site *site)
