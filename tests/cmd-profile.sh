@@ -332,6 +332,10 @@ hostile samples-deep 0 "8.0 EiB in use"
 } >"$work/bad"
 $command profile --format text -o "$work/copy" "$work/bad"
 gives "sums above 64 bits are written so that they can be read" 0 "8.0 EiB in use" $command profile "$work/copy"
+start ./tests/cmd/hostile samples-huge "$work/place"
+$command profile --format text -o "$work/copy" $pid 2>/dev/null
+stop
+gives "and so is a distance above 63 bits" 0 "0 B in use" $command profile "$work/copy"
 for mode in symbols lines cut fifo; do
 	hostile samples-$mode 0 "64.0 KiB in use, in 1 call stack"
 	cp "$work/json" "$work/why"

@@ -267,7 +267,8 @@ static void accept(struct reading *r, const struct samples_reply *s)
 {
 	struct profile *p = r->profile;
 
-	p->mean = s->mean;
+	/* The most that profile_load accepts. */
+	p->mean = s->mean < INT64_MAX ? s->mean : INT64_MAX;
 	p->counted = true;
 	p->taken = (double)s->taken;
 	p->lost = (double)s->lost;
