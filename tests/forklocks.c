@@ -328,7 +328,7 @@ static void exits(void)
 
 /* This handler is registered before that of the library, so it runs after it. If the program has threads, the
  * heap's locks are taken. */
-static _Atomic bool linger, in_fork, begin;
+static _Atomic bool linger, stay, in_fork, begin;
 
 __attribute__((noreturn)) static void *use_large_blocks(void *unused)
 {
@@ -358,6 +358,8 @@ static void first_handler(void)
 		return;
 	in_fork = true;
 	usleep(300000);
+	while (stay)
+		usleep(1000);
 }
 
 static void register_first(void)
@@ -409,6 +411,28 @@ static void sets(void)
 	pthread_join(id, NULL);
 }
 
+static void sets_in_vain(void)
+{
+	double then;
+	pthread_t id;
+	int result, error;
+
+	linger = stay = true;
+	start_thread(&id, fork_once, NULL);
+	while (!in_fork)
+		usleep(1000);
+	then = seconds_now();
+	result = hak_set("HAKMEM_SCAVENGER", "0");
+	error = errno;
+	then = seconds_now() - then;
+	stay = false;
+	pthread_join(id, NULL);
+	if (result != -1 || error != EBUSY)
+		fail("it returns %d, errno %d\n", result, error);
+	if (then > 6)
+		fail("it waits for %g s\n", then);
+}
+
 int main(int argc, char **argv)
 {
 	struct guest guest[] = {
@@ -424,6 +448,7 @@ int main(int argc, char **argv)
 		{ "exits", exits, "exit while another thread is in fork", NULL, NULL, true, 0 },
 		{ "starts", starts, "a fork handler starts the first thread", NULL, NULL, true, 0 },
 		{ "sets", sets, "hak_set while another thread is in fork", NULL, NULL, false, 0 },
+		{ "sets_in_vain", sets_in_vain, "it waits for about a second, not until the fork ends", NULL, NULL, false, 0 },
 		{ "forkers", forkers, "three threads fork beside all of that", NULL, NULL, true, 0 },
 	};
 

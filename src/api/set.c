@@ -203,14 +203,15 @@ static void asked(void)
 static bool succeeds_soon(bool (*attempt)(void))
 {
 	static _Atomic uint32_t never;
-	unsigned n;
+	uint64_t then = hk_os_now();
 
-	for (n = 0; n < HK_CHANGE_WAIT_MS; n++) {
-		if (attempt())
-			return true;
+	/* An attempt may itself wait for a lock. */
+	while (!attempt()) {
+		if (hk_elapsed(hk_os_now(), then, HK_CHANGE_WAIT_MS))
+			return false;
 		hk_os_wait(&never, 0, 1);
 	}
-	return false;
+	return true;
 }
 
 static int error_of(enum hk_verdict verdict)

@@ -24,8 +24,8 @@ enum {
 	/* The longest purge delay while processes of the control group wait for memory: that of
 	 * the profiles for little memory. */
 	HK_PRESSED_DELAY_MS = 100,
-	/* The time for which hak_set waits for another thread that changes settings. Changes
-	 * take milliseconds, unless a large heap is trimmed. */
+	/* The time for which hak_set waits for another thread that changes settings or is in fork.
+	 * Both take milliseconds, unless a large heap is trimmed. */
 	HK_CHANGE_WAIT_MS = 1000,
 	/* After this time such a thread is taken for one that was ended, or that has jumped out of
 	 * a signal handler, and others may change settings again. */
