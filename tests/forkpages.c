@@ -1,7 +1,7 @@
 /*
  * In a program without threads, the fork handlers of the library write to none of its
- * variables: each page that they wrote would be a page fault in the parent and another one in
- * the child, which may only exec.
+ * variables: each page that they wrote to would cause a page fault in the parent and another one
+ * in the child, which may only exec.
  */
 #include "child.h"
 #include "heap.h"

@@ -103,7 +103,7 @@ const char *hak_setting_source(const char *name);
  * setting cannot change in this process; ENOMEM; EBUSY, another thread has been
  * changing settings, or has been in fork, for a second or longer, or the call
  * was made in a signal handler that interrupted the allocator, or in a fork
- * handler. Any thread may call it.
+ * handler of a program with threads. Any thread may call it.
  *
  * hak_setting_changed returns 1 if the setting was changed since the start, by
  * hak_set or by another process, otherwise 0. -1 and EINVAL: no such setting.

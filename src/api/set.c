@@ -185,7 +185,7 @@ static void carry_out(void)
 	hk_control_answer(r.asked, verdict == HK_CHANGED ? 0 : n + 1, verdict, released, hk_os_unwinds(), &kept);
 }
 
-/* Does nothing in a fork handler of the program, because all locks are held there. */
+/* Does nothing in a fork handler of the program if all locks are held there. */
 static void asked(void)
 {
 	int saved = errno;

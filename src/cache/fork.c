@@ -16,8 +16,8 @@
  * then on. Two threads in such handlers do not wait for each other: a lock is marked as
  * parked while its holder is in such a handler.
  *
- * If there is no other thread, the fork takes no lock: each page of this process that a
- * handler writes is a page fault here, and one more in the child.
+ * If there is no other thread, the fork takes no lock: each page that a handler writes to
+ * causes a page fault in the parent, and another one in the child.
  */
 #include "cache/fallback.h"
 #include "cache/internal.h"

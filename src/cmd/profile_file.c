@@ -137,7 +137,7 @@ bool profile_load(struct profile *p, const char *path)
 }
 
 /* The format has no differences below 0, and its readers expect numbers of 64 bits. The limit is the largest double
- * below that. */
+ * below 2^64. */
 static double figure(double value)
 {
 	return fmin(fmax(value, 0), 0x1.fffffffffffffp63);

@@ -202,7 +202,7 @@ void profile_write_notes(FILE *out, const char *prefix, const struct shown *s)
 		fprintf(out, "%sNot included: %.0f incomplete or damaged call stack%s.\n", prefix, p->damaged,
 			plural(p->damaged));
 	if (p->unnamed)
-		fprintf(out, "%sSome functions have no names: %u mapped file%s could not be read, or not within the time limit.\n",
+		fprintf(out, "%sSome functions have no names: %u mapped file%s could not be read, or took too long.\n",
 			prefix, p->unnamed, plural(p->unnamed));
 }
 

@@ -75,7 +75,8 @@ static int say_late(pid_t pid, const struct hk_change *change, unsigned count, d
 	bool sets = count && strcmp(change->name, HK_CONTROL_TRIM) != 0;
 
 	if (process_stopped(pid))
-		return fail(LATER, "%s: process %d is stopped. Requests take effect when it runs again: kill -CONT %d",
+		return fail(LATER, "%s: process %d is stopped. Requests take effect when it runs again, for "
+			    "example after kill -CONT %d",
 			    outstanding(change, count), (int)pid, (int)pid);
 	return fail(LATER, "%s: within %g s, process %d made no call of malloc or free that leaves the fast path. "
 		    "Requests take effect at its next such call. Give the process work to do and wait again with "

@@ -309,8 +309,8 @@ enum {
 	HK_RANGE_KEPT_ALWAYS = 8 << 20,
 	/* Ranges that one slow path releases. */
 	HK_RANGE_RELEASES = 8,
-	/* Fewest bytes that are released at the end of a block, by realloc or if the block uses
-	 * an empty SuperSlab: less memory is not worth a system call. */
+	/* Fewest bytes that are released at the end of a block, by realloc or when the block takes
+	 * the memory of an empty SuperSlab: less is not worth a system call. */
 	HK_LARGE_SHRINK = 64 << 10,
 	/* Guards of reused ranges (large/guard.c): one per ms, and at most this number in a
 	 * row. Setting one takes one to six microseconds, up to 40 times as long as a

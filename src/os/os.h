@@ -36,7 +36,7 @@ HK_INLINE void hk_raise(_Atomic size_t *peak, size_t now)
 		;
 }
 
-/* In the child of a fork, a store copies the page, even if it changes nothing. */
+/* In the child of a fork, a store copies the page even if the value stays the same. */
 #define HK_STORE_CHANGE(variable, value) do { \
 	if (atomic_load_explicit((variable), memory_order_relaxed) != (value)) \
 		atomic_store((variable), (value)); \
@@ -343,9 +343,9 @@ long hk_os_thread_id(void);
 /* Makes no system call in a program without threads. */
 bool hk_os_is_main_thread(void);
 /*
- * know: the calling thread is the main thread. id: of the process, as libc knows it, without a
- * system call. The child of a vfork, or of a clone of which libc does not know, has another
- * id: there it is that of the parent. -1: not known.
+ * know: the calling thread is the main thread. id: the id of the process as libc knows it,
+ * without a system call. In the child of a vfork, or of a clone that libc does not know of, this
+ * is the id of the parent. -1: not known.
  */
 void hk_os_know_main_thread(void);
 long hk_os_main_thread_id(void);

@@ -72,8 +72,8 @@
 #define HK_API __attribute__((visibility("default")))
 #define HK_HIDDEN __attribute__((visibility("hidden")))
 #define HK_COLD __attribute__((cold, noinline))
-/* For a large variable, of which most programs write a few pages or none. src/start.ld places
- * these behind the small variables, which then share pages; without it, they are mixed. */
+/* For large variables, of which most programs write to few pages or none. src/start.ld places
+ * them behind the small variables, which then share pages; without it, both are mixed. */
 #define HK_BEHIND __attribute__((section(".bss.behind")))
 #define HK_NOINLINE __attribute__((noinline))
 #define HK_INLINE static inline __attribute__((always_inline))

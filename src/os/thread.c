@@ -103,7 +103,7 @@ void hk_os_know_main_thread(void)
 		main_thread = now;
 }
 
-/* libc has stored the id, and the kernel's number of a thread's clock contains it. */
+/* libc has stored the id, and the id of a thread's CPU clock contains it. */
 long hk_os_main_thread_id(void)
 {
 	clockid_t clock;

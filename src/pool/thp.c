@@ -167,7 +167,7 @@ void hk_thp_released(struct hk_superslab *s)
 			memory_order_relaxed, memory_order_relaxed);
 }
 
-/* Fewer do not matter, and most children write nothing else here. */
+/* A smaller number hardly matters, and in most children this would be the only write to its page. */
 void hk_thp_forked(void)
 {
 	size_t count = atomic_load_explicit(&hk_pool_counters.superslabs, memory_order_relaxed);
