@@ -362,9 +362,46 @@ static void first_handler(void)
 		usleep(1000);
 }
 
+static bool wake;		/* the child starts the scavenger */
+static unsigned tasks_in_handler;
+
+static unsigned count_tasks(void)
+{
+	DIR *dir = opendir("/proc/self/task");
+	struct dirent *entry;
+	unsigned count = 0;
+
+	if (!dir)
+		guest_skip("no /proc");
+	while ((entry = readdir(dir)))
+		count += entry->d_name[0] != '.';
+	closedir(dir);
+	return count;
+}
+
+static void leave_memory_waiting(void)
+{
+	enum { BLOCKS = 2000, SIZE = 20000 };
+	static void *block[BLOCKS];
+	int i;
+
+	for (i = 0; i < BLOCKS; i++)
+		memset(block[i] = hide(malloc(SIZE)), 1, SIZE);
+	for (i = 0; i < BLOCKS; i++)
+		free(block[i]);
+}
+
+static void first_in_child(void)
+{
+	if (!wake)
+		return;
+	leave_memory_waiting();
+	tasks_in_handler = count_tasks();
+}
+
 static void register_first(void)
 {
-	pthread_atfork(first_handler, NULL, NULL);
+	pthread_atfork(first_handler, NULL, first_in_child);
 }
 
 __attribute__((section(".preinit_array"), used)) static void (*first)(void) = register_first;
@@ -396,6 +433,46 @@ static void starts(void)
 			fail("a child failed with %d (128 + signal)\n", end);
 		step();
 	} while (more(60));
+}
+
+static void wake_in_fork(void)
+{
+	enum { FIRST_US = 100000 };	/* of a process, without a scavenger */
+	pid_t pid;
+	int i;
+
+	free(hide(malloc(100)));
+	usleep(2 * FIRST_US);
+	wake = true;
+	pid = fork();
+	if (pid)
+		_exit(pid < 0 ? 92 : child_end(pid));
+	if (tasks_in_handler != 2)
+		_exit(77);
+	for (i = 0; i < 100 && count_tasks() == 2; i++) {
+		usleep(10000);
+		if (i % 20 == 0)
+			leave_memory_waiting();
+	}
+	_exit(i == 100 ? 0 : 91);
+}
+
+static void wakes(void)
+{
+	pid_t pid;
+	int end, round;
+
+	for (round = 0; round < 3; round++) {
+		pid = fork();
+		if (pid == 0)
+			wake_in_fork();
+		end = pid < 0 ? 95 : child_end(pid);
+		if (end == 77)
+			guest_skip("the handler started no scavenger");
+		if (end)
+			fail("a child failed with %d (128 + signal)\n", end);
+		step();
+	}
 }
 
 static void sets(void)
@@ -447,6 +524,7 @@ int main(int argc, char **argv)
 		{ "spawns", spawns, "fork beside posix_spawn", NULL, NULL, true, 0 },
 		{ "exits", exits, "exit while another thread is in fork", NULL, NULL, true, 0 },
 		{ "starts", starts, "a fork handler starts the first thread", NULL, NULL, true, 0 },
+		{ "wakes", wakes, "a fork handler of the child starts the scavenger", "HAKMEM_SCAVENGER", "always", false, 0 },
 		{ "sets", sets, "hak_set while another thread is in fork", NULL, NULL, false, 0 },
 		{ "sets_in_vain", sets_in_vain, "it waits for about a second, not until the fork ends", NULL, NULL, false, 0 },
 		{ "forkers", forkers, "three threads fork beside all of that", NULL, NULL, true, 0 },

@@ -269,21 +269,23 @@ static void leave_threads(void)
 
 static void fork_child(void)
 {
+	bool locked = has_locked();
 	/* Has a handler that ran after fork_prepare started a thread? One that exists only in the
 	 * child has not been lost. */
-	bool has_lost = !has_locked() && hk_os_fork_unseen();
+	bool has_lost = !locked && hk_os_fork_unseen();
 
 	hk_os_fork_seen();
 	note_time();
 	hk_thp_forked();
-	if (has_locked()) {
+	if (locked) {
 		leave_threads();
 	} else {
 		if (has_lost)
 			lose_threads();
 		close_if_inside();
 	}
-	if (hk_hooks.forked)
+	/* If a handler of the child has started a thread, there may be a scavenger already. */
+	if (hk_hooks.forked && (locked || has_lost || hk_os_is_alone()))
 		hk_hooks.forked();
 }
 
