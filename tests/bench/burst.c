@@ -1,8 +1,8 @@
 /*
  * What a process keeps after a burst. It fills a heap with blocks of three
- * sizes, frees all but one in twenty, and then makes no call for five times
- * --quiet milliseconds. Reports the resident memory before and after the
- * blocks are freed, after the first of these times, and at the end.
+ * sizes, frees all but one in twenty, and then makes no call for --quiet
+ * milliseconds. Reports the resident memory before and after the blocks are
+ * freed, and at the end.
  */
 #include "common.h"
 
@@ -14,8 +14,7 @@ static const struct bench_option options[] = {
 	{ 0 },
 };
 
-enum { WAITS = 5 };
-static uint64_t filled_kb, freed_kb, after_one_wait_kb;
+static uint64_t filled_kb, freed_kb;
 
 static size_t size_of(uint64_t number)
 {
@@ -39,31 +38,18 @@ static void work(struct bench_worker *w)
 
 static void rest(struct bench_worker *w)
 {
-	unsigned i;
-
 	if (!w->number)
 		freed_kb = bench_resident_kb();
-	for (i = 0; i < WAITS; i++) {
-		bench_quiet();
-		if (!w->number && !i)
-			after_one_wait_kb = bench_resident_kb();
-	}
+	bench_quiet();
 }
 
 int main(int argc, char **argv)
 {
-	struct bench_worker *workers;
-	double seconds;
-
-	bench_quiet_ms = 2000;
+	bench_quiet_ms = 10000;
 	bench_start(argc, argv, "Fills a heap, frees most of it, and makes no further call.", options);
-	workers = bench_workers();
-	seconds = bench_run(workers, NULL, work, rest);
-	bench_report(bench_ops(workers), seconds, (struct bench_extra[]){
-		{ "filled_rss_kb", filled_kb },
-		{ "freed_rss_kb", freed_kb },
-		{ "one_wait_rss_kb", after_one_wait_kb },
-		{ "five_waits_rss_kb", bench_resident_kb() },
+	bench_all_with(NULL, work, rest, (struct bench_extra[]){
+		{ "filled_rss_kb", &filled_kb },
+		{ "freed_rss_kb", &freed_kb },
 		{ 0 },
 	});
 	return 0;

@@ -324,7 +324,7 @@ void bench_report(uint64_t ops, double seconds, const struct bench_extra *extra)
 		printf(format, "quiet_from_ms", (unsigned long long)(quiet_from * 1e3));
 	}
 	for (; extra && extra->name; extra++)
-		printf(format, extra->name, (unsigned long long)extra->value);
+		printf(format, extra->name, (unsigned long long)*extra->value);
 	if (as_json)
 		puts("}");
 	if (fflush(stdout))
@@ -333,8 +333,13 @@ void bench_report(uint64_t ops, double seconds, const struct bench_extra *extra)
 
 void bench_all(bench_part *prepare, bench_part *work, bench_part *finish)
 {
+	bench_all_with(prepare, work, finish, NULL);
+}
+
+void bench_all_with(bench_part *prepare, bench_part *work, bench_part *finish, const struct bench_extra *extra)
+{
 	struct bench_worker *workers = bench_workers();
 	double seconds = bench_run(workers, prepare, work, finish);
 
-	bench_report(bench_ops(workers), seconds, NULL);
+	bench_report(bench_ops(workers), seconds, extra);
 }

@@ -68,7 +68,7 @@ uint64_t bench_ops(const struct bench_worker *workers);
 
 struct bench_extra {
 	const char *name;		/* NULL ends a list */
-	uint64_t value;
+	const uint64_t *value;		/* read when it is reported */
 };
 
 /*
@@ -83,8 +83,9 @@ void bench_quiet(void);
  */
 void bench_report(uint64_t ops, double seconds, const struct bench_extra *extra);
 
-/* Runs the parts in new workers, and reports. */
+/* Runs the parts in new workers, and reports; with: also these figures. */
 void bench_all(bench_part *prepare, bench_part *work, bench_part *finish);
+void bench_all_with(bench_part *prepare, bench_part *work, bench_part *finish, const struct bench_extra *extra);
 
 static inline uint64_t bench_random(uint64_t *state)
 {

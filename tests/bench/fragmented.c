@@ -113,17 +113,12 @@ static void rest(struct bench_worker *w)
 
 int main(int argc, char **argv)
 {
-	struct bench_worker *workers;
-	double seconds;
-
 	bench_quiet_ms = 2000;
 	bench_start(argc, argv, "Measures a heap that long churn has fragmented.", options);
-	workers = bench_workers();
 	sets = (struct set *)bench_map(bench_threads * sizeof *sets);
-	seconds = bench_run(workers, prepare, work, rest);
-	bench_report(bench_ops(workers), seconds, (struct bench_extra[]){
-		{ "used_rss_kb", used_kb },
-		{ "live_kb", live_kb },
+	bench_all_with(prepare, work, rest, (struct bench_extra[]){
+		{ "used_rss_kb", &used_kb },
+		{ "live_kb", &live_kb },
 		{ 0 },
 	});
 	return 0;

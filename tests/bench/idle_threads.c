@@ -75,7 +75,7 @@ int main(int argc, char **argv)
 	for (i = 0; i < bench_threads; i++)
 		pthread_join(workers[i].id, NULL);
 	bench_report(bench_ops(workers), seconds, (struct bench_extra[]){
-		{ "served_rss_kb", served_kb },
+		{ "served_rss_kb", &served_kb },
 		{ 0 },
 	});
 	return 0;

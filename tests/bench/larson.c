@@ -99,8 +99,7 @@ static void fill(struct line *l, unsigned number)
 
 int main(int argc, char **argv)
 {
-	struct bench_extra extra[] = { { "threads_started", 0 }, { 0 } };
-	uint64_t ops = 0, i;
+	uint64_t ops = 0, started = 0, i;
 	double from, to;
 
 	bench_start(argc, argv, "Threads that replace blocks and hand them over to successors.",
@@ -128,8 +127,8 @@ int main(int argc, char **argv)
 
 	for (i = 0; i < bench_threads; i++) {
 		ops += lines[i].ops;
-		extra[0].value += lines[i].lives;
+		started += lines[i].lives;
 	}
-	bench_report(ops, to - from, extra);
+	bench_report(ops, to - from, (struct bench_extra[]){ { "threads_started", &started }, { 0 } });
 	return 0;
 }

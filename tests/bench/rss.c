@@ -69,17 +69,12 @@ static void rest(struct bench_worker *w)
 
 int main(int argc, char **argv)
 {
-	struct bench_worker *workers;
-	double seconds;
-
 	bench_quiet_ms = 2000;
 	bench_start(argc, argv, "Grows, churns, frees most, idles; reports resident memory.",
 		    options);
-	workers = bench_workers();
-	seconds = bench_run(workers, NULL, work, rest);
-	bench_report(bench_ops(workers), seconds, (struct bench_extra[]){
-		{ "freed_rss_kb", after_free_kb },
-		{ "idle_live_kb", live_kb },
+	bench_all_with(NULL, work, rest, (struct bench_extra[]){
+		{ "freed_rss_kb", &after_free_kb },
+		{ "idle_live_kb", &live_kb },
 		{ 0 },
 	});
 	return 0;

@@ -40,7 +40,7 @@ WORKLOADS = [
              ' | --operations 2k'),
     Workload('large-random', 'large_random | --operations 2k'),
     Workload('rss', 'rss --quiet 2000 | --size 256m --quiet 300'),
-    Workload('burst', 'burst --quiet 2000 | --blocks 30k --quiet 100'),
+    Workload('burst', 'burst --quiet 10000 | --blocks 30k --quiet 500'),
     Workload('lifo', 'batch --batch 8 --order reverse --operations 100m | --operations 25m'),
     Workload('fifo', 'batch --order ring --operations 200m | --operations 25m'),
     Workload('batch-same', 'batch --order same --operations 200m | --operations 15m'),
