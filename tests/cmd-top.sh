@@ -63,14 +63,12 @@ in_tmux() {
 type_in() {	# key...
 	in_tmux send-keys -t top "$@"
 }
+has_line() {	# regular expression
+	in_tmux capture-pane -p -t top >"$work/picture" && grep -q -e "$1" "$work/picture"
+}
 # Waits until the picture has a line that matches; it is in $work/picture.
 sees() {	# regular expression
-	tries=0
-	until in_tmux capture-pane -p -t top >"$work/picture" && grep -q -e "$1" "$work/picture"; do
-		[ $((tries += 1)) -lt 600 ] || { echo "not seen: $1, but:"; cat "$work/picture"; } >>"$work/why"
-		[ $tries -lt 600 ] || return
-		sleep 0.1
-	done
+	until_so has_line "$1" || { echo "not seen: $1, but:"; cat "$work/picture"; false; } >>"$work/why"
 }
 # A line that an earlier command left there must not be taken for one of the next.
 is_clear() {

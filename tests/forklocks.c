@@ -221,6 +221,22 @@ BESIDE(locales, 1, set_locale, make_locale, set_time_zone, read_directory)
 BESIDE(spawns, 1, spawn, read_long_line, flush_all)
 BESIDE(forkers, 3, read_long_line, hold_stream, flush_all, open_library)
 
+/* skipped: why the case is skipped if the child ends with 77, or NULL. */
+static void run_in_child(void (*body)(void), const char *skipped)
+{
+	pid_t pid = fork();
+	int end;
+
+	if (pid == 0)
+		body();
+	end = pid < 0 ? 95 : child_end(pid);
+	if (end == 77 && skipped)
+		guest_skip(skipped);
+	if (end)
+		fail("a child failed with %d (128 + signal)\n", end);
+	step();
+}
+
 /*
  * The list of handlers grows by malloc under the lock that fork takes again after each handler.
  * glibc reads an entry after it has released that lock, which is an error of its own: a list that
@@ -270,18 +286,9 @@ static void fork_while_list_grows(void)
 
 static void handlers(void)
 {
-	pid_t pid;
-	int end;
-
-	do {
-		pid = fork();
-		if (pid == 0)
-			fork_while_list_grows();
-		end = pid < 0 ? 95 : child_end(pid);
-		if (end)
-			fail("a child failed with %d (128 + signal)\n", end);
-		step();
-	} while (more(60));
+	do
+		run_in_child(fork_while_list_grows, NULL);
+	while (more(60));
 }
 
 /*
@@ -409,30 +416,16 @@ __attribute__((section(".preinit_array"), used)) static void (*first)(void) = re
 /* Only a process that has had no thread so far. */
 static void start_in_fork(void)
 {
-	pid_t pid;
-
 	free(hide(malloc(100)));
 	begin = true;
-	pid = fork();
-	if (pid == 0)
-		_exit(use_every_size() ? 0 : 90);
-	_exit(pid < 0 ? 92 : child_end(pid));
+	fork_again();
 }
 
 static void starts(void)
 {
-	pid_t pid;
-	int end;
-
-	do {
-		pid = fork();
-		if (pid == 0)
-			start_in_fork();
-		end = pid < 0 ? 95 : child_end(pid);
-		if (end)
-			fail("a child failed with %d (128 + signal)\n", end);
-		step();
-	} while (more(60));
+	do
+		run_in_child(start_in_fork, NULL);
+	while (more(60));
 }
 
 static void wake_in_fork(void)
@@ -459,20 +452,10 @@ static void wake_in_fork(void)
 
 static void wakes(void)
 {
-	pid_t pid;
-	int end, round;
+	int round;
 
-	for (round = 0; round < 3; round++) {
-		pid = fork();
-		if (pid == 0)
-			wake_in_fork();
-		end = pid < 0 ? 95 : child_end(pid);
-		if (end == 77)
-			guest_skip("the handler started no scavenger");
-		if (end)
-			fail("a child failed with %d (128 + signal)\n", end);
-		step();
-	}
+	for (round = 0; round < 3; round++)
+		run_in_child(wake_in_fork, "the handler started no scavenger");
 }
 
 static void sets(void)
