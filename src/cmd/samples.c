@@ -129,20 +129,13 @@ static int by_value(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
-/* Does it contain a call? The return address is after the call, and may be that of the next mapping. */
-static bool is_used(const struct frames *f, const struct mapping *m)
+/* Does the mapping contain the call? The return address is after the call, and may be that of the next mapping. */
+static int by_mapping(const void *a, const void *b)
 {
-	uint32_t low = 0, high = f->reply->frames;
+	const struct mapping *m = a;
+	uintptr_t frame = *(const uintptr_t *)b;
 
-	while (low < high) {
-		uint32_t middle = low + (high - low) / 2;
-
-		if (f->sorted[middle] <= m->start)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return low < f->reply->frames && f->sorted[low] <= m->end;
+	return frame <= m->start ? 1 : frame <= m->end ? 0 : -1;
 }
 
 /* A process may have any number of mappings, but few contain code. */
@@ -154,7 +147,7 @@ static bool add_map(const struct mapping *m, void *argument)
 
 	if (reader_late(1))
 		return true;
-	if (!is_used(f, m))
+	if (!bsearch(m, f->sorted, s->frames, sizeof *f->sorted, by_mapping))
 		return false;
 	if (s->maps == MOST_MAPS || length > sizeof s->path - s->paths)
 		return true;

@@ -211,20 +211,18 @@ static struct unit *unit_of(struct module *m, Dwarf_Die *die)
 	return u;
 }
 
-/* Functions of a unit do not overlap, so the last one that starts at or before the address is the only candidate. */
+/* Functions of a unit do not overlap. */
+static int by_address(const void *a, const void *b)
+{
+	Dwarf_Addr address = *(const Dwarf_Addr *)a;
+	const struct function *f = b;
+
+	return address < f->low ? -1 : address >= f->high;
+}
+
 static const struct function *function_at(const struct unit *u, Dwarf_Addr address)
 {
-	size_t low = 0, high = u->functions;
-
-	while (low < high) {
-		size_t middle = low + (high - low) / 2;
-
-		if (u->function[middle].low <= address)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return low && address < u->function[low - 1].high ? &u->function[low - 1] : NULL;
+	return u->functions ? bsearch(&address, u->function, u->functions, sizeof *u->function, by_address) : NULL;
 }
 
 /* Replaces a scope by the one in it that contains the address. */
