@@ -198,10 +198,6 @@ void hk_fallback_forked(void)
 {
 	unsigned n;
 
-	for (n = 0; n < SIZES; n++) {
-		uintptr_t thread = atomic_load(&freed[n].popping);
-
-		if (thread && thread != hk_self())
-			atomic_store(&freed[n].popping, 0);
-	}
+	for (n = 0; n < SIZES; n++)
+		hk_forget_lost(&freed[n].popping);
 }

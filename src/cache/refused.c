@@ -75,8 +75,5 @@ bool hk_limit_tell(size_t refused, size_t size)
 
 void hk_limit_forked(void)
 {
-	uintptr_t thread = atomic_load(&inside);
-
-	if (thread && thread != hk_self())
-		atomic_store(&inside, 0);
+	hk_forget_lost(&inside);
 }

@@ -61,6 +61,16 @@ HK_INLINE uintptr_t hk_self(void)
 	return (uintptr_t)&hk_forks;
 }
 
+/* In the child of a fork: *thread is hk_self() of the only thread that exists there, of another
+ * one, which is then removed, or 0. A store copies the page, so it is avoided. */
+HK_INLINE void hk_forget_lost(_Atomic uintptr_t *thread)
+{
+	uintptr_t now = atomic_load(thread);
+
+	if (now && now != hk_self())
+		atomic_store(thread, 0);
+}
+
 /* Does any thread hold the lock? The answer may be out of date when the caller gets it. */
 HK_INLINE bool hk_lock_held(struct hk_lock *lock)
 {
