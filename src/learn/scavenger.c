@@ -39,7 +39,6 @@ static _Atomic uint32_t ends;		/* count of ends; threads wait for a change */
 static _Atomic long task;		/* id of the last scavenger; 0: it does not exist */
 static _Atomic uint64_t began;		/* ms; start of the process, or last end of it */
 static _Atomic size_t released_before;	/* bytes, when it last started or ended */
-static _Atomic uintptr_t main_thread;
 static _Atomic bool main_ended;
 static _Atomic uintptr_t starter;	/* hk_self() of the thread in start; 0: none */
 _Atomic size_t hk_scavenger_runs, hk_scavenger_turns, hk_pressure_releases;
@@ -289,7 +288,7 @@ void hk_scavenger_settle(void)
  * without the scavenger. */
 static void thread_ended(void)
 {
-	if (hk_self() == main_thread)
+	if (hk_os_is_known_main_thread())
 		atomic_store(&main_ended, true);
 	hk_scavenger_settle();
 }
@@ -310,7 +309,6 @@ static void forked(void)
 {
 	hk_mem_forked();
 	hk_os_know_main_thread();
-	HK_STORE_CHANGE(&main_thread, hk_self());
 	if (hk_settings.scavenger)
 		atomic_store(&began, hk_os_now());
 	HK_STORE_CHANGE(&main_ended, false);
@@ -327,7 +325,6 @@ static void forked(void)
 __attribute__((constructor(102))) static void start_scavenger(void)
 {
 	began = hk_os_now();
-	main_thread = hk_self();
 	/* Another thread has loaded the library with dlopen, so the end of the main thread
 	 * would not be noticed. */
 	if (!hk_os_is_main_thread()) {

@@ -343,11 +343,12 @@ long hk_os_thread_id(void);
 /* Makes no system call in a program without threads. */
 bool hk_os_is_main_thread(void);
 /*
- * know: the calling thread is the main thread. id: the id of the process as libc knows it,
- * without a system call. In the child of a vfork, or of a clone that libc does not know of, this
- * is the id of the parent. -1: not known.
+ * know: the calling thread is the main thread. is_known: is it that thread? id: the id of the
+ * process as libc knows it, without a system call. In the child of a vfork, or of a clone that
+ * libc does not know of, this is the id of the parent. -1: not known.
  */
 void hk_os_know_main_thread(void);
+bool hk_os_is_known_main_thread(void);
 long hk_os_main_thread_id(void);
 
 /*

@@ -95,12 +95,15 @@ bool hk_os_is_main_thread(void)
 
 static pthread_t main_thread;
 
+bool hk_os_is_known_main_thread(void)
+{
+	return main_thread == pthread_self();
+}
+
 void hk_os_know_main_thread(void)
 {
-	const pthread_t now = pthread_self();
-
-	if (main_thread != now)
-		main_thread = now;
+	if (!hk_os_is_known_main_thread())
+		main_thread = pthread_self();
 }
 
 /* libc has stored the id, and the id of a thread's CPU clock contains it. */
