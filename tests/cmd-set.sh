@@ -107,7 +107,7 @@ stop
 if command -v setpriv >/dev/null && [ "$(id -u)" = 0 ]; then
 	start env LD_PRELOAD="$library" ./tests/cmd/calls busy
 	gives "a process of another user" 1 "may not be looked at: ask again as root" \
-		setpriv --reuid=65534 --regid=65534 --clear-groups --no-new-privs $set $pid SAMPLE=4096
+		timeout 60 setpriv --reuid=65534 --regid=65534 --clear-groups --no-new-privs "$hakmem" set $pid SAMPLE=4096
 	same_samples
 	check $? "is not changed"
 	stop
